@@ -1,0 +1,1 @@
+//! Slowlane on one machine.
