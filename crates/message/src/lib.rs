@@ -1,1 +1,75 @@
-//! slowlane-message
+//! What travels between a workflow, the enqueuer and the worker, and nothing else.
+//!
+//! A state machine pauses with a task token and hands an [`EnqueueRequest`] to the enqueuer.
+//! The enqueuer puts a [`QueuedCall`] on the queue of its [`Priority`]. A worker reads it back:
+//!
+//! ```
+//! use std::time::Duration;
+//! use jiff::Timestamp;
+//! use slowlane_message::{EnqueueRequest, QueuedCall};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let request = EnqueueRequest::from_json(&serde_json::json!({
+//!     "version": "1.0",
+//!     "task_token": "AQCEAAAAKgAAAAMAAAAA",
+//!     "priority": "HIGH",
+//!     "idempotency_key": "order-123",
+//!     "request": {"method": "PUT", "resource": "salesOrder/eid:order-123", "body": {"memo": "hi"}},
+//! }))?;
+//! let now: Timestamp = "2026-11-21T11:00:00.123Z".parse()?;
+//! let queued = request.into_queued(now, Duration::from_secs(3600));
+//! let body = queued.to_body()?;
+//! assert_eq!(QueuedCall::parse(&body)?, queued);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Versions
+//!
+//! Every message says `"version": "MAJOR.MINOR"`; this crate writes [`SchemaVersion::CURRENT`].
+//!
+//! | A reader of 1.0 gets | and |
+//! |---|---|
+//! | 1.0 | takes every field it knows; any other field is an error that names its path |
+//! | a newer minor, 1.7 | reads the fields it knows and ignores the others |
+//! | another major, 2.0 | refuses with [`Error::UnsupportedVersion`] |
+//!
+//! So a minor version may only add optional fields; whatever changes or removes a field, or must
+//! not be ignored, needs a new major version. Deploy readers (the worker) before writers.
+//!
+//! # Limits
+//!
+//! | What | Limit | Whose |
+//! |---|---|---|
+//! | task token | [`TaskToken::MAX_CHARS`] | Step Functions |
+//! | message | [`QueuedCall::MAX_BODY_BYTES`] | SQS |
+//! | idempotency key | [`IdempotencyKey::MAX_CHARS`], no control characters | ours |
+//! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS message group id |
+//! | resource, trace header | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`] | ours |
+//!
+//! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.
+//!
+//! # What does not leave this crate
+//!
+//! `Debug` of a [`TaskToken`] and of a request's body prints no content, and no error repeats a
+//! value that could be a token or customer data: all of them may be logged.
+
+mod envelope;
+mod error;
+mod priority;
+mod reader;
+mod request;
+mod salvage;
+pub mod schema;
+mod text;
+mod version;
+
+pub use envelope::{EnqueueRequest, QueuedCall};
+pub use error::{Error, InvalidValue};
+pub use priority::Priority;
+pub use request::{Method, TargetRequest};
+pub use salvage::salvage_token;
+pub use text::{
+    IdempotencyKey, RESOURCE_MAX_CHARS, TENANT_MAX_CHARS, TRACE_HEADER_MAX_CHARS, TaskToken,
+};
+pub use version::SchemaVersion;

@@ -1,0 +1,74 @@
+//! Why a message was refused.
+
+use jiff::Timestamp;
+
+/// Why a message cannot be read or written. No variant holds a token or customer data.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not JSON at all.
+    #[error("the message is not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// The message is JSON, but not an object.
+    #[error("the message is not a JSON object but {found}")]
+    NotAnObject {
+        /// The JSON type of the message.
+        found: &'static str,
+    },
+    /// The version is well-formed, but of a major version that this reader does not know.
+    #[error("version {found} is not supported: this reader knows {known} and newer minor versions")]
+    UnsupportedVersion {
+        /// The version in the message.
+        found: crate::SchemaVersion,
+        /// The version of this reader.
+        known: crate::SchemaVersion,
+    },
+    /// A field that this version does not have.
+    #[error("unknown field `{path}`")]
+    UnknownField {
+        /// The field's path, for instance `request.verb`.
+        path: String,
+    },
+    /// A required field is absent or `null`.
+    #[error("field `{path}` is missing: expected {expected}")]
+    Missing {
+        /// The field's path.
+        path: String,
+        /// What should have been there.
+        expected: &'static str,
+    },
+    /// A field is of the wrong type or its value is out of bounds.
+    #[error("field `{path}`: {reason}")]
+    Invalid {
+        /// The field's path.
+        path: String,
+        /// What was expected and what was there.
+        #[source]
+        reason: InvalidValue,
+    },
+    /// The deadline lies before the time of enqueueing.
+    #[error("field `deadline`: {deadline} is before the time of enqueueing, {enqueued_at}")]
+    DeadlineBeforeEnqueue {
+        /// The deadline of the call.
+        deadline: Timestamp,
+        /// When the call was, or would be, put on its queue.
+        enqueued_at: Timestamp,
+    },
+    /// The message does not fit into one SQS message.
+    #[error("the message has {size} bytes and SQS takes at most {limit}: shorten `request.body`")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// A value that does not fit: what was expected, and a description of what was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct InvalidValue {
+    /// What should have been there.
+    pub expected: &'static str,
+    /// What was there, described without repeating secrets or customer data.
+    pub found: String,
+}

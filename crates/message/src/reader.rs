@@ -1,0 +1,129 @@
+//! Reads an object field by field and keeps the path, so that every refusal says where.
+//!
+//! Derived deserializers know neither the path nor the rule that unknown fields are errors in our
+//! own version and ignored in a newer minor one; that is why the envelope is read by hand.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{Error, InvalidValue, SchemaVersion};
+
+/// One object of the envelope. It has no fields but those it was opened with, unless the message
+/// is of a newer minor version.
+pub(crate) struct Fields<'a> {
+    path: &'static str,
+    map: &'a Map<String, Value>,
+    newer: bool,
+}
+
+const EXPECTED_OBJECT: &str = "a JSON object";
+const EXPECTED_TIME: &str = "an RFC 3339 time such as 2026-11-21T12:00:00.000Z";
+
+impl<'a> Fields<'a> {
+    /// Opens a whole message. The version is judged first: in a message of another major version
+    /// no other complaint would make sense.
+    pub(crate) fn versioned(value: &'a Value, known: &[&str]) -> Result<Fields<'a>, Error> {
+        let mut fields = Fields {
+            path: "",
+            map: value.as_object().ok_or_else(|| Error::NotAnObject { found: type_name(value) })?,
+            newer: false,
+        };
+        let version: SchemaVersion =
+            fields.required("version", SchemaVersion::EXPECTED, str::parse)?;
+        fields.newer = version.is_newer_minor()?;
+        fields.refuse_unknown(known)?;
+        Ok(fields)
+    }
+
+    /// Opens the object in the required field `name` of a whole message.
+    pub(crate) fn object(&self, name: &'static str, known: &[&str]) -> Result<Fields<'a>, Error> {
+        let value = self.get(name).ok_or_else(|| Error::Missing {
+            path: self.path_of(name),
+            expected: EXPECTED_OBJECT,
+        })?;
+        let fields = Fields {
+            path: name,
+            map: value.as_object().ok_or_else(|| Error::Invalid {
+                path: self.path_of(name),
+                reason: mismatch(EXPECTED_OBJECT, value),
+            })?,
+            newer: self.newer,
+        };
+        fields.refuse_unknown(known)?;
+        Ok(fields)
+    }
+
+    /// The field's value; `null` counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A field that must be there, written as a JSON string.
+    pub(crate) fn required<T>(
+        &self,
+        name: &str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+    ) -> Result<T, Error> {
+        self.optional(name, expected, parse)?
+            .ok_or_else(|| Error::Missing { path: self.path_of(name), expected })
+    }
+
+    /// A field that may be absent, written as a JSON string.
+    pub(crate) fn optional<T>(
+        &self,
+        name: &str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+    ) -> Result<Option<T>, Error> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        match value.as_str() {
+            Some(text) => parse(text),
+            None => Err(mismatch(expected, value)),
+        }
+        .map(Some)
+        .map_err(|reason| Error::Invalid { path: self.path_of(name), reason })
+    }
+
+    pub(crate) fn required_time(&self, name: &str) -> Result<Timestamp, Error> {
+        self.required(name, EXPECTED_TIME, parse_time)
+    }
+
+    pub(crate) fn optional_time(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        self.optional(name, EXPECTED_TIME, parse_time)
+    }
+
+    fn refuse_unknown(&self, known: &[&str]) -> Result<(), Error> {
+        let unknown = self.map.keys().find(|name| !known.contains(&name.as_str()));
+        match unknown {
+            Some(name) if !self.newer => Err(Error::UnknownField { path: self.path_of(name) }),
+            _ => Ok(()),
+        }
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, InvalidValue> {
+    text.parse()
+        .map_err(|_| InvalidValue { expected: EXPECTED_TIME, found: "other text".to_owned() })
+}
+
+fn mismatch(expected: &'static str, found: &Value) -> InvalidValue {
+    InvalidValue { expected, found: type_name(found).to_owned() }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,206 @@
+//! The textual fields and their limits. Reader and JSON Schema share one [`TextRule`] each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::InvalidValue;
+
+/// The longest resource, in characters. Ours: no URL that a server takes is longer.
+pub const RESOURCE_MAX_CHARS: usize = 2_048;
+/// The longest tenant, in characters: that of an SQS message group id.
+pub const TENANT_MAX_CHARS: usize = 128;
+/// The longest trace header, in characters. Ours: X-Ray states no limit.
+pub const TRACE_HEADER_MAX_CHARS: usize = 1_024;
+
+/// Names the state of a workflow that waits for this call: who holds it can end that state.
+/// Therefore `Debug` does not print it.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct TaskToken(String);
+
+impl TaskToken {
+    /// The longest token, in characters: the limit of the Step Functions API.
+    pub const MAX_CHARS: usize = 2_048;
+
+    pub(crate) const EXPECTED: &str = TASK_TOKEN.expected;
+
+    /// The token itself, for the Step Functions API and for nothing else.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TaskToken {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<TaskToken, InvalidValue> {
+        TASK_TOKEN.check(text).map(TaskToken)
+    }
+}
+
+impl fmt::Debug for TaskToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TaskToken(...)")
+    }
+}
+
+/// Says which calls are the same call: all calls with one key take effect once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// The longest key, in characters. Ours: at four bytes a character it is half of what a
+    /// DynamoDB partition key may have.
+    pub const MAX_CHARS: usize = 255;
+
+    pub(crate) const EXPECTED: &str = IDEMPOTENCY_KEY.expected;
+
+    /// The key as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<IdempotencyKey, InvalidValue> {
+        IDEMPOTENCY_KEY.check(text).map(IdempotencyKey)
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a textual field may hold: 1 to `max_chars` characters of an alphabet.
+pub(crate) struct TextRule {
+    pub(crate) max_chars: usize,
+    pub(crate) alphabet: Alphabet,
+    /// The rule in words, for errors.
+    pub(crate) expected: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Alphabet {
+    /// Any Unicode character that is not a control character.
+    NoControls,
+    /// ASCII without control characters.
+    Ascii,
+    /// ASCII without control characters and without the space.
+    VisibleAscii,
+}
+
+pub(crate) const TASK_TOKEN: TextRule = TextRule {
+    max_chars: TaskToken::MAX_CHARS,
+    alphabet: Alphabet::NoControls,
+    expected: "a task token of 1 to 2048 characters",
+};
+pub(crate) const IDEMPOTENCY_KEY: TextRule = TextRule {
+    max_chars: IdempotencyKey::MAX_CHARS,
+    alphabet: Alphabet::NoControls,
+    expected: "1 to 255 characters without control characters",
+};
+pub(crate) const RESOURCE: TextRule = TextRule {
+    max_chars: RESOURCE_MAX_CHARS,
+    alphabet: Alphabet::NoControls,
+    expected: "1 to 2048 characters without control characters",
+};
+pub(crate) const TENANT: TextRule = TextRule {
+    max_chars: TENANT_MAX_CHARS,
+    alphabet: Alphabet::VisibleAscii,
+    expected: "1 to 128 visible ASCII characters",
+};
+pub(crate) const TRACE_HEADER: TextRule = TextRule {
+    max_chars: TRACE_HEADER_MAX_CHARS,
+    alphabet: Alphabet::Ascii,
+    expected: "1 to 1024 ASCII characters without control characters",
+};
+
+impl TextRule {
+    pub(crate) fn check(&self, text: &str) -> Result<String, InvalidValue> {
+        let chars = text.chars().count();
+        let found = if chars == 0 {
+            "an empty string".to_owned()
+        } else if chars > self.max_chars {
+            format!("{chars} characters")
+        } else if let Some(position) = text.chars().position(|c| !self.alphabet.has(c)) {
+            format!("another character at position {}", position + 1)
+        } else {
+            return Ok(text.to_owned());
+        };
+        Err(InvalidValue { expected: self.expected, found })
+    }
+}
+
+impl Alphabet {
+    fn has(self, c: char) -> bool {
+        match self {
+            Alphabet::NoControls => !c.is_control(),
+            Alphabet::Ascii => matches!(c, ' '..='~'),
+            Alphabet::VisibleAscii => matches!(c, '!'..='~'),
+        }
+    }
+
+    /// The same as a JSON Schema pattern.
+    pub(crate) fn pattern(self) -> &'static str {
+        match self {
+            Alphabet::NoControls => r"^[^\u0000-\u001f\u007f-\u009f]*$",
+            Alphabet::Ascii => "^[ -~]*$",
+            Alphabet::VisibleAscii => "^[!-~]*$",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_to_the_character_and_the_words_name_them() {
+        for rule in [TASK_TOKEN, IDEMPOTENCY_KEY, RESOURCE, TENANT, TRACE_HEADER] {
+            assert!(
+                rule.expected.contains(&format!("1 to {} ", rule.max_chars)),
+                "{}",
+                rule.expected
+            );
+            assert!(rule.check("").is_err());
+            assert!(rule.check("x").is_ok());
+            assert!(rule.check(&"x".repeat(rule.max_chars)).is_ok());
+            let longer = rule.check(&"x".repeat(rule.max_chars + 1)).unwrap_err();
+            assert_eq!(longer.found, format!("{} characters", rule.max_chars + 1));
+        }
+    }
+
+    #[test]
+    fn a_character_counts_once_however_many_bytes_it_has() {
+        assert!("\u{1f69a}".repeat(255).parse::<IdempotencyKey>().is_ok());
+    }
+
+    #[test]
+    fn alphabets_and_their_patterns_agree() {
+        // The patterns are character classes, so their ends are what there is to compare.
+        for (alphabet, inside, outside) in [
+            (Alphabet::NoControls, " ~\u{a0}\u{1f69a}", "\0\u{1f}\u{7f}\u{9f}"),
+            (Alphabet::Ascii, " ~", "\u{1f}\u{7f}\u{e9}"),
+            (Alphabet::VisibleAscii, "!~", " \u{7f}\u{e9}"),
+        ] {
+            let pattern = alphabet.pattern();
+            assert!(inside.chars().all(|c| alphabet.has(c)), "{pattern}");
+            assert!(!outside.chars().any(|c| alphabet.has(c)), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let token: TaskToken = "AQCEsecret".parse().unwrap();
+        assert_eq!(format!("{token:?}"), "TaskToken(...)");
+        let error = "AQCE\nsecret".parse::<TaskToken>().unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("secret"));
+    }
+}
