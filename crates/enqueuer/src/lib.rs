@@ -1,1 +1,22 @@
-//! slowlane-enqueuer
+//! The enqueuer Lambda: a workflow that pauses on a task token hands its call over here.
+//!
+//! ```text
+//! state machine ──EnqueueRequest──▶ enqueuer ──QueuedCall──▶ HIGH | NORMAL | BATCH
+//!                                       └───────ring───────▶ doorbell
+//! ```
+//!
+//! 1. [`Enqueuer::handle`] reads the request, and refuses one that is ill-formed with an
+//!    error that names the field: nothing has been queued then, and the task fails.
+//! 2. It puts the call on the queue of its priority.
+//! 3. In the `doorbell` wiring it then rings: one content-free message that wakes a slot.
+//!    The ring is sent after the call, so that whoever it wakes finds the call visible.
+//!
+//! Should the ring fail, the task fails and the workflow's own retry brings a new task
+//! token; the message that is left behind belongs to a token nobody waits on, and the
+//! worker drops it.
+
+mod config;
+mod enqueue;
+
+pub use config::{Config, Dispatch};
+pub use enqueue::{Enqueued, Enqueuer, Error};

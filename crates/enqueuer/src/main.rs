@@ -1,0 +1,19 @@
+//! The enqueuer Lambda.
+
+use aws_config::BehaviorVersion;
+use lambda_runtime::{LambdaEvent, service_fn};
+use slowlane_enqueuer::{Config, Enqueuer};
+use slowlane_lambda::logs;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    logs::init(&lookup("LOG_LEVEL").unwrap_or_default());
+    let config = Config::from_vars(lookup)?;
+    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let enqueuer = Enqueuer::new(config, &sdk);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
+        enqueuer.handle(event.payload)
+    }))
+    .await
+}
