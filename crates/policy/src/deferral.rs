@@ -1,0 +1,222 @@
+//! What a worker of the deferral wiring does with the call that woke it.
+//!
+//! Each queue has its own event source mapping there, so a call of a lower queue can wake a slot
+//! while a higher one waits:
+//!
+//! 1. [`look_higher`]: run the call at once, or look at the queues above it first.
+//! 2. [`after_look`]: with what was found, run it, swap it or yield.
+//! 3. [`give_back_delay`]: for how long the lower call is put back.
+//!
+//! # Nothing starves
+//!
+//! A call is deferred at most `max_deferrals` times, and never once it is older than `max_wait`.
+//! Whatever waits above it, it is decided to run no later than
+//!
+//! max_wait + 5 s + the wait for its next delivery
+//!
+//! after it was enqueued, because the last deferral happens before `max_wait` and hides the call
+//! for at most 5 s more. The receive count that SQS keeps also counts throttled deliveries,
+//! give-backs and crashes; they make a call run earlier than `max_deferrals` deferrals, which
+//! costs a little priority and no call.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use slowlane_message::Priority;
+
+use crate::jitter::whole_secs;
+
+/// When a lower call stops making room, and how it makes room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeferralSettings {
+    /// How often a call may be deferred; at 0 it never is.
+    pub max_deferrals: u32,
+    /// How long after it was enqueued a call may still be deferred.
+    pub max_wait: Duration,
+    /// What to do when something waits above.
+    pub on_higher: OnHigher,
+}
+
+/// What a lower call does when a higher one waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnHigher {
+    /// Receive the higher call and run it in this very slot; put the lower one back.
+    Swap,
+    /// Only put the lower call back, and leave the slot to the other mapping. Look by the count
+    /// of *visible* messages: those in flight include deferred calls that nobody may run yet, and
+    /// a receive would hide a call that is not run.
+    Yield,
+}
+
+impl FromStr for OnHigher {
+    type Err = UnknownOnHigher;
+
+    fn from_str(text: &str) -> Result<OnHigher, UnknownOnHigher> {
+        match text {
+            "swap" => Ok(OnHigher::Swap),
+            "yield" => Ok(OnHigher::Yield),
+            _ => Err(UnknownOnHigher),
+        }
+    }
+}
+
+impl fmt::Display for OnHigher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            OnHigher::Swap => "swap",
+            OnHigher::Yield => "yield",
+        })
+    }
+}
+
+/// A text that is neither `swap` nor `yield`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected `swap` or `yield`")]
+pub struct UnknownOnHigher;
+
+/// Whether to look at the higher queues before a call runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookHigher {
+    /// Run it without looking.
+    RunNow,
+    /// Look at every queue above its own, the highest first.
+    CheckHigher,
+}
+
+/// Whether a call of `woken`'s queue makes room for others. `receive_count` is SQS's, 1 at the
+/// first receive; `age` is the time since it was enqueued.
+pub fn look_higher(
+    woken: Priority,
+    receive_count: u32,
+    age: Duration,
+    settings: &DeferralSettings,
+) -> LookHigher {
+    let may_defer = receive_count <= settings.max_deferrals && age < settings.max_wait;
+    if woken > Priority::High && may_defer { LookHigher::CheckHigher } else { LookHigher::RunNow }
+}
+
+/// What to do with the slot and with the call that woke it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Run the call that woke the worker.
+    Run,
+    /// Run the higher call that was received; put the lower one back.
+    Swap,
+    /// Put the call back and run nothing.
+    Yield,
+}
+
+/// The step after a look above, where a call of priority `found` waits, if any does.
+pub fn after_look(woken: Priority, found: Option<Priority>, on_higher: OnHigher) -> Step {
+    match found {
+        Some(found) if found < woken => match on_higher {
+            OnHigher::Swap => Step::Swap,
+            OnHigher::Yield => Step::Yield,
+        },
+        _ => Step::Run,
+    }
+}
+
+/// The longest that a deferred call is hidden, in seconds.
+const LONGEST_GIVE_BACK_SECS: u64 = 5;
+
+/// For how long to hide a deferred call: 1 to 5 whole seconds. Short, so that a slot that falls
+/// free finds it; spread, so that calls deferred together do not come back as a herd.
+pub fn give_back_delay(unit: f64) -> Duration {
+    whole_secs(1, LONGEST_GIVE_BACK_SECS, unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SETTINGS: DeferralSettings = DeferralSettings {
+        max_deferrals: 10,
+        max_wait: Duration::from_secs(300),
+        on_higher: OnHigher::Swap,
+    };
+
+    #[test]
+    fn a_lower_call_looks_above_until_it_has_waited_enough() {
+        use LookHigher::{CheckHigher, RunNow};
+        for (woken, receive_count, age_secs, expected) in [
+            (Priority::High, 1, 0, RunNow),
+            (Priority::Normal, 1, 0, CheckHigher),
+            (Priority::Batch, 1, 0, CheckHigher),
+            (Priority::Batch, 10, 299, CheckHigher),
+            (Priority::Batch, 11, 0, RunNow),
+            (Priority::Batch, 1, 300, RunNow),
+            (Priority::Normal, u32::MAX, u64::MAX, RunNow),
+        ] {
+            let age = Duration::from_secs(age_secs);
+            assert_eq!(
+                look_higher(woken, receive_count, age, &SETTINGS),
+                expected,
+                "{woken} received {receive_count} times, {age_secs} s old"
+            );
+        }
+        let never = DeferralSettings { max_deferrals: 0, ..SETTINGS };
+        assert_eq!(look_higher(Priority::Batch, 1, Duration::ZERO, &never), RunNow);
+    }
+
+    #[test]
+    fn only_a_higher_call_takes_the_slot() {
+        for woken in Priority::ALL {
+            assert_eq!(after_look(woken, None, OnHigher::Swap), Step::Run);
+            for found in Priority::ALL {
+                let higher = found < woken;
+                let swap = if higher { Step::Swap } else { Step::Run };
+                let yields = if higher { Step::Yield } else { Step::Run };
+                assert_eq!(after_look(woken, Some(found), OnHigher::Swap), swap);
+                assert_eq!(after_look(woken, Some(found), OnHigher::Yield), yields);
+            }
+        }
+    }
+
+    #[test]
+    fn on_higher_is_read_as_it_is_written() {
+        for on_higher in [OnHigher::Swap, OnHigher::Yield] {
+            assert_eq!(on_higher.to_string().parse(), Ok(on_higher));
+        }
+        assert_eq!("Swap".parse::<OnHigher>(), Err(UnknownOnHigher));
+    }
+
+    proptest! {
+        /// The worst case: whenever the call is delivered, something waits above it.
+        #[test]
+        fn a_call_runs_after_max_deferrals_or_past_max_wait(
+            max_deferrals in 0_u32..50,
+            max_wait_secs in 0_u64..200,
+            first_delivery_secs in 0_u64..300,
+            units in prop::collection::vec(0.0..1.0_f64, 50),
+        ) {
+            let max_wait = Duration::from_secs(max_wait_secs);
+            let settings = DeferralSettings { max_deferrals, max_wait, on_higher: OnHigher::Swap };
+            let first_delivery = Duration::from_secs(first_delivery_secs);
+            let mut age = first_delivery;
+            let mut deferrals = 0;
+            while look_higher(Priority::Batch, deferrals + 1, age, &settings)
+                == LookHigher::CheckHigher
+            {
+                let delay = give_back_delay(units[deferrals as usize]);
+                prop_assert!((1..=5).contains(&delay.as_secs()) && delay.subsec_nanos() == 0);
+                age += delay;
+                deferrals += 1;
+            }
+            prop_assert!(deferrals <= max_deferrals);
+            prop_assert!(age <= first_delivery.max(max_wait + Duration::from_secs(5)));
+            // And not before: neither limit alone lets a young, rarely deferred call through.
+            prop_assert!(deferrals == max_deferrals || age >= max_wait);
+        }
+    }
+
+    #[test]
+    fn calls_deferred_together_come_back_apart() {
+        let delays: std::collections::BTreeSet<Duration> =
+            (0..100).map(|i| give_back_delay(f64::from(i) / 100.0)).collect();
+        assert_eq!(delays.len(), 5);
+    }
+}

@@ -1,0 +1,253 @@
+//! What becomes of a call once the API answered, or did not.
+//!
+//! | Outcome | While attempts and time are left | Attempts used up | No time before the deadline |
+//! |---|---|---|---|
+//! | [`Succeeded`](Outcome::Succeeded) | complete | complete | complete |
+//! | [`Rejected`](Outcome::Rejected) | fail Rejected | fail Rejected | fail Rejected |
+//! | [`Unauthorized`](Outcome::Unauthorized) | fail Unauthorized | fail Unauthorized | fail Unauthorized |
+//! | [`Throttled`](Outcome::Throttled) | retry | retry: no attempt was made | fail DeadlineExceeded |
+//! | [`Transient`](Outcome::Transient) | retry | fail AttemptsExhausted | fail DeadlineExceeded |
+//! | [`Unknown`](Outcome::Unknown) | reconcile | reconcile once more, then fail NeedsPerson | fail NeedsPerson |
+//!
+//! Two rules stand behind the table. What is definite is final: a success counts however late it
+//! comes. And what may have had an effect never ends under a name that says it had none: a lost
+//! answer that cannot be cleared up needs a person.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::jitter::{secs_up, whole_secs};
+
+/// What the target did with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<V> {
+    /// It was executed, and this is the answer.
+    Succeeded(V),
+    /// It was refused for what it says, and will be refused again.
+    Rejected(Why),
+    /// It was refused because of our credentials, even after they were renewed.
+    Unauthorized(Why),
+    /// It was not executed because the API is at its limit.
+    Throttled {
+        /// How long the API asked to wait, if it did.
+        retry_after: Option<Duration>,
+    },
+    /// It was not executed, and may be if tried again.
+    Transient(Why),
+    /// It may have been executed: nobody knows before the API has been asked. A reconciliation
+    /// that could not find out is this outcome again.
+    Unknown(Why),
+}
+
+/// The reason of an outcome, for the cause of a failed workflow.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Why {
+    /// In words. It goes to the workflow and to logs.
+    pub message: String,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// The API's own error code, if it gave one.
+    pub code: Option<String>,
+}
+
+impl From<String> for Why {
+    fn from(message: String) -> Why {
+        Why { message, ..Why::default() }
+    }
+}
+
+impl From<&str> for Why {
+    fn from(message: &str) -> Why {
+        message.to_owned().into()
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) => write!(f, " (status {status}, {code})"),
+            (Some(status), None) => write!(f, " (status {status})"),
+            (None, Some(code)) => write!(f, " ({code})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// What the worker has to do with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settlement<V> {
+    /// Store the answer and resume the workflow with it.
+    Complete(V),
+    /// Fail the workflow under this name.
+    Fail {
+        /// The error's name.
+        name: FailureName,
+        /// Its cause.
+        why: Why,
+    },
+    /// Give the call back for so long, and ring when that has passed. Whole seconds, 1 to 900.
+    RetryAfter(Duration),
+    /// As [`Settlement::RetryAfter`], and before anything else is done with the call then, ask
+    /// the API whether it was executed.
+    Reconcile {
+        /// Whole seconds, 1 to 900.
+        after: Duration,
+    },
+}
+
+/// The error names that a workflow can catch. `Display` writes them with the prefix `Slowlane.`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureName {
+    /// The API refused the call for what it says.
+    Rejected,
+    /// The message on the queue was malformed.
+    InvalidMessage,
+    /// The deadline passed before the call could be executed. It was not executed.
+    DeadlineExceeded,
+    /// The last attempt failed as well. It was not executed.
+    AttemptsExhausted,
+    /// The call may have been executed, and the API could not tell.
+    NeedsPerson,
+    /// The idempotency key was used before with another payload.
+    PayloadMismatch,
+    /// The call was executed, but its answer does not fit into a workflow's state.
+    ResultTooLarge,
+    /// The API does not accept our credentials.
+    Unauthorized,
+}
+
+impl FailureName {
+    /// The whole name: `Slowlane.Rejected` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FailureName::Rejected => "Slowlane.Rejected",
+            FailureName::InvalidMessage => "Slowlane.InvalidMessage",
+            FailureName::DeadlineExceeded => "Slowlane.DeadlineExceeded",
+            FailureName::AttemptsExhausted => "Slowlane.AttemptsExhausted",
+            FailureName::NeedsPerson => "Slowlane.NeedsPerson",
+            FailureName::PayloadMismatch => "Slowlane.PayloadMismatch",
+            FailureName::ResultTooLarge => "Slowlane.ResultTooLarge",
+            FailureName::Unauthorized => "Slowlane.Unauthorized",
+        }
+    }
+}
+
+impl fmt::Display for FailureName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How often a call was tried. It comes from the idempotency record, not from SQS's receive
+/// count, which also counts deferrals and give-backs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// Attempts and reconciliations so far, the one being settled included, and without those
+    /// that were throttled.
+    pub used: u32,
+    /// How many there may be.
+    pub max: u32,
+}
+
+/// How long to wait before a call is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// The longest delay after the first attempt; it doubles with each further one.
+    pub base: Duration,
+    /// The longest delay after any attempt.
+    pub cap: Duration,
+    /// The shortest delay after a throttled call.
+    pub throttled: Duration,
+}
+
+impl RetrySettings {
+    /// The settings for calls that may be throttled for up to `max_wait`: the delays after a
+    /// throttled call are at least `max_wait` /
+    /// [`MAX_THROTTLES`](crate::timing::MAX_THROTTLES) and 2 s, so that the receives they cost
+    /// stay within what [`max_receive_count`](crate::timing::max_receive_count) counts on.
+    pub fn for_max_wait(max_wait: Duration) -> RetrySettings {
+        let share = secs_up(max_wait).div_ceil(u64::from(crate::timing::MAX_THROTTLES));
+        RetrySettings {
+            base: Duration::from_secs(2),
+            cap: Duration::from_secs(60),
+            throttled: Duration::from_secs(share.max(2)),
+        }
+    }
+}
+
+impl Default for RetrySettings {
+    /// Delays up to 2, 4, 8 ... 60 s after attempts, and from 2 s on after throttled calls, which
+    /// is [`RetrySettings::for_max_wait`] of up to 800 s.
+    fn default() -> RetrySettings {
+        RetrySettings::for_max_wait(Duration::ZERO)
+    }
+}
+
+/// The longest delay: SQS delays a ring by 900 s at most (API model, `SendMessage`).
+const MAX_DELAY_SECS: u64 = 900;
+
+/// Decides what becomes of a call, by the table in the [module documentation](self).
+pub fn settle<V>(
+    outcome: Outcome<V>,
+    attempts: &Attempts,
+    now: Timestamp,
+    deadline: Timestamp,
+    settings: &RetrySettings,
+    unit: f64,
+) -> Settlement<V> {
+    let time_left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
+    let delay = retry_delay(attempts.used, settings.base, settings.cap, unit);
+    match outcome {
+        Outcome::Succeeded(value) => Settlement::Complete(value),
+        Outcome::Rejected(why) => Settlement::Fail { name: FailureName::Rejected, why },
+        Outcome::Unauthorized(why) => Settlement::Fail { name: FailureName::Unauthorized, why },
+        Outcome::Throttled { retry_after } => {
+            let delay = throttled_delay(retry_after, settings.throttled, unit);
+            if delay < time_left {
+                Settlement::RetryAfter(delay)
+            } else {
+                too_late("the API is at its limit".into())
+            }
+        }
+        Outcome::Transient(why) if attempts.used >= attempts.max => {
+            Settlement::Fail { name: FailureName::AttemptsExhausted, why }
+        }
+        Outcome::Transient(_) if delay < time_left => Settlement::RetryAfter(delay),
+        Outcome::Transient(why) => too_late(why),
+        Outcome::Unknown(_) if attempts.used <= attempts.max && delay < time_left => {
+            Settlement::Reconcile { after: delay }
+        }
+        Outcome::Unknown(why) => Settlement::Fail { name: FailureName::NeedsPerson, why },
+    }
+}
+
+fn too_late<V>(last: Why) -> Settlement<V> {
+    let message = format!("no time for another attempt; the last one: {}", last.message);
+    Settlement::Fail { name: FailureName::DeadlineExceeded, why: Why { message, ..last } }
+}
+
+/// The delay after attempt number `attempt`, counted from 1: full jitter, which is any whole
+/// number of seconds from 1 to `base` · 2^(`attempt` - 1), but at most `cap` and 900 s.
+///
+/// The floor of a second is SQS's unit; without it some calls would come back at once and
+/// together.
+pub fn retry_delay(attempt: u32, base: Duration, cap: Duration, unit: f64) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(31);
+    let longest = secs_up(base.saturating_mul(1 << doublings).min(cap));
+    whole_secs(1, longest.clamp(1, MAX_DELAY_SECS), unit)
+}
+
+/// At least what the API asked for and at least `floor`, with twice the floor of jitter on top;
+/// an API that asks for more than 900 s is tried again sooner, since SQS cannot wait longer.
+fn throttled_delay(retry_after: Option<Duration>, floor: Duration, unit: f64) -> Duration {
+    let floor = secs_up(floor).clamp(1, MAX_DELAY_SECS / 3);
+    let asked = secs_up(retry_after.unwrap_or_default());
+    let least = asked.clamp(floor, MAX_DELAY_SECS - 2 * floor);
+    whole_secs(least, least + 2 * floor, unit)
+}
+
+#[cfg(test)]
+mod tests;

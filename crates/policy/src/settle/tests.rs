@@ -1,0 +1,224 @@
+//! The table of the documentation, row by row, and what holds for all its fields.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn secs(value: u64) -> Duration {
+    Duration::from_secs(value)
+}
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+#[test]
+fn the_table() {
+    use FailureName::{AttemptsExhausted, DeadlineExceeded, NeedsPerson, Rejected, Unauthorized};
+    let why = || Why { message: "because".to_owned(), status: Some(400), code: None };
+    let fail = |name| Settlement::<u32>::Fail { name, why: why() };
+    let late = |last: &str, status| Settlement::<u32>::Fail {
+        name: DeadlineExceeded,
+        why: Why {
+            message: format!("no time for another attempt; the last one: {last}"),
+            status,
+            code: None,
+        },
+    };
+    let at_limit = || Outcome::Throttled { retry_after: None };
+    let asked = |after| Outcome::Throttled { retry_after: Some(secs(after)) };
+    let retry = |after| Settlement::RetryAfter(secs(after));
+    let reconcile = |after| Settlement::Reconcile { after: secs(after) };
+    // Outcome, attempts used of 3, seconds left, settlement with unit = 0.5.
+    let table = [
+        (Outcome::Succeeded(7), 1, 3_600, Settlement::Complete(7)),
+        (Outcome::Succeeded(7), 9, -5, Settlement::Complete(7)),
+        (Outcome::Rejected(why()), 1, 3_600, fail(Rejected)),
+        (Outcome::Rejected(why()), 3, -5, fail(Rejected)),
+        (Outcome::Unauthorized(why()), 1, 3_600, fail(Unauthorized)),
+        (at_limit(), 1, 3_600, retry(4)),
+        (at_limit(), 3, 3_600, retry(4)),
+        (at_limit(), 1, 4, late("the API is at its limit", None)),
+        (asked(30), 1, 3_600, retry(32)),
+        (asked(30), 1, 32, late("the API is at its limit", None)),
+        (asked(86_400), 1, 86_400, retry(898)),
+        (Outcome::Transient(why()), 1, 3_600, retry(2)),
+        (Outcome::Transient(why()), 2, 3_600, retry(3)),
+        (Outcome::Transient(why()), 3, 3_600, fail(AttemptsExhausted)),
+        (Outcome::Transient(why()), 3, -5, fail(AttemptsExhausted)),
+        (Outcome::Transient(why()), 2, 3, late("because", Some(400))),
+        (Outcome::Transient(why()), 2, 4, retry(3)),
+        (Outcome::Unknown(why()), 1, 3_600, reconcile(2)),
+        (Outcome::Unknown(why()), 3, 3_600, reconcile(5)),
+        (Outcome::Unknown(why()), 4, 3_600, fail(NeedsPerson)),
+        (Outcome::Unknown(why()), 1, 2, fail(NeedsPerson)),
+        (Outcome::Unknown(why()), 1, -5, fail(NeedsPerson)),
+    ];
+    for (outcome, used, left, expected) in table {
+        let what = format!("{outcome:?}, {used} of 3 used, {left} s left");
+        let deadline = Timestamp::from_second(left).unwrap();
+        let attempts = Attempts { used, max: 3 };
+        let settings = RetrySettings::default();
+        let settlement = settle(outcome, &attempts, NOW, deadline, &settings, 0.5);
+        assert_eq!(settlement, expected, "{what}");
+    }
+}
+
+#[test]
+fn delays_double_up_to_the_cap() {
+    let longest = |attempt| retry_delay(attempt, secs(2), secs(60), 0.999_999).as_secs();
+    let all: Vec<u64> = (0..9).map(longest).collect();
+    assert_eq!(all, [2, 2, 4, 8, 16, 32, 60, 60, 60]);
+    assert_eq!(longest(u32::MAX), 60);
+    for attempt in 0..9 {
+        assert_eq!(retry_delay(attempt, secs(2), secs(60), 0.0), secs(1));
+    }
+    assert_eq!(retry_delay(1, Duration::ZERO, secs(60), 0.9), secs(1));
+    assert_eq!(retry_delay(9, Duration::MAX, Duration::MAX, 1.0), secs(900));
+}
+
+#[test]
+fn throttled_calls_stay_within_their_receives() {
+    for (max_wait, shortest) in [(0, 2), (800, 2), (801, 3), (7_200, 18)] {
+        let settings = RetrySettings::for_max_wait(secs(max_wait));
+        assert_eq!(settings.throttled, secs(shortest), "{max_wait}");
+        let receives = max_wait / throttled_delay(None, settings.throttled, 0.0).as_secs();
+        assert!(receives <= u64::from(crate::timing::MAX_THROTTLES));
+    }
+}
+
+#[test]
+fn failures_are_named_as_workflows_catch_them() {
+    let names = [
+        FailureName::Rejected,
+        FailureName::InvalidMessage,
+        FailureName::DeadlineExceeded,
+        FailureName::AttemptsExhausted,
+        FailureName::NeedsPerson,
+        FailureName::PayloadMismatch,
+        FailureName::ResultTooLarge,
+        FailureName::Unauthorized,
+    ];
+    for name in names {
+        assert_eq!(name.to_string(), format!("Slowlane.{name:?}"));
+    }
+}
+
+#[test]
+fn a_reason_shows_what_is_known_of_it() {
+    let why = Why { message: "no".to_owned(), status: Some(400), code: Some("BAD".to_owned()) };
+    assert_eq!(why.to_string(), "no (status 400, BAD)");
+    assert_eq!(Why { code: None, ..why.clone() }.to_string(), "no (status 400)");
+    assert_eq!(Why { status: None, ..why }.to_string(), "no (BAD)");
+    assert_eq!(Why::from("no").to_string(), "no");
+}
+
+fn outcome() -> impl Strategy<Value = Outcome<u8>> {
+    prop_oneof![
+        any::<u8>().prop_map(Outcome::Succeeded),
+        Just(Outcome::Rejected("r".into())),
+        Just(Outcome::Unauthorized("a".into())),
+        any::<Option<Duration>>().prop_map(|retry_after| Outcome::Throttled { retry_after }),
+        Just(Outcome::Transient("t".into())),
+        Just(Outcome::Unknown("u".into())),
+    ]
+}
+
+fn any_settings() -> impl Strategy<Value = RetrySettings> {
+    (any::<Duration>(), any::<Duration>(), any::<Duration>())
+        .prop_map(|(base, cap, throttled)| RetrySettings { base, cap, throttled })
+}
+
+fn delay_of<V>(settlement: &Settlement<V>) -> Option<Duration> {
+    match settlement {
+        Settlement::RetryAfter(delay) | Settlement::Reconcile { after: delay } => Some(*delay),
+        Settlement::Complete(_) | Settlement::Fail { .. } => None,
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_outcome_is_settled_and_no_settlement_contradicts_it(
+        outcome in outcome(),
+        used in any::<u32>(),
+        max in any::<u32>(),
+        now in -1_000_000_000_i64..1_000_000_000,
+        left in -10_000_i64..10_000,
+        settings in any_settings(),
+        unit in any::<f64>(),
+    ) {
+        let now = Timestamp::from_second(now).unwrap();
+        let deadline = now + Duration::from_secs(left.max(0).unsigned_abs());
+        let attempts = Attempts { used, max };
+        let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
+        if let Some(delay) = delay_of(&settlement) {
+            prop_assert!((1..=900).contains(&delay.as_secs()));
+            prop_assert_eq!(delay.subsec_nanos(), 0);
+            prop_assert!(now + delay < deadline);
+        }
+        let name = match &settlement {
+            Settlement::Fail { name, .. } => Some(*name),
+            _ => None,
+        };
+        let consistent = match &outcome {
+            Outcome::Succeeded(value) => settlement == Settlement::Complete(*value),
+            Outcome::Rejected(_) => name == Some(FailureName::Rejected),
+            Outcome::Unauthorized(_) => name == Some(FailureName::Unauthorized),
+            Outcome::Throttled { retry_after } => match settlement {
+                Settlement::RetryAfter(delay) => {
+                    delay >= retry_after.unwrap_or_default().min(secs(300))
+                }
+                _ => name == Some(FailureName::DeadlineExceeded),
+            },
+            Outcome::Transient(_) => match settlement {
+                Settlement::RetryAfter(_) => used < max,
+                _ if used >= max => name == Some(FailureName::AttemptsExhausted),
+                _ => name == Some(FailureName::DeadlineExceeded),
+            },
+            // A call that may have been executed is never blindly retried, and never reported
+            // under a name that says it was not executed.
+            Outcome::Unknown(_) => match settlement {
+                Settlement::Reconcile { .. } => used <= max,
+                _ => name == Some(FailureName::NeedsPerson),
+            },
+        };
+        prop_assert!(consistent, "{:?} of {:?} became {:?}", outcome, attempts, settlement);
+    }
+
+    /// A call whose every attempt fails comes to its end: by attempts, or by the deadline.
+    #[test]
+    fn nothing_is_tried_for_ever(
+        outcomes in prop::collection::vec(outcome(), 1..5),
+        max in 0_u32..10,
+        left in 0_u64..5_000,
+        unit in 0.0..1.0_f64,
+    ) {
+        let deadline = NOW + secs(left);
+        let settings = RetrySettings::default();
+        let (mut now, mut used, mut rounds) = (NOW, 0, 0_u64);
+        for outcome in outcomes.iter().cycle() {
+            used += u32::from(!matches!(outcome, Outcome::Throttled { .. }));
+            let attempts = Attempts { used, max };
+            let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
+            let Some(delay) = delay_of(&settlement) else { break };
+            now += delay;
+            rounds += 1;
+            prop_assert!(now < deadline);
+            // Throttled calls cost at least two seconds each, the others an attempt.
+            prop_assert!(rounds <= left / 2 + u64::from(max) + 1);
+        }
+    }
+
+    #[test]
+    fn retry_delays_lie_within_their_bounds(
+        attempt in any::<u32>(),
+        base in any::<Duration>(),
+        cap in any::<Duration>(),
+        unit in any::<f64>(),
+    ) {
+        let delay = retry_delay(attempt, base, cap, unit);
+        prop_assert_eq!(delay.subsec_nanos(), 0);
+        prop_assert!(delay >= secs(1) && delay <= secs(900));
+        prop_assert!(delay <= secs(secs_up(cap).max(1)));
+        prop_assert!(delay >= retry_delay(attempt, base, cap, 0.0));
+        prop_assert!(delay <= retry_delay(attempt, base, cap, 1.0));
+    }
+}

@@ -1,0 +1,207 @@
+//! Every time-out and receive count of a deployment, derived from the few that are chosen.
+//!
+//! CloudFormation cannot calculate, so its template holds these numbers in tables, which a test
+//! compares with this module. That is why the inputs are few and discrete: the API's time-out
+//! ([`API_TIMEOUTS_SECS`]), `max_deferrals` and `max_attempts`.
+//!
+//! | Number | Formula | At an API time-out of 30 s |
+//! |---|---|---|
+//! | `call_visibility` | 2 · api_timeout + [`SETTLE_MARGIN`] | 90 s |
+//! | `work_window` | [`WORK_WINDOW`] | 180 s |
+//! | `function_timeout` | work_window + call_visibility | 270 s |
+//! | `ring_visibility` | function_timeout + call_visibility | 360 s |
+//! | `deferral_visibility` | 6 · function_timeout | 1,620 s |
+//!
+//! # Why these
+//!
+//! **`call_visibility`** is how long a slot of the doorbell wiring may have a call in its hands:
+//! either it was fetched early and the running call uses up its whole time-out, or it is first
+//! reconciled with the API, which may also take a whole time-out; then its own time at the API;
+//! then the AWS requests before and after. If the worker dies, the call comes back after no more
+//! than that, much sooner than the function's time-out.
+//!
+//! **`work_window`** is how long after its start an invocation may still take a call. A call
+//! taken at its end has its whole visibility time before Lambda kills the invocation. A long
+//! window spreads the start of an invocation over many calls.
+//!
+//! **`ring_visibility`** keeps the invariant of the doorbell: for every unfinished call there is
+//! a ring that arrives after that call is visible. The last call is taken at the end of the
+//! window and is visible again by `function_timeout` after the invocation's start, so a ring that
+//! comes back at `ring_visibility` comes `call_visibility` later. That remainder is what the
+//! delivery of the ring may be late by, counted from when the mapping received it.
+//!
+//! **`deferral_visibility`** is for the queues of calls when mappings read them: SQS requires the
+//! function's time-out and AWS advises six times that, because throttled deliveries are retried
+//! that long.
+
+use std::time::Duration;
+
+/// The API time-outs that a deployment can choose, in seconds.
+pub const API_TIMEOUTS_SECS: [u64; 5] = [10, 30, 60, 120, 300];
+
+/// How long an invocation takes calls.
+pub const WORK_WINDOW: Duration = Duration::from_secs(180);
+
+/// Time for the AWS requests of one call before and after the API: two or three of them may run
+/// into a time-out of some seconds and be retried.
+pub const SETTLE_MARGIN: Duration = Duration::from_secs(30);
+
+/// How many throttled receives a call has within `max_wait`, at most:
+/// [`RetrySettings::for_max_wait`](crate::settle::RetrySettings::for_max_wait) spaces them so.
+pub const MAX_THROTTLES: u32 = 400;
+
+/// Receives that nobody plans: throttled deliveries of a mapping, crashes before a call was
+/// claimed, calls that were fetched early and given back.
+pub const UNPLANNED_RECEIVES: u32 = 20;
+
+/// Lambda runs a function for 900 s at most.
+const MAX_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// The greatest `maxReceiveCount` of SQS.
+const MAX_RECEIVE_COUNT: u32 = 1_000;
+
+/// The durations of one deployment, all in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long the API may take to answer one call.
+    pub api_timeout: Duration,
+    /// How long a received call stays hidden from other slots.
+    pub call_visibility: Duration,
+    /// How long after its start an invocation may still take a call.
+    pub work_window: Duration,
+    /// The time-out of the worker function.
+    pub function_timeout: Duration,
+    /// How long a received ring stays hidden.
+    pub ring_visibility: Duration,
+    /// The visibility time-out of the queues of calls when event source mappings read them.
+    pub deferral_visibility: Duration,
+}
+
+/// An API time-out that no worker can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an API time-out of {secs} s does not fit: it must be 1 s at least, and the function's \
+     time-out that follows from it {} s at most",
+    MAX_FUNCTION_TIMEOUT.as_secs()
+)]
+pub struct BadApiTimeout {
+    /// The time-out asked for, in seconds.
+    pub secs: u64,
+}
+
+impl Timing {
+    /// Derives everything from the time that the API may take to answer one call.
+    ///
+    /// # Errors
+    /// [`BadApiTimeout`] for 0, and beyond 345 s, where two calls and a window of work do not fit
+    /// into Lambda's 900 s.
+    pub fn for_api_timeout(secs: u64) -> Result<Timing, BadApiTimeout> {
+        let api_timeout = Duration::from_secs(secs);
+        let call_visibility = api_timeout.saturating_mul(2).saturating_add(SETTLE_MARGIN);
+        let function_timeout = call_visibility.saturating_add(WORK_WINDOW);
+        if secs == 0 || function_timeout > MAX_FUNCTION_TIMEOUT {
+            return Err(BadApiTimeout { secs });
+        }
+        Ok(Timing {
+            api_timeout,
+            call_visibility,
+            work_window: WORK_WINDOW,
+            function_timeout,
+            ring_visibility: function_timeout + call_visibility,
+            deferral_visibility: function_timeout * 6,
+        })
+    }
+}
+
+/// The `maxReceiveCount` of the queues of calls: no call that is only unlucky may reach the
+/// dead-letter queue.
+///
+/// ```text
+/// max_deferrals                      deferral wiring: it made room for others
+/// + max_attempts + 1                 attempts, and one reconciliation after the last
+/// + MAX_THROTTLES                    the API was at its limit, for up to max_wait
+/// + UNPLANNED_RECEIVES               everything else
+/// + 1                                the receive at which the worker itself ends the call
+/// ```
+///
+/// clamped to SQS's 1,000. It is large because it is not what stops a bad call: a malformed one
+/// is moved by the worker at once, and a crashing one runs out of attempts.
+pub fn max_receive_count(max_deferrals: u32, max_attempts: u32) -> u32 {
+    max_deferrals
+        .saturating_add(max_attempts)
+        .saturating_add(1 + MAX_THROTTLES + UNPLANNED_RECEIVES + 1)
+        .min(MAX_RECEIVE_COUNT)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_each_choice() {
+        let table: Vec<[u64; 6]> = API_TIMEOUTS_SECS
+            .into_iter()
+            .map(|secs| {
+                let timing = Timing::for_api_timeout(secs).unwrap();
+                [
+                    timing.api_timeout,
+                    timing.call_visibility,
+                    timing.work_window,
+                    timing.function_timeout,
+                    timing.ring_visibility,
+                    timing.deferral_visibility,
+                ]
+                .map(|duration| duration.as_secs())
+            })
+            .collect();
+        assert_eq!(
+            table,
+            [
+                [10, 50, 180, 230, 280, 1_380],
+                [30, 90, 180, 270, 360, 1_620],
+                [60, 150, 180, 330, 480, 1_980],
+                [120, 270, 180, 450, 720, 2_700],
+                [300, 630, 180, 810, 1_440, 4_860],
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lambda_cannot_run_is_refused() {
+        for (secs, fits) in [(0, false), (1, true), (345, true), (346, false), (u64::MAX, false)] {
+            let timing = Timing::for_api_timeout(secs);
+            assert_eq!(timing.is_ok(), fits, "{secs}");
+        }
+        let error = Timing::for_api_timeout(346).unwrap_err().to_string();
+        assert!(error.contains("346 s") && error.contains("900 s"), "{error}");
+    }
+
+    #[test]
+    fn receive_counts() {
+        assert_eq!(max_receive_count(0, 1), 423);
+        assert_eq!(max_receive_count(10, 5), 437);
+        assert_eq!(max_receive_count(u32::MAX, u32::MAX), 1_000);
+    }
+
+    proptest! {
+        #[test]
+        fn the_invariants_hold_for_every_api_timeout(secs in 1_u64..=345) {
+            let timing = Timing::for_api_timeout(secs).unwrap();
+            // A call taken at the last moment ends, or is visible again, before the kill.
+            prop_assert!(timing.work_window + timing.call_visibility <= timing.function_timeout);
+            prop_assert!(timing.call_visibility > 2 * timing.api_timeout);
+            // The ring comes back after every call that its invocation could have hidden.
+            prop_assert!(
+                timing.ring_visibility >= timing.function_timeout + timing.call_visibility
+            );
+            // What AWS checks or advises: Lambda's 900 s, SQS's 43,200 s, six times.
+            prop_assert!(timing.function_timeout.as_secs() <= 900);
+            prop_assert!(timing.deferral_visibility >= timing.function_timeout * 6);
+            prop_assert!(timing.deferral_visibility.as_secs() <= 43_200);
+            // A killed worker's call comes back well before its function would have ended.
+            prop_assert!(timing.call_visibility < timing.function_timeout);
+        }
+    }
+}
