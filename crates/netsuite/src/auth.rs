@@ -1,0 +1,42 @@
+//! Who we are to NetSuite.
+//!
+//! OAuth 2.0 machine-to-machine is the way for anything new. Token-based authentication (OAuth
+//! 1.0a) is behind the feature `tba`, for integrations that have it already: NetSuite takes no new
+//! ones from release 2027.1 and ends the old ones about 2028.1.
+
+mod oauth2;
+
+pub use oauth2::{Algorithm, OAuth2};
+pub(crate) use oauth2::{Token, Tokens};
+
+use std::sync::Arc;
+
+use crate::Invalid;
+
+/// Credentials, checked. [`Debug`] shows their kind and public parts only.
+#[derive(Clone)]
+pub struct Auth(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    OAuth2(Arc<oauth2::Signer>),
+}
+
+impl Auth {
+    /// OAuth 2.0 machine-to-machine (client credentials with a certificate).
+    ///
+    /// # Errors
+    /// When the key cannot be read, does not fit the algorithm, or an id is empty. A trial
+    /// signature is made, so that a wrong key shows here and not at the first call.
+    pub fn oauth2(credentials: OAuth2) -> Result<Self, Invalid> {
+        Ok(Self(Kind::OAuth2(Arc::new(oauth2::Signer::new(credentials)?))))
+    }
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Kind::OAuth2(signer) => signer.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The client: an account, credentials, a transport, and the way of one request through them.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+use tracing::Instrument as _;
+use url::Url;
+
+use crate::{
+    AccountId, Auth, Class, Clock, Error, Invalid, Request, Response, SystemClock, TransportError,
+    auth::{self, Token, Tokens},
+    error::{Answered, Said},
+    request::Service,
+    response::Answer,
+    transport::{self, Transport},
+};
+
+/// A client of one NetSuite account. Clones share its connections, its token and its limits.
+#[derive(Clone)]
+pub struct Client {
+    account: AccountId,
+    stack: BoxCloneSyncService<Request, Answer, Error>,
+}
+
+/// Settings of a [`Client`], from [`Client::builder`].
+pub struct ClientBuilder {
+    account: AccountId,
+    auth: Auth,
+    base_url: Option<Url>,
+    connect_timeout: Duration,
+    answer_timeout: Duration,
+    transport: Option<Transport>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Client {
+    /// Starts a client for `account` with these credentials.
+    pub fn builder(account: AccountId, auth: Auth) -> ClientBuilder {
+        ClientBuilder {
+            account,
+            auth,
+            base_url: None,
+            connect_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(120),
+            transport: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The account this client speaks for.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// Sends any request to NetSuite.
+    ///
+    /// # Errors
+    /// Whatever is not a 2xx answer; see [`Error::class`].
+    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+        self.execute(request).await.map(Response::from)
+    }
+
+    /// As [`send`](Self::send), with the body unread.
+    pub(crate) async fn execute(&self, mut request: Request) -> Result<Answer, Error> {
+        let span = tracing::debug_span!("netsuite", call = %request.call());
+        // Each execution has a flag of its own: the caller may run clones of one request at once.
+        request.in_flight = Arc::default();
+        let Some(deadline) = request.deadline else {
+            return self.stack.clone().oneshot(request).instrument(span).await;
+        };
+        let waiting = self.stack.clone().oneshot(request.clone()).instrument(span);
+        tokio::time::timeout_at(deadline, waiting).await.unwrap_or_else(|_| {
+            let class = if request.in_flight.load(Ordering::Acquire) {
+                Class::Unknown
+            } else {
+                Class::NotSent
+            };
+            Err(Error::local(request.call(), class, "the deadline has passed"))
+        })
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    /// Sends everything to this server instead of the account's own hosts: the sandbox, a test, a
+    /// proxy. Its path is put before NetSuite's.
+    ///
+    /// # Errors
+    /// When it is not an `http` or `https` URL with a host, or has a query, a fragment or a
+    /// password.
+    pub fn base_url(mut self, url: Url) -> Result<Self, Invalid> {
+        let plain = url.query().is_none()
+            && url.fragment().is_none()
+            && url.password().is_none()
+            && url.username().is_empty();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !plain {
+            return Err(Invalid::unquoted(
+                "base URL",
+                "http or https, a host, no query, fragment or user",
+            ));
+        }
+        self.base_url = Some(url);
+        Ok(self)
+    }
+
+    /// How long a connection may take to come about; 10 seconds unless set. Only for the default
+    /// transport.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one attempt may wait for its whole answer; 120 seconds unless set. NetSuite itself
+    /// gives up after 15 minutes.
+    pub fn answer_timeout(mut self, timeout: Duration) -> Self {
+        self.answer_timeout = timeout;
+        self
+    }
+
+    /// Takes another transport in place of reqwest.
+    pub fn transport<S>(mut self, transport: S) -> Self
+    where
+        S: tower::Service<
+                http::Request<Bytes>,
+                Response = http::Response<Bytes>,
+                Error = TransportError,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.transport = Some(BoxCloneSyncService::new(transport));
+        self
+    }
+
+    /// Takes another clock in place of [`SystemClock`].
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Makes the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the default transport cannot be made, for instance for want of root certificates.
+    pub fn build(self) -> Result<Client, Invalid> {
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => transport::over_reqwest(self.connect_timeout)?,
+        };
+        let hosts = Hosts::new(&self.account, self.base_url.as_ref())?;
+        let auth::Kind::OAuth2(signer) = self.auth.0;
+        let endpoint = hosts.url(Service::System, "/services/rest/auth/oauth2/v1/token")?;
+        let tokens = Tokens::new(
+            signer,
+            endpoint,
+            transport.clone(),
+            self.clock.clone(),
+            self.answer_timeout,
+        );
+        let exchange = Arc::new(Exchange {
+            hosts,
+            tokens,
+            transport,
+            clock: self.clock,
+            answer_timeout: self.answer_timeout,
+        });
+        let service = tower::service_fn(move |request| exchange.clone().attempt(request));
+        Ok(Client { account: self.account, stack: BoxCloneSyncService::new(service) })
+    }
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("account", &self.account)
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the account's services are.
+struct Hosts {
+    suitetalk: Url,
+    restlets: Url,
+}
+
+impl Hosts {
+    fn new(account: &AccountId, base: Option<&Url>) -> Result<Self, Invalid> {
+        let host = |area: &str| match base {
+            Some(base) => Ok(base.clone()),
+            None => {
+                let host = format!("https://{}.{area}.api.netsuite.com", account.host_form());
+                Url::parse(&host)
+                    .map_err(|e| Invalid::new("account id", account.realm_form(), e.to_string()))
+            }
+        };
+        Ok(Self { suitetalk: host("suitetalk")?, restlets: host("restlets")? })
+    }
+
+    fn url(&self, service: Service, path_and_query: &str) -> Result<Url, Invalid> {
+        let host = if service == Service::Restlet { &self.restlets } else { &self.suitetalk };
+        let whole = format!("{}{path_and_query}", host.as_str().trim_end_matches('/'));
+        Url::parse(&whole).map_err(|e| Invalid::unquoted("URL", e.to_string()))
+    }
+}
+
+/// One attempt: authorise, send, judge the answer.
+struct Exchange {
+    hosts: Hosts,
+    tokens: Tokens,
+    transport: Transport,
+    clock: Arc<dyn Clock>,
+    answer_timeout: Duration,
+}
+
+impl Exchange {
+    async fn attempt(self: Arc<Self>, request: Request) -> Result<Answer, Error> {
+        let token = self.token(&request).await?;
+        let answer = self.send(&request, &token).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return self.judge(&request, &token, answer);
+        }
+        // A refused token says nothing about our credentials: it may have been revoked, or have
+        // ended early. One new token, one more try, and never a third.
+        tracing::info!("the access token was refused; asking for a new one");
+        self.tokens.forget(&token);
+        let token = self.token(&request).await?;
+        let answer = self.send(&request, &token).await?;
+        self.judge(&request, &token, answer)
+    }
+
+    async fn token(&self, request: &Request) -> Result<Token, Error> {
+        self.tokens.get().await.map_err(|error| error.for_want_of_token(request.call()))
+    }
+
+    async fn send(&self, request: &Request, token: &Token) -> Result<http::Response<Bytes>, Error> {
+        let url = self.hosts.url(request.service, &request.path_and_query())?;
+        let mut outgoing = http::Request::new(request.body.clone());
+        *outgoing.method_mut() = request.method.clone();
+        *outgoing.uri_mut() = url
+            .as_str()
+            .parse()
+            .map_err(|e: http::uri::InvalidUri| Invalid::unquoted("URL", e.to_string()))?;
+        *outgoing.headers_mut() = self.headers(request, token)?;
+        let patience = request.answer_timeout.unwrap_or(self.answer_timeout);
+        request.in_flight.store(true, Ordering::Release);
+        let outcome = transport::deliver(&self.transport, outgoing, patience).await;
+        request.in_flight.store(false, Ordering::Release);
+        outcome.map_err(|failure| Error::transport(request.call(), failure))
+    }
+
+    fn headers(&self, request: &Request, token: &Token) -> Result<HeaderMap, Error> {
+        let mut headers = request.headers.clone();
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        headers.insert(header::AUTHORIZATION, token.header()?);
+        Ok(headers)
+    }
+
+    fn judge(
+        &self,
+        request: &Request,
+        token: &Token,
+        answer: http::Response<Bytes>,
+    ) -> Result<Answer, Error> {
+        let (parts, body) = answer.into_parts();
+        if parts.status.is_success() {
+            return Ok(Answer { status: parts.status, headers: parts.headers, body });
+        }
+        let said = Said::parse(&body, |text| text.replace(token.expose(), "[redacted]"))
+            .with_challenge(&parts.headers);
+        let answered =
+            Answered { status: parts.status, headers: &parts.headers, now: self.clock.now() };
+        Err(Error::answered(request.call(), answered, said))
+    }
+}

@@ -1,0 +1,392 @@
+//! Records: their names, and what can be done to them.
+
+use http::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Client, Error, Invalid, Request, Response};
+
+/// The record type's name in the record API, for instance `salesOrder` or `customrecord_ship`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordType(String);
+
+/// A record's internal id: NetSuite's own, mostly a number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RecordId(String);
+
+/// A record's external id: ours, unique among the records of its type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExternalId(String);
+
+/// Either id of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RecordKey {
+    /// By internal id.
+    Id(RecordId),
+    /// By external id, written `eid:…` in paths.
+    External(ExternalId),
+}
+
+fn checked(
+    what: &'static str,
+    text: &str,
+    first: fn(char) -> bool,
+    rest: fn(char) -> bool,
+    wanted: &str,
+) -> Result<String, Invalid> {
+    let mut chars = text.chars();
+    if chars.next().is_some_and(first) && chars.all(rest) {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid::new(what, text, wanted))
+    }
+}
+
+fn word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn word_or_dash(c: char) -> bool {
+    word(c) || c == '-'
+}
+
+impl RecordType {
+    /// Checks a record type's name.
+    ///
+    /// # Errors
+    /// When it is not a letter followed by letters, digits and `_`.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, Invalid> {
+        let name = checked(
+            "record type",
+            name.as_ref(),
+            |c| c.is_ascii_alphabetic(),
+            word,
+            "a letter, then letters, digits or `_`",
+        )?;
+        Ok(Self(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RecordId {
+    /// Checks an internal id. Predefined records have negative ones (`-5`), a few types have names.
+    ///
+    /// # Errors
+    /// When it is empty or has other characters than letters, digits, `_` and `-`.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
+        checked("record id", id.as_ref(), word_or_dash, word_or_dash, "letters, digits, `_` or `-`")
+            .map(Self)
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ExternalId {
+    /// Checks an external id.
+    ///
+    /// # Errors
+    /// When it is empty or has other characters than letters, digits, `_` and `-`, which is all
+    /// that NetSuite allows.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
+        checked(
+            "external id",
+            id.as_ref(),
+            word_or_dash,
+            word_or_dash,
+            "letters, digits, `_` or `-`",
+        )
+        .map(Self)
+    }
+
+    /// The id, without `eid:`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<u64> for RecordId {
+    fn from(id: u64) -> Self {
+        Self(id.to_string())
+    }
+}
+
+impl From<u64> for RecordKey {
+    fn from(id: u64) -> Self {
+        Self::Id(id.into())
+    }
+}
+
+impl From<RecordId> for RecordKey {
+    fn from(id: RecordId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<&RecordId> for RecordKey {
+    fn from(id: &RecordId) -> Self {
+        Self::Id(id.clone())
+    }
+}
+
+impl From<ExternalId> for RecordKey {
+    fn from(id: ExternalId) -> Self {
+        Self::External(id)
+    }
+}
+
+impl From<&ExternalId> for RecordKey {
+    fn from(id: &ExternalId) -> Self {
+        Self::External(id.clone())
+    }
+}
+
+impl std::fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RecordKey::Id(id) => f.write_str(&id.0),
+            RecordKey::External(id) => write!(f, "eid:{}", id.0),
+        }
+    }
+}
+
+/// What a write means to do with the lines of a record's sublists.
+///
+/// NetSuite **adds** the lines in a `PATCH` or `PUT` to those that are there, unless the sublist is
+/// named in the query parameter `replace` (lines of a keyed sublist whose keys match are changed
+/// in place). So a retried update duplicates its lines. Here every sublist in a body must be named:
+/// one that is named in neither list is refused before anything is sent. A sublist is any field
+/// whose value has an `items` array; multi-select fields look the same and are named likewise.
+///
+/// ```
+/// use slowlane_netsuite::Lines;
+/// let none = Lines::none();
+/// let both = Lines::replace(["item"]).and_add(["salesTeam"]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lines {
+    replace: Vec<String>,
+    add: Vec<String>,
+}
+
+impl Lines {
+    /// The body has no lines.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The body's lines of these sublists become the only ones. Repeating it does no harm.
+    pub fn replace<S: Into<String>>(sublists: impl IntoIterator<Item = S>) -> Self {
+        Self::none().and_replace(sublists)
+    }
+
+    /// The body's lines of these sublists are added to those that are there. Repeating it
+    /// duplicates them.
+    pub fn add<S: Into<String>>(sublists: impl IntoIterator<Item = S>) -> Self {
+        Self::none().and_add(sublists)
+    }
+
+    /// Names more sublists to replace.
+    pub fn and_replace<S: Into<String>>(mut self, sublists: impl IntoIterator<Item = S>) -> Self {
+        self.replace.extend(sublists.into_iter().map(Into::into));
+        self
+    }
+
+    /// Names more sublists to add to.
+    pub fn and_add<S: Into<String>>(mut self, sublists: impl IntoIterator<Item = S>) -> Self {
+        self.add.extend(sublists.into_iter().map(Into::into));
+        self
+    }
+
+    /// Checks the intent against the body and, if they agree, writes it into the request.
+    fn apply(&self, request: Request, body: &Value) -> Result<Request, Invalid> {
+        let has_lines = |value: &Value| value.get("items").is_some_and(Value::is_array);
+        let held: Vec<&str> = body
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, v)| has_lines(v))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let named = |name: &&str| self.replace.iter().chain(&self.add).any(|n| n == name);
+        if let Some(unnamed) = held.iter().find(|name| !named(name)) {
+            return Err(Invalid::new(
+                "lines",
+                unnamed,
+                "the body has lines here: say with `Lines` whether they replace or are added",
+            ));
+        }
+        if let Some(missing) = self.replace.iter().find(|name| !held.contains(&name.as_str())) {
+            return Err(Invalid::new("lines", missing, "a sublist to replace must be in the body"));
+        }
+        Ok(if self.replace.is_empty() {
+            request
+        } else {
+            request.query("replace", self.replace.join(","))
+        })
+    }
+}
+
+/// How much of a record to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    fields: Vec<String>,
+    expand_sub_resources: bool,
+}
+
+impl View {
+    /// The whole record, sublists and subrecords as links.
+    pub fn whole() -> Self {
+        Self::default()
+    }
+
+    /// Only these fields.
+    pub fn fields<S: Into<String>>(fields: impl IntoIterator<Item = S>) -> Self {
+        Self { fields: fields.into_iter().map(Into::into).collect(), expand_sub_resources: false }
+    }
+
+    /// With the lines of sublists and the fields of subrecords in place of links.
+    pub fn expand_sub_resources(mut self) -> Self {
+        self.expand_sub_resources = true;
+        self
+    }
+}
+
+/// The records of one type; from [`Client::records`].
+#[derive(Debug, Clone)]
+pub struct Records {
+    client: Client,
+    record_type: RecordType,
+}
+
+impl Client {
+    /// The records of the type with this name.
+    ///
+    /// # Errors
+    /// When the name is not of a record type's form.
+    pub fn records(&self, record_type: impl AsRef<str>) -> Result<Records, Invalid> {
+        Ok(self.record(&RecordType::new(record_type)?))
+    }
+
+    /// The records of this type.
+    pub fn record(&self, record_type: &RecordType) -> Records {
+        Records { client: self.clone(), record_type: record_type.clone() }
+    }
+}
+
+impl Records {
+    /// Reads a record, whole, into the caller's type or a [`Value`].
+    ///
+    /// # Errors
+    /// See [`Error::class`]; a record that does not exist is `Rejected` with `NONEXISTENT_ID`.
+    pub async fn get<T: DeserializeOwned>(&self, key: impl Into<RecordKey>) -> Result<T, Error> {
+        self.view(key, &View::whole()).await
+    }
+
+    /// Reads as much of a record as the view says.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn view<T: DeserializeOwned>(
+        &self,
+        key: impl Into<RecordKey>,
+        view: &View,
+    ) -> Result<T, Error> {
+        let mut request = self.request(Method::GET, Some(&key.into()))?;
+        if !view.fields.is_empty() {
+            request = request.query("fields", view.fields.join(","));
+        }
+        if view.expand_sub_resources {
+            request = request.query("expandSubResources", true);
+        }
+        let answer = self.client.execute(request.clone()).await?;
+        answer.json(request.call())
+    }
+
+    /// Creates a record; the answer's `id` is its internal id. Not repeatable: after an
+    /// [`Unknown`](crate::Class::Unknown) fate a second create may make a second record, which is
+    /// what [`upsert`](Self::upsert) is for.
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn create(&self, body: &(impl Serialize + ?Sized)) -> Result<Response, Error> {
+        self.client.send(self.request(Method::POST, None)?.json(body)?).await
+    }
+
+    /// Creates the record with this external id, or updates it if it exists.
+    ///
+    /// # Errors
+    /// See [`Error::class`]; `Rejected` without sending when `lines` and `body` disagree.
+    pub async fn upsert(
+        &self,
+        id: &ExternalId,
+        body: &(impl Serialize + ?Sized),
+        lines: Lines,
+    ) -> Result<Response, Error> {
+        self.write(Method::PUT, &id.into(), body, &lines).await
+    }
+
+    /// Changes the fields that the body has and leaves the others alone.
+    ///
+    /// # Errors
+    /// See [`Error::class`]; `Rejected` without sending when `lines` and `body` disagree.
+    pub async fn update(
+        &self,
+        key: impl Into<RecordKey>,
+        body: &(impl Serialize + ?Sized),
+        lines: Lines,
+    ) -> Result<Response, Error> {
+        self.write(Method::PATCH, &key.into(), body, &lines).await
+    }
+
+    /// Deletes a record. Deleting one that is gone is `Rejected` with `NONEXISTENT_ID`, which
+    /// after an [`Unknown`](crate::Class::Unknown) fate means that the first time worked.
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn delete(&self, key: impl Into<RecordKey>) -> Result<Response, Error> {
+        self.client.send(self.request(Method::DELETE, Some(&key.into()))?).await
+    }
+
+    /// Turns a record into a new one of another type, for instance a sales order into an invoice;
+    /// the answer's `id` is the new record's. `body` holds the fields to set on the way, `{}` for
+    /// none.
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn transform(
+        &self,
+        key: impl Into<RecordKey>,
+        into: &RecordType,
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<Response, Error> {
+        let path = format!("{}/{}/!transform/{}", self.record_type.0, key.into(), into.0);
+        self.client.send(Request::new(Method::POST, path)?.json(body)?).await
+    }
+
+    async fn write(
+        &self,
+        method: Method,
+        key: &RecordKey,
+        body: &(impl Serialize + ?Sized),
+        lines: &Lines,
+    ) -> Result<Response, Error> {
+        let body =
+            serde_json::to_value(body).map_err(|e| Invalid::unquoted("body", e.to_string()))?;
+        let request = lines.apply(self.request(method, Some(key))?, &body)?;
+        self.client.send(request.json(&body)?).await
+    }
+
+    fn request(&self, method: Method, key: Option<&RecordKey>) -> Result<Request, Invalid> {
+        match key {
+            Some(key) => Request::new(method, format!("{}/{key}", self.record_type.0)),
+            None => Request::new(method, &self.record_type.0),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The client's rules, each against a server that is a closure. One binary, because linking the
+//! HTTP stack is what takes the time.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, and so may what serves it")]
+
+mod sending;
+mod support;
+mod tokens;
