@@ -1,1 +1,142 @@
-//! slowlane-deployer
+//! Deploys Slowlane's CloudFormation template, to AWS or to a local server that speaks its API.
+//!
+//! One [`Deployer::deploy`] does, in this order:
+//!
+//! 1. [`package`]: each Lambda binary becomes a zip with a `bootstrap`, byte for byte the same
+//!    for the same binary; on the way to AWS its CPU and its glibc symbols are checked.
+//! 2. [`artifacts`]: zips and state machine definitions go to S3 under a key that is their content
+//!    hash; what is already there is not sent again. So a changed key is a changed artifact, and
+//!    CloudFormation sees it.
+//! 3. [`stack`]: a change set is created and executed, with progress by resource; a change set
+//!    without changes is a success; a failure is told by resource, with what to do about it.
+//! 4. [`local`]: only when the endpoint is on this machine, what the local server dropped is set.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use slowlane_deployer::{Deployer, Endpoint, Plan, Progress};
+//!
+//! let deployer = Deployer::new(Endpoint::Local { url: "http://127.0.0.1:4566".into() }).await;
+//! let plan = Plan::new("slowlane", "/path/to/repository".as_ref(), "target/release".as_ref())
+//!     .parameter("ApiConcurrency", "5")
+//!     .parameter("NetSuiteAccountId", "1234567")
+//!     .parameter("NetSuiteSecretId", "slowlane/netsuite");
+//! let outputs = deployer.deploy(&plan, &Progress::stderr()).await?;
+//! println!("{}", outputs.sales_order_sync_arn);
+//! deployer.destroy("slowlane", &Progress::stderr()).await?;
+//! # Ok(()) }
+//! ```
+
+pub mod artifacts;
+pub mod aws;
+mod endpoint;
+pub mod local;
+mod outputs;
+pub mod package;
+mod plan;
+mod progress;
+pub mod stack;
+
+pub use endpoint::Endpoint;
+pub use outputs::Outputs;
+pub use plan::Plan;
+pub use progress::Progress;
+
+use aws_config::SdkConfig;
+use std::collections::BTreeMap;
+
+/// Why a deploy did not reach its end. Each source says which file, call or resource it was.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// A Lambda binary cannot become a package.
+    #[error("packaging failed")]
+    Package(#[from] package::Error),
+    /// A file could not be read or could not be put into the artifact bucket.
+    #[error("uploading the artifacts failed")]
+    Artifacts(#[from] artifacts::Error),
+    /// CloudFormation refused the change or could not carry it out.
+    #[error("deploying the stack failed")]
+    Stack(#[from] stack::Error),
+    /// The stack is deployed, but what the local server drops could not be set.
+    #[error("completing the stack on the local server failed")]
+    Local(#[from] local::Error),
+    /// The stack is deployed, but its template gives other outputs than this code knows.
+    #[error(transparent)]
+    Outputs(#[from] outputs::Missing),
+}
+
+/// Deploys to and removes from one endpoint.
+#[derive(Debug, Clone)]
+pub struct Deployer {
+    endpoint: Endpoint,
+    config: SdkConfig,
+}
+
+impl Deployer {
+    /// Reads region and credentials for the endpoint. Sends nothing yet: wrong credentials show
+    /// at the first call.
+    pub async fn new(endpoint: Endpoint) -> Self {
+        let config = endpoint.config().await;
+        Self { endpoint, config }
+    }
+
+    /// The SDK configuration of the endpoint, for clients of other services.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Creates the stack, or changes it into what the plan says.
+    ///
+    /// A stack whose creation was rolled back is deleted first, since CloudFormation lets nothing
+    /// else be done with it.
+    ///
+    /// # Errors
+    /// See [`DeployError`]. After an error in the change itself CloudFormation has rolled the
+    /// stack back to what it was before.
+    pub async fn deploy(&self, plan: &Plan, progress: &Progress) -> Result<Outputs, DeployError> {
+        let store = artifacts::Store::open(&self.config, self.endpoint.is_local()).await?;
+        let mut parameters = plan.parameters.clone();
+        parameters.insert("ArtifactBucket".into(), store.bucket().into());
+        for (parameter, artifact) in plan.artifacts(self.endpoint.is_local())? {
+            progress.say(&format!("{parameter}: {}", artifact.key()));
+            store.put(&artifact).await?;
+            parameters.insert(parameter, artifact.key().into());
+        }
+
+        let stack =
+            stack::Stack::new(&self.config, &plan.stack_name, self.endpoint.poll_interval());
+        let template = artifacts::read_text(&plan.template)?;
+        stack.apply(&template, &parameters, progress).await?;
+        let described = stack.describe().await?;
+        if self.endpoint.is_local() {
+            local::complete(&self.config, &described).await?;
+        }
+        Ok(Outputs::from_map(&described.outputs)?)
+    }
+
+    /// Deletes the stack and waits until it is gone. Answers whether there was one. The artifact
+    /// bucket stays: other stacks of the account use it too.
+    ///
+    /// # Errors
+    /// If CloudFormation refuses, or cannot delete a resource.
+    pub async fn destroy(
+        &self,
+        stack_name: &str,
+        progress: &Progress,
+    ) -> Result<bool, stack::Error> {
+        stack::Stack::new(&self.config, stack_name, self.endpoint.poll_interval())
+            .delete(progress)
+            .await
+    }
+
+    /// The outputs of a stack that is already there.
+    ///
+    /// # Errors
+    /// If there is no such stack, or it is not one of ours.
+    pub async fn outputs(&self, stack_name: &str) -> Result<Outputs, DeployError> {
+        let stack = stack::Stack::new(&self.config, stack_name, self.endpoint.poll_interval());
+        Ok(Outputs::from_map(&stack.describe().await?.outputs)?)
+    }
+}
+
+/// Names and values, as CloudFormation's parameters and outputs are.
+pub type Values = BTreeMap<String, String>;

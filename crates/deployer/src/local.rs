@@ -1,0 +1,161 @@
+//! What is different on the local server (MiniStack), in one place. Nothing here runs on AWS.
+//!
+//! | The local server | so we |
+//! |---|---|
+//! | drops `ReservedConcurrentExecutions` and `TimeToLiveSpecification` of the template | set both by API after the deploy |
+//! | takes a Task's `TimeoutSeconds` only as a number, not as a JSONata expression | put a number there |
+//! | hands a Lambda's output on only when the invocation ends, and its last lines never if it is killed | wrap the binary so that the output also goes to a file, line by line |
+//! | runs on a machine that may lack the file `SSL_CERT_FILE` names for Lambda | unset it there |
+
+use crate::stack::Description;
+use crate::{aws, package};
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use serde_json::Value;
+use std::path::Path;
+
+/// The wait of a Task whose `TimeoutSeconds` is an expression.
+pub const TASK_TIMEOUT_SECS: u32 = 600;
+
+/// Why a stack on the local server is not complete.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The stack lacks a value that is set from.
+    #[error("the stack has no {0}: it was not deployed from this template")]
+    Missing(&'static str),
+    /// `ApiConcurrency` is not a number.
+    #[error("ApiConcurrency is {0:?}, not a number")]
+    NoNumber(String),
+    /// A request failed.
+    #[error(transparent)]
+    Aws(#[from] aws::Error),
+}
+
+/// Sets what the local server's CloudFormation drops, as the template says it.
+///
+/// # Errors
+/// If a request fails, or the stack is not from our template.
+pub async fn complete(config: &SdkConfig, stack: &Description) -> Result<(), Error> {
+    let worker =
+        stack.outputs.get("WorkerFunctionName").ok_or(Error::Missing("WorkerFunctionName"))?;
+    let limit = stack.parameters.get("ApiConcurrency").ok_or(Error::Missing("ApiConcurrency"))?;
+    let limit = limit.parse().map_err(|_| Error::NoNumber(limit.clone()))?;
+    aws_sdk_lambda::Client::new(config)
+        .put_function_concurrency()
+        .function_name(worker)
+        .reserved_concurrent_executions(limit)
+        .send()
+        .await
+        .map_err(aws::failed("lambda:PutFunctionConcurrency", worker))?;
+
+    let table =
+        stack.outputs.get("IdempotencyTableName").ok_or(Error::Missing("IdempotencyTableName"))?;
+    let client = aws_sdk_dynamodb::Client::new(config);
+    let present = client
+        .describe_time_to_live()
+        .table_name(table)
+        .send()
+        .await
+        .map_err(aws::failed("dynamodb:DescribeTimeToLive", table))?;
+    // Enabling it twice is an error.
+    if present.time_to_live_description().and_then(|ttl| ttl.attribute_name()).is_some() {
+        return Ok(());
+    }
+    let ttl = TimeToLiveSpecification::builder().attribute_name("expires_at").enabled(true).build();
+    client
+        .update_time_to_live()
+        .table_name(table)
+        .set_time_to_live_specification(ttl.ok())
+        .send()
+        .await
+        .map_err(aws::failed("dynamodb:UpdateTimeToLive", table))?;
+    Ok(())
+}
+
+/// The state machine with a number for every `TimeoutSeconds` that is an expression.
+///
+/// # Errors
+/// If the definition is not JSON.
+pub fn definition(text: &str) -> Result<String, crate::artifacts::Error> {
+    let mut machine: Value =
+        serde_json::from_str(text).map_err(|error| crate::artifacts::Error::Unreadable {
+            path: "the state machine".into(),
+            source: error.into(),
+        })?;
+    if let Some(states) = machine["States"].as_object_mut() {
+        for timeout in states.values_mut().filter_map(|state| state.get_mut("TimeoutSeconds")) {
+            if timeout.is_string() {
+                *timeout = TASK_TIMEOUT_SECS.into();
+            }
+        }
+    }
+    Ok(machine.to_string())
+}
+
+/// The package of a Lambda whose output also goes to the file `log`.
+///
+/// # Errors
+/// If the binary cannot be read.
+pub fn files(binary: &Path, log: &Path) -> Result<Vec<package::File>, package::Error> {
+    Ok(vec![("bootstrap", wrapper(log).into_bytes()), ("function", package::read(binary)?)])
+}
+
+/// The shell becomes the Lambda, so that the server's signals reach it. `tee` reads a named pipe
+/// of its own, and ends with the Lambda. The server waits 50 ms for output after each invocation
+/// and goes on at once when a line comes, so the output must not go to the file alone.
+fn wrapper(log: &Path) -> String {
+    let log = log.display().to_string().replace('\'', r"'\''");
+    format!(
+        r#"#!/bin/sh
+[ -r "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
+pipe="${{TMPDIR:-/tmp}}/slowlane-$$"
+rm -f "$pipe" && mkfifo "$pipe" || exit 1
+{{ exec <"$pipe" && rm -f "$pipe" && exec tee -a '{log}'; }} &
+exec "$LAMBDA_TASK_ROOT/function" >"$pipe" 2>&1
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_expression_is_replaced_by_a_number() {
+        let text =
+            r#"{"States":{"A":{"TimeoutSeconds":"{% $n %}"},"B":{"TimeoutSeconds":9},"C":{}}}"#;
+        let machine: Value = serde_json::from_str(&definition(text).unwrap()).unwrap();
+        assert_eq!(machine["States"]["A"]["TimeoutSeconds"], TASK_TIMEOUT_SECS);
+        assert_eq!(machine["States"]["B"]["TimeoutSeconds"], 9);
+        assert_eq!(machine["States"]["C"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn the_wrapped_lambda_logs_to_the_file_and_to_the_runtime() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("it's a.log");
+        let function = dir.path().join("function");
+        std::fs::write(&function, "#!/bin/sh\necho \"out ${SSL_CERT_FILE-unset}\"; echo err >&2\n")
+            .unwrap();
+        for (name, bytes) in files(&function, &log).unwrap() {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+                .unwrap();
+        }
+        let output = std::process::Command::new(dir.path().join("bootstrap"))
+            .env("LAMBDA_TASK_ROOT", dir.path())
+            .env("TMPDIR", dir.path())
+            .env("SSL_CERT_FILE", "/nowhere/ca-bundle.crt")
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "out unset\nerr\n");
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "out unset\nerr\n");
+        let left: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left.len(), 3, "the named pipe is removed: {left:?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! A Lambda's deployment package.
+
+use std::io::{Cursor, Write as _};
+use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+/// The newest glibc that `provided.al2023` has.
+const GLIBC_OF_AL2023: (u32, u32) = (2, 34);
+
+/// Offset and value of the ELF header's machine field for x86-64, the template's architecture.
+const ELF_MACHINE: (usize, [u8; 2]) = (18, [0x3e, 0x00]);
+
+/// Why a binary cannot become a package.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary is not there.
+    #[error("cannot read the Lambda binary {path}: build it with `cargo xtask build`")]
+    Unreadable {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The binary is not what the template's `Architectures` says.
+    #[error("{path} is not an ELF binary for x86-64, which is what the template deploys")]
+    OtherMachine {
+        /// The binary.
+        path: PathBuf,
+    },
+    /// The binary would not start on Lambda.
+    #[error(
+        "{path} needs glibc {}.{}, and Lambda's provided.al2023 has {}.{}: build it on a system \
+         that is no newer, such as Amazon Linux 2023 or Debian 11",
+        .needs.0, .needs.1, GLIBC_OF_AL2023.0, GLIBC_OF_AL2023.1
+    )]
+    NewerGlibc {
+        /// The binary.
+        path: PathBuf,
+        /// The greatest version it refers to.
+        needs: (u32, u32),
+    },
+    /// The zip could not be written.
+    #[error("cannot write the zip")]
+    Zip(#[from] zip::result::ZipError),
+}
+
+/// One file of a package: its name and its bytes. Every file is executable.
+pub type File = (&'static str, Vec<u8>);
+
+/// The package of a custom runtime: the binary under the name that Lambda starts.
+///
+/// # Errors
+/// If the binary cannot be read.
+pub fn files(binary: &Path) -> Result<Vec<File>, Error> {
+    Ok(vec![("bootstrap", read(binary)?)])
+}
+
+/// As [`files`], and the binary is known to start on Lambda.
+///
+/// # Errors
+/// If the binary cannot be read, is for another CPU, or needs a newer glibc than Lambda has.
+pub fn files_for_aws(binary: &Path) -> Result<Vec<File>, Error> {
+    let bytes = read(binary)?;
+    let (offset, machine) = ELF_MACHINE;
+    if !bytes.starts_with(b"\x7fELF") || bytes.get(offset..offset + 2) != Some(&machine) {
+        return Err(Error::OtherMachine { path: binary.into() });
+    }
+    match newest_glibc(&bytes) {
+        Some(needs) if needs > GLIBC_OF_AL2023 => {
+            Err(Error::NewerGlibc { path: binary.into(), needs })
+        }
+        _ => Ok(vec![("bootstrap", bytes)]),
+    }
+}
+
+/// The same files give the same bytes, on every machine and at every time: the zip's hash is its
+/// name in S3, and an unchanged Lambda must not look changed.
+///
+/// # Errors
+/// If the zip cannot be written, as for a file beyond 4 GiB.
+pub fn zip(files: &[File]) -> Result<Vec<u8>, Error> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o755);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        zip.start_file(*name, options)?;
+        zip.write_all(bytes).map_err(zip::result::ZipError::from)?;
+    }
+    Ok(zip.finish()?.into_inner())
+}
+
+pub(crate) fn read(binary: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(binary).map_err(|source| Error::Unreadable { path: binary.into(), source })
+}
+
+/// The greatest `GLIBC_x.y` the binary names. Symbol versions lie in the dynamic string table as
+/// zero-terminated text, so the bytes are searched for them: the answer can be too high (for a
+/// program that holds such a text for another reason), never too low.
+fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
+    const MARK: &[u8] = b"GLIBC_";
+    binary
+        .windows(MARK.len())
+        .enumerate()
+        .filter(|(_, window)| *window == MARK)
+        .filter_map(|(at, _)| {
+            let rest = &binary[at + MARK.len()..];
+            let version =
+                std::str::from_utf8(&rest[..rest.iter().position(|byte| *byte == 0)?]).ok()?;
+            let mut parts = version.split('.').map(str::parse);
+            Some((parts.next()?.ok()?, parts.next()?.ok()?))
+        })
+        .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn a_package_holds_no_time_and_an_executable_bootstrap() {
+        let bytes = zip(&[("bootstrap", b"binary".to_vec())]).unwrap();
+        assert_eq!(bytes, zip(&[("bootstrap", b"binary".to_vec())]).unwrap());
+        let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        let mut file = archive.by_name("bootstrap").unwrap();
+        // The earliest time that the format can tell, whatever the clock says.
+        assert_eq!(file.last_modified().unwrap().year(), 1980);
+        assert_eq!(file.unix_mode().unwrap() & 0o777, 0o755);
+        let mut content = String::new();
+        file.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "binary");
+    }
+
+    fn elf(rest: &[u8]) -> tempfile::NamedTempFile {
+        let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0".to_vec();
+        bytes.extend_from_slice(rest);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_binary_for_a_newer_glibc_is_refused() {
+        let fits = elf(b"\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_PRIVATE\0");
+        assert!(files_for_aws(fits.path()).is_ok());
+        let newer = elf(b"\0GLIBC_2.9\0GLIBC_2.38\0GLIBC_2.17\0");
+        let error = files_for_aws(newer.path()).unwrap_err();
+        assert!(matches!(error, Error::NewerGlibc { needs: (2, 38), .. }), "{error}");
+    }
+
+    #[test]
+    fn a_binary_for_another_machine_is_refused() {
+        let script = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(script.path(), "#!/bin/sh\n").unwrap();
+        assert!(matches!(files_for_aws(script.path()), Err(Error::OtherMachine { .. })));
+    }
+
+    #[test]
+    fn a_missing_binary_says_how_to_build_it() {
+        let error = files(Path::new("/nowhere/slowlane-worker")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/slowlane-worker: build it with"), "{error}");
+    }
+}

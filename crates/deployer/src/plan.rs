@@ -1,0 +1,78 @@
+use crate::artifacts::{self, Artifact};
+use crate::{DeployError, Values, local, package};
+use std::path::{Path, PathBuf};
+
+/// What to deploy: the template, the files it refers to, and the values of its parameters.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The stack's name.
+    pub stack_name: String,
+    /// The CloudFormation template.
+    pub template: PathBuf,
+    /// The directory of `throttled-call.asl.json` and `sales-order-sync.asl.json`.
+    pub state_machines: PathBuf,
+    /// The directory of the release binaries `slowlane-enqueuer` and `slowlane-worker`.
+    pub lambdas: PathBuf,
+    /// Template parameters. The deployer adds `ArtifactBucket` and the keys of the artifacts.
+    pub parameters: Values,
+    /// On a local endpoint only: where each Lambda's output is appended, to `enqueuer.log` and
+    /// `worker.log`. Must exist.
+    pub local_log_dir: Option<PathBuf>,
+}
+
+impl Plan {
+    /// A plan for the template and state machines of this repository, with the binaries that lie
+    /// in `lambdas`.
+    pub fn new(stack_name: &str, repository: &Path, lambdas: &Path) -> Self {
+        Self {
+            stack_name: stack_name.into(),
+            template: repository.join("infra/template.yaml"),
+            state_machines: repository.join("state-machines"),
+            lambdas: lambdas.into(),
+            parameters: Values::new(),
+            local_log_dir: None,
+        }
+    }
+
+    /// Sets a template parameter.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: impl ToString) -> Self {
+        self.parameters.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// The files of the plan, each with the template parameter that takes its key.
+    pub(crate) fn artifacts(&self, local: bool) -> Result<Vec<(String, Artifact)>, DeployError> {
+        let mut artifacts = Vec::new();
+        for name in ["enqueuer", "worker"] {
+            let binary = self.lambdas.join(format!("slowlane-{name}"));
+            let zip = match &self.local_log_dir {
+                Some(logs) if local => {
+                    package::zip(&local::files(&binary, &logs.join(format!("{name}.log")))?)?
+                }
+                _ if local => package::zip(&package::files(&binary)?)?,
+                _ => package::zip(&package::files_for_aws(&binary)?)?,
+            };
+            artifacts.push((
+                format!("{}Key", pascal_case(name)),
+                Artifact::new(&format!("lambda/{name}"), "zip", zip),
+            ));
+        }
+        for name in ["throttled-call", "sales-order-sync"] {
+            let mut text =
+                artifacts::read_text(&self.state_machines.join(format!("{name}.asl.json")))?;
+            if local {
+                text = local::definition(&text)?;
+            }
+            let artifact =
+                Artifact::new(&format!("state-machine/{name}"), "asl.json", text.into_bytes());
+            artifacts.push((format!("{}Key", pascal_case(name)), artifact));
+        }
+        Ok(artifacts)
+    }
+}
+
+/// `throttled-call` is `ThrottledCall` in the template, whose names must be alphanumeric.
+fn pascal_case(kebab: &str) -> String {
+    kebab.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
