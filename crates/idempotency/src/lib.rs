@@ -1,1 +1,25 @@
-//! slowlane-idempotency
+//! One effect per call on DynamoDB, also when nobody knows whether it happened.
+
+mod cache;
+pub mod claim;
+mod clock;
+mod dynamodb;
+mod guard;
+mod memory;
+mod record;
+mod request;
+pub mod store;
+mod unknown;
+
+pub use claim::{Claim, Lost, complete, dispatch, give_up};
+pub use clock::{Clock, EpochMs, SystemClock};
+pub use dynamodb::{DynamoDbStore, Layout, MAX_RESULT_BYTES, PartitionValue};
+pub use guard::{Claimed, Guard, Held, Settings};
+pub use memory::MemoryStore;
+pub use record::{Holder, Owner, Pointer, Record, Status, StoredResult, When, Write};
+pub use request::{
+    Error as RequestError, Key, MAX_KEY_BYTES, MAX_SCOPE_BYTES, PayloadHash, RecordId, Request,
+    Scope,
+};
+pub use store::{Store, Written};
+pub use unknown::{Unknown, resolve};

@@ -1,0 +1,367 @@
+//! The DynamoDB store: one `UpdateItem` for every write of the guard.
+//!
+//! Every attribute that a record has is set and every one it lacks is removed, under a
+//! condition expression that says the same as [`Write::permitted`]. A refused condition
+//! answers with the item (`ALL_OLD`, which costs no read), so a claim is at the same
+//! time the question what is known.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use crate::record::{Record, Status, StoredResult, When, Write};
+use crate::request::RecordId;
+use crate::store::{Error, Store, Written};
+
+mod item;
+
+use item::attributes;
+use item::name;
+
+/// The largest result that fits an item next to everything else in it: an item may
+/// have 400 KB, names included (AWS documentation, "Quotas in Amazon DynamoDB").
+pub const MAX_RESULT_BYTES: usize = 400 * 1024 - 4 * 1024;
+
+/// Records in a DynamoDB table.
+///
+/// The table needs a partition key of type S (default name `id`) and, to be tidied up,
+/// time to live on the attribute `expires_at`. IAM: `dynamodb:UpdateItem`; `GetItem` for
+/// [`Guard::read`](crate::Guard::read) and `Scan` for
+/// [`Guard::list_unresolved`](crate::Guard::list_unresolved).
+///
+/// The client's own retries are welcome: a write that was applied though its reply was
+/// lost is recognised. Its time-outs are the caller's choice.
+#[derive(Clone, Debug)]
+pub struct DynamoDbStore {
+    client: Client,
+    table: String,
+    layout: Layout,
+    ttl_attribute: String,
+}
+
+/// How a record's id becomes the table's primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A partition key that holds `{scope}#{key}`.
+    Partition {
+        /// The key attribute.
+        name: String,
+    },
+    /// A partition key and a sort key, for a table shared with other data. The sort key
+    /// holds `{scope}#{key}`.
+    PartitionAndSort {
+        /// The partition key attribute.
+        partition: String,
+        /// What it holds.
+        value: PartitionValue,
+        /// The sort key attribute.
+        sort: String,
+    },
+}
+
+/// What the partition key holds beside a sort key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PartitionValue {
+    /// Always this text. All calls then share one partition: about 1,000 writes a second.
+    Fixed(String),
+    /// The scope.
+    Scope,
+}
+
+impl DynamoDbStore {
+    /// A store on `table`, with the default layout: partition key `id`, time to live
+    /// attribute `expires_at`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self {
+            client,
+            table: table.into(),
+            layout: Layout::Partition { name: "id".into() },
+            ttl_attribute: "expires_at".into(),
+        }
+    }
+
+    /// Another layout of the primary key.
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Another name for the time to live attribute (epoch seconds).
+    #[must_use]
+    pub fn ttl_attribute(mut self, name: impl Into<String>) -> Self {
+        self.ttl_attribute = name.into();
+        self
+    }
+
+    fn key(&self, id: &RecordId) -> HashMap<String, AttributeValue> {
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        match &self.layout {
+            Layout::Partition { name } => HashMap::from([(name.clone(), text(id.as_str()))]),
+            Layout::PartitionAndSort { partition, value, sort } => {
+                let value = match value {
+                    PartitionValue::Fixed(value) => value,
+                    PartitionValue::Scope => id.scope(),
+                };
+                HashMap::from([(partition.clone(), text(value)), (sort.clone(), text(id.as_str()))])
+            }
+        }
+    }
+
+    /// The key attribute that holds the whole id.
+    fn id_attribute(&self) -> &str {
+        match &self.layout {
+            Layout::Partition { name } => name,
+            Layout::PartitionAndSort { sort, .. } => sort,
+        }
+    }
+}
+
+impl Store for DynamoDbStore {
+    async fn write(&self, write: &Write) -> Result<Written, Error> {
+        check_size(&write.record)?;
+        let mut update = Update::new();
+        update.replace(write, &self.ttl_attribute);
+        let condition = update.condition(write, self.id_attribute());
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key(&write.record.id)))
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let answer = match update.into_request(request, write).send().await {
+            Ok(answer) => answer,
+            Err(error) => return refused(error, &write.record.id),
+        };
+        let attempt = match write.when {
+            When::Free { .. } => item::attempt(answer.attributes.as_ref())?,
+            When::Held { .. } => write.record.holder.attempt,
+        };
+        Ok(Written::Applied { attempt })
+    }
+
+    async fn read(&self, id: &RecordId) -> Result<Option<Record>, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(self.key(id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(sdk_error)?;
+        let item = answer.item.as_ref();
+        item.map(|item| item::read(id.clone(), item)).transpose()
+    }
+
+    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, Error> {
+        let mut found = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self.scan_page(from).await?;
+            for item in page.items() {
+                let id = item.get(self.id_attribute()).and_then(|id| id.as_s().ok());
+                // Another application's item in a shared table may have a status too.
+                let Some(id) = id.and_then(|id| RecordId::parse(id)) else {
+                    continue;
+                };
+                found.push(item::read(id, item)?);
+                if found.len() >= most {
+                    return Ok(found);
+                }
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+impl DynamoDbStore {
+    async fn scan_page(
+        &self,
+        from: Option<HashMap<String, AttributeValue>>,
+    ) -> Result<aws_sdk_dynamodb::operation::scan::ScanOutput, Error> {
+        let mut scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .set_exclusive_start_key(from)
+            .expression_attribute_names("#status", name::STATUS)
+            .expression_attribute_names("#payload_sha256", name::PAYLOAD_SHA256);
+        let mut names = Vec::new();
+        for status in Status::UNRESOLVED {
+            let name = format!(":{}", status.as_str().to_lowercase());
+            scan = scan.expression_attribute_values(&name, AttributeValue::S(status.to_string()));
+            names.push(name);
+        }
+        let filter =
+            format!("#status IN ({}) AND attribute_exists(#payload_sha256)", names.join(", "));
+        scan.filter_expression(filter).send().await.map_err(sdk_error)
+    }
+}
+
+/// The expressions of one `UpdateItem`, with a `#name` for every attribute used and a
+/// `:value` for every value: DynamoDB refuses a request that defines one it does not use.
+struct Update {
+    set: Vec<String>,
+    remove: Vec<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Update {
+    fn new() -> Self {
+        Self { set: Vec::new(), remove: Vec::new(), names: HashMap::new(), values: HashMap::new() }
+    }
+
+    /// Makes the item what the record says, whatever it was.
+    fn replace(&mut self, write: &Write, ttl_attribute: &str) {
+        for (name, value) in attributes(&write.record) {
+            self.assign(name, name, value);
+        }
+        self.assign("ttl", ttl_attribute, item::time_to_live(&write.record));
+        let attempt = self.name_as(name::ATTEMPT, name::ATTEMPT);
+        match write.when {
+            When::Free { .. } => {
+                let zero = self.value("zero", AttributeValue::N("0".into()));
+                let one = self.value("one", AttributeValue::N("1".into()));
+                self.set.push(format!("{attempt} = if_not_exists({attempt}, {zero}) + {one}"));
+            }
+            When::Held { .. } => {
+                let number = AttributeValue::N(write.record.holder.attempt.to_string());
+                let value = self.value(name::ATTEMPT, number);
+                self.set.push(format!("{attempt} = {value}"));
+            }
+        }
+    }
+
+    fn assign(&mut self, placeholder: &str, attribute: &str, value: Option<AttributeValue>) {
+        let name = self.name_as(placeholder, attribute);
+        match value {
+            Some(value) => {
+                let value = self.value(placeholder, value);
+                self.set.push(format!("{name} = {value}"));
+            }
+            None => self.remove.push(name),
+        }
+    }
+
+    /// [`Write::permitted`] in DynamoDB's words.
+    fn condition(&mut self, write: &Write, id_attribute: &str) -> String {
+        match write.when {
+            When::Held { by, from } => {
+                let owner = AttributeValue::S(by.owner.to_string());
+                let held_by = self.value("held_by", owner);
+                let attempt = AttributeValue::N(by.attempt.to_string());
+                let held_attempt = self.value("held_attempt", attempt);
+                let from: Vec<_> = from.iter().map(|status| self.status(*status)).collect();
+                format!(
+                    "#owner = {held_by} AND #attempt = {held_attempt} AND #status IN ({})",
+                    from.join(", ")
+                )
+            }
+            When::Free { lapsed_before } => {
+                let id = self.name_as("id", id_attribute);
+                let before = AttributeValue::N(lapsed_before.as_millis().to_string());
+                let before = self.value("lapsed_before", before);
+                let claimed = self.status(Status::Claimed);
+                let completed = self.status(Status::Completed);
+                let released = self.status(Status::Released);
+                let no = self.value("no", AttributeValue::Bool(false));
+                let abandoned = format!("(#status = {claimed} AND #lease_until_ms < {before})");
+                let mut condition = format!(
+                    "attribute_not_exists({id}) \
+                     OR #status = {released} \
+                     OR ({abandoned} AND #repeatable = {no}) \
+                     OR (#status = {completed} AND #kept_until_ms < {before})"
+                );
+                if write.record.repeatable {
+                    let yes = self.value("yes", AttributeValue::Bool(true));
+                    let unknown = self.status(Status::Unknown);
+                    condition.push_str(&format!(
+                        " OR (#repeatable = {yes} AND #payload_sha256 = :payload_sha256 \
+                         AND ({abandoned} OR #status = {unknown}))"
+                    ));
+                }
+                condition
+            }
+        }
+    }
+
+    fn name_as(&mut self, placeholder: &str, attribute: &str) -> String {
+        let placeholder = format!("#{placeholder}");
+        self.names.insert(placeholder.clone(), attribute.to_owned());
+        placeholder
+    }
+
+    fn value(&mut self, name: &str, value: AttributeValue) -> String {
+        let placeholder = format!(":{name}");
+        self.values.insert(placeholder.clone(), value);
+        placeholder
+    }
+
+    fn status(&mut self, status: Status) -> String {
+        let name = format!("is_{}", status.as_str().to_lowercase());
+        self.value(&name, AttributeValue::S(status.to_string()))
+    }
+
+    fn into_request(
+        self,
+        request: UpdateItemFluentBuilder,
+        write: &Write,
+    ) -> UpdateItemFluentBuilder {
+        let mut expression = format!("SET {}", self.set.join(", "));
+        if !self.remove.is_empty() {
+            expression.push_str(&format!(" REMOVE {}", self.remove.join(", ")));
+        }
+        let returned = match write.when {
+            When::Free { .. } => ReturnValue::UpdatedNew,
+            When::Held { .. } => ReturnValue::None,
+        };
+        request
+            .update_expression(expression)
+            .set_expression_attribute_names(Some(self.names))
+            .set_expression_attribute_values(Some(self.values))
+            .return_values(returned)
+    }
+}
+
+fn check_size(record: &Record) -> Result<(), Error> {
+    match &record.result {
+        Some(StoredResult::Inline(json)) if json.len() > MAX_RESULT_BYTES => {
+            Err(Error::TooLarge { bytes: json.len(), limit: MAX_RESULT_BYTES })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A failed condition is an answer; anything else is an error.
+fn refused(error: SdkError<UpdateItemError>, id: &RecordId) -> Result<Written, Error> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+            let found = refusal.item().filter(|item| !item.is_empty());
+            let record = found.map(|item| item::read(id.clone(), item)).transpose()?;
+            Ok(Written::Refused(record.map(Box::new)))
+        }
+        _ => Err(sdk_error(error)),
+    }
+}
+
+fn sdk_error<E>(error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    const THROTTLES: [&str; 3] =
+        ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"];
+    match error.code() {
+        Some(code) if THROTTLES.contains(&code) => Error::Throttled(Box::new(error)),
+        _ => Error::Failed(Box::new(error)),
+    }
+}

@@ -1,0 +1,321 @@
+//! The guard: claims a request, and says what is already known about it.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::cache::Cache;
+use crate::claim::{self, Claim};
+use crate::clock::{Clock, EpochMs, SystemClock};
+use crate::record::{Holder, Owner, Record, Status, StoredResult, When, Write};
+use crate::request::{Key, RecordId, Request, Scope};
+use crate::store::{self, Store, Written};
+use crate::unknown::Unknown;
+
+/// Parameters of the protocol. All have defaults: `Settings { expiry, ..Settings::default() }`.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the time comes from. Default: the operating system.
+    pub clock: Arc<dyn Clock>,
+    /// The most by which the clocks of two claimants may differ. A lease, a settle
+    /// window or a result that another claimant wrote counts as over only this much
+    /// later. Default: 2 s (AWS keeps its hosts within milliseconds).
+    pub skew_margin: Duration,
+    /// The lease of a request that names none. Default: 60 s.
+    pub lease: Duration,
+    /// How long the target may still be at work on a request after its caller has given
+    /// up on it. Only after that does the target's "I do not have it" count. Default: 30 s.
+    pub settle_window: Duration,
+    /// How long a result is kept and replayed. Default: 24 h.
+    pub expiry: Duration,
+    /// How many completed results to keep in this process's memory, to replay them
+    /// without a request to the store. Unfinished calls are never cached. Default: none.
+    pub cached_results: Option<NonZeroUsize>,
+    /// Names a new claim. Default: a random UUID; a simulator gives seeded ones.
+    pub new_owner: Arc<dyn Fn() -> Uuid + Send + Sync>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            skew_margin: Duration::from_secs(2),
+            lease: Duration::from_secs(60),
+            settle_window: Duration::from_secs(30),
+            expiry: Duration::from_secs(24 * 60 * 60),
+            cached_results: None,
+            new_owner: Arc::new(Uuid::new_v4),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("skew_margin", &self.skew_margin)
+            .field("lease", &self.lease)
+            .field("settle_window", &self.settle_window)
+            .field("expiry", &self.expiry)
+            .field("cached_results", &self.cached_results)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets each request run once. Cheap to clone; clones share the store and the cache.
+pub struct Guard<S> {
+    pub(crate) inner: Arc<Inner<S>>,
+}
+
+pub(crate) struct Inner<S> {
+    pub(crate) store: S,
+    pub(crate) settings: Settings,
+    pub(crate) cache: Option<Cache>,
+}
+
+/// What the guard knows about a request.
+#[derive(Debug)]
+pub enum Claimed<S> {
+    /// The call is ours: run it.
+    Run(Claim<S>),
+    /// It is done: the result that was stored.
+    Replay(Value),
+    /// Somebody else holds it and may still be at work.
+    InProgress(Held),
+    /// It may have been executed: ask the target.
+    Unknown(Unknown<S>),
+    /// It may have been executed, the target could not tell, and a person must decide.
+    NeedsPerson(Unknown<S>),
+}
+
+/// A call that somebody else holds.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The record as it stands.
+    pub record: Box<Record>,
+    /// From when a claim can succeed if the holder does not finish before: the end of
+    /// its lease and the skew margin.
+    pub until: EpochMs,
+    /// How long that was away when the claim was made.
+    pub wait: Duration,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, until, .. } = self;
+        write!(f, "{} is in progress until {until}: {record}", record.id)
+    }
+}
+
+impl<S: Store> Guard<S> {
+    /// A guard over a store.
+    pub fn new(store: S, settings: Settings) -> Self {
+        let cache = settings.cached_results.map(Cache::new);
+        Self { inner: Arc::new(Inner { store, settings, cache }) }
+    }
+
+    /// Claims a request: one conditional write, which is at the same time the question
+    /// what is known about it.
+    pub async fn claim(&self, request: &Request) -> Result<Claimed<S>, claim::Error> {
+        let inner = &self.inner;
+        let now = inner.now();
+        if let Some(result) = inner.cached(request, now) {
+            tracing::debug!(id = %request.id, "replayed from the local cache");
+            return Ok(Claimed::Replay(result));
+        }
+        let holder = Holder { owner: inner.new_owner(), attempt: 0 };
+        let record = inner.claimed_record(request, holder, now)?;
+        let lapsed_before = inner.surely_past(now);
+        let write = Write { record, when: When::Free { lapsed_before } };
+        let store_error = |source| claim::Error::Store { id: request.id.clone(), source };
+        match inner.store.write(&write).await.map_err(store_error)? {
+            Written::Applied { attempt } => Ok(self.run(write.record, attempt, request)),
+            Written::Refused(Some(found)) if found.holder.owner == holder.owner => {
+                let attempt = found.holder.attempt;
+                Ok(self.run(write.record, attempt, request))
+            }
+            Written::Refused(Some(found)) => self.known(request, found, now),
+            Written::Refused(None) => Err(store_error(store::Error::Unreadable(
+                "a claim was refused though there is no record".into(),
+            ))),
+        }
+    }
+
+    /// The record of a key as it stands, for people and tools.
+    pub async fn read(&self, scope: &Scope, key: &Key) -> Result<Option<Record>, store::Error> {
+        self.inner.store.read(&RecordId::new(scope, key)).await
+    }
+
+    /// The handle to decide a call of which nobody knows whether it was executed; `None`
+    /// if the key is unknown, free, still in progress or completed. For a tool with
+    /// which a person answers what the target could not: it needs no payload.
+    pub async fn find_unresolved(
+        &self,
+        scope: &Scope,
+        key: &Key,
+    ) -> Result<Option<Unknown<S>>, store::Error> {
+        let found = self.read(scope, key).await?;
+        let now = self.inner.now();
+        Ok(found
+            .filter(|record| self.inner.unresolved(record, now))
+            .map(|record| self.unknown(Box::new(record), None, now)))
+    }
+
+    /// Up to `most` calls of which nobody knows whether they were executed, those that
+    /// need a person among them. On DynamoDB this scans the whole table.
+    pub async fn list_unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
+        let mut records = self.inner.store.unresolved(most).await?;
+        let now = self.inner.now();
+        records.retain(|record| self.inner.unresolved(record, now));
+        Ok(records)
+    }
+
+    fn run(&self, record: Record, attempt: u64, request: &Request) -> Claimed<S> {
+        let claim = Claim::new(self.inner.clone(), record, attempt, request.expiry);
+        if attempt == 1 {
+            tracing::debug!(id = %request.id, owner = %claim.owner(), "claimed");
+        } else {
+            tracing::info!(id = %request.id, owner = %claim.owner(), attempt, "claimed again");
+        }
+        Claimed::Run(claim)
+    }
+
+    /// What a record that stood in the way of a claim means for the request.
+    fn known(
+        &self,
+        request: &Request,
+        record: Box<Record>,
+        now: EpochMs,
+    ) -> Result<Claimed<S>, claim::Error> {
+        if record.payload != request.payload {
+            return Err(claim::Error::PayloadMismatch { offered: request.payload, record });
+        }
+        let lapsed = record.lease_lapsed(self.inner.surely_past(now));
+        match record.status {
+            Status::Completed => self.replay(record),
+            Status::Claimed | Status::Dispatched if !lapsed => {
+                let until = record.lease_until.plus(self.inner.settings.skew_margin);
+                let wait = until.since(now);
+                tracing::debug!(id = %record.id, %until, "in progress elsewhere");
+                let held = Held { record, until, wait };
+                Ok(Claimed::InProgress(held))
+            }
+            Status::Claimed | Status::Dispatched | Status::Unknown => {
+                tracing::info!(%record.id, record = %record, "may have been executed");
+                Ok(Claimed::Unknown(self.unknown(record, Some(request), now)))
+            }
+            Status::NeedsPerson => {
+                tracing::info!(%record.id, record = %record, "a person must decide");
+                let unknown = self.unknown(record, Some(request), now);
+                Ok(Claimed::NeedsPerson(unknown))
+            }
+            Status::Released => Err(claim::Error::Store {
+                id: record.id.clone(),
+                source: store::Error::Unreadable(format!("a free key refused a claim: {record}")),
+            }),
+        }
+    }
+
+    fn replay(&self, record: Box<Record>) -> Result<Claimed<S>, claim::Error> {
+        let result = result_value(&record)
+            .map_err(|source| claim::Error::Store { id: record.id.clone(), source })?;
+        if let Some(cache) = &self.inner.cache {
+            cache.insert(&record, result.clone());
+        }
+        tracing::debug!(id = %record.id, attempt = record.holder.attempt, "replayed");
+        Ok(Claimed::Replay(result))
+    }
+
+    fn unknown(&self, record: Box<Record>, request: Option<&Request>, now: EpochMs) -> Unknown<S> {
+        Unknown::new(self.inner.clone(), record, request, now)
+    }
+}
+
+/// The result of a completed record as a value.
+pub(crate) fn result_value(record: &Record) -> Result<Value, store::Error> {
+    match &record.result {
+        Some(StoredResult::Inline(json)) => serde_json::from_str(json).map_err(|error| {
+            store::Error::Unreadable(format!("{}: the result is no JSON: {error}", record.id))
+        }),
+        Some(StoredResult::Offloaded(pointer)) => Err(store::Error::Unreadable(format!(
+            "{}: the result was offloaded to {:?}, and this guard has no offload",
+            record.id, pointer.location
+        ))),
+        None => Err(store::Error::Unreadable(format!("{}: completed without a result", record.id))),
+    }
+}
+
+impl<S> Inner<S> {
+    pub(crate) fn now(&self) -> EpochMs {
+        self.settings.clock.now().into()
+    }
+
+    pub(crate) fn new_owner(&self) -> Owner {
+        Owner((self.settings.new_owner)())
+    }
+
+    /// What lies before this moment is over by every clock within the margin.
+    pub(crate) fn surely_past(&self, now: EpochMs) -> EpochMs {
+        now.minus(self.settings.skew_margin)
+    }
+
+    fn cached(&self, request: &Request, now: EpochMs) -> Option<Value> {
+        self.cache.as_ref()?.get(&request.id, request.payload, now)
+    }
+
+    fn claimed_record(
+        &self,
+        request: &Request,
+        holder: Holder,
+        now: EpochMs,
+    ) -> Result<Record, claim::Error> {
+        let lease_until = match request.lease {
+            Some(lease) => lease.ends(now),
+            None => now.plus(self.settings.lease),
+        };
+        if lease_until <= now {
+            return Err(claim::Error::NoTimeLeft { id: request.id.clone(), lease_until, now });
+        }
+        let expiry = request.expiry.unwrap_or(self.settings.expiry);
+        Ok(Record {
+            id: request.id.clone(),
+            status: Status::Claimed,
+            holder,
+            payload: request.payload,
+            repeatable: request.repeatable,
+            claimed_at: now,
+            lease_until,
+            dispatched_at: None,
+            unknown_since: None,
+            settles_at: None,
+            completed_at: None,
+            why: None,
+            result: None,
+            kept_until: Some(lease_until.plus(expiry)),
+        })
+    }
+
+    /// Whether it is open to be decided by reconciling.
+    fn unresolved(&self, record: &Record, now: EpochMs) -> bool {
+        match record.status {
+            Status::Unknown | Status::NeedsPerson => true,
+            Status::Dispatched => record.lease_lapsed(self.surely_past(now)),
+            Status::Claimed | Status::Completed | Status::Released => false,
+        }
+    }
+}
+
+impl<S> Clone for Guard<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<S> fmt::Debug for Guard<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&self.inner.settings).finish()
+    }
+}

@@ -1,0 +1,51 @@
+//! A store in this process's memory: for tests, and for calls that need to be single
+//! only within one process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::record::{Record, Status, Write};
+use crate::request::RecordId;
+use crate::store::{Error, Store, Written};
+
+/// Records in memory. Clones share them; they are gone with the process.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    records: Arc<Mutex<BTreeMap<RecordId, Record>>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn records(&self) -> MutexGuard<'_, BTreeMap<RecordId, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    async fn write(&self, write: &Write) -> Result<Written, Error> {
+        let mut records = self.records();
+        let current = records.get(&write.record.id);
+        if !write.permitted(current) {
+            return Ok(Written::Refused(current.cloned().map(Box::new)));
+        }
+        let record = write.result(current);
+        let attempt = record.holder.attempt;
+        records.insert(record.id.clone(), record);
+        Ok(Written::Applied { attempt })
+    }
+
+    async fn read(&self, id: &RecordId) -> Result<Option<Record>, Error> {
+        Ok(self.records().get(id).cloned())
+    }
+
+    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, Error> {
+        let records = self.records();
+        let unresolved =
+            records.values().filter(|record| Status::UNRESOLVED.contains(&record.status));
+        Ok(unresolved.take(most).cloned().collect())
+    }
+}

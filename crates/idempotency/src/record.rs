@@ -1,0 +1,259 @@
+//! What a store keeps for a key, and the rules that say when it may change.
+//!
+//! The rules are here and nowhere else, as pure functions: the in-memory store runs
+//! them, the DynamoDB store states the same in a condition expression, and the
+//! conformance suite compares the two.
+
+use std::fmt;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::clock::EpochMs;
+use crate::request::{PayloadHash, RecordId};
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Somebody holds the call. Unless the record is `repeatable`, the request has not
+    /// left: a crash here is safe to run again.
+    Claimed,
+    /// The request is about to leave or has left. If its lease runs out here, nobody
+    /// knows whether the target executed it.
+    Dispatched,
+    /// The holder said that it does not know whether the target executed the request.
+    Unknown,
+    /// The target could not be asked or did not say; a person must look.
+    NeedsPerson,
+    /// Done: the result is replayed until it expires.
+    Completed,
+    /// Definitely not executed: the next claim runs.
+    Released,
+}
+
+impl Status {
+    /// Every status, for stores that look one up by name.
+    pub const ALL: [Self; 6] = [
+        Self::Claimed,
+        Self::Dispatched,
+        Self::Unknown,
+        Self::NeedsPerson,
+        Self::Completed,
+        Self::Released,
+    ];
+
+    /// The states in which a call is still somebody's to finish.
+    pub const OPEN: &'static [Self] =
+        &[Self::Claimed, Self::Dispatched, Self::Unknown, Self::NeedsPerson];
+
+    /// The states in which nobody may know whether the target executed the request.
+    pub const UNRESOLVED: &'static [Self] = &[Self::Dispatched, Self::Unknown, Self::NeedsPerson];
+
+    /// The name under which it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "CLAIMED",
+            Self::Dispatched => "DISPATCHED",
+            Self::Unknown => "UNKNOWN",
+            Self::NeedsPerson => "NEEDS_PERSON",
+            Self::Completed => "COMPLETED",
+            Self::Released => "RELEASED",
+        }
+    }
+
+    /// The status stored under this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who made a claim: a new random name for every claim, so that a store's answer
+/// "somebody holds it" can be recognised as our own earlier try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(pub Uuid);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whose claim a write depends on: the owner and its attempt number together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// The claim's random name.
+    pub owner: Owner,
+    /// The fencing number. It grows by one with every claim for as long as the record lives.
+    pub attempt: u64,
+}
+
+/// A result as a store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredResult {
+    /// The JSON text itself.
+    Inline(String),
+    /// The JSON text lies elsewhere because it is large.
+    Offloaded(Pointer),
+}
+
+/// Where a large result lies and how to tell that it is still the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    /// As the offload names it, for example an S3 object key.
+    pub location: String,
+    /// SHA-256 of the text, as 64 hexadecimal digits.
+    pub sha256: String,
+    /// Length of the text in bytes.
+    pub bytes: u64,
+}
+
+/// Everything a store keeps for one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `{scope}#{key}`.
+    pub id: RecordId,
+    /// How far the call has come.
+    pub status: Status,
+    /// Who claimed it last (or adopted its result).
+    pub holder: Holder,
+    /// Of the payload it was last claimed with.
+    pub payload: PayloadHash,
+    /// Whether the claimant said that the target may be called twice without harm.
+    pub repeatable: bool,
+    /// When it was last claimed.
+    pub claimed_at: EpochMs,
+    /// Until when the claim counts.
+    pub lease_until: EpochMs,
+    /// When the request was about to leave.
+    pub dispatched_at: Option<EpochMs>,
+    /// Since when nobody knows.
+    pub unknown_since: Option<EpochMs>,
+    /// When the target has surely finished with the request, one way or the other.
+    pub settles_at: Option<EpochMs>,
+    /// When the result was stored.
+    pub completed_at: Option<EpochMs>,
+    /// Why it was released, is unknown, or needs a person.
+    pub why: Option<String>,
+    /// The result, once completed.
+    pub result: Option<StoredResult>,
+    /// Until when the record is kept. `None` while the call is unresolved: nothing
+    /// that may have been executed is ever forgotten by the passing of time.
+    pub kept_until: Option<EpochMs>,
+}
+
+impl Record {
+    /// Whether this record's claim may still be at work at a moment `lapsed_before`,
+    /// which is the reader's clock less its skew margin.
+    pub fn lease_lapsed(&self, lapsed_before: EpochMs) -> bool {
+        self.lease_until < lapsed_before
+    }
+
+    /// Since when it is not known whether the target executed the request.
+    pub fn uncertain_since(&self) -> EpochMs {
+        self.unknown_since.or(self.dispatched_at).unwrap_or(self.claimed_at)
+    }
+
+    /// When the target has surely finished with the request: as the holder stored it,
+    /// or `settle_window` after the lease of a holder that never came back.
+    pub fn settled_at(&self, settle_window: Duration) -> EpochMs {
+        self.settles_at.unwrap_or_else(|| self.lease_until.plus(settle_window))
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holder { owner, attempt } = self.holder;
+        write!(f, "{}, attempt {attempt}, owner {owner}", self.status)?;
+        match self.status {
+            Status::Claimed | Status::Dispatched => {
+                write!(f, ", lease until {}", self.lease_until)?
+            }
+            Status::Unknown | Status::NeedsPerson => {
+                write!(f, ", since {}", self.uncertain_since())?
+            }
+            Status::Completed | Status::Released => {}
+        }
+        if let Some(kept_until) = self.kept_until {
+            write!(f, ", kept until {kept_until}")?;
+        }
+        match &self.why {
+            Some(why) => write!(f, " ({why})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One conditional write: the whole record to store, and what must hold for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The record as it is to be. A store replaces all of it, with one exception:
+    /// under [`When::Free`] it gives the record the next attempt number itself.
+    pub record: Record,
+    /// What must hold.
+    pub when: When,
+}
+
+/// What must hold for a write to be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The key is free to run: nobody has it, or what is there is safe to replace.
+    Free {
+        /// The writer's clock less its skew margin: leases and results that ended
+        /// before this moment have ended for every clock within the margin.
+        lapsed_before: EpochMs,
+    },
+    /// The call is still this holder's, in one of these states.
+    Held {
+        /// Owner and attempt as the writer knows them.
+        by: Holder,
+        /// The states from which the write may be made.
+        from: &'static [Status],
+    },
+}
+
+impl Write {
+    /// Whether the write may be applied over `current`. A store evaluates this and
+    /// applies the write in one atomic step.
+    pub fn permitted(&self, current: Option<&Record>) -> bool {
+        match (self.when, current) {
+            (When::Free { .. }, None) => true,
+            (When::Free { lapsed_before }, Some(current)) => {
+                self.may_replace(current, lapsed_before)
+            }
+            (When::Held { .. }, None) => false,
+            (When::Held { by, from }, Some(current)) => {
+                current.holder == by && from.contains(&current.status)
+            }
+        }
+    }
+
+    /// A claim may replace what was surely not executed and what nobody promises any
+    /// more. Between a repeatable request and a repeatable record it may also replace
+    /// what may have been executed, provided that the payload is the same.
+    fn may_replace(&self, current: &Record, lapsed_before: EpochMs) -> bool {
+        let abandoned = current.status == Status::Claimed && current.lease_lapsed(lapsed_before);
+        let surely_not_executed = abandoned && !current.repeatable;
+        let forgotten = current.status == Status::Completed
+            && current.kept_until.is_some_and(|until| until < lapsed_before);
+        let harmless_again = current.repeatable
+            && self.record.repeatable
+            && current.payload == self.record.payload
+            && (abandoned || current.status == Status::Unknown);
+        current.status == Status::Released || surely_not_executed || forgotten || harmless_again
+    }
+
+    /// The record after the write: the fencing number grows with every claim.
+    pub fn result(&self, current: Option<&Record>) -> Record {
+        let mut record = self.record.clone();
+        if let When::Free { .. } = self.when {
+            record.holder.attempt = current.map_or(0, |current| current.holder.attempt) + 1;
+        }
+        record
+    }
+}

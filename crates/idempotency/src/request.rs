@@ -1,0 +1,344 @@
+//! What a caller asks the guard to run once: a scope, a key, and the payload's hash.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::clock::EpochMs;
+
+/// The longest scope, in bytes.
+pub const MAX_SCOPE_BYTES: usize = 128;
+/// The longest key, in bytes: with its scope it fits a DynamoDB sort key (1,024 bytes),
+/// so that one record fits either table layout.
+pub const MAX_KEY_BYTES: usize = 895;
+
+/// Why a scope, a key or a payload cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An empty key would make unrelated calls one.
+    #[error("the {what} is empty")]
+    Empty {
+        /// "scope" or "key".
+        what: &'static str,
+    },
+    /// Too long for the table's key.
+    #[error("the {what} has {bytes} bytes, at most {limit} are allowed")]
+    TooLong {
+        /// "scope" or "key".
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A `#` in the scope would make the boundary between scope and key ambiguous.
+    #[error("the scope {scope:?} contains '#', which separates scope and key")]
+    Separator {
+        /// The scope as given.
+        scope: String,
+    },
+    /// The payload cannot be written as JSON.
+    #[error("the payload cannot be written as JSON")]
+    Payload(#[source] serde_json::Error),
+}
+
+/// Whose keys these are: usually one per operation of a target ("netsuite",
+/// "billing.charge"). The same key in two scopes means two different calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scope(String);
+
+impl Scope {
+    /// 1 to 128 bytes, without `#`.
+    pub fn new(scope: impl Into<String>) -> Result<Self, Error> {
+        let scope = scope.into();
+        check_length("scope", &scope, MAX_SCOPE_BYTES)?;
+        if scope.contains('#') {
+            return Err(Error::Separator { scope });
+        }
+        Ok(Self(scope))
+    }
+}
+
+/// What makes two requests the same call: an order number, a message id, the value of
+/// an `Idempotency-Key` header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// 1 to 895 bytes.
+    pub fn new(key: impl Into<String>) -> Result<Self, Error> {
+        let key = key.into();
+        check_length("key", &key, MAX_KEY_BYTES)?;
+        Ok(Self(key))
+    }
+
+    /// A key made from content, for calls that carry no natural key: the SHA-256 of
+    /// its canonical JSON. Pass the parts that identify the call, not those that vary
+    /// between deliveries (timestamps, receipt handles).
+    pub fn of<T: Serialize + ?Sized>(content: &T) -> Result<Self, Error> {
+        Ok(Self(PayloadHash::of(content)?.to_string()))
+    }
+}
+
+fn check_length(what: &'static str, text: &str, limit: usize) -> Result<(), Error> {
+    match text.len() {
+        0 => Err(Error::Empty { what }),
+        bytes if bytes > limit => Err(Error::TooLong { what, bytes, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a record: `{scope}#{key}`, at most 1,024 bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(Arc<str>);
+
+impl RecordId {
+    /// The record of this key in this scope.
+    pub fn new(scope: &Scope, key: &Key) -> Self {
+        Self(format!("{}#{}", scope.0, key.0).into())
+    }
+
+    /// Reads an id as a store holds it. `None` if it is no `{scope}#{key}`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scope, key) = text.split_once('#')?;
+        let id = Self::new(&Scope::new(scope).ok()?, &Key::new(key).ok()?);
+        Some(id)
+    }
+
+    /// `{scope}#{key}`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first `#`.
+    pub fn scope(&self) -> &str {
+        self.0.split_once('#').map_or("", |(scope, _)| scope)
+    }
+
+    /// The part after the first `#`.
+    pub fn key(&self) -> &str {
+        self.0.split_once('#').map_or("", |(_, key)| key)
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// SHA-256 of a payload's canonical JSON (RFC 8785), so that neither the order of
+/// fields nor the way a number is written makes two payloads different.
+///
+/// RFC 8785 knows only IEEE 754 doubles. Integers beyond 2^53, which would lose
+/// digits and so hash alike, enter the hash as strings, as its appendix D advises.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PayloadHash([u8; 32]);
+
+impl PayloadHash {
+    /// Hashes a payload.
+    pub fn of<T: Serialize + ?Sized>(payload: &T) -> Result<Self, Error> {
+        let mut value = serde_json::to_value(payload).map_err(Error::Payload)?;
+        write_wide_integers_as_strings(&mut value);
+        let canonical = serde_json_canonicalizer::to_vec(&value).map_err(Error::Payload)?;
+        Ok(Self(Sha256::digest(canonical).into()))
+    }
+
+    /// Reads the 64 hexadecimal digits that `Display` writes.
+    pub fn parse(hex: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return None;
+        }
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&hex[at..at + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+fn write_wide_integers_as_strings(value: &mut Value) {
+    const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
+    match value {
+        Value::Number(number) => {
+            let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            if magnitude.is_some_and(|n| n > EXACT_IN_A_DOUBLE) {
+                *value = Value::String(number.to_string());
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(write_wide_integers_as_strings),
+        Value::Object(fields) => fields.values_mut().for_each(write_wide_integers_as_strings),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+impl fmt::Display for PayloadHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PayloadHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// One call to guard. It can be claimed any number of times: a second claim of the same
+/// request is a duplicate and is told so.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) id: RecordId,
+    pub(crate) payload: PayloadHash,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) repeatable: bool,
+    pub(crate) expiry: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lease {
+    For(Duration),
+    Until(EpochMs),
+}
+
+impl Lease {
+    pub(crate) fn ends(self, now: EpochMs) -> EpochMs {
+        match self {
+            Self::For(duration) => now.plus(duration),
+            Self::Until(end) => end,
+        }
+    }
+}
+
+impl Request {
+    /// A request under `key` with `payload`: the part of the call that must not differ
+    /// when the key comes again. Pass `&()` when the key alone says everything.
+    pub fn new<T: Serialize + ?Sized>(scope: Scope, key: Key, payload: &T) -> Result<Self, Error> {
+        Ok(Self {
+            id: RecordId::new(&scope, &key),
+            payload: PayloadHash::of(payload)?,
+            lease: None,
+            repeatable: false,
+            expiry: None,
+        })
+    }
+
+    /// How long the claim is ours. The request must have left, and its time-out must
+    /// have ended, before the lease does. Default: [`Settings::lease`](crate::Settings).
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(Lease::For(lease));
+        self
+    }
+
+    /// The claim is ours until this moment, usually the Lambda's deadline
+    /// (`context.deadline()`), after which the process cannot run on.
+    #[must_use]
+    pub fn lease_until(mut self, end: SystemTime) -> Self {
+        self.lease = Some(Lease::Until(end.into()));
+        self
+    }
+
+    /// The target may be called twice without harm (a GET, a PUT of the whole record).
+    /// Then no dispatched mark is written, and a claim whose lease ran out or whose
+    /// outcome is unknown is simply run again. Default: false.
+    #[must_use]
+    pub fn repeatable(mut self, repeatable: bool) -> Self {
+        self.repeatable = repeatable;
+        self
+    }
+
+    /// How long the result is kept and replayed. Default: [`Settings::expiry`](crate::Settings).
+    #[must_use]
+    pub fn expiry(mut self, expiry: Duration) -> Self {
+        self.expiry = Some(expiry);
+        self
+    }
+
+    /// The name of its record.
+    pub fn id(&self) -> &RecordId {
+        &self.id
+    }
+
+    /// The hash of its payload.
+    pub fn payload(&self) -> PayloadHash {
+        self.payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn equal_payloads_hash_alike_however_they_are_written() {
+        let one: Value = serde_json::from_str(r#"{"b": 1.0, "a": [1e2, "é"]}"#).unwrap();
+        let other = json!({"a": [100, "\u{e9}"], "b": 1});
+        assert_eq!(PayloadHash::of(&one).unwrap(), PayloadHash::of(&other).unwrap());
+        // printf '{"a":[100,"é"],"b":1}' | sha256sum
+        assert_eq!(
+            PayloadHash::of(&other).unwrap().to_string(),
+            "f5777dc0fb03eb5ad947b13e4d3be480244c35a358ace5f789e14a59bbc7c4dc"
+        );
+    }
+
+    #[test]
+    fn integers_beyond_2_to_53_do_not_collide() {
+        let hash = |n: i128| {
+            let value: Value = serde_json::from_str(&format!("[{n}]")).unwrap();
+            PayloadHash::of(&value).unwrap()
+        };
+        assert_ne!(hash(9_007_199_254_740_992), hash(9_007_199_254_740_993));
+        assert_ne!(hash(-9_007_199_254_740_993), hash(-9_007_199_254_740_994));
+        assert_ne!(hash(u64::MAX.into()), hash(i128::from(u64::MAX) - 1));
+    }
+
+    #[test]
+    fn a_hash_reads_back_and_nothing_else_does() {
+        let hash = PayloadHash::of(&json!({})).unwrap();
+        assert_eq!(PayloadHash::parse(&hash.to_string()), Some(hash));
+        for bad in ["", "00", &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(PayloadHash::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn scopes_and_keys_are_checked_by_name() {
+        let error = |result: Result<Scope, Error>| result.unwrap_err().to_string();
+        assert_eq!(error(Scope::new("")), "the scope is empty");
+        assert_eq!(
+            error(Scope::new("a#b")),
+            "the scope \"a#b\" contains '#', which separates scope and key"
+        );
+        assert_eq!(
+            Key::new("k".repeat(896)).unwrap_err().to_string(),
+            "the key has 896 bytes, at most 895 are allowed"
+        );
+        let longest = RecordId::new(
+            &Scope::new("s".repeat(MAX_SCOPE_BYTES)).unwrap(),
+            &Key::new("k".repeat(MAX_KEY_BYTES)).unwrap(),
+        );
+        assert_eq!(longest.as_str().len(), 1024);
+    }
+
+    #[test]
+    fn an_id_splits_at_its_first_separator() {
+        let id = RecordId::parse("orders#a#b").unwrap();
+        assert_eq!((id.scope(), id.key()), ("orders", "a#b"));
+        assert_eq!(RecordId::parse("no separator"), None);
+        assert_eq!(RecordId::parse("#key"), None);
+        assert_eq!(RecordId::parse("scope#"), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! A call of which nobody knows whether it was executed, and the ways to decide it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::claim::{Claim, shortened};
+use crate::clock::EpochMs;
+use crate::guard::Inner;
+use crate::record::{Owner, Record, Status, StoredResult, When, Write};
+use crate::request::{Lease, RecordId, Request};
+use crate::store::{self, Store, Written};
+
+/// A call that may have been executed. Ask the target, then say what it answered:
+/// [`adopt`](Self::adopt), [`run_again`](Self::run_again), [`release`](Self::release) or
+/// [`needs_person`](Self::needs_person).
+///
+/// "The target has it" counts at any time; "it does not" only once it has
+/// [settled](Self::settles_at), because a request may still be on its way. Of two who
+/// decide at once, one is told that it was [superseded](resolve::Error::Superseded) and
+/// should claim again.
+pub struct Unknown<S> {
+    inner: Arc<Inner<S>>,
+    record: Box<Record>,
+    lease: Option<Lease>,
+    repeatable: bool,
+    expiry: Option<Duration>,
+    next_owner: Owner,
+    settles_at: EpochMs,
+    wait: Duration,
+}
+
+/// What deciding an [`Unknown`] can fail with.
+pub mod resolve {
+    use super::{EpochMs, Record, RecordId, store};
+
+    /// Why nothing was decided.
+    #[derive(Debug, thiserror::Error)]
+    pub enum Error {
+        /// The record changed: its holder came back, or somebody else decided first.
+        #[error("{id}: somebody else decided it; {}", found.as_ref().map_or("there is no record".into(), |record| format!("found {record}")))]
+        Superseded {
+            /// Scope and key.
+            id: RecordId,
+            /// The record as it stands; `None` if it is gone.
+            found: Option<Box<Record>>,
+        },
+        /// Too early: the target may still be at work on the request.
+        #[error("{id}: the target may still execute it until {until}; {record}")]
+        NotSettled {
+            /// Scope and key.
+            id: RecordId,
+            /// When the target's "I do not have it" starts to count.
+            until: EpochMs,
+            /// The record.
+            record: Box<Record>,
+        },
+        /// The new claim's lease would be over before it began.
+        #[error("{id}: no time left to run, the lease would end at {lease_until} and it is {now}")]
+        NoTimeLeft {
+            /// Scope and key.
+            id: RecordId,
+            /// The end that the request asked for.
+            lease_until: EpochMs,
+            /// The guard's clock.
+            now: EpochMs,
+        },
+        /// The value cannot be written as JSON.
+        #[error("{id}: the result cannot be written as JSON")]
+        Json {
+            /// Scope and key.
+            id: RecordId,
+            /// Why.
+            source: serde_json::Error,
+        },
+        /// The store failed (or the result is too large for it: [`store::Error::TooLarge`]).
+        #[error("{id}: the decision could not be stored")]
+        Store {
+            /// Scope and key.
+            id: RecordId,
+            /// Why.
+            source: store::Error,
+        },
+    }
+}
+
+impl<S: Store> Unknown<S> {
+    pub(crate) fn new(
+        inner: Arc<Inner<S>>,
+        record: Box<Record>,
+        request: Option<&Request>,
+        now: EpochMs,
+    ) -> Self {
+        let settings = &inner.settings;
+        let settles_at = record.settled_at(settings.settle_window).plus(settings.skew_margin);
+        Self {
+            lease: request.and_then(|request| request.lease),
+            repeatable: request.map_or(record.repeatable, |request| request.repeatable),
+            expiry: request.and_then(|request| request.expiry),
+            next_owner: inner.new_owner(),
+            wait: settles_at.since(now),
+            settles_at,
+            inner,
+            record,
+        }
+    }
+
+    /// The target has executed it, and this is its result: stores it as if the call had
+    /// just completed.
+    pub async fn adopt<T>(&self, value: &T) -> Result<(), resolve::Error>
+    where
+        T: Serialize + ?Sized,
+    {
+        let value = serde_json::to_value(value)
+            .map_err(|source| resolve::Error::Json { id: self.id().clone(), source })?;
+        let now = self.inner.now();
+        let mut record = self.ended(Status::Completed, now);
+        record.completed_at = Some(now);
+        record.result = Some(StoredResult::Inline(value.to_string()));
+        let adopted = self.decide(record).await?;
+        if let Some(cache) = &self.inner.cache {
+            cache.insert(&adopted, value);
+        }
+        Ok(())
+    }
+
+    /// The target does not have it: takes the call over, to run it again with a higher
+    /// attempt number.
+    pub async fn run_again(&self) -> Result<Claim<S>, resolve::Error> {
+        self.check_settled()?;
+        let now = self.inner.now();
+        let lease_until = match self.lease {
+            Some(lease) => lease.ends(now),
+            None => now.plus(self.inner.settings.lease),
+        };
+        if lease_until <= now {
+            return Err(resolve::Error::NoTimeLeft { id: self.id().clone(), lease_until, now });
+        }
+        let attempt = self.record.holder.attempt + 1;
+        let mut record = self.ended(Status::Claimed, lease_until);
+        record.holder.attempt = attempt;
+        record.repeatable = self.repeatable;
+        record.claimed_at = now;
+        record.lease_until = lease_until;
+        record.dispatched_at = None;
+        record.why = None;
+        let record = self.decide(record).await?;
+        Ok(Claim::new(self.inner.clone(), record, attempt, self.expiry))
+    }
+
+    /// The target does not have it, and it is not for us to run it: the next claim runs.
+    pub async fn release(&self) -> Result<(), resolve::Error> {
+        self.check_settled()?;
+        let record = self.ended(Status::Released, self.inner.now());
+        self.decide(record).await.map(|_| ())
+    }
+
+    /// The target cannot say: a person must decide. Later claims answer
+    /// [`NeedsPerson`](crate::Claimed::NeedsPerson) until then. `why` is kept (at most
+    /// 500 bytes of it).
+    pub async fn needs_person(&self, why: impl fmt::Display) -> Result<(), resolve::Error> {
+        let mut record = (*self.record).clone();
+        record.status = Status::NeedsPerson;
+        record.unknown_since = Some(self.since());
+        record.settles_at = Some(self.record.settled_at(self.inner.settings.settle_window));
+        record.why = Some(shortened(&why));
+        record.kept_until = None;
+        self.decide(record).await.map(|_| ())
+    }
+
+    /// Since when nobody knows.
+    pub fn since(&self) -> EpochMs {
+        self.record.uncertain_since()
+    }
+
+    /// From when the target's "I do not have it" counts, the skew margin included.
+    pub fn settles_at(&self) -> EpochMs {
+        self.settles_at
+    }
+
+    /// How long that was away when this handle was made; zero if it has settled.
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// Why it is unknown, or why a person must decide.
+    pub fn why(&self) -> Option<&str> {
+        self.record.why.as_deref()
+    }
+
+    /// The record as it stood.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Scope and key.
+    pub fn id(&self) -> &RecordId {
+        &self.record.id
+    }
+
+    /// The key alone.
+    pub fn key(&self) -> &str {
+        self.record.id.key()
+    }
+
+    fn check_settled(&self) -> Result<(), resolve::Error> {
+        if self.inner.now() >= self.settles_at {
+            return Ok(());
+        }
+        Err(resolve::Error::NotSettled {
+            id: self.id().clone(),
+            until: self.settles_at,
+            record: self.record.clone(),
+        })
+    }
+
+    /// The record in our name, to be kept from `from` on.
+    fn ended(&self, status: Status, from: EpochMs) -> Record {
+        let mut record = (*self.record).clone();
+        record.status = status;
+        record.holder.owner = self.next_owner;
+        record.unknown_since = None;
+        record.settles_at = None;
+        let expiry = self.expiry.unwrap_or(self.inner.settings.expiry);
+        record.kept_until = Some(from.plus(expiry));
+        record
+    }
+
+    /// One write over exactly the claim that this handle is about. Answers with the
+    /// record as stored: ours, or our own earlier try whose reply was lost.
+    async fn decide(&self, record: Record) -> Result<Record, resolve::Error> {
+        let write =
+            Write { record, when: When::Held { by: self.record.holder, from: Status::OPEN } };
+        let status = write.record.status;
+        let written = self.inner.store.write(&write).await;
+        match written.map_err(|source| resolve::Error::Store { id: self.id().clone(), source })? {
+            Written::Applied { .. } => {
+                tracing::info!(id = %self.id(), %status, "decided");
+                Ok(write.record)
+            }
+            Written::Refused(Some(found)) if is_our_earlier_try(&found, &write.record) => {
+                Ok(*found)
+            }
+            Written::Refused(found) => {
+                Err(resolve::Error::Superseded { id: self.id().clone(), found })
+            }
+        }
+    }
+}
+
+fn is_our_earlier_try(found: &Record, wanted: &Record) -> bool {
+    found.holder == wanted.holder && found.status == wanted.status && found.result == wanted.result
+}
+
+impl<S> fmt::Debug for Unknown<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unknown")
+            .field("record", &self.record)
+            .field("settles_at", &self.settles_at)
+            .finish_non_exhaustive()
+    }
+}
