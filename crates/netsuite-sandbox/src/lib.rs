@@ -1,1 +1,77 @@
-//! slowlane-netsuite-sandbox
+//! A NetSuite to test against: it governs, forgets answers and refuses like the real one,
+//! and then reports what it saw.
+//!
+//! Code that writes into NetSuite fails in ways a mock never shows: a 429 although one's own
+//! limit was kept, an order that was saved although the answer never came, a token that ran
+//! out half-way, sublist lines that a repeated update added twice. This crate is a server that
+//! does these things on demand, from a seed, and keeps count.
+//!
+//! # The parts
+//!
+//! * [`Sandbox`] is the core: a state machine without a clock, a socket, a thread or a random
+//!   generator of its own. `now` is an argument of every call and all chance comes from one
+//!   seed, so a run can be repeated exactly and a simulator can drive it in virtual time.
+//! * [`serve`] puts the core behind a socket. The binary of this crate is [`serve`] with flags.
+//! * [`DemoKey`] makes a key pair, so that no secret need be checked in anywhere.
+//!
+//! # The core by hand
+//!
+//! A request that gets a permit is admitted and is told when to come back; every other request
+//! is answered at once.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use slowlane_netsuite_sandbox::{Begun, Finished, Latency, Sandbox, Settings};
+//!
+//! let mut sandbox = Sandbox::new(Settings {
+//!     limit: 1,
+//!     latency: Latency::Fixed(Duration::from_millis(200)),
+//!     open: true,
+//!     ..Settings::default()
+//! });
+//! let order = || {
+//!     http::Request::put("/services/rest/record/v1/salesOrder/eid:order-1")
+//!         .body(Bytes::from(r#"{"entity":{"id":"7"},"item":{"items":[{"item":{"id":"3"},"quantity":2}]}}"#))
+//!         .unwrap()
+//! };
+//! let now = Duration::from_secs(1_800_000_000);
+//!
+//! let Begun::Admitted(first) = sandbox.begin(order(), now) else { panic!("there was a permit") };
+//! assert_eq!(first.finish_at(), now + Duration::from_millis(200));
+//! let Begun::Answer(refused) = sandbox.begin(order(), now) else { panic!("there was none left") };
+//! assert_eq!(refused.status(), 429);
+//!
+//! let end = first.finish_at();
+//! let Finished::Answer(answer) = sandbox.finish(first, end) else { panic!("no fault was asked for") };
+//! assert_eq!(answer.status(), 204);
+//! assert_eq!(sandbox.report().records_created, 1);
+//! ```
+//!
+//! What is Oracle's documented behaviour and what is assumed is listed in the crate's README.
+
+mod credentials;
+mod fault;
+mod latency;
+mod oauth2;
+mod problem;
+mod records;
+mod report;
+mod route;
+mod sandbox;
+mod schema;
+mod server;
+
+pub use credentials::{Credentials, DemoKey, KeyError, KeyKind};
+pub use fault::{Fault, FaultKind, ParseFaultError, Which};
+pub use latency::{Latency, ParseLatencyError};
+pub use oauth2::PublicKey;
+pub use report::{CallReport, Report, Stats};
+pub use sandbox::{Admitted, Begun, Finished, Sandbox, Settings};
+pub use server::{Clock, serve};
+
+/// A request as the core takes it: the whole body is there.
+pub type Request = http::Request<bytes::Bytes>;
+
+/// An answer as the core gives it.
+pub type Response = http::Response<bytes::Bytes>;

@@ -1,0 +1,216 @@
+//! What the sandbox saw.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::{fault::FaultKind, records::Effect};
+
+/// Everything that was counted, and every call that got a permit: `GET /_sandbox/report`.
+///
+/// Token requests and `/_sandbox/` itself are not counted anywhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The size of the permit pool.
+    pub limit: u32,
+    /// The most calls that held a permit at one time.
+    pub max_concurrency: u32,
+    /// All requests to the API, those refused with 401 or 429 among them.
+    pub requests: u64,
+    /// Requests that found no permit, or met a `429-burst`.
+    pub http_429: u64,
+    /// Records that calls created (seeded ones do not count).
+    pub records_created: u64,
+    /// Effects beyond the first: see [`Report::duplicate_effects`]'s rule in the README.
+    ///
+    /// A call *has an effect* if it created a record or added lines to a sublist of one that was
+    /// there. Effects are counted by the call's idempotency key (header
+    /// `x-slowlane-idempotency-key`, else `X-NetSuite-idempotency-key`); a call without a key has
+    /// only its creation counted, by record type and external id. This is the sum, over all
+    /// keys, of the effects after the first.
+    pub duplicate_effects: u64,
+    /// Records held now, by type.
+    pub records: BTreeMap<String, u64>,
+    /// The calls that have ended, in the order in which they ended.
+    pub calls: Vec<CallReport>,
+}
+
+/// The report without its calls, and with the calls that run now: `GET /_sandbox/stats`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// See [`Report::limit`].
+    pub limit: u32,
+    /// Calls that hold a permit now.
+    pub in_flight: u32,
+    /// See [`Report::max_concurrency`].
+    pub max_concurrency: u32,
+    /// See [`Report::requests`].
+    pub requests: u64,
+    /// See [`Report::http_429`].
+    pub http_429: u64,
+    /// See [`Report::records_created`].
+    pub records_created: u64,
+    /// See [`Report::duplicate_effects`].
+    pub duplicate_effects: u64,
+    /// See [`Report::records`].
+    pub records: BTreeMap<String, u64>,
+}
+
+/// One call that got a permit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallReport {
+    /// The HTTP method.
+    pub method: String,
+    /// The path below `/services/rest/record/v1/`, or below `/services/rest/` for other services.
+    pub resource: String,
+    /// The external id in the path or in the body.
+    pub external_id: Option<String>,
+    /// The status of the answer, also where a fault kept the answer from the caller.
+    pub status: u16,
+    /// When the call got its permit, in milliseconds since the Unix epoch.
+    pub start_ms: f64,
+    /// When its permit was given back and its answer was ready, in the same unit.
+    pub end_ms: f64,
+    /// The header `x-slowlane-enqueued-at`, in the same unit.
+    pub enqueued_at_ms: Option<f64>,
+    /// The header `x-slowlane-priority`.
+    pub priority: Option<String>,
+    /// The header `x-slowlane-idempotency-key`, else `X-NetSuite-idempotency-key`.
+    pub idempotency_key: Option<String>,
+    /// The fault that befell it.
+    pub fault: Option<String>,
+}
+
+/// What is known of a call when it gets its permit.
+#[derive(Debug)]
+pub(crate) struct Call {
+    method: Method,
+    resource: String,
+    pub(crate) external_id: Option<String>,
+    started_at: Duration,
+    enqueued_at_ms: Option<f64>,
+    priority: Option<String>,
+    idempotency_key: Option<String>,
+}
+
+impl Call {
+    pub(crate) fn new(request: &crate::Request, now: Duration) -> Self {
+        let headers = request.headers();
+        let path = request.uri().path();
+        let resource = ["/services/rest/record/v1/", "/services/rest/", "/"]
+            .iter()
+            .find_map(|prefix| path.strip_prefix(prefix))
+            .unwrap_or(path);
+        Self {
+            method: request.method().clone(),
+            resource: resource.to_owned(),
+            external_id: resource.split_once("/eid:").map(|(_, id)| id.to_owned()),
+            started_at: now,
+            enqueued_at_ms: text_header(headers, "x-slowlane-enqueued-at")
+                .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+                .map(|at| at.as_duration().as_secs_f64() * 1000.0),
+            priority: text_header(headers, "x-slowlane-priority"),
+            idempotency_key: text_header(headers, "x-slowlane-idempotency-key")
+                .or_else(|| text_header(headers, "x-netsuite-idempotency-key")),
+        }
+    }
+}
+
+fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The counters behind [`Report`] and [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) max_concurrency: u32,
+    pub(crate) requests: u64,
+    pub(crate) http_429: u64,
+    records_created: u64,
+    effects_by_key: HashMap<String, u64>,
+    calls: Vec<CallReport>,
+}
+
+impl Ledger {
+    /// Empty books, opened while so many calls run.
+    pub(crate) fn new(in_flight: u32) -> Self {
+        Self { max_concurrency: in_flight, ..Self::default() }
+    }
+
+    /// Writes down a call that has ended.
+    pub(crate) fn record(
+        &mut self,
+        call: Call,
+        status: StatusCode,
+        fault: Option<FaultKind>,
+        effect: &Effect,
+        now: Duration,
+    ) {
+        self.records_created += effect.created.len() as u64;
+        match &call.idempotency_key {
+            Some(key) if !effect.is_none() => self.count_effect(format!("key {key}")),
+            Some(_) => {}
+            None => effect
+                .created
+                .iter()
+                .flatten()
+                .for_each(|name| self.count_effect(format!("record {name}"))),
+        }
+        let millis = |at: Duration| at.as_secs_f64() * 1000.0;
+        self.calls.push(CallReport {
+            method: call.method.to_string(),
+            resource: call.resource,
+            external_id: call.external_id,
+            status: status.as_u16(),
+            start_ms: millis(call.started_at),
+            end_ms: millis(now),
+            enqueued_at_ms: call.enqueued_at_ms,
+            priority: call.priority,
+            idempotency_key: call.idempotency_key,
+            fault: fault.map(|kind| kind.name().to_owned()),
+        });
+    }
+
+    fn count_effect(&mut self, key: String) {
+        *self.effects_by_key.entry(key).or_default() += 1;
+    }
+
+    fn duplicate_effects(&self) -> u64 {
+        self.effects_by_key.values().map(|effects| effects - 1).sum()
+    }
+
+    pub(crate) fn report(&self, limit: u32, records: BTreeMap<String, u64>) -> Report {
+        Report {
+            limit,
+            max_concurrency: self.max_concurrency,
+            requests: self.requests,
+            http_429: self.http_429,
+            records_created: self.records_created,
+            duplicate_effects: self.duplicate_effects(),
+            records,
+            calls: self.calls.clone(),
+        }
+    }
+
+    pub(crate) fn stats(
+        &self,
+        limit: u32,
+        in_flight: u32,
+        records: BTreeMap<String, u64>,
+    ) -> Stats {
+        Stats {
+            limit,
+            in_flight,
+            max_concurrency: self.max_concurrency,
+            requests: self.requests,
+            http_429: self.http_429,
+            records_created: self.records_created,
+            duplicate_effects: self.duplicate_effects(),
+            records,
+        }
+    }
+}

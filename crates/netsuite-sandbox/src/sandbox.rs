@@ -1,0 +1,266 @@
+//! The state machine: governance, faults and the way of one call.
+
+use std::time::Duration;
+
+use crate::{
+    Request, Response,
+    fault::{Fault, FaultKind, Faults},
+    latency::Latency,
+    oauth2::{OAuth2, PublicKey},
+    problem::Problem,
+    records::{Effect, Store},
+    report::{Call, Ledger, Report, Stats},
+    route,
+};
+
+/// How a sandbox behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The account, such as `123_SB1`. Its host name is one of the audiences that an assertion
+    /// may name; the other is the address at which the sandbox was reached.
+    pub account_id: String,
+    /// The permits of the account: calls that may run at one time.
+    pub limit: u32,
+    /// How long a call takes, from its permit to its answer.
+    pub latency: Latency,
+    /// All chance comes from it: latencies, shares of faults, access tokens.
+    pub seed: u64,
+    /// Whether calls are taken without a token, for load generators.
+    pub open: bool,
+    /// How long an access token is good: NetSuite's hour, or less for a test of expiry.
+    pub token_life: Duration,
+}
+
+impl Default for Settings {
+    /// A developer account: 5 permits, tokens of an hour, calls of 200 ms.
+    fn default() -> Self {
+        Self {
+            account_id: "1234567_SB1".to_owned(),
+            limit: 5,
+            latency: Latency::Fixed(Duration::from_millis(200)),
+            seed: 1,
+            open: false,
+            token_life: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// A NetSuite account, without a clock and without a socket.
+///
+/// `now` is always the time since the Unix epoch and must not go back from one call to the next.
+#[derive(Debug)]
+pub struct Sandbox {
+    settings: Settings,
+    rng: fastrand::Rng,
+    oauth2: OAuth2,
+    faults: Faults,
+    store: Store,
+    ledger: Ledger,
+    in_flight: u32,
+    /// Counts the resets, so that a call admitted before one leaves no trace after it.
+    resets: u64,
+}
+
+/// What became of a request at once.
+#[derive(Debug)]
+#[must_use]
+pub enum Begun {
+    /// It holds a permit until [`Sandbox::finish`].
+    Admitted(Box<Admitted>),
+    /// It was answered without a permit.
+    Answer(Response),
+}
+
+/// A call that holds a permit. It must be given to [`Sandbox::finish`], or its permit is lost.
+#[derive(Debug)]
+#[must_use]
+pub struct Admitted {
+    request: Request,
+    call: Call,
+    fault: Option<Fault>,
+    finish_at: Duration,
+    resets: u64,
+    connection_dropped: bool,
+}
+
+impl Admitted {
+    /// When to call [`Sandbox::finish`].
+    #[must_use]
+    pub fn finish_at(&self) -> Duration {
+        self.finish_at
+    }
+}
+
+/// What the caller of a finished call sees.
+#[derive(Debug)]
+#[must_use]
+pub enum Finished {
+    /// An answer.
+    Answer(Response),
+    /// The connection closes without an answer.
+    Drop,
+    /// The connection closes without an answer, and the call still runs: finish it again.
+    DropAndGoOn(Box<Admitted>),
+}
+
+impl Sandbox {
+    /// An empty account.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            rng: fastrand::Rng::with_seed(settings.seed),
+            settings,
+            oauth2: OAuth2::default(),
+            faults: Faults::default(),
+            store: Store::new(),
+            ledger: Ledger::new(0),
+            in_flight: 0,
+            resets: 0,
+        }
+    }
+
+    /// Lets an integration sign in by OAuth 2.0 with a certificate's key.
+    pub fn register(&mut self, client_id: &str, certificate_id: &str, key: PublicKey) {
+        self.oauth2.register(client_id, certificate_id, key);
+    }
+
+    /// Takes a request at the time `now`.
+    ///
+    /// A token request is answered at once and needs no permit. Another request is answered at
+    /// once if it is refused: 401 without a good token, 429 without a permit left. Else it holds
+    /// a permit; nothing is written before [`Sandbox::finish`].
+    pub fn begin(&mut self, request: Request, now: Duration) -> Begun {
+        if request.uri().path() == route::TOKEN_PATH {
+            let host = self.account_host();
+            let life = self.settings.token_life;
+            return Begun::Answer(self.oauth2.token(&request, &host, life, now, &mut self.rng));
+        }
+        self.ledger.requests += 1;
+        if let Err(problem) = self.authenticate(&request, now) {
+            return Begun::Answer(problem.into_response());
+        }
+        let fault = match self.in_flight < self.settings.limit {
+            true => self.faults.for_call(route::is_write(&request), now, &mut self.rng),
+            false => return self.refuse(),
+        };
+        if fault.is_some_and(|fault| fault.kind == FaultKind::TooManyRequests) {
+            return self.refuse();
+        }
+
+        self.in_flight += 1;
+        self.ledger.max_concurrency = self.ledger.max_concurrency.max(self.in_flight);
+        let slowed_by = match fault {
+            Some(Fault { kind: FaultKind::Slow, by, .. }) => by,
+            _ => Duration::ZERO,
+        };
+        Begun::Admitted(Box::new(Admitted {
+            call: Call::new(&request, now),
+            finish_at: now + self.settings.latency.draw(&mut self.rng) + slowed_by,
+            request,
+            fault,
+            resets: self.resets,
+            connection_dropped: false,
+        }))
+    }
+
+    fn refuse(&mut self) -> Begun {
+        self.ledger.http_429 += 1;
+        Begun::Answer(Problem::concurrency_limit_exceeded().into_response())
+    }
+
+    /// Ends a call at the time `now`, which is not before [`Admitted::finish_at`]: writes what it
+    /// writes, gives its permit back and says what its caller sees.
+    pub fn finish(&mut self, mut admitted: Box<Admitted>, now: Duration) -> Finished {
+        let fault = admitted.fault.map(|fault| fault.kind);
+        if let Some(Fault { kind: FaultKind::CommitLate, by, .. }) = admitted.fault
+            && !admitted.connection_dropped
+        {
+            admitted.connection_dropped = true;
+            admitted.finish_at = now + by;
+            return Finished::DropAndGoOn(admitted);
+        }
+        self.in_flight -= 1;
+        if admitted.resets != self.resets {
+            return Finished::Drop;
+        }
+
+        let (response, effect) = match fault {
+            Some(FaultKind::ServerError) => {
+                (Problem::unexpected().into_response(), Effect::default())
+            }
+            _ => self
+                .store
+                .execute(&admitted.request, now)
+                .unwrap_or_else(|problem| (problem.into_response(), Effect::default())),
+        };
+        let response = match fault {
+            Some(FaultKind::ServerErrorAfterCommit) => Problem::unexpected().into_response(),
+            _ => response,
+        };
+        self.ledger.record(admitted.call, response.status(), fault, &effect, now);
+        match fault {
+            Some(FaultKind::DropAfterCommit | FaultKind::CommitLate) => Finished::Drop,
+            _ => Finished::Answer(response),
+        }
+    }
+
+    fn authenticate(&self, request: &Request, now: Duration) -> Result<(), Problem> {
+        if self.settings.open {
+            return Ok(());
+        }
+        let authorization = request
+            .headers()
+            .get(http::header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .ok_or_else(|| Problem::invalid_login("no Authorization header"))?;
+        match authorization.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                self.oauth2.authenticate(token.trim(), "rest_webservices", now)
+            }
+            _ => Err(Problem::invalid_login("the Authorization header is not a bearer token")),
+        }
+    }
+
+    fn account_host(&self) -> String {
+        let account = self.settings.account_id.to_lowercase().replace('_', "-");
+        format!("{account}.suitetalk.api.netsuite.com")
+    }
+
+    /// Asks for a fault from now on. Of several faults the first asked for befalls a call.
+    pub fn inject(&mut self, fault: Fault, now: Duration) {
+        self.faults.add(fault, now);
+    }
+
+    /// Takes all faults back.
+    pub fn clear_faults(&mut self) {
+        self.faults.clear();
+    }
+
+    /// The faults that are not used up.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults.list().collect()
+    }
+
+    /// Everything that was seen since the start or the last reset.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.ledger.report(self.settings.limit, self.store.counts())
+    }
+
+    /// The counters alone.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.ledger.stats(self.settings.limit, self.in_flight, self.store.counts())
+    }
+
+    /// Empties the account: records, counters, calls and faults go, and chance starts again at
+    /// the seed. Integrations and their tokens stay. Calls that run keep their permits to their
+    /// end, but write nothing any more.
+    pub fn reset(&mut self) {
+        self.rng = fastrand::Rng::with_seed(self.settings.seed);
+        self.faults.clear();
+        self.store = Store::new();
+        self.ledger = Ledger::new(self.in_flight);
+        self.resets += 1;
+    }
+}

@@ -1,0 +1,262 @@
+//! The core behind a socket.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use http::{StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tower::ServiceExt;
+
+use crate::{
+    Admitted, Begun, Fault, Finished, Report, Request, Response, Sandbox, Stats, problem::Problem,
+};
+
+/// NetSuite takes requests of up to 104 MB.
+const MAX_BODY_BYTES: usize = 104 * 1024 * 1024;
+
+/// The time of day, as the core wants it: it never goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+    /// The time since the Unix epoch at `started`.
+    epoch: Duration,
+}
+
+impl Clock {
+    /// Reads the system's clock once; from then on the monotonic clock alone counts.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { started: Instant::now(), epoch: jiff::Timestamp::now().as_duration().unsigned_abs() }
+    }
+
+    /// The time since the Unix epoch.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.epoch + self.started.elapsed()
+    }
+
+    async fn sleep_until(&self, at: Duration) {
+        tokio::time::sleep_until(self.started + at.saturating_sub(self.epoch)).await;
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    sandbox: Arc<Mutex<Sandbox>>,
+    clock: Clock,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Sandbox> {
+        // The core does not panic between two states; a poisoned lock still holds a whole one.
+        self.sandbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Marks a response that must not be sent: the connection is closed in its place.
+#[derive(Clone)]
+struct DropConnection;
+
+/// The error that makes hyper close a connection without writing to it.
+#[derive(Debug, thiserror::Error)]
+#[error("the sandbox drops this connection on purpose")]
+struct Dropped;
+
+/// Serves a sandbox until `shutdown` is done, then lets the answers under way go out.
+///
+/// The sandbox stays in reach of its caller, who can look into it while it is served.
+pub async fn serve(
+    listener: TcpListener,
+    sandbox: Arc<Mutex<Sandbox>>,
+    clock: Clock,
+    shutdown: impl Future<Output = ()>,
+) {
+    let router = router(Shared { sandbox, clock });
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), stopped.clone()));
+                }
+                // A failed accept concerns one connection, or a lack of descriptors that passes.
+                Err(error) => tracing::warn!(%error, "a connection could not be accepted"),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    drop(stop);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let response = match router.oneshot(request.map(Body::new)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            match response.extensions().get::<DropConnection>() {
+                Some(_) => Err(Dropped),
+                None => Ok(response),
+            }
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
+
+fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/_sandbox/report", get(report))
+        .route("/_sandbox/stats", get(stats))
+        .route("/_sandbox/reset", post(reset))
+        .route("/_sandbox/fault", get(faults).post(inject).delete(clear_faults))
+        .fallback(call)
+        .with_state(shared)
+}
+
+/// One request to the API, from its first byte to its answer.
+async fn call(State(shared): State<Shared>, request: http::Request<Body>) -> http::Response<Body> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
+        let why = "The request body is larger than 104 MB, or did not arrive whole.";
+        return sendable(Problem::invalid_request(why).into_response());
+    };
+    let request = Request::from_parts(head, body.to_bytes());
+    let begun = shared.lock().begin(request, shared.clock.now());
+    let answer = match begun {
+        Begun::Answer(answer) => Some(answer),
+        Begun::Admitted(admitted) => run(shared, admitted).await,
+    };
+    match answer {
+        Some(answer) => sendable(answer),
+        None => {
+            let mut marker = http::Response::new(Body::empty());
+            marker.extensions_mut().insert(DropConnection);
+            marker
+        }
+    }
+}
+
+/// Waits out an admitted call and gives its answer, or nothing if the connection is to be dropped.
+///
+/// The call runs in a task of its own: a caller who hangs up does not stop NetSuite either.
+async fn run(shared: Shared, mut admitted: Box<Admitted>) -> Option<Response> {
+    let (tell, answered) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut tell = Some(tell);
+        loop {
+            shared.clock.sleep_until(admitted.finish_at()).await;
+            let finished = shared.lock().finish(admitted, shared.clock.now());
+            let (answer, goes_on) = match finished {
+                Finished::Answer(answer) => (Some(answer), None),
+                Finished::Drop => (None, None),
+                Finished::DropAndGoOn(admitted) => (None, Some(admitted)),
+            };
+            if let Some(tell) = tell.take() {
+                // No receiver is a caller who hung up.
+                let _ = tell.send(answer);
+            }
+            match goes_on {
+                Some(later) => admitted = later,
+                None => return,
+            }
+        }
+    });
+    answered.await.ok().flatten()
+}
+
+fn sendable(response: Response) -> http::Response<Body> {
+    response.map(Body::from)
+}
+
+async fn report(State(shared): State<Shared>) -> Json<Report> {
+    let report = shared.lock().report();
+    Json(report)
+}
+
+async fn stats(State(shared): State<Shared>) -> Json<Stats> {
+    let stats = shared.lock().stats();
+    Json(stats)
+}
+
+async fn reset(State(shared): State<Shared>) -> StatusCode {
+    shared.lock().reset();
+    StatusCode::NO_CONTENT
+}
+
+async fn faults(State(shared): State<Shared>) -> Json<serde_json::Value> {
+    let faults: Vec<String> = shared.lock().faults().iter().map(Fault::to_string).collect();
+    Json(json!({ "faults": faults }))
+}
+
+/// The body of `POST /_sandbox/fault`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inject {
+    fault: String,
+}
+
+async fn inject(
+    State(shared): State<Shared>,
+    Json(body): Json<Inject>,
+) -> Result<StatusCode, BadFault> {
+    let fault = body.fault.parse().map_err(BadFault)?;
+    shared.lock().inject(fault, shared.clock.now());
+    Ok(StatusCode::NO_CONTENT)
+}
+
+struct BadFault(crate::ParseFaultError);
+
+impl IntoResponse for BadFault {
+    fn into_response(self) -> axum::response::Response {
+        (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/plain")], format!("{}\n", self.0))
+            .into_response()
+    }
+}
+
+async fn clear_faults(State(shared): State<Shared>) -> StatusCode {
+    shared.lock().clear_faults();
+    StatusCode::NO_CONTENT
+}
