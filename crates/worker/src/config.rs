@@ -1,0 +1,198 @@
+//! Settings of the worker, read from its environment.
+
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use slowlane_lambda::env::{self, Env, Recorded};
+use slowlane_message::Priority;
+use slowlane_policy::deferral::OnHigher;
+
+/// Everything the worker is told by its template.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where calls come from and where those go that cannot be run.
+    pub queues: QueueUrls,
+    /// `DISPATCH`: how a call finds this worker.
+    pub dispatch: Dispatch,
+    /// `IDEMPOTENCY_TABLE`: the guard's DynamoDB table.
+    pub idempotency_table: String,
+    /// `API_TIMEOUT_SECS`: how long the API may take to answer. After it nobody knows
+    /// whether the call had its effect.
+    pub api_timeout: Duration,
+    /// `CALL_VISIBILITY_SECS`: how long a received call stays invisible to other slots, and
+    /// how long a claim of the guard is leased.
+    pub call_visibility: Duration,
+    /// `MAX_WAIT_SECS`: how long a call may be put back for others, and how long it may be
+    /// throttled before the receives that this costs are too many.
+    pub max_wait: Duration,
+    /// `MAX_ATTEMPTS`: how often a call is tried at the API before its workflow fails.
+    pub max_attempts: u32,
+    /// `MAX_RECEIVE_COUNT` of the queues' redrive policy. A call is taken out by the worker,
+    /// which tells its workflow, one receive before SQS would do so in silence.
+    pub max_receive_count: u32,
+    /// `METRICS_NAMESPACE` in CloudWatch.
+    pub metrics_namespace: String,
+}
+
+/// The queues' URLs.
+#[derive(Debug, Clone)]
+pub struct QueueUrls {
+    /// `HIGH_QUEUE_URL`.
+    pub high: String,
+    /// `NORMAL_QUEUE_URL`.
+    pub normal: String,
+    /// `BATCH_QUEUE_URL`.
+    pub batch: String,
+    /// `DEAD_LETTER_QUEUE_URL`.
+    pub dead_letter: String,
+}
+
+/// How a queued call finds a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dispatch {
+    /// Each queue has a mapping of its own; a worker woken by a lower call looks higher first.
+    Deferral {
+        /// `ON_HIGHER`: what to do when something more urgent waits.
+        on_higher: OnHigher,
+        /// `MAX_DEFERRALS`: after so many receives a call runs regardless.
+        max_deferrals: u32,
+    },
+    /// A ring wakes a slot, which polls the queues itself.
+    Doorbell {
+        /// `DOORBELL_QUEUE_URL`.
+        queue_url: String,
+        /// `SHARE_EVERY`: every so many turns a slot polls from the lowest queue up.
+        share_every: NonZeroU32,
+        /// `RING_VISIBILITY_SECS`: how long a ring stays hidden while a slot serves it. After
+        /// that every call which a killed slot held is visible again.
+        ring_visibility: Duration,
+    },
+}
+
+impl QueueUrls {
+    /// The URL of the queue of `priority`.
+    pub fn of(&self, priority: Priority) -> &str {
+        match priority {
+            Priority::High => &self.high,
+            Priority::Normal => &self.normal,
+            Priority::Batch => &self.batch,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings with `lookup`, in `main` the process's environment.
+    ///
+    /// # Errors
+    /// One error that names every variable which is missing or ill-formed.
+    pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, env::Error> {
+        env::read(lookup, |env| {
+            let high = env.required("HIGH_QUEUE_URL", "the URL of the HIGH queue");
+            let normal = env.required("NORMAL_QUEUE_URL", "the URL of the NORMAL queue");
+            let batch = env.required("BATCH_QUEUE_URL", "the URL of the BATCH queue");
+            let dead_letter =
+                env.required("DEAD_LETTER_QUEUE_URL", "the URL of the dead-letter queue");
+            let dispatch = read_dispatch(env);
+            let idempotency_table =
+                env.required("IDEMPOTENCY_TABLE", "the name of the guard's DynamoDB table");
+            let api_timeout = seconds(env, "API_TIMEOUT_SECS");
+            let call_visibility = seconds(env, "CALL_VISIBILITY_SECS");
+            let max_wait = seconds(env, "MAX_WAIT_SECS");
+            let max_attempts = env.required("MAX_ATTEMPTS", "a whole number");
+            let max_receive_count = env.required("MAX_RECEIVE_COUNT", "a whole number");
+            let metrics_namespace =
+                env.optional("METRICS_NAMESPACE", "a CloudWatch namespace", "Slowlane".to_owned());
+            Ok(Config {
+                queues: QueueUrls {
+                    high: high?,
+                    normal: normal?,
+                    batch: batch?,
+                    dead_letter: dead_letter?,
+                },
+                dispatch: dispatch?,
+                idempotency_table: idempotency_table?,
+                api_timeout: api_timeout?,
+                call_visibility: call_visibility?,
+                max_wait: max_wait?,
+                max_attempts: max_attempts?,
+                max_receive_count: max_receive_count?,
+                metrics_namespace: metrics_namespace?,
+            })
+        })
+    }
+}
+
+fn read_dispatch(env: &mut Env<'_>) -> Result<Dispatch, Recorded> {
+    match env.optional("DISPATCH", "`doorbell` or `deferral`", Wiring::Doorbell)? {
+        Wiring::Doorbell => {
+            let queue_url = env.required("DOORBELL_QUEUE_URL", "the URL of the doorbell queue");
+            let share_every = env.required("SHARE_EVERY", "a whole number of turns, 2 or more");
+            let ring_visibility = seconds(env, "RING_VISIBILITY_SECS");
+            Ok(Dispatch::Doorbell {
+                queue_url: queue_url?,
+                share_every: share_every?,
+                ring_visibility: ring_visibility?,
+            })
+        }
+        Wiring::Deferral => {
+            let on_higher = env.required("ON_HIGHER", "`swap` or `yield`");
+            let max_deferrals = env.required("MAX_DEFERRALS", "a whole number of receives");
+            Ok(Dispatch::Deferral { on_higher: on_higher?, max_deferrals: max_deferrals? })
+        }
+    }
+}
+
+fn seconds(env: &mut Env<'_>, name: &str) -> Result<Duration, Recorded> {
+    env.required(name, "a whole number of seconds").map(Duration::from_secs)
+}
+
+enum Wiring {
+    Deferral,
+    Doorbell,
+}
+
+impl FromStr for Wiring {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "deferral" => Ok(Wiring::Deferral),
+            "doorbell" => Ok(Wiring::Doorbell),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_variable_is_named_at_once() {
+        let vars = [("HIGH_QUEUE_URL", "h"), ("SHARE_EVERY", "0"), ("API_TIMEOUT_SECS", "soon")];
+        let error = Config::from_vars(|name| {
+            vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+        .unwrap_err();
+        let text = error.to_string();
+        let bad = [
+            "NORMAL_QUEUE_URL",
+            "BATCH_QUEUE_URL",
+            "DEAD_LETTER_QUEUE_URL",
+            "DOORBELL_QUEUE_URL",
+            "RING_VISIBILITY_SECS",
+            "SHARE_EVERY is \"0\"",
+            "IDEMPOTENCY_TABLE",
+            "API_TIMEOUT_SECS is \"soon\"",
+            "CALL_VISIBILITY_SECS",
+            "MAX_WAIT_SECS",
+            "MAX_ATTEMPTS",
+            "MAX_RECEIVE_COUNT",
+        ];
+        for name in bad {
+            assert!(text.contains(name), "{name} is missing from: {text}");
+        }
+        assert!(!text.contains("HIGH_QUEUE_URL is"), "HIGH_QUEUE_URL is good: {text}");
+    }
+}

@@ -1,0 +1,197 @@
+//! The ways in which a message leaves the worker's hands.
+//!
+//! Each ends with the message deleted or visible again, and each tells the workflow before
+//! it deletes: a worker killed half-way leaves a message that comes back.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use slowlane_idempotency::{Claimed, DynamoDbStore};
+use slowlane_message::{QueuedCall, salvage_token};
+use slowlane_policy::settle::{FailureName, Why};
+
+use crate::Worker;
+use crate::process::{Ended, How, Ready, ReadyTo, Taken};
+use crate::receive::Received;
+use crate::target::{Target, TargetResponse};
+use crate::task_callback;
+
+/// How long a call is put off when AWS itself could not be reached for it.
+const PUT_OFF: Duration = Duration::from_secs(5);
+
+impl<T: Target> Worker<T> {
+    /// The stored result of an earlier run goes to whoever waits now.
+    pub(crate) async fn replay(&self, taken: Taken, stored: Value) -> Ended {
+        match serde_json::from_value::<TargetResponse>(stored) {
+            Ok(response) => self.resume(taken, &response, How::Replayed).await,
+            Err(error) => {
+                let why = format!("the guard's stored result cannot be read: {error}");
+                self.bury(taken, FailureName::InvalidMessage, why.into()).await
+            }
+        }
+    }
+
+    /// Resumes the workflow with the API's answer, which is stored by now.
+    pub(crate) async fn resume(&self, taken: Taken, response: &TargetResponse, how: How) -> Ended {
+        let mut output = json!(response);
+        output["replayed"] = Value::from(how == How::Replayed);
+        let token = &taken.call.task_token;
+        match self.callback.succeed(token, &output.to_string()).await {
+            Ok(_) => self.delete(taken, how, None).await,
+            Err(error @ task_callback::Error::TooLarge { .. }) => {
+                // The record exists: its id is what the workflow must not lose.
+                let why = json!({
+                    "message": error.to_string(),
+                    "status": response.status,
+                    "id": response.id,
+                });
+                self.fail_with(taken, FailureName::ResultTooLarge, why, how).await
+            }
+            Err(error) => self.put_off(taken, error.to_string()).await,
+        }
+    }
+
+    /// Fails the workflow of a call that the API has refused.
+    pub(crate) async fn fail(&self, taken: Taken, name: FailureName, why: Why, how: How) -> Ended {
+        self.fail_with(taken, name, cause(&why), how).await
+    }
+
+    /// Takes a call that cannot be run out of the queue: it goes to the dead-letter queue with
+    /// the reason, and its workflow fails by `name`.
+    pub(crate) async fn bury(&self, taken: Taken, name: FailureName, why: Why) -> Ended {
+        if let Err(error) =
+            self.queues.dead_letter(&taken.received, &format!("{name}: {why}")).await
+        {
+            return self.put_off(taken, error.to_string()).await;
+        }
+        self.fail_with(taken, name, cause(&why), How::Buried).await
+    }
+
+    /// A message that is no call goes to the dead-letter queue; if a task token can be found
+    /// in it, somebody waits and is told.
+    pub(crate) async fn bury_malformed(
+        &self,
+        received: Received,
+        error: &slowlane_message::Error,
+    ) -> Ended {
+        let name = FailureName::InvalidMessage;
+        let reason = format!("{name}: {error}");
+        let told = async {
+            self.queues.dead_letter(&received, &reason).await.map_err(|error| error.to_string())?;
+            if let Some(token) = salvage_token(&received.body) {
+                let cause = json!({ "message": error.to_string() }).to_string();
+                let failed = self.callback.fail(&token, name, &cause).await;
+                failed.map_err(|error| error.to_string())?;
+            }
+            self.queues.delete(&received).await.map_err(|error| error.to_string())
+        };
+        match told.await {
+            Ok(()) => Ended::of(received, None, How::Buried, Some(reason)),
+            Err(why) => self.put_off_message(received, None, why).await,
+        }
+    }
+
+    /// Nobody waits for the call any more: it is dropped without being made.
+    pub(crate) async fn abandon(
+        &self,
+        taken: Taken,
+        claimed: Option<Claimed<DynamoDbStore>>,
+    ) -> Ended {
+        if let Some(Claimed::Run(claim)) = claimed
+            && let Err(error) = claim.release().await
+        {
+            tracing::warn!(%error, "the claim of an abandoned call was not released: its lease ends it");
+        }
+        self.delete(taken, How::Abandoned, Some("its workflow no longer waits".to_owned())).await
+    }
+
+    /// Gives a call back to its queue, and rings for it when it is visible again.
+    pub(crate) async fn give_back(&self, taken: Taken, after: Duration, how: How) -> Ended {
+        let Taken { received, call } = taken;
+        match self.return_to_queue(&received, after).await {
+            Ok(()) => Ended::of(received, Some(call), how, None),
+            Err(why) => Ended::of(received, Some(call), How::Failed, Some(why)),
+        }
+    }
+
+    /// Makes a message that the slot took and cannot use visible at once. Nobody rings for
+    /// it: the slot looks again before it lets its own ring go.
+    pub(crate) async fn return_unread(&self, received: Received) -> Ended {
+        match self.queues.hide(&received, Duration::ZERO).await {
+            Ok(()) => Ended::of(received, None, How::GivenBack, None),
+            Err(error) => self.put_off_message(received, None, error.to_string()).await,
+        }
+    }
+
+    /// The same for a call that is claimed already.
+    pub(crate) async fn give_back_ready(&self, ready: Ready) -> Ended {
+        let Ready { taken, claimed } = ready;
+        if let ReadyTo::Run(claim) = claimed
+            && let Err(error) = claim.release().await
+        {
+            return self.put_off(taken, error.to_string()).await;
+        }
+        let Taken { received, call } = taken;
+        Ended { call: Some(call), ..self.return_unread(received).await }
+    }
+
+    /// AWS could not be reached for a step of the call: it is tried again shortly.
+    pub(crate) async fn put_off(&self, taken: Taken, why: String) -> Ended {
+        self.put_off_message(taken.received, Some(taken.call), why).await
+    }
+
+    async fn put_off_message(
+        &self,
+        received: Received,
+        call: Option<QueuedCall>,
+        why: String,
+    ) -> Ended {
+        match self.return_to_queue(&received, PUT_OFF).await {
+            Ok(()) => Ended::of(received, call, How::PutOff, Some(why)),
+            Err(also) => Ended::of(received, call, How::Failed, Some(format!("{why}; {also}"))),
+        }
+    }
+
+    /// Makes a message visible `after` so long and rings for it then. If SQS does not take the
+    /// first, the message comes back at the end of its visibility time-out, and the ring must
+    /// not be earlier.
+    async fn return_to_queue(&self, received: &Received, after: Duration) -> Result<(), String> {
+        let visible_after = match self.queues.hide(received, after).await {
+            Ok(()) => after,
+            Err(error) => {
+                tracing::warn!(%error, "a call stays hidden until its visibility time-out");
+                self.config.call_visibility
+            }
+        };
+        self.queues.ring(visible_after).await.map_err(|error| error.to_string())
+    }
+
+    async fn fail_with(&self, taken: Taken, name: FailureName, cause: Value, how: How) -> Ended {
+        match self.callback.fail(&taken.call.task_token, name, &cause.to_string()).await {
+            Ok(_) => self.delete(taken, how, Some(format!("{name}: {cause}"))).await,
+            Err(error) => self.put_off(taken, error.to_string()).await,
+        }
+    }
+
+    async fn delete(&self, taken: Taken, how: How, why: Option<String>) -> Ended {
+        let Taken { received, call } = taken;
+        if let Err(error) = self.queues.delete(&received).await {
+            // It will come back, find its result stored or its workflow gone, and be deleted then.
+            tracing::warn!(%error, "a finished call was not deleted");
+        }
+        Ended::of(received, Some(call), how, why)
+    }
+}
+
+/// The cause that a state machine is given: a JSON object, so that it can be read by an
+/// expression.
+fn cause(why: &Why) -> Value {
+    let mut cause = json!({ "message": why.message });
+    if let Some(status) = why.status {
+        cause["status"] = status.into();
+    }
+    if let Some(code) = &why.code {
+        cause["code"] = code.as_str().into();
+    }
+    cause
+}

@@ -1,0 +1,134 @@
+//! What the worker tells of its work: one line a call and one an invocation, each a log
+//! line and a set of CloudWatch metrics at once. Never a token, a secret or a body.
+
+use std::io::Write as _;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use slowlane_lambda::emf::{Record, Unit};
+
+use crate::process::{Ended, How};
+
+/// What one invocation did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls that reached their end: their workflow has been told.
+    pub ended: u32,
+    /// Calls put back because something more urgent waited (`deferral` only).
+    pub deferrals: u32,
+    /// Of those, the times that the more urgent call ran in the same slot.
+    pub swaps: u32,
+    /// Calls fetched early and put back, because the slot was not free in time.
+    pub give_backs: u32,
+    /// Answers of the API that it is over its limit.
+    pub throttles: u32,
+    /// Calls put back to be tried or asked about again.
+    pub retries: u32,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, how: How) {
+        match how {
+            How::Succeeded | How::Replayed | How::Rejected | How::Buried | How::Abandoned => {
+                self.ended += 1;
+            }
+            How::Throttled => self.throttles += 1,
+            How::Retried | How::Unknown | How::PutOff | How::Failed => self.retries += 1,
+            How::GivenBack | How::Waiting => {}
+        }
+    }
+
+    /// Whether the ring that woke the invocation found nothing to do.
+    pub fn is_empty_ring(&self) -> bool {
+        *self == Counts::default()
+    }
+
+    pub(crate) fn into_emf(self, namespace: &str, now: Timestamp, doorbell: bool) -> Value {
+        let empty_ring = doorbell && self.is_empty_ring();
+        Record::new(namespace, now)
+            .metric("Invocations", Unit::Count, 1.0)
+            .metric("Deferrals", Unit::Count, self.deferrals.into())
+            .metric("Swaps", Unit::Count, self.swaps.into())
+            .metric("GiveBacks", Unit::Count, self.give_backs.into())
+            .metric("Throttles", Unit::Count, self.throttles.into())
+            .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
+            .into_json()
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.ended += other.ended;
+        self.deferrals += other.deferrals;
+        self.swaps += other.swaps;
+        self.give_backs += other.give_backs;
+        self.throttles += other.throttles;
+        self.retries += other.retries;
+    }
+}
+
+/// Writes a record to stdout, from where Lambda takes it to CloudWatch.
+pub(crate) fn print_line(record: &Value) {
+    // A closed stdout is no reason to stop working.
+    let _ = writeln!(std::io::stdout(), "{record}");
+}
+
+impl How {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            How::Succeeded => "succeeded",
+            How::Replayed => "replayed",
+            How::Rejected => "rejected",
+            How::Retried => "retried",
+            How::Throttled => "throttled",
+            How::Unknown => "unknown",
+            How::Buried => "buried",
+            How::Abandoned => "abandoned",
+            How::GivenBack => "given-back",
+            How::Waiting => "waiting",
+            How::PutOff => "put-off",
+            How::Failed => "failed",
+        }
+    }
+}
+
+/// A call's line.
+pub(crate) fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
+    let priority = ended.received.priority.as_str();
+    let mut record = Record::new(namespace, now)
+        .dimensions(&[("Priority", priority)])
+        .dimensions(&[("Priority", priority), ("Outcome", ended.how.as_str())])
+        .metric("Calls", Unit::Count, 1.0)
+        .property("message_id", ended.received.message_id.as_str())
+        .property("receive_count", ended.received.receive_count);
+    if let Some(call) = &ended.call {
+        record = record.property("idempotency_key", call.idempotency_key.as_str()).metric(
+            "AgeMs",
+            Unit::Milliseconds,
+            millis_between(call.enqueued_at, now),
+        );
+        if let Some((started, _)) = ended.asked {
+            let asked_at = now.saturating_sub(started.elapsed()).unwrap_or(now);
+            let wait = millis_between(call.enqueued_at, asked_at);
+            record = record.metric("QueueWaitMs", Unit::Milliseconds, wait);
+        }
+    }
+    if let Some((_, took)) = ended.asked {
+        record = record.metric("ApiLatencyMs", Unit::Milliseconds, millis(took));
+    }
+    if let Some(why) = &ended.why {
+        record = record.property("why", why.as_str());
+    }
+    record.into_json()
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn millis_between(from: Timestamp, to: Timestamp) -> f64 {
+    // Clocks of two machines may disagree: a wait is never negative.
+    to.duration_since(from).as_secs_f64().max(0.0) * 1000.0
+}

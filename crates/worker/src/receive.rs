@@ -1,0 +1,221 @@
+//! The queues: all that the worker knows of SQS.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
+use slowlane_message::Priority;
+
+use crate::config::{Config, Dispatch, QueueUrls};
+
+/// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
+const MAX_DELAY: Duration = Duration::from_secs(900);
+/// SQS hides a message for 12 hours at most (API model, `ChangeMessageVisibility`).
+const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
+
+/// The three queues of calls, the doorbell and the dead-letter queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Queues {
+    sqs: Client,
+    urls: QueueUrls,
+    doorbell_url: Option<String>,
+    call_visibility: Duration,
+}
+
+/// A message taken from a queue of calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) priority: Priority,
+    pub(crate) message_id: String,
+    pub(crate) receipt_handle: String,
+    pub(crate) body: String,
+    /// How often SQS has handed the message out: deferrals, throttled deliveries, give-backs
+    /// and crashes all count, so it bounds each of them and equals none.
+    pub(crate) receive_count: u32,
+}
+
+/// A request to SQS that failed, after the SDK's own retries.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {action} the {queue} queue: {cause}")]
+pub(crate) struct Error {
+    action: &'static str,
+    queue: String,
+    cause: String,
+}
+
+impl Queues {
+    pub(crate) fn new(sqs: Client, config: &Config) -> Self {
+        let doorbell_url = match &config.dispatch {
+            Dispatch::Doorbell { queue_url, .. } => Some(queue_url.clone()),
+            Dispatch::Deferral { .. } => None,
+        };
+        Queues {
+            sqs,
+            urls: config.queues.clone(),
+            doorbell_url,
+            call_visibility: config.call_visibility,
+        }
+    }
+
+    /// Takes one call, waiting up to `wait` for it (whole seconds, 20 at most). A short poll
+    /// (`wait` zero) asks only some of SQS's servers and may miss a message; a long one asks
+    /// all of them.
+    pub(crate) async fn take(
+        &self,
+        priority: Priority,
+        wait: Duration,
+    ) -> Result<Option<Received>, Error> {
+        let received = self
+            .sqs
+            .receive_message()
+            .queue_url(self.urls.of(priority))
+            .max_number_of_messages(1)
+            .wait_time_seconds(whole_secs(wait, Duration::from_secs(20)))
+            .visibility_timeout(whole_secs(self.call_visibility, MAX_VISIBILITY))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .send()
+            .await
+            .map_err(|error| failed("receive from", priority.as_str(), &error))?;
+        Ok(received.messages.unwrap_or_default().into_iter().next().map(|message| {
+            let receive_count = message
+                .attributes
+                .as_ref()
+                .and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount))
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(1);
+            Received {
+                priority,
+                message_id: message.message_id.unwrap_or_default(),
+                receipt_handle: message.receipt_handle.unwrap_or_default(),
+                body: message.body.unwrap_or_default(),
+                receive_count,
+            }
+        }))
+    }
+
+    /// About how many calls of `priority` could be received now. Those that are invisible do
+    /// not count: they may be deferred themselves, and nobody may wait for work that nobody runs.
+    pub(crate) async fn visible(&self, priority: Priority) -> Result<u64, Error> {
+        let got = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(self.urls.of(priority))
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .send()
+            .await
+            .map_err(|error| failed("count", priority.as_str(), &error))?;
+        let count = got
+            .attributes
+            .and_then(|all| all.get(&QueueAttributeName::ApproximateNumberOfMessages).cloned());
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
+    pub(crate) async fn delete(&self, received: &Received) -> Result<(), Error> {
+        self.sqs
+            .delete_message()
+            .queue_url(self.urls.of(received.priority))
+            .receipt_handle(&received.receipt_handle)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed("delete from", received.priority.as_str(), &error))
+    }
+
+    /// Hides a call for so long from now, rounded up to a whole second; zero makes it visible
+    /// at once. Without it the call would stay hidden for its whole visibility time-out.
+    pub(crate) async fn hide(&self, received: &Received, hidden: Duration) -> Result<(), Error> {
+        self.sqs
+            .change_message_visibility()
+            .queue_url(self.urls.of(received.priority))
+            .receipt_handle(&received.receipt_handle)
+            .visibility_timeout(whole_secs(hidden, MAX_VISIBILITY))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed("change a call of", received.priority.as_str(), &error))
+    }
+
+    /// Wakes a slot `after` so long. In the deferral wiring there is no doorbell: the queues'
+    /// own mappings wake a worker, and this does nothing.
+    pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
+        let Some(url) = &self.doorbell_url else { return Ok(()) };
+        self.sqs
+            .send_message()
+            .queue_url(url)
+            .message_body("ring")
+            .delay_seconds(whole_secs(after, MAX_DELAY))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed("ring", "doorbell", &error))
+    }
+
+    /// Hides the ring that woke this invocation for `visibility` from now on. A mapping may
+    /// have received it long before it could be delivered, and a ring that comes back before a
+    /// killed slot's calls do would find nothing.
+    pub(crate) async fn hold_ring(&self, receipt_handle: &str, visibility: Duration) {
+        let Some(url) = &self.doorbell_url else { return };
+        let held = self
+            .sqs
+            .change_message_visibility()
+            .queue_url(url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(whole_secs(visibility, MAX_VISIBILITY))
+            .send()
+            .await;
+        if let Err(error) = held {
+            let error = failed("hold a ring of", "doorbell", &error);
+            tracing::warn!(%error, "another ring is sent in its place");
+            if let Err(error) = self.ring(visibility).await {
+                tracing::error!(%error, "if this slot is killed, only the next ring finds its calls");
+            }
+        }
+    }
+
+    /// Puts a call that cannot be run on the dead-letter queue, with the reason beside it.
+    pub(crate) async fn dead_letter(&self, received: &Received, reason: &str) -> Result<(), Error> {
+        let attribute = |text: &str| {
+            MessageAttributeValue::builder().data_type("String").string_value(text).build()
+        };
+        let mut send =
+            self.sqs.send_message().queue_url(&self.urls.dead_letter).message_body(&received.body);
+        for (name, text) in [
+            ("reason", reason),
+            ("source_queue", received.priority.as_str()),
+            ("source_message_id", received.message_id.as_str()),
+        ] {
+            let value =
+                attribute(text).map_err(|error| failed("write to", "dead-letter", &error))?;
+            send = send.message_attributes(name, value);
+        }
+        send.send().await.map(drop).map_err(|error| failed("write to", "dead-letter", &error))
+    }
+}
+
+fn failed(
+    action: &'static str,
+    queue: &str,
+    error: &(impl std::error::Error + Send + Sync + 'static),
+) -> Error {
+    Error { action, queue: queue.to_owned(), cause: DisplayErrorContext(error).to_string() }
+}
+
+/// SQS takes whole seconds: rounded up, so that nothing comes back earlier than it was told.
+fn whole_secs(duration: Duration, most: Duration) -> i32 {
+    let secs = duration.min(most).as_millis().div_ceil(1000);
+    i32::try_from(secs).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up_and_capped() {
+        let table = [(0, 0), (1, 1), (1000, 1), (1001, 2), (901_000, 900)];
+        for (millis, secs) in table {
+            assert_eq!(whole_secs(Duration::from_millis(millis), MAX_DELAY), secs, "{millis} ms");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The paused workflow: all that the worker knows of Step Functions.
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata};
+use slowlane_message::TaskToken;
+use slowlane_policy::settle::FailureName;
+
+/// The output of a task is at most 262,144 bytes (API model, `SendTaskSuccess`).
+const MAX_OUTPUT_BYTES: usize = 262_144;
+/// The cause of a failure is at most 32,768 characters (API model, `SendTaskFailure`).
+const MAX_CAUSE_CHARS: usize = 32_768;
+
+/// Resumes workflows by their task tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct TaskCallback {
+    sfn: Client,
+}
+
+/// Whether the workflow took what it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// As far as Step Functions says, it waits (or did until this moment).
+    Yes,
+    /// It does not: it timed out, was stopped, or has had its answer.
+    No,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("Step Functions did not take the callback: {0}")]
+    Request(String),
+    #[error("the answer has {bytes} bytes, and a task's output may have {MAX_OUTPUT_BYTES}")]
+    TooLarge { bytes: usize },
+}
+
+impl TaskCallback {
+    pub(crate) fn new(sfn: Client) -> Self {
+        TaskCallback { sfn }
+    }
+
+    /// Asks whether anyone waits, by a heartbeat. A "yes" proves nothing: whether Step
+    /// Functions refuses the heartbeat of a stopped task that declares no
+    /// `HeartbeatSeconds` is not documented. A "no" is final.
+    pub(crate) async fn is_waiting(&self, token: &TaskToken) -> Result<Waiting, Error> {
+        let sent = self.sfn.send_task_heartbeat().task_token(token.as_str()).send().await;
+        waiting(sent)
+    }
+
+    /// Resumes the workflow with `output`, a JSON text.
+    pub(crate) async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Waiting, Error> {
+        if output.len() > MAX_OUTPUT_BYTES {
+            return Err(Error::TooLarge { bytes: output.len() });
+        }
+        let sent =
+            self.sfn.send_task_success().task_token(token.as_str()).output(output).send().await;
+        waiting(sent)
+    }
+
+    /// Fails the workflow's task by `name`; `cause` is a JSON text.
+    pub(crate) async fn fail(
+        &self,
+        token: &TaskToken,
+        name: FailureName,
+        cause: &str,
+    ) -> Result<Waiting, Error> {
+        let cause: String = cause.chars().take(MAX_CAUSE_CHARS).collect();
+        let sent = self
+            .sfn
+            .send_task_failure()
+            .task_token(token.as_str())
+            .error(name.to_string())
+            .cause(cause)
+            .send()
+            .await;
+        waiting(sent)
+    }
+}
+
+/// A token that is late, unknown, or of a stopped execution is answered in several ways
+/// (`TaskTimedOut`, `TaskDoesNotExist`, `InvalidToken`), and all mean that nobody waits.
+fn waiting<T, E, R>(sent: Result<T, aws_sdk_sfn::error::SdkError<E, R>>) -> Result<Waiting, Error>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    match sent {
+        Ok(_) => Ok(Waiting::Yes),
+        Err(error) => match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+            Some("TaskTimedOut" | "TaskDoesNotExist" | "InvalidToken") => Ok(Waiting::No),
+            _ => Err(Error::Request(DisplayErrorContext(&error).to_string())),
+        },
+    }
+}
