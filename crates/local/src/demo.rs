@@ -1,0 +1,208 @@
+//! The demo: brings a stack up, runs a workload through it, tells what happened.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use slowlane_deployer::Progress;
+use slowlane_local::report::Observed;
+use slowlane_local::run::{self, Execution, Started};
+use slowlane_local::{
+    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Tools, Workload, progress, sandbox,
+};
+
+/// The stack's name on the local AWS.
+const STACK_NAME: &str = "slowlane-demo";
+
+/// How long the last rings and deletions may take after the last workflow has ended.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) const ORDER_FORMAT: &str = "\
+Orders for --input, one JSON object a line:
+  {\"order_id\": \"web-1001\", \"customer_id\": \"118\", \"priority\": \"HIGH\",
+   \"lines\": [{\"item_id\": \"501\", \"quantity\": 2, \"rate\": 19.9}], \"memo\": \"gift\"}
+  order_id     the record's external id: 1 to 80 letters, digits, '_' and '-', once a file
+  customer_id  the customer's internal id, a text
+  priority     HIGH, NORMAL (or MEDIUM) or BATCH, in any case
+  lines        at least one; item_id is a text, quantity and rate are numbers
+  memo         a text; may be left out
+A line that is not such an order is told by its number and skipped; the others run.";
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// BATCH orders to make up
+    #[arg(long, value_name = "N", default_value_t = 240)]
+    batch: usize,
+    /// NORMAL orders to make up
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    normal: usize,
+    /// HIGH orders to make up
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    high: usize,
+    /// Start a HIGH order every N milliseconds, after all others have been started at once
+    ///
+    /// Holds for orders from --input too.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    high_every_ms: u64,
+    /// Run the orders of this file instead of made-up ones
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["batch", "normal", "high"])]
+    input: Option<PathBuf>,
+    /// Calls that the API takes at once, and with them the worker's concurrency
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// How long the API takes for a call, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    latency_ms: u64,
+    /// How a slot finds its call
+    #[arg(long, value_enum, default_value_t = Dispatch::Doorbell)]
+    dispatch: Dispatch,
+    /// What a lower call does when a higher one waits; only for --dispatch deferral
+    #[arg(long, value_enum, default_value_t = OnHigher::Swap)]
+    on_higher: OnHigher,
+    /// What goes wrong at the API
+    ///
+    /// drop-after-commit, commit-late, 500, 500-after-commit, 429-burst or slow, each with the
+    /// calls it befalls: KIND:N for the next N, KIND:every=N, KIND:share=P.
+    #[arg(long, value_name = "KIND")]
+    fault: Option<String>,
+    /// Write the report to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// When all is done, leave everything running and print where, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+}
+
+/// All that a demo has started, in the order in which it ends.
+struct Running {
+    stack: Stack,
+    ministack: MiniStack,
+}
+
+pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let tools = Tools::from_env()?;
+    let workload = options.workload()?;
+    // Made before the run, because a run is too long to fail at its end.
+    let report_file = options.report.as_deref().map(create).transpose()?;
+    let mut directory = tempfile::Builder::new().prefix("slowlane-demo-").tempdir()?;
+    let result = run_in(directory.path(), options, &tools, &workload).await;
+    let broken_promises =
+        result.as_ref().map(|(report, _)| report.broken_promises()).unwrap_or_default();
+    if result.is_err() || !broken_promises.is_empty() {
+        directory.disable_cleanup(true);
+        eprintln!("the logs are in {}", directory.path().display());
+    }
+    let (report, running) = result?;
+    writeln!(std::io::stdout(), "{}", report.table())?;
+    if let Some(mut file) = report_file {
+        serde_json::to_writer_pretty(&mut file, &report).context("cannot write the report")?;
+        writeln!(file)?;
+    }
+    for broken in &broken_promises {
+        eprintln!("error: {broken}");
+    }
+    if options.keep {
+        running.print_endpoints()?;
+        crate::interrupted().await?;
+    }
+    Ok(if broken_promises.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run_in(
+    directory: &Path,
+    options: &Options,
+    tools: &Tools,
+    workload: &Workload,
+) -> anyhow::Result<(Report, Running)> {
+    eprintln!("starting a local AWS and a NetSuite sandbox");
+    let ministack = MiniStack::start(&tools.python, directory).await?;
+    eprintln!("deploying the template");
+    let settings = options.settings();
+    let stack =
+        Stack::deploy(&ministack, tools, STACK_NAME, &settings, directory, &Progress::stderr())
+            .await?;
+    eprintln!("starting {} workflows", workload.orders.len());
+    let started = Started::default();
+    let executions = tokio::select! {
+        executions = run::run(&stack, workload, &started) => executions?,
+        never = progress::watch(&stack, workload, options.limit, &started) => match never {},
+    };
+    // The worker writes its counts when an invocation ends, a little after its last workflow.
+    stack.settle(SETTLE_TIMEOUT).await?;
+    let report = report(options, &stack, &executions).await?;
+    Ok((report, Running { stack, ministack }))
+}
+
+async fn report(
+    options: &Options,
+    stack: &Stack,
+    executions: &[Execution],
+) -> anyhow::Result<Report> {
+    Ok(Report::new(&Observed {
+        dispatch: options.dispatch,
+        on_higher: options.on_higher,
+        limit: options.limit,
+        latency_ms: options.latency_ms,
+        executions,
+        sandbox: &stack.sandbox().report().await?,
+        worker: stack.worker_counts()?,
+        dead_letters: stack.depth(&stack.outputs().dead_letter_queue_url).await?.total(),
+    }))
+}
+
+impl Options {
+    fn workload(&self) -> anyhow::Result<Workload> {
+        let high_every = Duration::from_millis(self.high_every_ms);
+        let Some(path) = &self.input else {
+            return Ok(Workload::made_up(self.batch, self.normal, self.high, high_every));
+        };
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let (workload, bad_lines) = Workload::read(BufReader::new(file), high_every)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        for bad_line in &bad_lines {
+            eprintln!("skipped: {}: {bad_line}", path.display());
+        }
+        ensure!(!workload.orders.is_empty(), "{} has no order that can be run", path.display());
+        Ok(workload)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            sandbox: sandbox::Settings {
+                limit: self.limit,
+                latency_ms: self.latency_ms,
+                fault: self.fault.clone(),
+            },
+            dispatch: self.dispatch,
+            on_higher: self.on_higher,
+            parameters: Vec::new(),
+        }
+    }
+}
+
+impl Running {
+    fn print_endpoints(&self) -> std::io::Result<()> {
+        let outputs = self.stack.outputs();
+        let mut out = std::io::stdout().lock();
+        for (name, value) in [
+            ("local AWS", self.ministack.endpoint()),
+            ("NetSuite sandbox", self.stack.sandbox().endpoint()),
+            ("state machine", &outputs.sales_order_sync_arn),
+            ("HIGH queue", &outputs.high_queue_url),
+            ("NORMAL queue", &outputs.normal_queue_url),
+            ("BATCH queue", &outputs.batch_queue_url),
+            ("dead-letter queue", &outputs.dead_letter_queue_url),
+            ("logs", &self.stack.directory().display().to_string()),
+        ] {
+            writeln!(out, "{name:<17} {value}")?;
+        }
+        writeln!(out, "everything runs until Ctrl-C")
+    }
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,193 @@
+//! What happens now: by priority on a terminal, or as one line a second elsewhere.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use slowlane_message::Priority;
+use tokio::time::MissedTickBehavior;
+
+use crate::run::Started;
+use crate::sandbox::{ApiCall, Stats};
+use crate::stack::{self, Stack};
+use crate::workload::Workload;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The state of a run at one moment.
+#[derive(Clone, Debug, PartialEq)]
+struct Moment {
+    since_start: Duration,
+    limit: u32,
+    stats: Stats,
+    /// Most urgent first, as [`Priority::ALL`].
+    lanes: [Lane; 3],
+}
+
+/// The orders of one priority that have been started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lane {
+    /// On the way to their queue, or in it.
+    waiting: usize,
+    /// Received from their queue and not yet deleted: in a slot's hands.
+    running: usize,
+    /// Written by the API.
+    done: usize,
+}
+
+/// Shows a run on standard error until the returned future is dropped.
+///
+/// It asks the sandbox, which is quick, and the local AWS only for the depths of three queues:
+/// that server is the bottleneck of a run, and must not spend its time on being watched.
+pub async fn watch(
+    stack: &Stack,
+    workload: &Workload,
+    limit: u32,
+    started: &Started,
+) -> Infallible {
+    let view = View::new(workload);
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        // A question without an answer is asked again a second later: whether a run can go on
+        // is not for its display to say.
+        if let Ok((stats, lanes)) = look(stack, started).await {
+            view.show(&Moment { since_start: start.elapsed(), limit, stats, lanes });
+        }
+    }
+}
+
+async fn look(stack: &Stack, started: &Started) -> Result<(Stats, [Lane; 3]), stack::Error> {
+    let stats = stack.sandbox().stats().await?;
+    let calls = stack.sandbox().report().await?.calls;
+    let outputs = stack.outputs();
+    let lane = async |priority, queue_url| {
+        let in_flight = stack.depth(queue_url).await?.in_flight;
+        Ok::<_, stack::Error>(Lane::new(started.of(priority), done(&calls, priority), in_flight))
+    };
+    let lanes = [
+        lane(Priority::High, &outputs.high_queue_url).await?,
+        lane(Priority::Normal, &outputs.normal_queue_url).await?,
+        lane(Priority::Batch, &outputs.batch_queue_url).await?,
+    ];
+    Ok((stats, lanes))
+}
+
+fn done(calls: &[ApiCall], priority: Priority) -> usize {
+    let is_one =
+        |call: &&ApiCall| call.has_effect() && call.priority.as_deref() == Some(priority.as_str());
+    calls.iter().filter(is_one).count()
+}
+
+impl Lane {
+    fn new(started: usize, done: usize, in_flight: u64) -> Self {
+        // The questions were asked one after another: a call may be counted as written and as
+        // not yet deleted, but none is counted that does not exist.
+        let done = done.min(started);
+        let running = usize::try_from(in_flight).unwrap_or(usize::MAX).min(started - done);
+        Self { waiting: started - done - running, running, done }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} waiting, {} running, {} done", self.waiting, self.running, self.done)
+    }
+}
+
+impl Moment {
+    fn api(&self) -> String {
+        let Stats { in_flight, http_429, .. } = self.stats;
+        format!("{in_flight} of {} slots in use, {http_429} answered 429", self.limit)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6.1} s", self.since_start.as_secs_f64())?;
+        for (priority, lane) in Priority::ALL.into_iter().zip(self.lanes) {
+            write!(f, " | {priority} {lane}")?;
+        }
+        write!(f, " | {}", self.api())
+    }
+}
+
+enum View {
+    Bars { lanes: [ProgressBar; 3], api: ProgressBar, _together: MultiProgress },
+    Lines,
+}
+
+impl View {
+    fn new(workload: &Workload) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::Lines;
+        }
+        let together = MultiProgress::new();
+        let bar = |priority: Priority| {
+            let bar = ProgressBar::new(workload.count(priority) as u64)
+                .with_prefix(priority.as_str())
+                .with_style(style("{prefix:>6} {bar:40} {pos:>5}/{len} {msg}"));
+            together.add(bar)
+        };
+        let lanes = Priority::ALL.map(bar);
+        let api = together.add(ProgressBar::no_length().with_style(style("   API {msg}")));
+        Self::Bars { lanes, api, _together: together }
+    }
+
+    fn show(&self, moment: &Moment) {
+        let Self::Bars { lanes, api, .. } = self else {
+            eprintln!("{moment}");
+            return;
+        };
+        for (bar, lane) in lanes.iter().zip(moment.lanes) {
+            bar.set_position(lane.done as u64);
+            bar.set_message(format!("{} waiting, {} running", lane.waiting, lane.running));
+        }
+        api.set_message(format!("{}, {:.0} s", moment.api(), moment.since_start.as_secs_f64()));
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Self::Bars { lanes, api, .. } = self {
+            for bar in lanes.iter().chain([&*api]) {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_never_counts_more_than_was_started() {
+        assert_eq!(Lane::new(10, 4, 5), Lane { waiting: 1, running: 5, done: 4 });
+        assert_eq!(Lane::new(10, 8, 5), Lane { waiting: 0, running: 2, done: 8 });
+        assert_eq!(Lane::new(3, 4, 1), Lane { waiting: 0, running: 0, done: 3 });
+    }
+
+    #[test]
+    fn a_moment_is_one_line() {
+        let moment = Moment {
+            since_start: Duration::from_millis(12_340),
+            limit: 5,
+            stats: Stats { in_flight: 4, http_429: 2, ..Stats::default() },
+            lanes: [Lane::new(6, 5, 1), Lane::new(60, 0, 0), Lane::new(240, 100, 4)],
+        };
+        assert_eq!(
+            moment.to_string(),
+            "  12.3 s | HIGH 0 waiting, 1 running, 5 done | NORMAL 60 waiting, 0 running, 0 done \
+             | BATCH 136 waiting, 4 running, 100 done | 4 of 5 slots in use, 2 answered 429"
+        );
+    }
+}

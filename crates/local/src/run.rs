@@ -1,0 +1,257 @@
+//! Starts a workload's executions, each with the moment of its StartExecution call, and waits
+//! for their ends.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+use slowlane_message::Priority;
+
+use crate::stack::Stack;
+use crate::workload::{Order, Workload};
+
+/// StartExecution calls under way at once. The local server is one Python process, and every
+/// execution is a thread of it: more at once only makes each slower.
+const STARTS_AT_ONCE: usize = 8;
+
+/// DescribeExecution calls under way at once.
+const DESCRIBES_AT_ONCE: usize = 4;
+
+/// How often the running executions are listed while one waits for their ends.
+const LIST_EVERY: Duration = Duration::from_secs(1);
+
+/// Without any change for so long, the executions that still run count as lost. Longer than
+/// the visibility timeouts of the template, so that a call that has to wait for one is no loss.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+
+/// Why a run could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Step Functions did not do what it was asked for.
+    #[error("{call} failed{}", about.as_ref().map(|about| format!(" for {about}")).unwrap_or_default())]
+    StepFunctions {
+        /// The request.
+        call: &'static str,
+        /// The order it was for.
+        about: Option<String>,
+        /// What the SDK said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An order could not be written as JSON.
+    #[error("an order cannot be written as JSON")]
+    Input(#[from] serde_json::Error),
+}
+
+/// An execution of `sales-order-sync`, named after its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    /// The order, and the record's external id.
+    pub order_id: String,
+    /// How urgent it was.
+    pub priority: Priority,
+    /// The moment before the StartExecution call, in milliseconds since 1970.
+    pub started_at_ms: f64,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a record's id.
+    Succeeded,
+    /// With an error.
+    Failed {
+        /// Its name, such as `Slowlane.Rejected`.
+        error: String,
+        /// Its cause, a JSON text if it came from the worker.
+        cause: String,
+    },
+    /// With `States.Timeout`.
+    TimedOut,
+    /// Not in the time that it was given.
+    NotEnded,
+}
+
+/// How many orders of each priority have been started so far.
+#[derive(Debug, Default)]
+pub struct Started([AtomicUsize; 3]);
+
+impl Started {
+    /// The number for one priority.
+    #[must_use]
+    pub fn of(&self, priority: Priority) -> usize {
+        self.0[priority as usize].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, priority: Priority) {
+        self.0[priority as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Starts every order of the workload and waits until their executions have ended, or until
+/// nothing has changed for five minutes. `started` is counted up on the way.
+///
+/// # Errors
+/// When Step Functions refuses a request, after the SDK's own retries.
+pub async fn run(
+    stack: &Stack,
+    workload: &Workload,
+    started: &Started,
+) -> Result<Vec<Execution>, Error> {
+    let sfn = Client::new(stack.sdk());
+    let machine = &stack.outputs().sales_order_sync_arn;
+    let mut executions = start_all(&sfn, machine, workload, started).await?;
+    wait_until_ended(&sfn, machine, stack).await?;
+    let listed = list(&sfn, machine, None).await?;
+    let endings = endings(&sfn, listed).await?;
+    for execution in &mut executions {
+        if let Some(ending) = endings.get(&execution.order_id) {
+            execution.ending = ending.clone();
+        }
+    }
+    Ok(executions)
+}
+
+async fn start_all(
+    sfn: &Client,
+    machine: &str,
+    workload: &Workload,
+    started: &Started,
+) -> Result<Vec<Execution>, Error> {
+    let (urgent, others): (Vec<&Order>, Vec<&Order>) =
+        workload.orders.iter().partition(|order| order.priority == Priority::High);
+    let mut executions: Vec<Execution> = stream::iter(others)
+        .map(|order| start(sfn, machine, order, started))
+        .buffer_unordered(STARTS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let first = tokio::time::Instant::now();
+    let paced = (0_u32..).zip(urgent).map(|(index, order)| async move {
+        tokio::time::sleep_until(first + workload.high_every * index).await;
+        start(sfn, machine, order, started).await
+    });
+    executions.extend(try_join_all(paced).await?);
+    Ok(executions)
+}
+
+async fn start(
+    sfn: &Client,
+    machine: &str,
+    order: &Order,
+    started: &Started,
+) -> Result<Execution, Error> {
+    let input = serde_json::to_string(order)?;
+    let started_at_ms = now_ms();
+    sfn.start_execution()
+        .state_machine_arn(machine)
+        .name(&order.order_id)
+        .input(input)
+        .send()
+        .await
+        .map_err(failed("StartExecution", Some(&order.order_id)))?;
+    started.count(order.priority);
+    Ok(Execution {
+        order_id: order.order_id.clone(),
+        priority: order.priority,
+        started_at_ms,
+        ending: Ending::NotEnded,
+    })
+}
+
+/// Lists the running executions at a gentle pace until there is none, or nothing changes any
+/// more: neither their number nor what the API has seen.
+async fn wait_until_ended(sfn: &Client, machine: &str, stack: &Stack) -> Result<(), Error> {
+    let mut last_seen = None;
+    let mut last_change = Instant::now();
+    loop {
+        let running = list(sfn, machine, Some(ExecutionStatus::Running)).await?.len();
+        if running == 0 {
+            return Ok(());
+        }
+        let requests =
+            stack.sandbox().stats().await.map(|stats| stats.requests).unwrap_or_default();
+        if last_seen != Some((running, requests)) {
+            last_seen = Some((running, requests));
+            last_change = Instant::now();
+        } else if last_change.elapsed() > GIVE_UP_AFTER {
+            return Ok(());
+        }
+        tokio::time::sleep(LIST_EVERY).await;
+    }
+}
+
+async fn list(
+    sfn: &Client,
+    machine: &str,
+    status: Option<ExecutionStatus>,
+) -> Result<Vec<ExecutionListItem>, Error> {
+    sfn.list_executions()
+        .state_machine_arn(machine)
+        .set_status_filter(status)
+        .into_paginator()
+        .items()
+        .send()
+        .try_collect()
+        .await
+        .map_err(failed("ListExecutions", None))
+}
+
+/// How each ended; what failed is asked for its error.
+async fn endings(
+    sfn: &Client,
+    listed: Vec<ExecutionListItem>,
+) -> Result<HashMap<String, Ending>, Error> {
+    stream::iter(listed)
+        .map(async |item| {
+            let ending = match item.status {
+                ExecutionStatus::Running => Ending::NotEnded,
+                ExecutionStatus::Succeeded => Ending::Succeeded,
+                ExecutionStatus::TimedOut => Ending::TimedOut,
+                _ => describe_failure(sfn, &item).await?,
+            };
+            Ok((item.name, ending))
+        })
+        .buffer_unordered(DESCRIBES_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+async fn describe_failure(sfn: &Client, item: &ExecutionListItem) -> Result<Ending, Error> {
+    let described = sfn
+        .describe_execution()
+        .execution_arn(&item.execution_arn)
+        .send()
+        .await
+        .map_err(failed("DescribeExecution", Some(&item.name)))?;
+    let error = described.error.unwrap_or_else(|| item.status.to_string());
+    if error == "States.Timeout" {
+        return Ok(Ending::TimedOut);
+    }
+    Ok(Ending::Failed { error, cause: described.cause.unwrap_or_default() })
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    call: &'static str,
+    about: Option<&str>,
+) -> impl FnOnce(E) -> Error {
+    let about = about.map(str::to_owned);
+    move |source| Error::StepFunctions { call, about, source: Box::new(source) }
+}
+
+/// Milliseconds since 1970, as the sandbox reads them from the same machine's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the crate's one clock: a demo compares its own moments with the sandbox's"
+)]
+fn now_ms() -> f64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+        * 1000.0
+}
