@@ -5,9 +5,13 @@
 //! ones from release 2027.1 and ends the old ones about 2028.1.
 
 mod oauth2;
+#[cfg(feature = "tba")]
+mod tba;
 
+pub(crate) use oauth2::Tokens;
 pub use oauth2::{Algorithm, OAuth2};
-pub(crate) use oauth2::{Token, Tokens};
+#[cfg(feature = "tba")]
+pub use tba::Tba;
 
 use std::sync::Arc;
 
@@ -20,6 +24,8 @@ pub struct Auth(pub(crate) Kind);
 #[derive(Clone)]
 pub(crate) enum Kind {
     OAuth2(Arc<oauth2::Signer>),
+    #[cfg(feature = "tba")]
+    Tba(Arc<Tba>),
 }
 
 impl Auth {
@@ -31,12 +37,25 @@ impl Auth {
     pub fn oauth2(credentials: OAuth2) -> Result<Self, Invalid> {
         Ok(Self(Kind::OAuth2(Arc::new(oauth2::Signer::new(credentials)?))))
     }
+
+    /// Token-based authentication (OAuth 1.0a). Only for integrations that exist: NetSuite takes
+    /// no new ones from release 2027.1.
+    ///
+    /// # Errors
+    /// When a part is empty.
+    #[cfg(feature = "tba")]
+    pub fn tba(credentials: Tba) -> Result<Self, Invalid> {
+        credentials.check()?;
+        Ok(Self(Kind::Tba(Arc::new(credentials))))
+    }
 }
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
             Kind::OAuth2(signer) => signer.fmt(f),
+            #[cfg(feature = "tba")]
+            Kind::Tba(credentials) => credentials.fmt(f),
         }
     }
 }

@@ -6,15 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 use url::Url;
 
 use crate::{
-    AccountId, Auth, Class, Clock, Error, Invalid, Request, Response, SystemClock, TransportError,
-    auth::{self, Token, Tokens},
+    AccountId, Auth, Class, Clock, Error, Invalid, Request, Response, Retry, SystemClock,
+    TransportError,
+    auth::{self, Tokens},
     error::{Answered, Said},
+    limits::{Limits, Stack},
     request::Service,
     response::Answer,
     transport::{self, Transport},
@@ -24,7 +26,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Client {
     account: AccountId,
-    stack: BoxCloneSyncService<Request, Answer, Error>,
+    stack: Stack,
 }
 
 /// Settings of a [`Client`], from [`Client::builder`].
@@ -36,6 +38,7 @@ pub struct ClientBuilder {
     answer_timeout: Duration,
     transport: Option<Transport>,
     clock: Arc<dyn Clock>,
+    limits: Limits,
 }
 
 impl Client {
@@ -49,6 +52,7 @@ impl Client {
             answer_timeout: Duration::from_secs(120),
             transport: None,
             clock: Arc::new(SystemClock),
+            limits: Limits::default(),
         }
     }
 
@@ -150,34 +154,68 @@ impl ClientBuilder {
         self
     }
 
+    /// Lets at most `permits` calls of this client and its clones be at NetSuite at once; the
+    /// others wait their turn. The account's limit is shared with everyone else, so this makes a
+    /// 429 rarer and does not rule it out.
+    pub fn max_in_flight(mut self, permits: usize) -> Self {
+        self.limits.permits = Some(permits);
+        self
+    }
+
+    /// Starts at most `calls` calls in each `period`.
+    pub fn pace(mut self, calls: u64, period: Duration) -> Self {
+        self.limits.pace = Some((calls, period));
+        self
+    }
+
+    /// Repeats calls that are [safe to repeat](Error::is_safe_to_repeat). Without it every error is
+    /// the caller's at once.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.limits.retry = Some(retry);
+        self
+    }
+
+    /// Makes the jitter of retries a function of this seed, for simulations.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.limits.seed = Some(seed);
+        self
+    }
+
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// When the default transport cannot be made, for instance for want of root certificates.
+    /// When the default transport cannot be made, for instance for want of root certificates; when
+    /// a limit is zero; when there is a [`pace`](Self::pace) and no tokio runtime around.
     pub fn build(self) -> Result<Client, Invalid> {
         let transport = match self.transport {
             Some(transport) => transport,
             None => transport::over_reqwest(self.connect_timeout)?,
         };
         let hosts = Hosts::new(&self.account, self.base_url.as_ref())?;
-        let auth::Kind::OAuth2(signer) = self.auth.0;
-        let endpoint = hosts.url(Service::System, "/services/rest/auth/oauth2/v1/token")?;
-        let tokens = Tokens::new(
-            signer,
-            endpoint,
-            transport.clone(),
-            self.clock.clone(),
-            self.answer_timeout,
-        );
+        let authority = match self.auth.0 {
+            auth::Kind::OAuth2(signer) => {
+                let endpoint = hosts.url(Service::System, "/services/rest/auth/oauth2/v1/token")?;
+                Authority::Bearer(Box::new(Tokens::new(
+                    signer,
+                    endpoint,
+                    transport.clone(),
+                    self.clock.clone(),
+                    self.answer_timeout,
+                )))
+            }
+            #[cfg(feature = "tba")]
+            auth::Kind::Tba(credentials) => Authority::Signed(credentials),
+        };
         let exchange = Arc::new(Exchange {
+            account: self.account.clone(),
             hosts,
-            tokens,
+            authority,
             transport,
             clock: self.clock,
             answer_timeout: self.answer_timeout,
         });
-        let service = tower::service_fn(move |request| exchange.clone().attempt(request));
-        Ok(Client { account: self.account, stack: BoxCloneSyncService::new(service) })
+        let attempt = tower::service_fn(move |request| exchange.clone().attempt(request));
+        Ok(Client { account: self.account, stack: self.limits.around(Stack::new(attempt))? })
     }
 }
 
@@ -218,34 +256,64 @@ impl Hosts {
 
 /// One attempt: authorise, send, judge the answer.
 struct Exchange {
+    account: AccountId,
     hosts: Hosts,
-    tokens: Tokens,
+    authority: Authority,
     transport: Transport,
     clock: Arc<dyn Clock>,
     answer_timeout: Duration,
 }
 
+/// What makes a request ours.
+enum Authority {
+    Bearer(Box<Tokens>),
+    #[cfg(feature = "tba")]
+    Signed(Arc<auth::Tba>),
+}
+
 impl Exchange {
     async fn attempt(self: Arc<Self>, request: Request) -> Result<Answer, Error> {
-        let token = self.token(&request).await?;
-        let answer = self.send(&request, &token).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return self.judge(&request, &token, answer);
+        match &self.authority {
+            Authority::Bearer(tokens) => self.attempt_with_token(&request, tokens).await,
+            #[cfg(feature = "tba")]
+            Authority::Signed(tba) => {
+                let url = self.hosts.url(request.service, &request.path_and_query())?;
+                let header = tba.authorization(
+                    &request.method,
+                    &url,
+                    self.account.realm_form(),
+                    self.clock.now(),
+                )?;
+                let answer = self.send(&request, header).await?;
+                self.judge(&request, answer, str::to_owned)
+            }
         }
-        // A refused token says nothing about our credentials: it may have been revoked, or have
-        // ended early. One new token, one more try, and never a third.
-        tracing::info!("the access token was refused; asking for a new one");
-        self.tokens.forget(&token);
-        let token = self.token(&request).await?;
-        let answer = self.send(&request, &token).await?;
-        self.judge(&request, &token, answer)
     }
 
-    async fn token(&self, request: &Request) -> Result<Token, Error> {
-        self.tokens.get().await.map_err(|error| error.for_want_of_token(request.call()))
+    async fn attempt_with_token(
+        &self,
+        request: &Request,
+        tokens: &Tokens,
+    ) -> Result<Answer, Error> {
+        let no_token = |error: Error| error.for_want_of_token(request.call());
+        let mut token = tokens.get().await.map_err(no_token)?;
+        let mut answer = self.send(request, token.header()?).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            // A refused token says nothing about our credentials: it may have been revoked, or
+            // have ended early. One new token, one more try, and never a third.
+            tracing::info!("the access token was refused; asking for a new one");
+            tokens.forget(&token);
+            token = tokens.get().await.map_err(no_token)?;
+            answer = self.send(request, token.header()?).await?;
+        }
+        self.judge(request, answer, |text| text.replace(token.expose(), "[redacted]"))
     }
 
-    async fn send(&self, request: &Request, token: &Token) -> Result<http::Response<Bytes>, Error> {
+    async fn send(
+        &self,
+        request: &Request,
+        authorization: HeaderValue,
+    ) -> Result<http::Response<Bytes>, Error> {
         let url = self.hosts.url(request.service, &request.path_and_query())?;
         let mut outgoing = http::Request::new(request.body.clone());
         *outgoing.method_mut() = request.method.clone();
@@ -253,7 +321,12 @@ impl Exchange {
             .as_str()
             .parse()
             .map_err(|e: http::uri::InvalidUri| Invalid::unquoted("URL", e.to_string()))?;
-        *outgoing.headers_mut() = self.headers(request, token)?;
+        *outgoing.headers_mut() = request.headers.clone();
+        outgoing
+            .headers_mut()
+            .entry(header::ACCEPT)
+            .or_insert(HeaderValue::from_static("application/json"));
+        outgoing.headers_mut().insert(header::AUTHORIZATION, authorization);
         let patience = request.answer_timeout.unwrap_or(self.answer_timeout);
         request.in_flight.store(true, Ordering::Release);
         let outcome = transport::deliver(&self.transport, outgoing, patience).await;
@@ -261,25 +334,17 @@ impl Exchange {
         outcome.map_err(|failure| Error::transport(request.call(), failure))
     }
 
-    fn headers(&self, request: &Request, token: &Token) -> Result<HeaderMap, Error> {
-        let mut headers = request.headers.clone();
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
-        headers.insert(header::AUTHORIZATION, token.header()?);
-        Ok(headers)
-    }
-
     fn judge(
         &self,
         request: &Request,
-        token: &Token,
         answer: http::Response<Bytes>,
+        redact: impl Fn(&str) -> String,
     ) -> Result<Answer, Error> {
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
             return Ok(Answer { status: parts.status, headers: parts.headers, body });
         }
-        let said = Said::parse(&body, |text| text.replace(token.expose(), "[redacted]"))
-            .with_challenge(&parts.headers);
+        let said = Said::parse(&body, redact).with_challenge(&parts.headers);
         let answered =
             Answered { status: parts.status, headers: &parts.headers, now: self.clock.now() };
         Err(Error::answered(request.call(), answered, said))

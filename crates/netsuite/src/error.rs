@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
-use crate::{Invalid, transport::TransportError};
+use crate::{Invalid, response::Answer, transport::TransportError};
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -29,6 +29,24 @@ struct Inner {
     retry_after: Option<Duration>,
     location: Option<String>,
     source: Option<Source>,
+}
+
+impl Inner {
+    /// A failure of a request that had not come to be one.
+    fn of_request() -> Self {
+        Self {
+            class: Class::Rejected,
+            call: "request".into(),
+            repeatable: false,
+            why: String::new(),
+            status: None,
+            said: Said::default(),
+            request_id: None,
+            retry_after: None,
+            location: None,
+            source: None,
+        }
+    }
 }
 
 /// What became of a request that failed.
@@ -199,6 +217,26 @@ impl Error {
         }))
     }
 
+    /// A RESTlet's own error, told in an answer of success.
+    pub(crate) fn of_script(call: Call<'_>, answer: &Answer) -> Self {
+        let answered = Answered {
+            status: answer.status,
+            headers: &answer.headers,
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
+        Self::answered(call, answered, Said::parse(&answer.body, str::to_owned))
+    }
+
+    /// The task that keeps the pace is gone, which happens when its runtime is.
+    pub(crate) fn pace_stopped(source: tower::BoxError) -> Self {
+        let inner = Inner {
+            class: Class::NotSent,
+            why: "the task that keeps the pace has stopped".into(),
+            ..Inner::of_request()
+        };
+        Self(Arc::new(Inner { source: Some(source.into()), ..inner }))
+    }
+
     /// The same failure as seen by a call that needed a token and did not get one: whatever
     /// became of the token request, this call was never sent.
     pub(crate) fn for_want_of_token(&self, call: Call<'_>) -> Self {
@@ -220,16 +258,9 @@ impl Error {
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self(Arc::new(Inner {
-            class: Class::Rejected,
-            call: "request".into(),
-            repeatable: false,
             why: invalid.to_string(),
-            status: None,
-            said: Said::default(),
-            request_id: None,
-            retry_after: None,
-            location: None,
             source: Some(Arc::new(invalid)),
+            ..Inner::of_request()
         }))
     }
 }
@@ -291,12 +322,7 @@ impl Call<'_> {
             call: self.to_string(),
             repeatable: self.repeatable,
             why: why.into(),
-            status: None,
-            said: Said::default(),
-            request_id: None,
-            retry_after: None,
-            location: None,
-            source: None,
+            ..Inner::of_request()
         }
     }
 }

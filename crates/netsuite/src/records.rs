@@ -173,6 +173,7 @@ impl std::fmt::Display for RecordKey {
 pub struct Lines {
     replace: Vec<String>,
     add: Vec<String>,
+    unchecked: bool,
 }
 
 impl Lines {
@@ -204,26 +205,26 @@ impl Lines {
         self
     }
 
-    /// Checks the intent against the body and, if they agree, writes it into the request.
-    fn apply(&self, request: Request, body: &Value) -> Result<Request, Invalid> {
-        let has_lines = |value: &Value| value.get("items").is_some_and(Value::is_array);
-        let held: Vec<&str> = body
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(_, v)| has_lines(v))
-            .map(|(name, _)| name.as_str())
-            .collect();
-        let named = |name: &&str| self.replace.iter().chain(&self.add).any(|n| n == name);
-        if let Some(unnamed) = held.iter().find(|name| !named(name)) {
-            return Err(Invalid::new(
-                "lines",
-                unnamed,
-                "the body has lines here: say with `Lines` whether they replace or are added",
-            ));
+    /// Whatever lines there are, they belong to new records, which have none to add to.
+    pub(crate) fn of_new_records() -> Self {
+        Self { unchecked: true, ..Self::none() }
+    }
+
+    /// Checks the intent against the bodies and, if they agree, writes it into the request.
+    pub(crate) fn apply(&self, request: Request, bodies: &[Value]) -> Result<Request, Invalid> {
+        let held: Vec<&str> = bodies.iter().flat_map(sublists).collect();
+        let named = |name: &str| self.replace.iter().chain(&self.add).any(|n| n == name);
+        if let Some(unnamed) = held.iter().find(|name| !self.unchecked && !named(name)) {
+            let wanted =
+                "to be named in `Lines`, as lines that replace or are added: the body has some";
+            return Err(Invalid::new("sublist", unnamed, wanted));
         }
         if let Some(missing) = self.replace.iter().find(|name| !held.contains(&name.as_str())) {
-            return Err(Invalid::new("lines", missing, "a sublist to replace must be in the body"));
+            return Err(Invalid::new(
+                "sublist",
+                missing,
+                "a sublist to replace must be in the body",
+            ));
         }
         Ok(if self.replace.is_empty() {
             request
@@ -231,6 +232,16 @@ impl Lines {
             request.query("replace", self.replace.join(","))
         })
     }
+}
+
+/// The fields of a record's body that hold lines.
+fn sublists(body: &Value) -> impl Iterator<Item = &str> {
+    let has_lines = |value: &Value| value.get("items").is_some_and(Value::is_array);
+    body.as_object()
+        .into_iter()
+        .flatten()
+        .filter(move |(_, value)| has_lines(value))
+        .map(|(name, _)| name.as_str())
 }
 
 /// How much of a record to read.
@@ -379,11 +390,19 @@ impl Records {
     ) -> Result<Response, Error> {
         let body =
             serde_json::to_value(body).map_err(|e| Invalid::unquoted("body", e.to_string()))?;
-        let request = lines.apply(self.request(method, Some(key))?, &body)?;
+        let request = lines.apply(self.request(method, Some(key))?, std::slice::from_ref(&body))?;
         self.client.send(request.json(&body)?).await
     }
 
-    fn request(&self, method: Method, key: Option<&RecordKey>) -> Result<Request, Invalid> {
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        key: Option<&RecordKey>,
+    ) -> Result<Request, Invalid> {
         match key {
             Some(key) => Request::new(method, format!("{}/{key}", self.record_type.0)),
             None => Request::new(method, &self.record_type.0),

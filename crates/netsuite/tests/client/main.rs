@@ -3,6 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what serves it")]
 
+mod errors;
+mod limits;
+mod others;
+mod records;
+mod secrets;
 mod sending;
+#[cfg(feature = "tba")]
+mod signing;
+mod suiteql;
 mod support;
 mod tokens;

@@ -1,0 +1,260 @@
+//! SuiteQL against a table that keeps NetSuite's paging rules.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use slowlane_netsuite::{Class, ClientBuilder, MAX_ROWS};
+
+use crate::support::{HttpRequest, Log, json as json_answer, refusal, scripted};
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Row {
+    id: String,
+    memo: Option<String>,
+}
+
+/// A table of rows with the ids 0, 1, 2, …, or every `step`-th, kept by NetSuite's rules: limit at
+/// most 1,000, offset divisible by limit, 1,000 pages and 100,000 rows at most. With a parameter
+/// it holds those whose id is greater.
+fn table(rows: u64, step: u64) -> (ClientBuilder, Log) {
+    scripted(move |request| async move {
+        let (limit, offset) = paging(&request);
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        let after =
+            body["params"].as_array().and_then(|params| params.last()).and_then(Value::as_i64);
+        if limit == 0
+            || limit > 1000
+            || offset % limit != 0
+            || offset + limit > MAX_ROWS
+            || offset / limit >= 1000
+        {
+            return Ok(refusal(400, &["INVALID_PARAMETER"]));
+        }
+        let all =
+            (0..rows).map(|n| n * step).filter(|id| after.is_none_or(|after| *id as i64 > after));
+        let left = all.clone().count() as u64;
+        let items: Vec<Value> = all
+            .skip(offset as usize)
+            .take(limit as usize)
+            .map(|id| json!({"links": [], "id": id.to_string()}))
+            .collect();
+        let has_more = offset + (items.len() as u64) < left;
+        Ok(json_answer(
+            200,
+            json!({"count": items.len(), "hasMore": has_more, "offset": offset, "totalResults": left, "items": items}),
+        ))
+    })
+}
+
+fn paging(request: &HttpRequest) -> (u64, u64) {
+    let pairs: Vec<(String, String)> =
+        url::form_urlencoded::parse(request.uri().query().unwrap().as_bytes())
+            .into_owned()
+            .collect();
+    let number = |name: &str| pairs.iter().find(|(n, _)| n == name).unwrap().1.parse().unwrap();
+    (number("limit"), number("offset"))
+}
+
+#[tokio::test]
+async fn values_are_bound_and_never_part_of_the_text() {
+    let (builder, log) = table(1, 1);
+    let client = builder.build().unwrap();
+    let evil = "x'; DROP TABLE transaction --";
+    let rows: Vec<Row> = client
+        .suiteql("SELECT id FROM transaction WHERE memo = ? AND n < ? AND b = ?")
+        .bind(evil)
+        .bind(7)
+        .bind(true)
+        .rows()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(rows, [Row { id: "0".into(), memo: None }]);
+    let sent = &log.calls()[0];
+    assert_eq!(
+        sent.uri().path_and_query().unwrap(),
+        "/services/rest/query/v1/suiteql?limit=1000&offset=0"
+    );
+    assert_eq!(
+        (sent.method().as_str(), sent.headers()["prefer"].to_str().unwrap()),
+        ("POST", "transient")
+    );
+    let body: Value = serde_json::from_slice(sent.body()).unwrap();
+    assert_eq!(
+        body,
+        json!({"q": "SELECT id FROM transaction WHERE memo = ? AND n < ? AND b = ?", "params": [evil, 7, true]})
+    );
+}
+
+#[tokio::test]
+async fn a_page_is_fetched_when_it_is_needed_and_not_before() {
+    let (builder, log) = table(95, 1);
+    let client = builder.build().unwrap();
+    let mut rows = Box::pin(client.suiteql("SELECT id FROM t").page_rows(10).rows::<Row>());
+    assert_eq!(log.calls().len(), 0, "nothing before the first poll");
+    for expected in 0..95 {
+        assert_eq!(rows.next().await.unwrap().unwrap().id, expected.to_string());
+        assert_eq!(log.calls().len(), expected / 10 + 1);
+    }
+    assert!(rows.next().await.is_none());
+    assert_eq!(log.calls().len(), 10);
+}
+
+#[tokio::test]
+async fn the_ceiling_is_an_error_by_offset_and_no_obstacle_by_key() {
+    let (builder, log) = table(100_000, 1);
+    let client = builder.build().unwrap();
+    assert_eq!(
+        client
+            .suiteql("q")
+            .rows::<Row>()
+            .try_fold(0, |n, _| async move { Ok(n + 1) })
+            .await
+            .unwrap(),
+        100_000
+    );
+    assert_eq!(log.calls().len(), 100);
+
+    let (builder, _) = table(100_001, 1);
+    let client = builder.build().unwrap();
+    let mut seen = 0;
+    let error = client
+        .suiteql("q")
+        .rows::<Row>()
+        .try_for_each(|_| {
+            seen += 1;
+            async { Ok(()) }
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((seen, error.class()), (100_000, Class::Rejected));
+    assert!(error.to_string().contains("page by `keyset`"), "{error}");
+
+    let (builder, log) = table(100_001, 3);
+    let client = builder.build().unwrap();
+    let ids: Vec<Row> = client
+        .suiteql("SELECT id FROM t WHERE id > ? ORDER BY id ASC")
+        .keyset("ID")
+        .rows()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!((ids.len(), ids[100_000].id.as_str()), (100_001, "300000"));
+    let last: Value = serde_json::from_slice(log.calls()[100].body()).unwrap();
+    assert_eq!(last["params"], json!([299_997]));
+    assert!(log.calls().iter().all(|call| paging(call) == (1000, 0)));
+}
+
+#[tokio::test]
+async fn small_pages_lower_the_ceiling() {
+    let (builder, log) = table(2001, 1);
+    let client = builder.build().unwrap();
+    let mut seen = 0;
+    let error = client
+        .suiteql("q")
+        .page_rows(2)
+        .rows::<Row>()
+        .try_for_each(|_| {
+            seen += 1;
+            async { Ok(()) }
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((seen, log.calls().len(), error.class()), (2000, 1000, Class::Rejected), "{error}");
+}
+
+#[tokio::test]
+async fn keys_that_do_not_ascend_are_an_error_and_not_a_loss() {
+    let cases = [
+        json!([{"id": 2}, {"id": 1}]),
+        json!([{"id": 1}, {"id": 1}]),
+        json!([{"name": "x"}]),
+        json!([{"id": "one"}]),
+    ];
+    for items in cases {
+        let page = json!({"items": items, "hasMore": true});
+        let (builder, _) = scripted(move |_| {
+            let page = page.clone();
+            async move { Ok(json_answer(200, page)) }
+        });
+        let query = builder.build().unwrap().suiteql("q").keyset("id");
+        let error = query.rows::<Value>().try_collect::<Vec<_>>().await.unwrap_err();
+        assert!(error.class() == Class::Rejected && error.to_string().contains("`id`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_another_shape_is_an_error_and_ends_the_stream() {
+    let (builder, _) = scripted(|_| async {
+        Ok(json_answer(200, json!({"items": [{"id": 7}], "hasMore": true})))
+    });
+    let rows = builder.build().unwrap().suiteql("q").rows::<Row>();
+    let all: Vec<_> = rows.collect().await;
+    assert_eq!(all.len(), 1);
+    let error = all[0].as_ref().unwrap_err();
+    assert_eq!(
+        (error.class(), error.is_safe_to_repeat()),
+        (Class::Rejected, false),
+        "a read that cannot be read is of no use again"
+    );
+    assert!(
+        std::error::Error::source(error).unwrap().to_string().contains("invalid type"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn dropping_the_stream_stops_the_fetching() {
+    let (builder, log) = table(5000, 1);
+    let client = builder.build().unwrap();
+    let first: Vec<Row> =
+        client.suiteql("q").page_rows(100).rows().take(150).try_collect().await.unwrap();
+    assert_eq!((first.len(), log.calls().len()), (150, 2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever the sizes, every row comes once and in order, in the least number of pages.
+    #[test]
+    fn paging_loses_and_repeats_nothing(rows in 0u64..400, page_rows in 1u16..60, step in 1u64..5, by_key: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let (builder, log) = table(rows, step);
+            let mut query = builder.build().unwrap().suiteql("SELECT id FROM t WHERE id > ? ORDER BY id ASC").page_rows(page_rows);
+            if by_key {
+                query = query.keyset("id");
+            }
+            let got: Vec<Row> = query.rows().try_collect().await.unwrap();
+            let expected: Vec<String> = (0..rows).map(|n| (n * step).to_string()).collect();
+            assert_eq!(got.into_iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+            assert_eq!(log.calls().len() as u64, rows.div_ceil(u64::from(page_rows)).max(1));
+        });
+    }
+
+    /// Whatever a server says of its pages, the stream ends, and no panic.
+    #[test]
+    fn paging_ends_whatever_the_server_says(pages in proptest::collection::vec((any::<Option<u64>>(), proptest::collection::vec(-3i64..50, 0..4), any::<bool>()), 1..6), by_key: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let count = asked.clone();
+            let (builder, _) = scripted(move |_| {
+                let (total, ids, more) = pages[count.fetch_add(1, Ordering::Relaxed) % pages.len()].clone();
+                let items: Vec<Value> = ids.iter().map(|id| json!({"id": id})).collect();
+                async move { Ok(json_answer(200, json!({"items": items, "hasMore": more, "totalResults": total}))) }
+            });
+            let mut query = builder.build().unwrap().suiteql("q");
+            if by_key {
+                query = query.keyset("id");
+            }
+            let _ = query.rows::<Value>().try_collect::<Vec<_>>().await;
+            assert!(asked.load(Ordering::Relaxed) <= 100);
+        });
+    }
+}
