@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -13,6 +12,7 @@ use slowlane_local::run::{self, Execution, Started};
 use slowlane_local::{
     Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Tools, Workload, progress, sandbox,
 };
+use tempfile::TempDir;
 
 /// The stack's name on the local AWS.
 const STACK_NAME: &str = "slowlane-demo";
@@ -76,39 +76,37 @@ pub(crate) struct Options {
     keep: bool,
 }
 
-/// All that a demo has started, in the order in which it ends.
-struct Running {
+/// A demo that has run to its end. Everything it started still runs, and ends with this.
+pub(crate) struct Finished {
+    report: Report,
     stack: Stack,
     ministack: MiniStack,
+    // The last to go: the others write their logs into it.
+    directory: TempDir,
 }
 
-pub(crate) async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+/// Runs the demo and tells what happened.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<Finished> {
     let tools = Tools::from_env()?;
     let workload = options.workload()?;
     // Made before the run, because a run is too long to fail at its end.
     let report_file = options.report.as_deref().map(create).transpose()?;
     let mut directory = tempfile::Builder::new().prefix("slowlane-demo-").tempdir()?;
     let result = run_in(directory.path(), options, &tools, &workload).await;
-    let broken_promises =
-        result.as_ref().map(|(report, _)| report.broken_promises()).unwrap_or_default();
-    if result.is_err() || !broken_promises.is_empty() {
+    if !result.as_ref().is_ok_and(|(report, ..)| report.broken_promises().is_empty()) {
         directory.disable_cleanup(true);
         eprintln!("the logs are in {}", directory.path().display());
     }
-    let (report, running) = result?;
+    let (report, stack, ministack) = result?;
     writeln!(std::io::stdout(), "{}", report.table())?;
+    for broken in report.broken_promises() {
+        eprintln!("error: {broken}");
+    }
     if let Some(mut file) = report_file {
         serde_json::to_writer_pretty(&mut file, &report).context("cannot write the report")?;
         writeln!(file)?;
     }
-    for broken in &broken_promises {
-        eprintln!("error: {broken}");
-    }
-    if options.keep {
-        running.print_endpoints()?;
-        crate::interrupted().await?;
-    }
-    Ok(if broken_promises.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Finished { report, stack, ministack, directory })
 }
 
 async fn run_in(
@@ -116,7 +114,7 @@ async fn run_in(
     options: &Options,
     tools: &Tools,
     workload: &Workload,
-) -> anyhow::Result<(Report, Running)> {
+) -> anyhow::Result<(Report, Stack, MiniStack)> {
     eprintln!("starting a local AWS and a NetSuite sandbox");
     let ministack = MiniStack::start(&tools.python, directory).await?;
     eprintln!("deploying the template");
@@ -133,7 +131,7 @@ async fn run_in(
     // The worker writes its counts when an invocation ends, a little after its last workflow.
     stack.settle(SETTLE_TIMEOUT).await?;
     let report = report(options, &stack, &executions).await?;
-    Ok((report, Running { stack, ministack }))
+    Ok((report, stack, ministack))
 }
 
 async fn report(
@@ -154,6 +152,10 @@ async fn report(
 }
 
 impl Options {
+    pub(crate) fn keep(&self) -> bool {
+        self.keep
+    }
+
     fn workload(&self) -> anyhow::Result<Workload> {
         let high_every = Duration::from_millis(self.high_every_ms);
         let Some(path) = &self.input else {
@@ -183,8 +185,14 @@ impl Options {
     }
 }
 
-impl Running {
-    fn print_endpoints(&self) -> std::io::Result<()> {
+impl Finished {
+    /// Whether the run kept all its promises.
+    pub(crate) fn is_good(&self) -> bool {
+        self.report.broken_promises().is_empty()
+    }
+
+    /// Says where everything is, for whoever wants to look.
+    pub(crate) fn print_endpoints(&self) -> std::io::Result<()> {
         let outputs = self.stack.outputs();
         let mut out = std::io::stdout().lock();
         for (name, value) in [
@@ -195,7 +203,7 @@ impl Running {
             ("NORMAL queue", &outputs.normal_queue_url),
             ("BATCH queue", &outputs.batch_queue_url),
             ("dead-letter queue", &outputs.dead_letter_queue_url),
-            ("logs", &self.stack.directory().display().to_string()),
+            ("logs", &self.directory.path().display().to_string()),
         ] {
             writeln!(out, "{name:<17} {value}")?;
         }

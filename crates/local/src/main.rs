@@ -5,7 +5,7 @@ mod demo;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Parser)]
 #[command(name = "slowlane-local", bin_name = "cargo xtask", about)]
@@ -23,18 +23,7 @@ enum Cli {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Cli::Demo(options) = Cli::parse();
-    // Whichever ends first, the other is dropped, and with the demo all that it started.
-    let result = tokio::select! {
-        result = demo::run(&options) => result,
-        result = interrupted() => match result {
-            Ok(()) => {
-                eprintln!("interrupted: everything that was started is stopped");
-                return ExitCode::from(130);
-            }
-            Err(error) => Err(error.into()),
-        },
-    };
-    match result {
+    match run(&options).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -43,13 +32,43 @@ async fn main() -> ExitCode {
     }
 }
 
+async fn run(options: &demo::Options) -> anyhow::Result<ExitCode> {
+    // Listened for before anything is started: until then a signal just ends this process.
+    let mut interrupt = Interrupt::listen()?;
+    let finished = tokio::select! {
+        finished = demo::run(options) => Some(finished?),
+        () = interrupt.wait() => None,
+    };
+    // When the demo was interrupted, it has been dropped, and with it all that it had started.
+    let Some(finished) = finished else {
+        eprintln!("interrupted: everything that was started is stopped");
+        return Ok(ExitCode::from(130));
+    };
+    if options.keep() {
+        finished.print_endpoints()?;
+        interrupt.wait().await;
+    }
+    Ok(if finished.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// Ctrl-C, SIGTERM, or the terminal was closed.
-async fn interrupted() -> std::io::Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut hung_up = signal(SignalKind::hangup())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminated.recv() => Ok(()),
-        _ = hung_up.recv() => Ok(()),
+struct Interrupt([Signal; 3]);
+
+impl Interrupt {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn wait(&mut self) {
+        let [interrupt, terminate, hang_up] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
     }
 }

@@ -123,12 +123,6 @@ impl MiniStack {
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
-
-    /// The id of its process group.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
 }
 
 /// The server's command line, in an environment of its own: what the Lambdas inherit from

@@ -1,11 +1,11 @@
 //! A child process, with all the processes it starts, that cannot outlive its owner.
 //!
-//! Each child leads a process group of its own, so that Ctrl-C in a terminal reaches only
-//! us, and we decide when the child ends. Beside it, in the same group, runs a *watchdog*: a
-//! shell that reads from a pipe whose other end we hold and that kills its whole group when
-//! the pipe closes. The pipe closes when the [`ProcessGroup`] is dropped, and also when this
-//! process ends in any other way, a panic or SIGKILL included. So there is one way to stop a
-//! child and it needs neither a signal handler nor a process id.
+//! Each child runs in a process group of its own, so that Ctrl-C in a terminal reaches only
+//! us, and we decide when the child ends. The group is led by a *watchdog*, which is there
+//! before the child: a shell that reads from a pipe whose other end we hold and that kills its
+//! whole group when the pipe closes. The pipe closes when the [`ProcessGroup`] is dropped, and
+//! also when this process ends in any other way, a panic or SIGKILL included. So there is one
+//! way to stop a child and it needs neither a signal handler nor a process id.
 
 use std::fs::File;
 use std::io;
@@ -24,15 +24,14 @@ const LOG_TAIL_BYTES: usize = 2_000;
 /// their end.
 #[derive(Debug)]
 pub struct ProcessGroup {
-    leader: Child,
     watchdog: Child,
+    child: Child,
     log: PathBuf,
 }
 
 impl ProcessGroup {
-    /// Starts `command` as the leader of a new process group, without input, its standard
-    /// error in the new file `log`. Standard output goes to the same file, unless
-    /// `output` names another.
+    /// Starts `command` in a new process group, without input, its standard error in the new
+    /// file `log`. Standard output goes to the same file, unless `output` names another.
     ///
     /// # Errors
     /// When a log file cannot be made, or the command or `/bin/sh` cannot be started.
@@ -42,21 +41,21 @@ impl ProcessGroup {
             Some(path) => File::create(path)?,
             None => log_file.try_clone()?,
         };
-        let mut leader = command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(output_file)
-            .stderr(log_file)
-            .spawn()?;
-        let watchdog = Command::new("/bin/sh")
+        let mut watchdog = Command::new("/bin/sh")
             .args(["-c", WATCHDOG])
-            .process_group(leader.id().cast_signed())
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .spawn()?;
+        let child = command
+            .process_group(watchdog.id().cast_signed())
+            .stdin(Stdio::null())
+            .stdout(output_file)
+            .stderr(log_file)
             .spawn()
-            .inspect_err(|_| end(&mut leader))?;
-        Ok(Self { leader, watchdog, log: log.to_owned() })
+            .inspect_err(|_| end(&mut watchdog))?;
+        Ok(Self { watchdog, child, log: log.to_owned() })
     }
 
     /// How the child ended, if it has.
@@ -64,13 +63,7 @@ impl ProcessGroup {
     /// # Errors
     /// When the system cannot say.
     pub fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.leader.try_wait()
-    }
-
-    /// The process id of the child, which is also the id of its group.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.leader.id()
+        self.child.try_wait()
     }
 
     /// Where the child's log is.
@@ -96,7 +89,7 @@ impl Drop for ProcessGroup {
             end(&mut self.watchdog);
         }
         // Not redundant: somebody may have killed the watchdog before us.
-        end(&mut self.leader);
+        end(&mut self.child);
     }
 }
 
@@ -152,10 +145,10 @@ mod tests {
     fn dropping_a_group_kills_the_child_and_its_children() {
         let dir = tempfile::tempdir().unwrap();
         let (group, sleeper) = parent_of_a_sleeper(dir.path());
-        let leader = group.id();
-        assert!(runs(leader) && runs(sleeper));
+        let child = group.child.id();
+        assert!(runs(child) && runs(sleeper));
         drop(group);
-        assert!(!runs(leader));
+        assert!(!runs(child));
         assert!(within_5_s(|| !runs(sleeper)), "the child's child still runs");
     }
 
@@ -179,7 +172,7 @@ mod tests {
         let (mut group, sleeper) = parent_of_a_sleeper(dir.path());
         drop(group.watchdog.stdin.take());
         assert!(within_5_s(|| !runs(sleeper)), "the child's child still runs");
-        assert!(group.leader.wait().is_ok_and(|status| !status.success()));
+        assert!(group.child.wait().is_ok_and(|status| !status.success()));
     }
 
     #[test]
@@ -191,7 +184,6 @@ mod tests {
             Some(&dir.path().join("out")),
         )
         .unwrap();
-        assert!(within_5_s(|| true));
         let status = loop {
             if let Some(status) = group.exited().unwrap() {
                 break status;

@@ -349,6 +349,7 @@ mod tests {
 
     fn call(external_id: &str, status: u16, start_ms: f64, end_ms: f64) -> ApiCall {
         ApiCall {
+            method: "PUT".to_owned(),
             external_id: Some(external_id.to_owned()),
             status,
             start_ms,

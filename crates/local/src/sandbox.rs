@@ -64,7 +64,8 @@ pub struct Settings {
 /// A running sandbox; it ends when this is dropped.
 #[derive(Debug)]
 pub struct SandboxProcess {
-    process: ProcessGroup,
+    /// Held only for its end.
+    _process: ProcessGroup,
     endpoint: String,
     http: reqwest::Client,
 }
@@ -100,6 +101,8 @@ pub struct SandboxReport {
 /// One call as the sandbox saw it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ApiCall {
+    /// The HTTP method.
+    pub method: String,
     /// The record's external id, if the call named one.
     pub external_id: Option<String>,
     /// The answer's HTTP status, also where a fault kept the answer from the caller.
@@ -138,19 +141,13 @@ impl SandboxProcess {
             ProcessGroup::spawn(&mut command, &dir.join("sandbox.log"), Some(&output))
                 .map_err(|source| Error::Spawn { binary: binary.to_owned(), source })?;
         let endpoint = wait_for_endpoint(&mut process, &output).await?;
-        Ok(Self { process, endpoint, http: crate::http_client() })
+        Ok(Self { _process: process, endpoint, http: crate::http_client() })
     }
 
     /// Where it answers, for example `http://127.0.0.1:38111`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
-    }
-
-    /// The id of its process group.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.process.id()
     }
 
     /// The counts so far; cheap for the sandbox.
@@ -177,11 +174,17 @@ impl SandboxProcess {
 }
 
 impl ApiCall {
+    /// Whether it asked for a change.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        self.method != "GET"
+    }
+
     /// Whether a record was written, whether or not the caller learnt of it.
     #[must_use]
     pub fn has_effect(&self) -> bool {
-        (200..300).contains(&self.status)
-            || self.fault.as_deref().is_some_and(|fault| fault.contains("commit"))
+        let committed = self.fault.as_deref().is_some_and(|fault| fault.contains("commit"));
+        self.is_write() && ((200..300).contains(&self.status) || committed)
     }
 }
 

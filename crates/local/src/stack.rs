@@ -186,6 +186,7 @@ impl Stack {
         put_secret(deployer.config(), &secret, &credentials).await?;
         let mut plan = Plan::new(name, &repository(), &tools.lambdas)
             .parameter("ApiConcurrency", settings.sandbox.limit)
+            .parameter("ApiTimeoutSeconds", api_timeout_secs(settings.sandbox.latency_ms))
             .parameter("Dispatch", settings.dispatch)
             .parameter("OnHigher", settings.on_higher)
             .parameter("NetSuiteAccountId", &credentials.account_id)
@@ -337,6 +338,13 @@ async fn put_secret(sdk: &SdkConfig, name: &str, credentials: &Credentials) -> R
             source: Box::new(source),
         })?;
     Ok(())
+}
+
+/// The shortest of the template's choices that leaves the API twice its time. What becomes of a
+/// call without an answer is found out after it, so a long one only makes a demo of faults wait.
+fn api_timeout_secs(latency_ms: u64) -> u64 {
+    let enough = |secs: &u64| secs * 1000 >= latency_ms.saturating_mul(2);
+    [10, 30, 60, 120].into_iter().find(enough).unwrap_or(300)
 }
 
 /// The repository that this program was built from, whose template it deploys.
