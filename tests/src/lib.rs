@@ -1,1 +1,0 @@
-//! slowlane-tests

@@ -1,0 +1,38 @@
+//! What goes wrong at the API after the call has left.
+
+use std::time::Duration;
+
+use slowlane_local::Workload;
+
+use crate::setup::{Scenario, settings};
+
+#[tokio::test]
+async fn a_write_whose_answer_was_lost_is_found_and_not_repeated() -> anyhow::Result<()> {
+    let mut settings = settings();
+    settings.sandbox.fault = Some("drop-after-commit:3".to_owned());
+    let scenario = Scenario::deploy("drop-after-commit", settings).await?;
+    let workload = Workload::made_up(6, 2, 1, Duration::from_millis(200));
+    let (report, _) = scenario.run(&workload).await?;
+    assert_eq!((report.executions.succeeded, report.dead_letters), (9, 0), "{report:#?}");
+    let calls = scenario.stack.sandbox().report().await?.calls;
+    let dropped: Vec<_> = calls.iter().filter(|call| call.fault.is_some()).collect();
+    assert_eq!(dropped.len(), 3, "{calls:#?}");
+    for call in dropped {
+        let writes =
+            calls.iter().filter(|other| other.external_id == call.external_id && other.is_write());
+        assert_eq!(writes.count(), 1, "{calls:#?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn too_many_requests_by_others_use_up_no_attempt() -> anyhow::Result<()> {
+    let mut settings = settings();
+    settings.sandbox.fault = Some("429-burst:8".to_owned());
+    settings.parameters = vec![("MaxAttempts", "1".to_owned())];
+    let scenario = Scenario::deploy("429-burst", settings).await?;
+    let workload = Workload::made_up(4, 1, 1, Duration::from_millis(200));
+    let (report, _) = scenario.run(&workload).await?;
+    assert_eq!((report.executions.succeeded, report.http_429), (6, 8), "{report:#?}");
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! A stack for each scenario, on the local AWS that the scenarios of a process share.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use aws_sdk_sfn::types::ExecutionStatus;
+use serde_json::Value;
+use slowlane_deployer::Progress;
+use slowlane_local::report::Observed;
+use slowlane_local::run::{self, Execution, Started};
+use slowlane_local::{
+    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Tools, Workload, sandbox,
+};
+use tokio::sync::OnceCell;
+
+/// Never dropped, since it is static: its watchdog stops it when this process ends.
+static MINISTACK: OnceCell<MiniStack> = OnceCell::const_new();
+
+/// Longer than any scenario takes; a workflow that has not ended by then is stuck.
+const TIMEOUT: Duration = Duration::from_secs(240);
+const POLL: Duration = Duration::from_millis(100);
+
+/// A deployed stack, and what it was deployed with.
+pub(crate) struct Scenario {
+    pub(crate) stack: Stack,
+    pub(crate) settings: Settings,
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExecutionStatus,
+    pub(crate) output: Value,
+    pub(crate) error: String,
+    pub(crate) cause: Value,
+}
+
+/// The API with a limit of 2 and calls of 50 ms, without faults, reached by the doorbell.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        sandbox: sandbox::Settings { limit: 2, latency_ms: 50, fault: None },
+        dispatch: Dispatch::Doorbell,
+        on_higher: OnHigher::Swap,
+        parameters: Vec::new(),
+    }
+}
+
+impl Scenario {
+    pub(crate) async fn deploy(name: &str, settings: Settings) -> anyhow::Result<Self> {
+        let tools = Tools::from_env()?;
+        let directory = empty_directory(name)?;
+        let ministack =
+            MINISTACK.get_or_try_init(|| MiniStack::start(&tools.python, &directory)).await?;
+        let progress = Progress::hidden();
+        let stack =
+            Stack::deploy(ministack, &tools, name, &settings, &directory, &progress).await?;
+        Ok(Self { stack, settings })
+    }
+
+    /// Runs orders to their end and checks what must hold whatever happens.
+    pub(crate) async fn run(
+        &self,
+        workload: &Workload,
+    ) -> anyhow::Result<(Report, Vec<Execution>)> {
+        let executions = run::run(&self.stack, workload, &Started::default()).await?;
+        ensure!(self.stack.settle(TIMEOUT).await?, "messages were left in the queues");
+        let report = self.report(&executions).await?;
+        ensure!(report.broken_promises().is_empty(), "{:?}: {report:#?}", report.broken_promises());
+        Ok((report, executions))
+    }
+
+    async fn report(&self, executions: &[Execution]) -> anyhow::Result<Report> {
+        Ok(Report::new(&Observed {
+            dispatch: self.settings.dispatch,
+            on_higher: self.settings.on_higher,
+            limit: self.settings.sandbox.limit,
+            latency_ms: self.settings.sandbox.latency_ms,
+            executions,
+            sandbox: &self.stack.sandbox().report().await?,
+            worker: self.stack.worker_counts()?,
+            dead_letters: self.dead_letters().await?,
+        }))
+    }
+
+    pub(crate) async fn dead_letters(&self) -> anyhow::Result<u64> {
+        Ok(self.stack.depth(&self.stack.outputs().dead_letter_queue_url).await?.total())
+    }
+
+    /// Starts one execution and waits for its end.
+    pub(crate) async fn execute(&self, machine: &str, input: &Value) -> anyhow::Result<Ended> {
+        let sfn = aws_sdk_sfn::Client::new(self.stack.sdk());
+        let input = input.to_string();
+        let started = sfn.start_execution().state_machine_arn(machine).input(input).send().await?;
+        let start = Instant::now();
+        loop {
+            let arn = &started.execution_arn;
+            let execution = sfn.describe_execution().execution_arn(arn).send().await?;
+            if execution.status != ExecutionStatus::Running {
+                return Ok(Ended {
+                    status: execution.status,
+                    output: json_or_null(execution.output.as_deref()),
+                    error: execution.error.unwrap_or_default(),
+                    cause: json_or_null(execution.cause.as_deref()),
+                });
+            }
+            ensure!(
+                start.elapsed() < TIMEOUT,
+                "the execution with {input} did not end",
+                input = execution.input.unwrap_or_default()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Puts a message on a queue as somebody would by hand.
+    pub(crate) async fn send(&self, queue_url: &str, body: &str) -> anyhow::Result<()> {
+        let sqs = aws_sdk_sqs::Client::new(self.stack.sdk());
+        sqs.send_message().queue_url(queue_url).message_body(body).send().await?;
+        Ok(())
+    }
+
+    /// Waits for a message and takes it.
+    pub(crate) async fn receive(
+        &self,
+        queue_url: &str,
+    ) -> anyhow::Result<aws_sdk_sqs::types::Message> {
+        let sqs = aws_sdk_sqs::Client::new(self.stack.sdk());
+        let received = sqs
+            .receive_message()
+            .queue_url(queue_url)
+            .wait_time_seconds(20)
+            .message_attribute_names("All")
+            .send()
+            .await?;
+        received.messages.unwrap_or_default().pop().context("no message came within 20 s")
+    }
+}
+
+/// A directory below `target/` for a scenario's logs; what an earlier run left in it is removed.
+fn empty_directory(scenario: &str) -> anyhow::Result<PathBuf> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(scenario);
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)?;
+    }
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+fn json_or_null(text: Option<&str>) -> Value {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
