@@ -204,10 +204,11 @@ impl ClientBuilder {
                 )))
             }
             #[cfg(feature = "tba")]
-            auth::Kind::Tba(credentials) => Authority::Signed(credentials),
+            auth::Kind::Tba(credentials) => {
+                Authority::Signed { credentials, realm: self.account.realm_form().to_owned() }
+            }
         };
         let exchange = Arc::new(Exchange {
-            account: self.account.clone(),
             hosts,
             authority,
             transport,
@@ -256,7 +257,6 @@ impl Hosts {
 
 /// One attempt: authorise, send, judge the answer.
 struct Exchange {
-    account: AccountId,
     hosts: Hosts,
     authority: Authority,
     transport: Transport,
@@ -268,7 +268,10 @@ struct Exchange {
 enum Authority {
     Bearer(Box<Tokens>),
     #[cfg(feature = "tba")]
-    Signed(Arc<auth::Tba>),
+    Signed {
+        credentials: Arc<auth::Tba>,
+        realm: String,
+    },
 }
 
 impl Exchange {
@@ -276,14 +279,10 @@ impl Exchange {
         match &self.authority {
             Authority::Bearer(tokens) => self.attempt_with_token(&request, tokens).await,
             #[cfg(feature = "tba")]
-            Authority::Signed(tba) => {
+            Authority::Signed { credentials, realm } => {
                 let url = self.hosts.url(request.service, &request.path_and_query())?;
-                let header = tba.authorization(
-                    &request.method,
-                    &url,
-                    self.account.realm_form(),
-                    self.clock.now(),
-                )?;
+                let header =
+                    credentials.authorization(&request.method, &url, realm, self.clock.now())?;
                 let answer = self.send(&request, header).await?;
                 self.judge(&request, answer, str::to_owned)
             }
@@ -341,12 +340,12 @@ impl Exchange {
         redact: impl Fn(&str) -> String,
     ) -> Result<Answer, Error> {
         let (parts, body) = answer.into_parts();
+        let received_at = self.clock.now();
         if parts.status.is_success() {
-            return Ok(Answer { status: parts.status, headers: parts.headers, body });
+            return Ok(Answer { status: parts.status, headers: parts.headers, body, received_at });
         }
         let said = Said::parse(&body, redact).with_challenge(&parts.headers);
-        let answered =
-            Answered { status: parts.status, headers: &parts.headers, now: self.clock.now() };
+        let answered = Answered { status: parts.status, headers: &parts.headers, received_at };
         Err(Error::answered(request.call(), answered, said))
     }
 }

@@ -183,7 +183,7 @@ impl Error {
             class,
             status: Some(answer.status),
             request_id: request_id(answer.headers),
-            retry_after: retry_after(answer.headers, answer.now),
+            retry_after: retry_after(answer.headers, answer.received_at),
             location: header(answer.headers, "location"),
             said,
             ..call.failed(class, why)
@@ -222,7 +222,7 @@ impl Error {
         let answered = Answered {
             status: answer.status,
             headers: &answer.headers,
-            now: jiff::Timestamp::UNIX_EPOCH,
+            received_at: answer.received_at,
         };
         Self::answered(call, answered, Said::parse(&answer.body, str::to_owned))
     }
@@ -338,7 +338,7 @@ impl std::fmt::Display for Call<'_> {
 pub(crate) struct Answered<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) now: jiff::Timestamp,
+    pub(crate) received_at: jiff::Timestamp,
 }
 
 /// The class of an error answer, from its status and codes (Oracle's "Error Handling in REST Web

@@ -183,16 +183,37 @@ impl Job {
         }
     }
 
-    /// The job's tasks: one for a single request, one for each record of a batch.
+    /// The ids of the job's tasks: one for a single request, one for each record of a batch.
     ///
     /// # Errors
     /// See [`Error::class`].
-    pub async fn tasks(&self) -> Result<Vec<Progress>, Error> {
+    pub async fn tasks(&self) -> Result<Vec<String>, Error> {
         #[derive(Deserialize)]
         struct Tasks {
-            items: Vec<Progress>,
+            items: Vec<Entry>,
         }
-        self.read(&format!("job/{}/task", self.id)).await.map(|tasks: Tasks| tasks.items)
+        // Oracle documents no body for this list; what other clients rely on is the link.
+        #[derive(Deserialize)]
+        struct Entry {
+            id: Option<String>,
+            #[serde(default)]
+            links: Vec<Link>,
+        }
+        #[derive(Deserialize)]
+        struct Link {
+            href: String,
+        }
+        let id = |entry: Entry| entry.id.or_else(|| last_segment(&entry.links.first()?.href));
+        let tasks: Tasks = self.read(&format!("job/{}/task", self.id)).await?;
+        Ok(tasks.items.into_iter().filter_map(id).collect())
+    }
+
+    /// How one of the job's tasks stands.
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn task(&self, task: &str) -> Result<Progress, Error> {
+        self.read(&format!("job/{}/task/{task}", self.id)).await
     }
 
     /// What the task's request would have answered had it been synchronous, a refusal as an error.

@@ -274,6 +274,7 @@ impl View {
 pub struct Records {
     client: Client,
     record_type: RecordType,
+    strict: bool,
 }
 
 impl Client {
@@ -287,11 +288,18 @@ impl Client {
 
     /// The records of this type.
     pub fn record(&self, record_type: &RecordType) -> Records {
-        Records { client: self.clone(), record_type: record_type.clone() }
+        Records { client: self.clone(), record_type: record_type.clone(), strict: false }
     }
 }
 
 impl Records {
+    /// Makes a field name that NetSuite does not know an error. By default it answers a write
+    /// that has one with success and leaves the field out.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
     /// Reads a record, whole, into the caller's type or a [`Value`].
     ///
     /// # Errors
@@ -403,9 +411,14 @@ impl Records {
         method: Method,
         key: Option<&RecordKey>,
     ) -> Result<Request, Invalid> {
-        match key {
-            Some(key) => Request::new(method, format!("{}/{key}", self.record_type.0)),
-            None => Request::new(method, &self.record_type.0),
+        let request = match key {
+            Some(key) => Request::new(method, format!("{}/{key}", self.record_type.0))?,
+            None => Request::new(method, &self.record_type.0)?,
+        };
+        if self.strict {
+            request.header("x-netsuite-propertynamevalidation", "error")
+        } else {
+            Ok(request)
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    pub(crate) received_at: jiff::Timestamp,
 }
 
 impl Answer {

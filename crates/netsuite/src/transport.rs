@@ -35,7 +35,9 @@ pub(crate) fn over_reqwest(connect_timeout: Duration) -> Result<Transport, Inval
     let client = reqwest::Client::builder()
         .connect_timeout(connect_timeout)
         .redirect(reqwest::redirect::Policy::none())
-        .tcp_nodelay(true)
+        // A write on a connection that the other side has closed meanwhile ends as "unknown",
+        // which is dear; a new connection is cheap.
+        .pool_idle_timeout(Duration::from_secs(30))
         .user_agent(concat!("slowlane-netsuite/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|source| Invalid::new("HTTP client", "reqwest", source.to_string()))?;

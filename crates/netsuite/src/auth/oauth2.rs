@@ -318,7 +318,11 @@ impl Tokens {
             text.replace(assertion.expose_secret(), "[redacted]")
         })
         .with_challenge(answer.headers());
-        let answered = Answered { status: answer.status(), headers: answer.headers(), now };
+        let answered = Answered {
+            status: answer.status(),
+            headers: answer.headers(),
+            received_at: self.clock.now(),
+        };
         Err(Error::answered(call, answered, said))
     }
 

@@ -14,3 +14,4 @@ mod signing;
 mod suiteql;
 mod support;
 mod tokens;
+mod wire;

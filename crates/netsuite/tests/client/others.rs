@@ -134,7 +134,11 @@ async fn a_job_is_asked_after_at_growing_intervals_until_it_is_done() {
             },
             "job/9/task" => json_answer(
                 200,
-                json!({"items": [{"id": "1", "completed": true, "progress": "failed", "endTime": "2020-12-09T12:04:40Z"}]}),
+                json!({"items": [{"id": "1"}, {"links": [{"rel": "self", "href": "https://x/services/rest/async/v1/job/9/task/2"}]}]}),
+            ),
+            "job/9/task/2" => json_answer(
+                200,
+                json!({"id": "2", "completed": true, "progress": "failed", "endTime": "2020-12-09T12:04:40Z"}),
             ),
             "job/9/task/1/result" => refusal(400, &["INVALID_CONTENT"]),
             _ => empty(404),
@@ -154,8 +158,12 @@ async fn a_job_is_asked_after_at_growing_intervals_until_it_is_done() {
         (done.progress.as_str(), log.calls().len(), start.elapsed()),
         ("succeeded", 6, Duration::from_secs(1 + 2 + 4 + 4 + 4))
     );
-    let tasks = job.tasks().await.unwrap();
-    assert_eq!((tasks[0].id.as_str(), tasks[0].progress.as_str()), ("1", "failed"));
+    assert_eq!(job.tasks().await.unwrap(), ["1", "2"]);
+    let second = job.task("2").await.unwrap();
+    assert_eq!(
+        (second.progress.as_str(), second.end_time.unwrap().as_second()),
+        ("failed", 1_607_515_480)
+    );
     assert!(job.result("1").await.unwrap_err().has_code("INVALID_CONTENT"));
 }
 

@@ -53,7 +53,13 @@ async fn each_call_is_the_request_that_netsuite_documents() {
     orders.delete(eid).await.unwrap();
     orders.transform(17, &RecordType::new("invoice").unwrap(), &json!({})).await.unwrap();
 
-    let sent: Vec<String> = log.calls().iter().map(line).collect();
+    let strict = client.records("salesOrder").unwrap().strict();
+    strict.create(&memo).await.unwrap();
+    let calls = log.calls();
+    let header = |n: usize| calls[n].headers().get("x-netsuite-propertynamevalidation").cloned();
+    assert_eq!((header(3), header(11)), (None, Some("error".parse().unwrap())));
+
+    let sent: Vec<String> = calls.iter().map(line).collect();
     assert_eq!(
         sent,
         [
@@ -68,6 +74,7 @@ async fn each_call_is_the_request_that_netsuite_documents() {
             r#"PATCH salesOrder/-5 {"memo":"m"}"#,
             "DELETE salesOrder/eid:o-1 ",
             "POST salesOrder/17/!transform/invoice {}",
+            r#"POST salesOrder {"memo":"m"}"#,
         ]
     );
 }

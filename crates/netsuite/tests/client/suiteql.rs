@@ -209,6 +209,59 @@ async fn a_row_of_another_shape_is_an_error_and_ends_the_stream() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn pages_at_once_are_fetched_together_and_come_in_order() {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let high = most.clone();
+    let (builder, log) = scripted(move |request| {
+        let (run, high) = (running.clone(), high.clone());
+        async move {
+            high.fetch_max(run.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let (limit, offset) = paging(&request);
+            // The later the page the sooner its answer.
+            tokio::time::sleep(std::time::Duration::from_millis(2000 - offset)).await;
+            run.fetch_sub(1, Ordering::Relaxed);
+            let items: Vec<Value> =
+                (offset..offset + limit).map(|id| json!({"id": id.to_string()})).collect();
+            Ok(json_answer(
+                200,
+                json!({"items": items, "hasMore": offset < 900, "totalResults": 1000}),
+            ))
+        }
+    });
+    let query = builder.build().unwrap().suiteql("q").page_rows(100).pages_at_once(4);
+    let rows: Vec<Row> = query.rows().try_collect().await.unwrap();
+    assert!(rows.iter().enumerate().all(|(n, row)| row.id == n.to_string()) && rows.len() == 1000);
+    assert_eq!((most.load(Ordering::Relaxed), log.calls().len()), (4, 10));
+}
+
+#[tokio::test]
+async fn pages_at_once_meet_the_same_ceiling_and_what_was_added_meanwhile() {
+    let (builder, _) = table(100_500, 1);
+    let mut seen = 0;
+    let query = builder.build().unwrap().suiteql("q").pages_at_once(8);
+    let error = query
+        .rows::<Row>()
+        .try_for_each(|_| {
+            seen += 1;
+            async { Ok(()) }
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((seen, error.class()), (100_000, Class::Rejected));
+
+    let (builder, _) = scripted(|request| async move {
+        let (_, offset) = paging(&request);
+        let (total, more) = if offset == 0 { (20, true) } else { (40, offset < 30) };
+        Ok(json_answer(
+            200,
+            json!({"items": vec![json!({"id": offset.to_string()}); 10], "hasMore": more, "totalResults": total}),
+        ))
+    });
+    let query = builder.build().unwrap().suiteql("q").page_rows(10).pages_at_once(3);
+    assert_eq!(query.rows::<Row>().try_collect::<Vec<_>>().await.unwrap().len(), 40);
+}
+
 #[tokio::test]
 async fn dropping_the_stream_stops_the_fetching() {
     let (builder, log) = table(5000, 1);
@@ -222,11 +275,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Whatever the sizes, every row comes once and in order, in the least number of pages.
     #[test]
-    fn paging_loses_and_repeats_nothing(rows in 0u64..400, page_rows in 1u16..60, step in 1u64..5, by_key: bool) {
+    fn paging_loses_and_repeats_nothing(rows in 0u64..400, page_rows in 1u16..60, step in 1u64..5, at_once in 1usize..6, by_key: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (builder, log) = table(rows, step);
-            let mut query = builder.build().unwrap().suiteql("SELECT id FROM t WHERE id > ? ORDER BY id ASC").page_rows(page_rows);
+            let mut query = builder.build().unwrap().suiteql("SELECT id FROM t WHERE id > ? ORDER BY id ASC").page_rows(page_rows).pages_at_once(at_once);
             if by_key {
                 query = query.keyset("id");
             }

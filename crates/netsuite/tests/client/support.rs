@@ -1,6 +1,6 @@
 //! A server made of a closure, keys made on the spot, and a clock that the test turns.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -139,7 +139,8 @@ where
     F: Fn(HttpRequest) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = HttpAnswer> + Send + 'static,
 {
-    let auth = Auth::oauth2(oauth2(&p256().private_pem, None)).unwrap();
+    static KEYS: LazyLock<Keys> = LazyLock::new(p256);
+    let auth = Auth::oauth2(oauth2(&KEYS.private_pem, None)).unwrap();
     Client::builder(AccountId::new("123_SB1").unwrap(), auth)
         .transport(tower::service_fn(serve))
         .clock(HandClock::at(1_790_000_000))
