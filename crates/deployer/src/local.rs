@@ -3,6 +3,7 @@
 //! | The local server | so we |
 //! |---|---|
 //! | drops `ReservedConcurrentExecutions` and `TimeToLiveSpecification` of the template | set both by API after the deploy |
+//! | keeps a mapping's `MaximumConcurrency` as the text of the parameter, on which its poller stops | set it by API |
 //! | takes a Task's `TimeoutSeconds` only as a number, not as a JSONata expression | put a number there |
 //! | hands a Lambda's output on only when the invocation ends, and its last lines never if it is killed | wrap the binary so that the output also goes to a file, line by line |
 //! | runs on a machine that may lack the file `SSL_CERT_FILE` names for Lambda | unset it there |
@@ -11,6 +12,7 @@ use crate::stack::Description;
 use crate::{aws, package};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use aws_sdk_lambda::types::ScalingConfig;
 use serde_json::Value;
 use std::path::Path;
 
@@ -39,15 +41,28 @@ pub async fn complete(config: &SdkConfig, stack: &Description) -> Result<(), Err
     let worker =
         stack.outputs.get("WorkerFunctionName").ok_or(Error::Missing("WorkerFunctionName"))?;
     let limit = stack.parameters.get("ApiConcurrency").ok_or(Error::Missing("ApiConcurrency"))?;
-    let limit = limit.parse().map_err(|_| Error::NoNumber(limit.clone()))?;
-    aws_sdk_lambda::Client::new(config)
+    let limit: i32 = limit.parse().map_err(|_| Error::NoNumber(limit.clone()))?;
+    let lambda = aws_sdk_lambda::Client::new(config);
+    lambda
         .put_function_concurrency()
         .function_name(worker)
         .reserved_concurrent_executions(limit)
         .send()
         .await
         .map_err(aws::failed("lambda:PutFunctionConcurrency", worker))?;
+    if let Some(mapping) = stack.resources.get("DoorbellMapping") {
+        lambda
+            .update_event_source_mapping()
+            .uuid(mapping)
+            .scaling_config(ScalingConfig::builder().maximum_concurrency(limit.max(2)).build())
+            .send()
+            .await
+            .map_err(aws::failed("lambda:UpdateEventSourceMapping", mapping))?;
+    }
+    enable_time_to_live(config, stack).await
+}
 
+async fn enable_time_to_live(config: &SdkConfig, stack: &Description) -> Result<(), Error> {
     let table =
         stack.outputs.get("IdempotencyTableName").ok_or(Error::Missing("IdempotencyTableName"))?;
     let client = aws_sdk_dynamodb::Client::new(config);

@@ -49,7 +49,10 @@ impl Progress {
 
     /// A resource entered a status such as `CREATE_IN_PROGRESS` or `CREATE_COMPLETE`.
     pub(crate) fn resource(&self, logical_id: &str, status: &str, reason: Option<&str>) {
-        let reason = reason.map(|text| format!(": {text}")).unwrap_or_default();
+        let reason = reason
+            .filter(|text| !text.is_empty())
+            .map(|text| format!(": {text}"))
+            .unwrap_or_default();
         match &self.0 {
             To::Bar(bar) if status.ends_with("_FAILED") => {
                 bar.println(format!("{status} {logical_id}{reason}"))

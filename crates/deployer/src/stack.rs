@@ -5,7 +5,7 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{
-    Capability, ChangeSetStatus, ChangeSetType, Parameter, StackEvent, StackStatus,
+    Capability, ChangeSetStatus, ChangeSetType, Parameter, StackEvent, StackResource, StackStatus,
 };
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -123,13 +123,15 @@ pub enum Applied {
     Unchanged,
 }
 
-/// A stack's parameters and outputs.
+/// A stack as it is deployed.
 #[derive(Debug, Clone, Default)]
 pub struct Description {
     /// The template's parameters, with defaults filled in.
     pub parameters: Values,
     /// The template's outputs.
     pub outputs: Values,
+    /// The physical id of each resource.
+    pub resources: Values,
 }
 
 /// One stack by name.
@@ -207,14 +209,7 @@ impl<'a> Stack<'a> {
     pub async fn delete(&self, progress: &Progress) -> Result<bool, Error> {
         let Some((id, _)) = self.status().await? else { return Ok(false) };
         let before = self.newest_event(&id).await?;
-        let resources = self
-            .client
-            .describe_stack_resources()
-            .stack_name(&id)
-            .send()
-            .await
-            .map_err(aws::failed("cloudformation:DescribeStackResources", self.name))?;
-        progress.begin(resources.stack_resources().len());
+        progress.begin(self.resources(&id).await?.len());
         self.client
             .delete_stack()
             .stack_name(&id)
@@ -225,7 +220,7 @@ impl<'a> Stack<'a> {
         Ok(true)
     }
 
-    /// The stack's parameters and outputs.
+    /// The stack's parameters, outputs and resources.
     ///
     /// # Errors
     /// If there is no such stack, or CloudFormation refuses.
@@ -252,7 +247,26 @@ impl<'a> Stack<'a> {
                 }
             }
         }
+        for resource in self.resources(self.name).await? {
+            if let (Some(logical), Some(physical)) =
+                (resource.logical_resource_id, resource.physical_resource_id)
+            {
+                description.resources.insert(logical, physical);
+            }
+        }
         Ok(description)
+    }
+
+    /// The first hundred resources, which are all that the template has.
+    async fn resources(&self, stack: &str) -> Result<Vec<StackResource>, aws::Error> {
+        let answer = self
+            .client
+            .describe_stack_resources()
+            .stack_name(stack)
+            .send()
+            .await
+            .map_err(aws::failed("cloudformation:DescribeStackResources", self.name))?;
+        Ok(answer.stack_resources.unwrap_or_default())
     }
 
     /// The stack's id and state, or `None` if there is none (or no more).

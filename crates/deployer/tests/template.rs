@@ -1,0 +1,84 @@
+//! The template's derived numbers are those of `slowlane_policy::timing`, and its text fits.
+//!
+//! `UPDATE_TEMPLATE=1 cargo test -p slowlane-deployer --test template` (or `cargo xtask template`)
+//! writes the numbers.
+
+use slowlane_policy::timing::{API_TIMEOUTS_SECS, Timing, max_receive_count};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+const MAX_DEFERRALS: [u32; 5] = [3, 5, 10, 20, 50];
+const MAX_ATTEMPTS: [u32; 5] = [1, 2, 3, 5, 8];
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../infra/template.yaml")
+}
+
+fn template() -> String {
+    std::fs::read_to_string(path()).unwrap()
+}
+
+/// The section `Mappings` between its two marks. The values are texts, because a Lambda's variables
+/// are made of them, and the local server does not turn a number into one.
+fn derived() -> String {
+    let mut text = String::from("  ByApiTimeout:\n");
+    for secs in API_TIMEOUTS_SECS {
+        let timing = Timing::for_api_timeout(secs).unwrap();
+        writeln!(text, "    \"{secs}\":").unwrap();
+        for (name, duration) in [
+            ("CallVisibility", timing.call_visibility),
+            ("WorkWindow", timing.work_window),
+            ("FunctionTimeout", timing.function_timeout),
+            ("RingVisibility", timing.ring_visibility),
+            ("DeferralVisibility", timing.deferral_visibility),
+        ] {
+            writeln!(text, "      {name}: \"{}\"", duration.as_secs()).unwrap();
+        }
+    }
+    text.push_str("  # By MaxDeferrals, then by MaxAttempts.\n  MaxReceiveCount:\n");
+    for deferrals in MAX_DEFERRALS {
+        let counts: Vec<String> = MAX_ATTEMPTS
+            .iter()
+            .map(|attempts| {
+                format!("\"{attempts}\": \"{}\"", max_receive_count(deferrals, *attempts))
+            })
+            .collect();
+        writeln!(text, "    \"{deferrals}\": {{ {} }}", counts.join(", ")).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_derived_numbers_are_those_of_the_policy() {
+    let template = template();
+    let begin = template.find("  # BEGIN derived").unwrap();
+    let begin = begin + template[begin..].find("it.\n").expect("the mark's last words") + 4;
+    let end = template.find("  # END derived").unwrap();
+    let derived = derived();
+    if std::env::var_os("UPDATE_TEMPLATE").is_some() {
+        let updated = format!("{}{derived}{}", &template[..begin], &template[end..]);
+        std::fs::write(path(), updated).unwrap();
+        return;
+    }
+    assert_eq!(&template[begin..end], derived, "run `cargo xtask template`");
+}
+
+#[test]
+fn every_allowed_value_has_its_numbers() {
+    let template = template();
+    for (parameter, values) in [
+        ("ApiTimeoutSeconds", API_TIMEOUTS_SECS.map(|value| value.to_string())),
+        ("MaxDeferrals", MAX_DEFERRALS.map(|value| value.to_string())),
+        ("MaxAttempts", MAX_ATTEMPTS.map(|value| value.to_string())),
+    ] {
+        let section = &template[template.find(&format!("\n  {parameter}:\n")).unwrap()..];
+        let line = section.lines().find(|line| line.contains("AllowedValues:")).unwrap();
+        assert_eq!(line.trim(), format!("AllowedValues: {values:?}"), "{parameter}");
+    }
+}
+
+#[test]
+fn the_template_fits_into_a_request() {
+    // CloudFormation takes up to 51,200 bytes in the request itself.
+    assert!(template().len() <= 51_200, "{} bytes", template().len());
+}
