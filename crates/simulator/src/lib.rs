@@ -1,0 +1,23 @@
+//! A deterministic cloud in virtual time that runs the real enqueuer and worker.
+//!
+//! What an article says about queues, limits and lost work is a belief. Here it is measured:
+//! the programs that would be deployed run unchanged, through the AWS SDK's HTTP client, against
+//! SQS, event source mappings, Lambda, Step Functions and DynamoDB as AWS documents them, on a
+//! clock that jumps to the next thing that happens. One seed gives one history, to the last event.
+//!
+//! - [`cloud`]: the services. Each is a pure core; what is not documented is a parameter with a
+//!   range ([`cloud::parameters`]).
+//! - `wire`: their HTTP front, behind [`cloud::Cloud::sdk`].
+//! - [`faults`]: what goes wrong, how often.
+//! - [`transcript`]: what happened, hashed and watched.
+//! - [`time`], [`chance`]: the only clock and the only dice.
+//!
+//! Time has a grain of one millisecond, that of tokio's timers. The runtime must be tokio's
+//! current-thread one with paused time: one thread, so that there is one order of events.
+
+pub mod chance;
+pub mod cloud;
+pub mod faults;
+pub mod time;
+pub mod transcript;
+mod wire;

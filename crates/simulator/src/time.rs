@@ -1,0 +1,114 @@
+//! The virtual clock. All of the cloud reads time here, and here alone.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::TimeSource;
+
+/// Runs `work` to its end in virtual time: on one thread, on a clock that stands still while
+/// anything can be done and then jumps to the next timer.
+///
+/// # Errors
+/// The operating system gives no runtime.
+pub fn in_virtual_time<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    Ok(runtime.block_on(work))
+}
+
+/// The wall-clock second at which every run starts: 2026-11-21T11:00:00Z.
+const EPOCH_SECS: u64 = 1_795_258_800;
+
+/// A point of virtual time, in whole milliseconds since the run's start.
+///
+/// Milliseconds because tokio's timers have that grain: a finer moment could be written down
+/// but never waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The run's start.
+    pub const START: Moment = Moment(0);
+
+    /// The moment `millis` after the run's start.
+    pub fn from_millis(millis: u64) -> Moment {
+        Moment(millis)
+    }
+
+    /// Milliseconds since the run's start.
+    pub fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment and `later` more, rounded up to a whole millisecond.
+    pub fn plus(self, later: Duration) -> Moment {
+        Moment(self.0 + later.as_nanos().div_ceil(1_000_000) as u64)
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Milliseconds since 1970, as SQS writes its time stamps.
+    pub fn epoch_millis(self) -> u64 {
+        EPOCH_SECS * 1000 + self.0
+    }
+
+    /// Seconds since 1970, as DynamoDB's TTL attribute counts.
+    pub fn epoch_secs(self) -> u64 {
+        EPOCH_SECS + self.0 / 1000
+    }
+}
+
+/// Virtual time since a run's start, read from tokio's clock, which the run's runtime pauses
+/// and moves on whenever nothing is left to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: tokio::time::Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Clock {
+        Clock { start: tokio::time::Instant::now() }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Moment {
+        Moment(self.start.elapsed().as_millis() as u64)
+    }
+
+    /// The same moment as tokio counts it.
+    pub fn instant(&self, moment: Moment) -> tokio::time::Instant {
+        self.start + Duration::from_millis(moment.0)
+    }
+
+    /// Returns when `moment` has come.
+    pub async fn sleep_until(&self, moment: Moment) {
+        tokio::time::sleep_until(self.instant(moment)).await;
+    }
+}
+
+/// The wall clock of one machine of the cloud: the virtual clock and how wrong this machine has it.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock {
+    clock: Clock,
+    skew_millis: i64,
+}
+
+impl WallClock {
+    /// A wall clock that is `skew_millis` ahead (behind, if negative).
+    pub fn new(clock: Clock, skew_millis: i64) -> WallClock {
+        WallClock { clock, skew_millis }
+    }
+}
+
+impl TimeSource for WallClock {
+    fn now(&self) -> SystemTime {
+        let millis = self.clock.now().epoch_millis();
+        SystemTime::UNIX_EPOCH
+            + Duration::from_millis(millis.saturating_add_signed(self.skew_millis))
+    }
+}

@@ -1,0 +1,287 @@
+//! The cloud behind the AWS SDK's HTTP client: requests of the real programs arrive here, travel
+//! for as long as the dice say, and are answered in the services' own JSON.
+
+mod dynamodb;
+mod sqs;
+mod states;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, IdentityCache, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use serde::Serialize;
+
+use crate::cloud::parameters::Unconfirmed;
+use crate::cloud::requests::{Action, Service};
+use crate::cloud::{Cloud, State};
+use crate::faults::Fault;
+use crate::time::{Moment, WallClock};
+use crate::transcript::{Caller, Event};
+
+/// Longest pause between two tries of a request (SDK's default).
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+impl Cloud {
+    /// An SDK configuration whose requests, clock and sleeps are this cloud's, for `caller`,
+    /// whose clock is `skew_millis` ahead.
+    ///
+    /// The SDK's own retries are off: they draw from a token bucket that is shared by the whole
+    /// process, so that one run would change the next. [`Front`] retries as the SDK does.
+    pub fn sdk(&self, caller: Caller, skew_millis: i64) -> SdkConfig {
+        let credentials = Credentials::new("AKIASIMULATOR", "secret", None, None, "simulator");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .endpoint_url("http://cloud.invalid")
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .identity_cache(IdentityCache::no_cache())
+            .http_client(Front { cloud: self.clone(), caller })
+            .time_source(WallClock::new(self.clock(), skew_millis))
+            .sleep_impl(TokioSleep::new())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build()
+    }
+}
+
+/// The HTTP client of one caller.
+#[derive(Clone, Debug)]
+struct Front {
+    cloud: Cloud,
+    caller: Caller,
+}
+
+impl HttpClient for Front {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Front {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let front = self.clone();
+        HttpConnectorFuture::new(async move { front.send(&request).await })
+    }
+}
+
+/// An answer of a service.
+struct Reply {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn ok(body: &impl Serialize) -> Reply {
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Reply { status: 200, body }
+    }
+
+    fn empty() -> Reply {
+        Reply { status: 200, body: b"{}".to_vec() }
+    }
+
+    fn refused(kind: &str, message: &str) -> Reply {
+        Reply::failed(400, kind, message)
+    }
+
+    fn failed(status: u16, kind: &str, message: &str) -> Reply {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            __type: &'a str,
+            message: &'a str,
+        }
+        let body = serde_json::to_vec(&Body { __type: kind, message }).unwrap_or_default();
+        Reply { status, body }
+    }
+}
+
+/// What became of one try of a request.
+enum Tried {
+    Answered(Reply),
+    /// It may pass: the SDK's standard strategy tries again.
+    Passing(Result<Reply, ConnectorError>),
+}
+
+impl Front {
+    /// Sends a request, up to the configured number of times.
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let Some(action) = Action::of(target) else {
+            panic!("the simulator does not know the request {target:?}");
+        };
+        let body = request.body().bytes().unwrap_or_default();
+        let attempts = self.cloud.state().sdk_attempts;
+        let mut attempt = 1;
+        let outcome = loop {
+            match self.attempt(action, body).await {
+                Tried::Answered(reply) => break Ok(reply),
+                Tried::Passing(outcome) if attempt >= attempts => break outcome,
+                Tried::Passing(_) => {}
+            }
+            let pause = Duration::from_secs(1 << attempt.min(5)).min(LONGEST_PAUSE);
+            let fraction = self.cloud.state().travel.fraction();
+            tokio::time::sleep(pause.mul_f64(fraction)).await;
+            attempt += 1;
+        };
+        let status = outcome.as_ref().map_or(0, |reply| reply.status);
+        let caller = self.caller;
+        let now = self.cloud.now();
+        self.cloud.state().saw(now, Event::Request { caller, action, status });
+        let reply = outcome?;
+        let status = StatusCode::try_from(reply.status)
+            .map_err(|e| ConnectorError::other(e.into(), None))?;
+        Ok(HttpResponse::new(status, SdkBody::from(reply.body)))
+    }
+
+    /// One try: there, what the service does, and back.
+    async fn attempt(&self, action: Action, body: &[u8]) -> Tried {
+        let (there, back, mishap) = {
+            let mut state = self.cloud.state();
+            state.requests.count(action, body.len());
+            let time = state.travel_time();
+            (time / 2, time - time / 2, Mishap::draw(&mut state))
+        };
+        let mut underway = Underway { front: self, action, body, arrived: false };
+        tokio::time::sleep(there).await;
+        underway.arrived = true;
+        let reply = match mishap {
+            Some(Mishap::LostRequest) => return Tried::Passing(Err(reset())),
+            Some(Mishap::Throttled) => throttled(action.service()),
+            Some(Mishap::Failed) => Reply::failed(500, "InternalServerError", "try again"),
+            Some(Mishap::LostReply) | None => self.arrive(action, body).await,
+        };
+        tokio::time::sleep(back).await;
+        match mishap {
+            None => Tried::Answered(reply),
+            Some(Mishap::LostReply) => Tried::Passing(Err(reset())),
+            Some(_) => Tried::Passing(Ok(reply)),
+        }
+    }
+
+    /// The service carries the request out. Only a long poll takes time.
+    async fn arrive(&self, action: Action, body: &[u8]) -> Reply {
+        if action == Action::ReceiveMessage {
+            return sqs::receive(&self.cloud, body).await;
+        }
+        let now = self.cloud.now();
+        answer(&mut self.cloud.state(), action, body, now)
+    }
+}
+
+fn answer(state: &mut State, action: Action, body: &[u8], now: Moment) -> Reply {
+    match action.service() {
+        Service::Sqs => sqs::answer(state, action, body, now),
+        Service::DynamoDb => dynamodb::answer(state, action, body, now),
+        Service::StepFunctions => states::answer(state, action, body, now),
+        Service::SecretsManager => secret(state, body),
+    }
+}
+
+fn secret(state: &State, body: &[u8]) -> Reply {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Secret<'a> {
+        name: &'a str,
+        secret_string: &'a str,
+    }
+    let ask: serde_json::Value = read(body);
+    let name = ask["SecretId"].as_str().unwrap_or_default();
+    match state.secrets.get(name) {
+        Some(secret_string) => Reply::ok(&Secret { name, secret_string }),
+        None => Reply::refused("ResourceNotFoundException", "no such secret"),
+    }
+}
+
+/// Reads a request's body.
+///
+/// # Panics
+/// If it has a field that is not modelled: an answer that ignores it would be a guess.
+fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> T {
+    match serde_json::from_slice(body) {
+        Ok(request) => request,
+        Err(error) => {
+            panic!("the simulator does not understand {}: {error}", String::from_utf8_lossy(body))
+        }
+    }
+}
+
+fn reset() -> ConnectorError {
+    ConnectorError::io("connection reset by the simulator".into())
+}
+
+fn throttled(service: Service) -> Reply {
+    let kind = match service {
+        Service::Sqs => "com.amazonaws.sqs#RequestThrottled",
+        _ => "ThrottlingException",
+    };
+    Reply::refused(kind, "Rate exceeded")
+}
+
+/// What goes wrong with one try of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mishap {
+    Throttled,
+    Failed,
+    LostRequest,
+    LostReply,
+}
+
+impl Mishap {
+    fn draw(state: &mut State) -> Option<Mishap> {
+        [
+            (Fault::AwsThrottle, Mishap::Throttled),
+            (Fault::AwsError, Mishap::Failed),
+            (Fault::LostRequest, Mishap::LostRequest),
+            (Fault::LostReply, Mishap::LostReply),
+        ]
+        .into_iter()
+        .find(|(fault, _)| state.faults.strikes(*fault))
+        .map(|(_, mishap)| mishap)
+    }
+}
+
+/// A request on its way. If its process dies before it arrives, it may arrive all the same.
+struct Underway<'a> {
+    front: &'a Front,
+    action: Action,
+    body: &'a [u8],
+    arrived: bool,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        if self.arrived {
+            return;
+        }
+        let cloud = &self.front.cloud;
+        let now = cloud.now();
+        let mut state = cloud.state();
+        let odd = state.parameters().get(Unconfirmed::OrphanArrives);
+        if state.dice_happens(odd) {
+            let (caller, action) = (self.front.caller, self.action);
+            let reply = match action {
+                Action::ReceiveMessage => sqs::receive_once(&mut state, self.body, now),
+                action => answer(&mut state, action, self.body, now),
+            };
+            let status = reply.status;
+            state.saw(now, Event::Request { caller, action, status });
+        }
+    }
+}
