@@ -65,6 +65,9 @@ pub enum KeyError {
     /// The system's random source or the key's encoding failed.
     #[error("a {0:?} key could not be generated")]
     Generate(KeyKind),
+    /// The system's random source failed.
+    #[error("the system gives no random numbers")]
+    Random,
     /// It is not PEM.
     #[error("the public key is not PEM")]
     Pem(#[from] pem::PemError),

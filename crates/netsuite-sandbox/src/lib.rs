@@ -50,25 +50,34 @@
 //!
 //! What is Oracle's documented behaviour and what is assumed is listed in the crate's README.
 
+mod account;
+mod catalog;
 mod credentials;
 mod fault;
+mod jobs;
 mod latency;
 mod oauth2;
+mod paging;
 mod problem;
 mod records;
 mod report;
+mod restlet;
 mod route;
 mod sandbox;
 mod schema;
 mod server;
+mod suiteql;
+mod tba;
 
 pub use credentials::{Credentials, DemoKey, KeyError, KeyKind};
 pub use fault::{Fault, FaultKind, ParseFaultError, Which};
 pub use latency::{Latency, ParseLatencyError};
 pub use oauth2::PublicKey;
+pub use records::Seed;
 pub use report::{CallReport, Report, Stats};
 pub use sandbox::{Admitted, Begun, Finished, Sandbox, Settings};
 pub use server::{Clock, serve};
+pub use tba::TbaCredentials;
 
 /// A request as the core takes it: the whole body is there.
 pub type Request = http::Request<bytes::Bytes>;

@@ -11,7 +11,8 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use slowlane_netsuite_sandbox::{
-    Clock, Credentials, DemoKey, Fault, KeyKind, Latency, PublicKey, Sandbox, Settings, serve,
+    Clock, Credentials, DemoKey, Fault, KeyKind, Latency, PublicKey, Sandbox, Settings,
+    TbaCredentials, serve,
 };
 
 /// A NetSuite to test against.
@@ -30,7 +31,8 @@ use slowlane_netsuite_sandbox::{
 ///   curl localhost:8080/_sandbox/report
 ///
 /// Control, at any time: GET /_sandbox/report, GET /_sandbox/stats, POST /_sandbox/reset,
-/// POST /_sandbox/fault {"fault":"drop-after-commit:3"}, GET and DELETE /_sandbox/fault.
+/// POST /_sandbox/fault {"fault":"drop-after-commit:3"}, GET and DELETE /_sandbox/fault,
+/// POST /_sandbox/seed {"type":"customer","count":50000}.
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Args {
@@ -93,6 +95,12 @@ struct Args {
     #[arg(long, value_name = "FILE")]
     write_credentials: Option<PathBuf>,
 
+    /// Where to write keys for token-based authentication (OAuth 1.0a), made at start, as JSON with
+    /// account_id, consumer_key, consumer_secret, token_id and token_secret. Without it no such
+    /// signature is taken.
+    #[arg(long, value_name = "FILE")]
+    write_tba_credentials: Option<PathBuf>,
+
     /// The kind of key pair to make.
     #[arg(long, value_enum, default_value = "p256")]
     key: KeyKind,
@@ -129,6 +137,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     let key = integration_key(&args)?;
     sandbox.register(&args.client_id, &args.certificate_id, key);
+    if let Some(path) = &args.write_tba_credentials {
+        let credentials = TbaCredentials::generate(&args.account_id)?;
+        write_private(path, &credentials)?;
+        sandbox.register_tba(credentials);
+    }
 
     let listener =
         tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
@@ -166,7 +179,7 @@ fn integration_key(args: &Args) -> anyhow::Result<PublicKey> {
     Ok(demo.public_key)
 }
 
-fn write_private(path: &Path, credentials: &Credentials) -> anyhow::Result<()> {
+fn write_private(path: &Path, credentials: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -305,3 +305,71 @@ fn invalid_grant(description: impl Into<String>) -> Refusal {
         description: description.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair},
+    };
+
+    use super::*;
+    use crate::{DemoKey, KeyKind};
+
+    /// The JWT library of the socket tests does not know ES512.
+    #[test]
+    fn es512_signs_in_and_a_stranger_algorithm_does_not() {
+        let demo = DemoKey::generate(KeyKind::P521).unwrap();
+        let pkcs8 = pem::parse(&demo.private_key_pem).unwrap();
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, pkcs8.contents()).unwrap();
+        let mut oauth2 = OAuth2::default();
+        oauth2.register("client", "certificate", demo.public_key);
+        let host = "1234567.suitetalk.api.netsuite.com";
+        let mut ask = |algorithm: &str| {
+            let header = json!({"alg": algorithm, "typ": "JWT", "kid": "certificate"});
+            let claims = json!({
+                "iss": "client", "aud": format!("https://{host}{TOKEN_PATH}"),
+                "iat": 1000, "exp": 1600, "scope": ["restlets"],
+            });
+            let signed = format!(
+                "{}.{}",
+                BASE64URL.encode(header.to_string()),
+                BASE64URL.encode(claims.to_string())
+            );
+            let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+            let form = [
+                ("grant_type", "client_credentials"),
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", &format!("{signed}.{}", BASE64URL.encode(signature))),
+            ];
+            let form =
+                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+            let request = http::Request::post(TOKEN_PATH)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(form.into())
+                .unwrap();
+            let (life, now) = (Duration::from_secs(3600), Duration::from_secs(1100));
+            oauth2
+                .token(&request, host, life, now, &mut fastrand::Rng::with_seed(1))
+                .status()
+                .as_u16()
+        };
+        assert_eq!(ask("ES512"), 200);
+        assert_eq!([ask("ES256"), ask("HS256"), ask("none")], [400, 400, 400]);
+    }
+
+    #[test]
+    fn public_keys_are_read_and_small_or_foreign_ones_refused() {
+        let demo = DemoKey::generate(KeyKind::P256).unwrap();
+        let public =
+            pem::encode(&pem::Pem::new("PUBLIC KEY", demo.public_key.subject_public_key_info));
+        assert!(PublicKey::from_pem(&public).is_ok());
+        assert!(
+            matches!(PublicKey::from_pem(&demo.private_key_pem), Err(KeyError::NotAPublicKey(tag)) if tag == "PRIVATE KEY")
+        );
+        assert!(matches!(PublicKey::from_pem("hello"), Err(KeyError::Pem(_))));
+        let small = include_str!("../tests/rsa-2048-public.pem");
+        assert!(matches!(PublicKey::from_pem(small), Err(KeyError::RsaSize(2048))));
+    }
+}

@@ -3,19 +3,24 @@
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::Response;
+use crate::{
+    Request, Response,
+    route::{Service, base_url},
+};
 
-/// An error in the form that REST web services give it: a status, and at least one detail with
-/// a code and the place in the request that is at fault.
+/// An error that is answered: a status, and a detail with a code and the place in the request
+/// that is at fault.
 ///
-/// Form and example: Oracle help, "Error Handling in REST Web Services" (section_156570709583).
+/// Form and examples: Oracle help, "Error Handling in REST Web Services" (section_156570709583)
+/// and "SuiteScript 2.x RESTlet Error Handling" (section_4634920277).
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
     place: Option<Place>,
-    www_authenticate: bool,
+    /// Where the caller finds what it asked for, as a path.
+    location: Option<String>,
 }
 
 /// The part of the request that an error is about.
@@ -23,7 +28,7 @@ pub(crate) struct Problem {
 pub(crate) enum Place {
     /// A path into the body, such as `item.items[0].quantity`.
     Body(String),
-    /// A part of the URL's path.
+    /// The URL's path.
     Url(String),
     /// A header's name.
     Header(&'static str),
@@ -33,12 +38,11 @@ pub(crate) enum Place {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), place: None, www_authenticate: false }
+        Self { status, code, detail: detail.into(), place: None, location: None }
     }
 
-    pub(crate) fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
-        self
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
     }
 
     /// The body is refused; `path` is where.
@@ -51,17 +55,25 @@ impl Problem {
         .at(Place::Body(path.into()))
     }
 
+    pub(crate) fn invalid_parameter(name: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_PARAMETER", detail).at(Place::QueryParam(name))
+    }
+
+    pub(crate) fn invalid_header(name: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_HEADER", detail).at(Place::Header(name))
+    }
+
     pub(crate) fn invalid_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail)
     }
 
-    pub(crate) fn nonexistent_id(resource: &str) -> Self {
+    pub(crate) fn nonexistent_id(url: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "NONEXISTENT_ID",
             "The record instance does not exist. Provide a valid record instance ID.",
         )
-        .at(Place::Url(resource.to_owned()))
+        .at(Place::Url(url.to_owned()))
     }
 
     pub(crate) fn method_not_allowed() -> Self {
@@ -75,15 +87,13 @@ impl Problem {
     /// Neither a token nor a signature that is good. `why` is for the person who debugs; NetSuite
     /// itself says only "invalid".
     pub(crate) fn invalid_login(why: impl std::fmt::Display) -> Self {
-        let mut problem = Self::new(
+        Self::new(
             StatusCode::UNAUTHORIZED,
             "INVALID_LOGIN",
             format!(
                 "Invalid login attempt. For more details, see the Login Audit Trail in the NetSuite UI. ({why})"
             ),
-        );
-        problem.www_authenticate = true;
-        problem
+        )
     }
 
     pub(crate) fn concurrency_limit_exceeded() -> Self {
@@ -102,21 +112,48 @@ impl Problem {
         )
     }
 
-    pub(crate) fn into_response(self) -> Response {
+    /// Somebody else saved the record between this call's start and its end.
+    pub(crate) fn record_changed() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "RCRD_HAS_BEEN_CHANGED",
+            "Record has been changed. Reload the record and try again.",
+        )
+    }
+
+    /// The key of an asynchronous request was used before, by the job at `location`.
+    pub(crate) fn idempotency_error(location: String) -> Self {
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "IDEMPOTENCY_ERROR",
+            "A request with the same idempotency key is already submitted. See the \"Location\" header for a link to the previously submitted job",
+        );
+        Self { location: Some(location), ..problem }
+    }
+
+    /// The answer, in the form of the service that was asked.
+    pub(crate) fn answer_to(self, request: &Request) -> Response {
+        match Service::of(request) {
+            Service::Restlets => self.restlet_form(),
+            _ => self.rest_form(request),
+        }
+    }
+
+    fn rest_form(self, request: &Request) -> Response {
         let mut detail = Map::new();
         detail.insert("detail".to_owned(), Value::from(self.detail));
         detail.insert("o:errorCode".to_owned(), Value::from(self.code));
         if let Some(place) = self.place {
             let (key, value) = match place {
                 Place::Body(path) => ("o:errorPath", path),
-                Place::Url(part) => ("o:urlPath", part),
+                Place::Url(path) => ("o:errorUrl", path),
                 Place::Header(name) => ("o:errorHeader", name.to_owned()),
                 Place::QueryParam(name) => ("o:errorQueryParam", name.to_owned()),
             };
             detail.insert(key.to_owned(), Value::from(value));
         }
         let mut body = json!({
-            "type": format!("https://www.rfc-editor.org/rfc/rfc9110.html#name-{}", section(self.status)),
+            "type": "https://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html",
             "title": self.status.canonical_reason(),
             "status": self.status.as_u16(),
             "o:errorDetails": [detail],
@@ -130,22 +167,40 @@ impl Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/vnd.oracle.resource+json; type=error"),
         );
-        if self.www_authenticate {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(
-                    r#"Bearer realm="sandbox", error="invalid_token", error_description="Invalid login attempt""#,
-                ),
-            );
+        if let Some(path) = self.location
+            && let Ok(location) = HeaderValue::try_from(format!("{}{path}", base_url(request)))
+        {
+            headers.insert(header::LOCATION, location);
         }
+        challenge(&mut response);
+        response
+    }
+
+    /// RESTlets have another body, and say 400 where REST web services say 429.
+    fn restlet_form(self) -> Response {
+        let (status, code) = match (self.status, self.code) {
+            (StatusCode::TOO_MANY_REQUESTS, _) => {
+                (StatusCode::BAD_REQUEST, "SSS_REQUEST_LIMIT_EXCEEDED")
+            }
+            (status, "INVALID_LOGIN") => (status, "INVALID_LOGIN_ATTEMPT"),
+            other => other,
+        };
+        let body = json!({"error": {"code": code, "message": self.detail}});
+        let mut response = json_response(status, &body);
+        challenge(&mut response);
         response
     }
 }
 
-/// The fragment of RFC 9110 for a status, such as `400-bad-request`.
-fn section(status: StatusCode) -> String {
-    let reason = status.canonical_reason().unwrap_or_default();
-    format!("{} {reason}", status.as_u16()).to_lowercase().replace(' ', "-")
+fn challenge(response: &mut Response) {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(
+                r#"Bearer realm="sandbox", error="invalid_token", error_description="Invalid login attempt""#,
+            ),
+        );
+    }
 }
 
 /// An answer with a JSON body.

@@ -1,4 +1,10 @@
-//! The records that the sandbox holds, and the operations on them.
+//! The records that the sandbox holds, and the record service's operations on them.
+
+mod filter;
+mod merge;
+mod seed;
+mod target;
+mod view;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,13 +12,21 @@ use std::{
 };
 
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+pub use self::seed::Seed;
+use self::target::{Key, Operation, Target};
+pub(crate) use self::target::{external_id, segments};
+use self::{
+    filter::Filter,
+    merge::{Merged, Replace, merge},
+};
 use crate::{
     Request, Response,
+    paging::Page,
     problem::{Place, Problem, json_response},
-    route::{self, Key, Operation, query_param},
-    schema::{self, RecordType, Sublist, UnknownNames, lines},
+    route::{self, query_param, text_header},
+    schema::{RecordType, UnknownNames},
 };
 
 /// The first internal id that is given out.
@@ -23,18 +37,27 @@ const FIRST_ID: u64 = 1001;
 pub(crate) struct Store {
     tables: BTreeMap<String, Table>,
     next_id: u64,
+    /// Counts all changes; a record's version is the count at its last one.
+    changes: u64,
 }
 
+/// The records of one type.
 #[derive(Debug, Default)]
-struct Table {
-    records: BTreeMap<u64, Map<String, Value>>,
+pub(crate) struct Table {
+    records: BTreeMap<u64, Record>,
     by_external_id: HashMap<String, u64>,
+}
+
+#[derive(Debug)]
+struct Record {
+    fields: Map<String, Value>,
+    version: u64,
 }
 
 /// What a call changed that a repeat of it would change a second time.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Effect {
-    /// A created record's type and external id, if it has one.
+    /// Each created record's type and external id, if it has one.
     pub(crate) created: Vec<Option<String>>,
     /// Lines added to sublists of records that were there before.
     pub(crate) lines_added: usize,
@@ -46,302 +69,276 @@ impl Effect {
     }
 }
 
+/// An answer and what it took to give it.
+pub(crate) type Done = Result<(Response, Effect), Problem>;
+
 impl Store {
     pub(crate) fn new() -> Self {
-        Self { tables: BTreeMap::new(), next_id: FIRST_ID }
+        Self { tables: BTreeMap::new(), next_id: FIRST_ID, changes: 0 }
     }
 
+    /// How many records there are of each type.
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         self.tables.iter().map(|(name, table)| (name.clone(), table.records.len() as u64)).collect()
     }
 
+    /// The tables whose names a predicate picks, each with its name.
+    pub(crate) fn tables(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = (&str, &Table)> {
+        self.tables
+            .iter()
+            .map(|(name, table)| (name.as_str(), table))
+            .filter(move |(name, _)| is_wanted(name))
+    }
+
     /// Does what a request asks for.
-    pub(crate) fn execute(
-        &mut self,
-        request: &Request,
-        now: Duration,
-    ) -> Result<(Response, Effect), Problem> {
-        match route::operation(request)? {
-            Operation::Create { record_type } => self.create(request, &record_type, None, now),
-            Operation::Get { record_type, key } => self.get(request, &record_type, &key),
-            Operation::Update { record_type, key } => self.update(request, &record_type, &key, now),
-            Operation::Delete { record_type, key } => self.delete(&record_type, &key),
-            Operation::Upsert { record_type, external_id } => {
+    pub(crate) fn execute(&mut self, request: &Request, now: Duration) -> Done {
+        let Target { record_type, type_name, operation } = Target::of(request)?;
+        let only = |response| Ok((response, Effect::default()));
+        match operation {
+            Operation::List => only(self.list(request, record_type, &type_name)?),
+            Operation::Create => {
+                let body = object_in(request)?;
+                self.create(request, record_type, &type_name, body, now)
+            }
+            Operation::Get(key) => {
+                let (id, record) = self.find(request, &type_name, &key)?;
+                let url = record_url(request, &type_name, id);
+                let body = view::record(record_type, &record.fields, &url, request)?;
+                only(json_response(StatusCode::OK, &body))
+            }
+            Operation::Subresource(key, below) => {
+                let (id, record) = self.find(request, &type_name, &key)?;
+                let url = record_url(request, &type_name, id);
+                let body = view::subresource(record_type, &record.fields, &below, &url)?;
+                only(json_response(StatusCode::OK, &body))
+            }
+            Operation::Update(key) => self.update(request, record_type, &type_name, &key, now),
+            Operation::Upsert(external_id) => {
                 let key = Key::External(external_id.clone());
-                match self.find(&record_type, &key) {
-                    Ok(_) => self.update(request, &record_type, &key, now),
-                    Err(_) => self.create(request, &record_type, Some(external_id), now),
+                if self.find(request, &type_name, &key).is_ok() {
+                    return self.update(request, record_type, &type_name, &key, now);
                 }
+                let mut body = object_in(request)?;
+                body.insert("externalId".to_owned(), Value::from(external_id));
+                self.create(request, record_type, &type_name, body, now)
+            }
+            Operation::Delete(key) => only(self.delete(request, &type_name, &key)?),
+            Operation::Transform(key, target) => {
+                self.transform(request, &type_name, &key, &target, now)
             }
         }
     }
 
-    fn create(
+    /// Ids and addresses only: `GET /{type}?q=…&limit=…&offset=…`.
+    fn list(
+        &self,
+        request: &Request,
+        record_type: &RecordType,
+        type_name: &str,
+    ) -> Result<Response, Problem> {
+        let page = Page::in_query(request)?;
+        let filter =
+            query_param(request, "q").map(|text| Filter::parse(&text, record_type)).transpose()?;
+        let passes =
+            |record: &Record| filter.as_ref().is_none_or(|filter| filter.passes(&record.fields));
+        let ids: Vec<u64> = self
+            .tables
+            .get(type_name)
+            .into_iter()
+            .flat_map(|table| table.records.iter())
+            .filter(|(_, record)| passes(record))
+            .map(|(id, _)| *id)
+            .collect();
+        let url = format!("{}{}{type_name}", route::base_url(request), route::RECORD_PATH);
+        let items = ids[page.range(ids.len())]
+            .iter()
+            .map(|id| view::list_item(*id, &record_url(request, type_name, *id)))
+            .collect();
+        Ok(json_response(StatusCode::OK, &page.body(&url, ids.len(), items)))
+    }
+
+    /// Creates a record from a body that is not yet checked.
+    pub(crate) fn create(
         &mut self,
         request: &Request,
+        record_type: &RecordType,
         type_name: &str,
-        external_id: Option<String>,
+        body: Map<String, Value>,
         now: Duration,
-    ) -> Result<(Response, Effect), Problem> {
-        let record_type = known(type_name)?;
-        let mut record = record_type.admit(object_in(request)?, unknown_names(request)?)?;
-        if let Some(external_id) = external_id {
-            record.insert("externalId".to_owned(), Value::from(external_id));
-        }
-        record.retain(|_, value| !value.is_null());
-        for sublist in record_type.sublists {
-            let added = lines(&record, sublist.name).to_vec();
-            if !added.is_empty() {
-                record.insert(sublist.name.to_owned(), sublist.with_lines(Vec::new(), added)?);
-            }
-        }
-        record_type.complete(&record)?;
-        stamp(&mut record, "createdDate", now);
-        let external_id = external_id_of(&record);
-        let id = self.insert(type_name, record, now)?;
-        let name = external_id.map(|external_id| format!("{type_name}/eid:{external_id}"));
+    ) -> Done {
+        let body = record_type.admit(body, unknown_names(request)?)?;
+        // A new record is an empty one with all lines added.
+        let Merged { record, .. } = merge(record_type, &Map::new(), body, &Replace::default())?;
+        let (id, name) = self.insert(record_type, type_name, record, now)?;
         let effect = Effect { created: vec![name], lines_added: 0 };
         Ok((no_content_at(request, type_name, id), effect))
     }
 
+    /// Saves a new record; gives its id, and its type and external id if it has one.
     fn insert(
         &mut self,
+        record_type: &RecordType,
         type_name: &str,
         mut record: Map<String, Value>,
         now: Duration,
-    ) -> Result<u64, Problem> {
+    ) -> Result<(u64, Option<String>), Problem> {
+        record_type.complete(&record)?;
         let table = self.tables.entry(type_name.to_owned()).or_default();
         let id = self.next_id;
-        if let Some(external_id) = external_id_of(&record) {
-            table.claim_external_id(&external_id, id)?;
+        let external_id = external_id_of(&record);
+        if let Some(external_id) = &external_id {
+            table.claim_external_id(external_id, id)?;
         }
         self.next_id += 1;
-        stamp(&mut record, "lastModifiedDate", now);
+        self.changes += 1;
         record.insert("id".to_owned(), Value::from(id.to_string()));
-        table.records.insert(id, record);
-        Ok(id)
-    }
-
-    fn get(
-        &self,
-        request: &Request,
-        type_name: &str,
-        key: &Key,
-    ) -> Result<(Response, Effect), Problem> {
-        let id = self.find(type_name, key)?;
-        let record_type = known(type_name)?;
-        let record = self
-            .tables
-            .get(type_name)
-            .and_then(|table| table.records.get(&id))
-            .ok_or_else(|| Problem::nonexistent_id(type_name))?;
-        let url = record_url(request, type_name, id);
-        let fields = query_param(request, "fields");
-        let wanted = |name: &str| match &fields {
-            Some(fields) => fields.split(',').any(|field| field.trim() == name),
-            None => true,
-        };
-        let expand = flag(request, "expandSubResources")?;
-        let mut body = Map::new();
-        body.insert("links".to_owned(), json!([{"rel": "self", "href": url}]));
-        for (name, value) in record.iter().filter(|(name, _)| wanted(name)) {
-            let value = match record_type.sublist(name) {
-                Some(_) if !expand => {
-                    json!({"links": [{"rel": "self", "href": format!("{url}/{name}")}]})
-                }
-                Some(_) => expanded(&format!("{url}/{name}"), lines(record, name)),
-                None => value.clone(),
-            };
-            body.insert(name.clone(), value);
-        }
-        Ok((json_response(StatusCode::OK, &Value::Object(body)), Effect::default()))
+        stamp(&mut record, "createdDate", now);
+        stamp(&mut record, "lastModifiedDate", now);
+        table.records.insert(id, Record { fields: record, version: self.changes });
+        Ok((id, external_id.map(|external_id| format!("{type_name}/eid:{external_id}"))))
     }
 
     fn update(
         &mut self,
         request: &Request,
+        record_type: &RecordType,
         type_name: &str,
         key: &Key,
         now: Duration,
-    ) -> Result<(Response, Effect), Problem> {
-        let id = self.find(type_name, key)?;
-        let record_type = known(type_name)?;
+    ) -> Done {
         let changes = record_type.admit(object_in(request)?, unknown_names(request)?)?;
         let replace = Replace::in_query(request)?;
-        let table = self.tables.entry(type_name.to_owned()).or_default();
-        let before = table.records.get(&id).ok_or_else(|| Problem::nonexistent_id(type_name))?;
-        let (mut after, lines_added) = merge(record_type, before, changes, &replace)?;
+        let (id, before) = self.find(request, type_name, key)?;
+        let Merged { record: mut after, lines_added } =
+            merge(record_type, &before.fields, changes, &replace)?;
         record_type.complete(&after)?;
 
-        let (old_external_id, new_external_id) = (external_id_of(before), external_id_of(&after));
-        if old_external_id != new_external_id {
-            if let Some(external_id) = &new_external_id {
+        let (old, new) = (external_id_of(&before.fields), external_id_of(&after));
+        let table = self.tables.entry(type_name.to_owned()).or_default();
+        if old != new {
+            if let Some(external_id) = &new {
                 table.claim_external_id(external_id, id)?;
             }
-            if let Some(external_id) = old_external_id {
-                table.by_external_id.remove(&external_id);
+            if let Some(external_id) = &old {
+                table.by_external_id.remove(external_id);
             }
         }
+        self.changes += 1;
         stamp(&mut after, "lastModifiedDate", now);
-        table.records.insert(id, after);
+        table.records.insert(id, Record { fields: after, version: self.changes });
         Ok((no_content_at(request, type_name, id), Effect { created: Vec::new(), lines_added }))
     }
 
-    fn delete(&mut self, type_name: &str, key: &Key) -> Result<(Response, Effect), Problem> {
-        let id = self.find(type_name, key)?;
+    fn delete(
+        &mut self,
+        request: &Request,
+        type_name: &str,
+        key: &Key,
+    ) -> Result<Response, Problem> {
+        let (id, _) = self.find(request, type_name, key)?;
         if let Some(table) = self.tables.get_mut(type_name)
             && let Some(record) = table.records.remove(&id)
-            && let Some(external_id) = external_id_of(&record)
+            && let Some(external_id) = external_id_of(&record.fields)
         {
             table.by_external_id.remove(&external_id);
         }
-        Ok((no_content(), Effect::default()))
+        Ok(no_content())
     }
 
-    /// The internal id of a record that exists.
-    fn find(&self, type_name: &str, key: &Key) -> Result<u64, Problem> {
-        known(type_name)?;
-        let table = self.tables.get(type_name);
-        let found = match key {
-            Key::Internal(id) => table.filter(|table| table.records.contains_key(id)).map(|_| *id),
-            Key::External(external_id) => {
-                table.and_then(|table| table.by_external_id.get(external_id)).copied()
-            }
+    /// Makes a record of another type from one: what both types have is carried over, then the
+    /// body is brought in as an update.
+    fn transform(
+        &mut self,
+        request: &Request,
+        type_name: &str,
+        key: &Key,
+        target: &str,
+        now: Duration,
+    ) -> Done {
+        let (target_type, target_name) =
+            RecordType::transformed(type_name, target).ok_or_else(|| {
+                Problem::invalid_request(format!(
+                    "A record of type {type_name} cannot be transformed to {target}."
+                ))
+            })?;
+        let (id, source) = self.find(request, type_name, key)?;
+        let mut carried: Map<String, Value> = source
+            .fields
+            .iter()
+            .filter(|(name, _)| target_type.carries(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        carried.insert("createdFrom".to_owned(), serde_json::json!({"id": id.to_string()}));
+        let body = if request.body().is_empty() { Map::new() } else { object_in(request)? };
+        let changes = target_type.admit(body, unknown_names(request)?)?;
+        let replace = Replace::in_query(request)?;
+        let Merged { record, .. } = merge(target_type, &carried, changes, &replace)?;
+        let (id, name) = self.insert(target_type, &target_name, record, now)?;
+        Ok((
+            no_content_at(request, &target_name, id),
+            Effect { created: vec![name], lines_added: 0 },
+        ))
+    }
+
+    fn find(
+        &self,
+        request: &Request,
+        type_name: &str,
+        key: &Key,
+    ) -> Result<(u64, &Record), Problem> {
+        self.tables
+            .get(type_name)
+            .and_then(|table| table.find(key))
+            .ok_or_else(|| Problem::nonexistent_id(request.uri().path()))
+    }
+
+    /// The version of the record that an update or an upsert is about: 0 if there is none yet,
+    /// nothing if the request is not about one.
+    pub(crate) fn version(&self, request: &Request) -> Option<u64> {
+        let target = Target::of(request).ok()?;
+        let key = match target.operation {
+            Operation::Update(key) => key,
+            Operation::Upsert(external_id) => Key::External(external_id),
+            _ => return None,
         };
-        found.ok_or_else(|| {
-            Problem::nonexistent_id(&match key {
-                Key::Internal(id) => format!("{type_name}/{id}"),
-                Key::External(external_id) => format!("{type_name}/eid:{external_id}"),
-            })
-        })
+        let record = self.tables.get(&target.type_name).and_then(|table| table.find(&key));
+        Some(record.map_or(0, |(_, record)| record.version))
     }
 }
 
 impl Table {
+    fn find(&self, key: &Key) -> Option<(u64, &Record)> {
+        let id = match key {
+            Key::Internal(id) => id,
+            Key::External(external_id) => self.by_external_id.get(external_id)?,
+        };
+        self.records.get(id).map(|record| (*id, record))
+    }
+
+    /// The fields of all records, by internal id.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (u64, &Map<String, Value>)> {
+        self.records.iter().map(|(id, record)| (*id, &record.fields))
+    }
+
     /// An external id belongs to one record of a type.
     fn claim_external_id(&mut self, external_id: &str, id: u64) -> Result<(), Problem> {
-        match self.by_external_id.get(external_id) {
-            Some(_) => Err(Problem::invalid_content(
+        if self.by_external_id.contains_key(external_id) {
+            return Err(Problem::invalid_content(
                 "externalId",
                 format!("This entity already exists: a record has the external ID {external_id}."),
-            )),
-            None => {
-                self.by_external_id.insert(external_id.to_owned(), id);
-                Ok(())
-            }
+            ));
         }
+        self.by_external_id.insert(external_id.to_owned(), id);
+        Ok(())
     }
 }
 
-/// What an update says about lines and fields that its body does not name.
-struct Replace {
-    names: Vec<String>,
-    /// `replaceSelectedFields=true`: a body field in `replace` that the body lacks is cleared.
-    selected_fields: bool,
-}
-
-impl Replace {
-    fn in_query(request: &Request) -> Result<Self, Problem> {
-        let names = query_param(request, "replace").unwrap_or_default();
-        Ok(Self {
-            names: names
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .filter(|name| !name.is_empty())
-                .collect(),
-            selected_fields: flag(request, "replaceSelectedFields")?,
-        })
-    }
-}
-
-/// The record after an update, and how many lines it gained.
-fn merge(
-    record_type: &RecordType,
-    before: &Map<String, Value>,
-    changes: Map<String, Value>,
-    replace: &Replace,
-) -> Result<(Map<String, Value>, usize), Problem> {
-    let mut after = before.clone();
-    let mut lines_added = 0;
-    if replace.selected_fields {
-        after.retain(|name, _| !replace.names.contains(name));
-    }
-    for (name, value) in changes {
-        let Some(sublist) = record_type.sublist(&name) else {
-            match value {
-                Value::Null => after.remove(&name),
-                value => after.insert(name, value),
-            };
-            continue;
-        };
-        let given = value.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-        let kept = match replace.names.contains(&name) {
-            true => Vec::new(),
-            false => lines(before, &name).to_vec(),
-        };
-        let lines_before = kept.len();
-        let merged = sublist.with_lines(kept, given)?;
-        // Replaced lines are the same after a repeat: only growth of what was kept is an effect.
-        if !replace.names.contains(&name) {
-            lines_added += merged["items"].as_array().map_or(0, Vec::len) - lines_before;
-        }
-        after.insert(name, merged);
-    }
-    Ok((after, lines_added))
-}
-
-impl Sublist {
-    /// The sublist after `given` lines met the `kept` ones: a line with the key of a kept line
-    /// changes it, every other line is added.
-    fn with_lines(&self, mut kept: Vec<Value>, given: Vec<Value>) -> Result<Value, Problem> {
-        for (index, line) in given.into_iter().enumerate() {
-            let Value::Object(mut line) = line else { continue };
-            let Some(key) = self.key else {
-                kept.push(Value::Object(line));
-                continue;
-            };
-            match line.get(key).cloned() {
-                Some(wanted) => {
-                    let found = kept
-                        .iter_mut()
-                        .filter_map(Value::as_object_mut)
-                        .find(|old| old.get(key) == Some(&wanted));
-                    let old = found.ok_or_else(|| {
-                        let path = format!("{}.items[{index}].{key}", self.name);
-                        Problem::invalid_content(
-                            path,
-                            format!("there is no line with {key} {wanted}"),
-                        )
-                    })?;
-                    old.extend(line);
-                    old.retain(|_, value| !value.is_null());
-                }
-                None => {
-                    let highest = kept.iter().filter_map(|line| line.get(key)?.as_u64()).max();
-                    line.insert(key.to_owned(), Value::from(highest.unwrap_or(0) + 1));
-                    kept.push(Value::Object(line));
-                }
-            }
-        }
-        Ok(json!({ "items": kept }))
-    }
-}
-
-fn known(type_name: &str) -> Result<&'static RecordType, Problem> {
-    schema::find(type_name).ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "NOT_FOUND",
-            format!("Record type '{type_name}' does not exist."),
-        )
-        .at(Place::Url(type_name.to_owned()))
-    })
-}
-
-fn object_in(request: &Request) -> Result<Map<String, Value>, Problem> {
-    let content_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if content_type.is_some_and(|value| !value.contains("json")) {
+/// The JSON object in a body.
+pub(crate) fn object_in(request: &Request) -> Result<Map<String, Value>, Problem> {
+    if text_header(request, "content-type").is_some_and(|value| !value.contains("json")) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "INVALID_HEADER",
@@ -350,40 +347,20 @@ fn object_in(request: &Request) -> Result<Map<String, Value>, Problem> {
         .at(Place::Header("Content-Type")));
     }
     serde_json::from_slice(request.body()).map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "INVALID_CONTENT",
-            format!("The body is not a JSON object: {error}"),
-        )
+        let detail = format!("The body is not a JSON object: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, "INVALID_CONTENT", detail)
     })
-}
-
-/// A query parameter that is `true`, `false` or not there.
-fn flag(request: &Request, name: &'static str) -> Result<bool, Problem> {
-    match query_param(request, name).as_deref() {
-        Some("true") => Ok(true),
-        None | Some("false") => Ok(false),
-        Some(other) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "INVALID_PARAMETER",
-            format!("'{other}' is neither true nor false."),
-        )
-        .at(Place::QueryParam(name))),
-    }
 }
 
 fn unknown_names(request: &Request) -> Result<UnknownNames, Problem> {
     const NAME: &str = "X-NetSuite-PropertyNameValidation";
-    let value = request.headers().get(NAME).and_then(|value| value.to_str().ok());
-    match value.map(str::to_lowercase).as_deref() {
+    match text_header(request, NAME).map(str::to_lowercase).as_deref() {
         Some("error") => Ok(UnknownNames::Refuse),
         None | Some("warning" | "ignore") => Ok(UnknownNames::Drop),
-        Some(other) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "INVALID_HEADER",
+        Some(other) => Err(Problem::invalid_header(
+            NAME,
             format!("'{other}' is none of Error, Warning, Ignore."),
-        )
-        .at(Place::Header(NAME))),
+        )),
     }
 }
 
@@ -392,21 +369,17 @@ fn external_id_of(record: &Map<String, Value>) -> Option<String> {
 }
 
 fn stamp(record: &mut Map<String, Value>, field: &str, now: Duration) {
+    record.insert(field.to_owned(), Value::from(timestamp(now)));
+}
+
+/// A time as records and jobs show it: RFC 3339, UTC, whole seconds.
+pub(crate) fn timestamp(now: Duration) -> String {
     let at = jiff::Timestamp::UNIX_EPOCH.saturating_add(now).unwrap_or(jiff::Timestamp::MAX);
-    record.insert(field.to_owned(), Value::from(format!("{at:.0}")));
+    format!("{at:.0}")
 }
 
 fn record_url(request: &Request, type_name: &str, id: u64) -> String {
-    format!("{}/services/rest/record/v1/{type_name}/{id}", route::base_url(request))
-}
-
-/// A sublist as `expandSubResources=true` shows it.
-fn expanded(url: &str, lines: &[Value]) -> Value {
-    json!({
-        "links": [{"rel": "self", "href": url}],
-        "items": lines,
-        "totalResults": lines.len(),
-    })
+    format!("{}{}{type_name}/{id}", route::base_url(request), route::RECORD_PATH)
 }
 
 fn no_content() -> Response {

@@ -8,7 +8,11 @@ use std::{
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::FaultKind, records::Effect};
+use crate::{
+    account::JobEffect,
+    fault::FaultKind,
+    records::{Effect, external_id},
+};
 
 /// Everything that was counted, and every call that got a permit: `GET /_sandbox/report`.
 ///
@@ -90,7 +94,7 @@ pub struct CallReport {
 pub(crate) struct Call {
     method: Method,
     resource: String,
-    pub(crate) external_id: Option<String>,
+    external_id: Option<String>,
     started_at: Duration,
     enqueued_at_ms: Option<f64>,
     priority: Option<String>,
@@ -108,7 +112,7 @@ impl Call {
         Self {
             method: request.method().clone(),
             resource: resource.to_owned(),
-            external_id: resource.split_once("/eid:").map(|(_, id)| id.to_owned()),
+            external_id: external_id(path),
             started_at: now,
             enqueued_at_ms: text_header(headers, "x-slowlane-enqueued-at")
                 .and_then(|text| text.parse::<jiff::Timestamp>().ok())
@@ -150,21 +154,13 @@ impl Ledger {
         effect: &Effect,
         now: Duration,
     ) {
-        self.records_created += effect.created.len() as u64;
-        match &call.idempotency_key {
-            Some(key) if !effect.is_none() => self.count_effect(format!("key {key}")),
-            Some(_) => {}
-            None => effect
-                .created
-                .iter()
-                .flatten()
-                .for_each(|name| self.count_effect(format!("record {name}"))),
-        }
+        self.count(call.idempotency_key.as_deref(), effect);
+        let created = || effect.created.iter().flatten().next()?.split_once("/eid:");
         let millis = |at: Duration| at.as_secs_f64() * 1000.0;
         self.calls.push(CallReport {
             method: call.method.to_string(),
             resource: call.resource,
-            external_id: call.external_id,
+            external_id: call.external_id.or_else(|| created().map(|(_, id)| id.to_owned())),
             status: status.as_u16(),
             start_ms: millis(call.started_at),
             end_ms: millis(now),
@@ -175,8 +171,21 @@ impl Ledger {
         });
     }
 
-    fn count_effect(&mut self, key: String) {
-        *self.effects_by_key.entry(key).or_default() += 1;
+    /// Writes down what a job's task did; a task is not a call.
+    pub(crate) fn record_job(&mut self, JobEffect { key, effect }: &JobEffect) {
+        self.count(key.as_deref(), effect);
+    }
+
+    fn count(&mut self, key: Option<&str>, effect: &Effect) {
+        self.records_created += effect.created.len() as u64;
+        let mut count = |effect: String| *self.effects_by_key.entry(effect).or_default() += 1;
+        match key {
+            Some(key) if !effect.is_none() => count(format!("key {key}")),
+            Some(_) => {}
+            None => {
+                effect.created.iter().flatten().for_each(|name| count(format!("record {name}")))
+            }
+        }
     }
 
     fn duplicate_effects(&self) -> u64 {

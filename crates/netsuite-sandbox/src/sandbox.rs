@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use crate::{
-    Request, Response,
+    Request, Response, Seed,
+    account::{Account, Start},
     fault::{Fault, FaultKind, Faults},
     latency::Latency,
     oauth2::{OAuth2, PublicKey},
     problem::Problem,
-    records::{Effect, Store},
+    records::Effect,
     report::{Call, Ledger, Report, Stats},
-    route,
+    route::{self, Service, text_header},
+    tba::{Tba, TbaCredentials},
 };
 
 /// How a sandbox behaves.
@@ -53,8 +55,9 @@ pub struct Sandbox {
     settings: Settings,
     rng: fastrand::Rng,
     oauth2: OAuth2,
+    tba: Tba,
     faults: Faults,
-    store: Store,
+    account: Account,
     ledger: Ledger,
     in_flight: u32,
     /// Counts the resets, so that a call admitted before one leaves no trace after it.
@@ -77,6 +80,7 @@ pub enum Begun {
 pub struct Admitted {
     request: Request,
     call: Call,
+    start: Start,
     fault: Option<Fault>,
     finish_at: Duration,
     resets: u64,
@@ -109,10 +113,11 @@ impl Sandbox {
     pub fn new(settings: Settings) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(settings.seed),
+            account: Account::new(settings.limit),
             settings,
             oauth2: OAuth2::default(),
+            tba: Tba::default(),
             faults: Faults::default(),
-            store: Store::new(),
             ledger: Ledger::new(0),
             in_flight: 0,
             resets: 0,
@@ -124,27 +129,33 @@ impl Sandbox {
         self.oauth2.register(client_id, certificate_id, key);
     }
 
+    /// Lets a token sign requests by token-based authentication.
+    pub fn register_tba(&mut self, credentials: TbaCredentials) {
+        self.tba.register(credentials);
+    }
+
     /// Takes a request at the time `now`.
     ///
     /// A token request is answered at once and needs no permit. Another request is answered at
     /// once if it is refused: 401 without a good token, 429 without a permit left. Else it holds
     /// a permit; nothing is written before [`Sandbox::finish`].
     pub fn begin(&mut self, request: Request, now: Duration) -> Begun {
-        if request.uri().path() == route::TOKEN_PATH {
+        self.advance(now);
+        if Service::of(&request) == Service::Token {
             let host = self.account_host();
             let life = self.settings.token_life;
             return Begun::Answer(self.oauth2.token(&request, &host, life, now, &mut self.rng));
         }
         self.ledger.requests += 1;
         if let Err(problem) = self.authenticate(&request, now) {
-            return Begun::Answer(problem.into_response());
+            return Begun::Answer(problem.answer_to(&request));
         }
-        let fault = match self.in_flight < self.settings.limit {
-            true => self.faults.for_call(route::is_write(&request), now, &mut self.rng),
-            false => return self.refuse(),
-        };
+        if self.in_flight >= self.settings.limit {
+            return self.refuse(&request);
+        }
+        let fault = self.faults.for_call(route::is_write(&request), now, &mut self.rng);
         if fault.is_some_and(|fault| fault.kind == FaultKind::TooManyRequests) {
-            return self.refuse();
+            return self.refuse(&request);
         }
 
         self.in_flight += 1;
@@ -153,9 +164,16 @@ impl Sandbox {
             Some(Fault { kind: FaultKind::Slow, by, .. }) => by,
             _ => Duration::ZERO,
         };
+        let takes = self.settings.latency.draw(&mut self.rng);
+        // A job is handed in at once; what it does takes its time afterwards.
+        let (takes, job_takes) = match route::is_async(&request) {
+            true => (Duration::ZERO, takes),
+            false => (takes, Duration::ZERO),
+        };
         Begun::Admitted(Box::new(Admitted {
             call: Call::new(&request, now),
-            finish_at: now + self.settings.latency.draw(&mut self.rng) + slowed_by,
+            start: self.account.start(&request, job_takes),
+            finish_at: now + takes + slowed_by,
             request,
             fault,
             resets: self.resets,
@@ -163,9 +181,9 @@ impl Sandbox {
         }))
     }
 
-    fn refuse(&mut self) -> Begun {
+    fn refuse(&mut self, request: &Request) -> Begun {
         self.ledger.http_429 += 1;
-        Begun::Answer(Problem::concurrency_limit_exceeded().into_response())
+        Begun::Answer(Problem::concurrency_limit_exceeded().answer_to(request))
     }
 
     /// Ends a call at the time `now`, which is not before [`Admitted::finish_at`]: writes what it
@@ -179,46 +197,61 @@ impl Sandbox {
             admitted.finish_at = now + by;
             return Finished::DropAndGoOn(admitted);
         }
+        self.advance(now);
         self.in_flight -= 1;
         if admitted.resets != self.resets {
             return Finished::Drop;
         }
 
+        let Admitted { request, call, start, .. } = *admitted;
+        let unexpected = || Problem::unexpected().answer_to(&request);
         let (response, effect) = match fault {
-            Some(FaultKind::ServerError) => {
-                (Problem::unexpected().into_response(), Effect::default())
+            Some(FaultKind::ServerError) => (unexpected(), Effect::default()),
+            Some(FaultKind::ServerErrorAfterCommit) => {
+                let (_, effect) = self.account.execute(&request, start, now);
+                (unexpected(), effect)
             }
-            _ => self
-                .store
-                .execute(&admitted.request, now)
-                .unwrap_or_else(|problem| (problem.into_response(), Effect::default())),
+            _ => self.account.execute(&request, start, now),
         };
-        let response = match fault {
-            Some(FaultKind::ServerErrorAfterCommit) => Problem::unexpected().into_response(),
-            _ => response,
-        };
-        self.ledger.record(admitted.call, response.status(), fault, &effect, now);
+        self.ledger.record(call, response.status(), fault, &effect, now);
         match fault {
             Some(FaultKind::DropAfterCommit | FaultKind::CommitLate) => Finished::Drop,
             _ => Finished::Answer(response),
         }
     }
 
-    fn authenticate(&self, request: &Request, now: Duration) -> Result<(), Problem> {
+    /// Lets the jobs run whose time has come. [`Sandbox::begin`] and [`Sandbox::finish`] do it
+    /// themselves; a report between them wants it done first.
+    pub fn advance(&mut self, now: Duration) {
+        for effect in self.account.advance(now) {
+            self.ledger.record_job(&effect);
+        }
+    }
+
+    fn authenticate(&mut self, request: &Request, now: Duration) -> Result<(), Problem> {
         if self.settings.open {
             return Ok(());
         }
-        let authorization = request
-            .headers()
-            .get(http::header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .ok_or_else(|| Problem::invalid_login("no Authorization header"))?;
+        let authorization = text_header(request, "authorization").unwrap_or_default();
         match authorization.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                self.oauth2.authenticate(token.trim(), "rest_webservices", now)
+                self.oauth2.authenticate(token.trim(), Service::of(request).scope(), now)
             }
-            _ => Err(Problem::invalid_login("the Authorization header is not a bearer token")),
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("oauth") => {
+                self.tba.authenticate(request, now)
+            }
+            _ => {
+                Err(Problem::invalid_login("the Authorization header is neither Bearer nor OAuth"))
+            }
         }
+    }
+
+    /// Fills the account with made-up records, which do not count as created by calls.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the request; records made before that stay.
+    pub fn seed(&mut self, seed: &Seed, now: Duration) -> Result<(), String> {
+        self.account.seed(seed, now)
     }
 
     fn account_host(&self) -> String {
@@ -244,13 +277,13 @@ impl Sandbox {
     /// Everything that was seen since the start or the last reset.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.ledger.report(self.settings.limit, self.store.counts())
+        self.ledger.report(self.settings.limit, self.account.counts())
     }
 
     /// The counters alone.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.ledger.stats(self.settings.limit, self.in_flight, self.store.counts())
+        self.ledger.stats(self.settings.limit, self.in_flight, self.account.counts())
     }
 
     /// Empties the account: records, counters, calls and faults go, and chance starts again at
@@ -259,7 +292,7 @@ impl Sandbox {
     pub fn reset(&mut self) {
         self.rng = fastrand::Rng::with_seed(self.settings.seed);
         self.faults.clear();
-        self.store = Store::new();
+        self.account = Account::new(self.settings.limit);
         self.ledger = Ledger::new(self.in_flight);
         self.resets += 1;
     }

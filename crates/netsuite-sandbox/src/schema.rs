@@ -12,6 +12,8 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub(crate) struct RecordType {
     pub(crate) name: &'static str,
+    /// What SuiteQL calls it: the table, and the value of its type column if several types share it.
+    suiteql: (&'static str, Option<&'static str>),
     pub(crate) fields: &'static [Field],
     pub(crate) sublists: &'static [Sublist],
 }
@@ -34,6 +36,8 @@ pub(crate) enum Kind {
     Boolean,
     /// `YYYY-MM-DD`
     Date,
+    /// RFC 3339; only standard fields are of this kind.
+    Moment,
     /// `{"id": …}`, or an `{"externalId": …}` in its place.
     Reference,
     /// A subrecord; its inside is not checked.
@@ -155,21 +159,63 @@ const GROUP_PRICING: Sublist = Sublist {
 };
 
 const RECORD_TYPES: &[RecordType] = &[
-    RecordType { name: "salesOrder", fields: TRANSACTION_FIELDS, sublists: ORDER_ITEMS },
-    RecordType { name: "invoice", fields: TRANSACTION_FIELDS, sublists: ORDER_ITEMS },
-    RecordType { name: "cashSale", fields: TRANSACTION_FIELDS, sublists: ORDER_ITEMS },
-    RecordType { name: "purchaseOrder", fields: TRANSACTION_FIELDS, sublists: ORDER_ITEMS },
-    RecordType { name: "itemFulfillment", fields: TRANSACTION_FIELDS, sublists: ORDER_ITEMS },
+    RecordType {
+        name: "salesOrder",
+        suiteql: ("transaction", Some("SalesOrd")),
+        fields: TRANSACTION_FIELDS,
+        sublists: ORDER_ITEMS,
+    },
+    RecordType {
+        name: "invoice",
+        suiteql: ("transaction", Some("CustInvc")),
+        fields: TRANSACTION_FIELDS,
+        sublists: ORDER_ITEMS,
+    },
+    RecordType {
+        name: "cashSale",
+        suiteql: ("transaction", Some("CashSale")),
+        fields: TRANSACTION_FIELDS,
+        sublists: ORDER_ITEMS,
+    },
+    RecordType {
+        name: "purchaseOrder",
+        suiteql: ("transaction", Some("PurchOrd")),
+        fields: TRANSACTION_FIELDS,
+        sublists: ORDER_ITEMS,
+    },
+    RecordType {
+        name: "itemFulfillment",
+        suiteql: ("transaction", Some("ItemShip")),
+        fields: TRANSACTION_FIELDS,
+        sublists: ORDER_ITEMS,
+    },
     RecordType {
         name: "customer",
+        suiteql: ("customer", None),
         fields: PERSON_FIELDS,
         sublists: &[ADDRESS_BOOK, GROUP_PRICING],
     },
-    RecordType { name: "vendor", fields: PERSON_FIELDS, sublists: &[ADDRESS_BOOK] },
-    RecordType { name: "contact", fields: PERSON_FIELDS, sublists: &[ADDRESS_BOOK] },
-    RecordType { name: "employee", fields: PERSON_FIELDS, sublists: &[ADDRESS_BOOK] },
+    RecordType {
+        name: "vendor",
+        suiteql: ("vendor", None),
+        fields: PERSON_FIELDS,
+        sublists: &[ADDRESS_BOOK],
+    },
+    RecordType {
+        name: "contact",
+        suiteql: ("contact", None),
+        fields: PERSON_FIELDS,
+        sublists: &[ADDRESS_BOOK],
+    },
+    RecordType {
+        name: "employee",
+        suiteql: ("employee", None),
+        fields: PERSON_FIELDS,
+        sublists: &[ADDRESS_BOOK],
+    },
     RecordType {
         name: "inventoryItem",
+        suiteql: ("item", Some("InvtPart")),
         fields: &[
             required("itemId", Text),
             field("displayName", Text),
@@ -184,6 +230,7 @@ const RECORD_TYPES: &[RecordType] = &[
     },
     RecordType {
         name: "journalEntry",
+        suiteql: ("transaction", Some("Journal")),
         fields: &[
             field("tranId", Text),
             field("tranDate", Date),
@@ -212,16 +259,28 @@ const RECORD_TYPES: &[RecordType] = &[
 /// Records of any type whose name begins with `customrecord`.
 const CUSTOM_RECORD: RecordType = RecordType {
     name: "customrecord",
+    suiteql: ("customrecord", None),
     fields: &[field("name", Text), field("isInactive", Boolean), field("owner", Reference)],
     sublists: &[],
 };
 
-/// Looks a record type up by its name in the path.
-pub(crate) fn find(name: &str) -> Option<&'static RecordType> {
-    if name.starts_with("customrecord") {
-        return Some(&CUSTOM_RECORD);
+/// What can be made of what, by `!transform`.
+const TRANSFORMS: &[(&str, &str)] =
+    &[("salesOrder", "invoice"), ("salesOrder", "cashSale"), ("salesOrder", "itemFulfillment")];
+
+/// Looks a record type up by its name in a path, in any case, and gives the name that counts.
+pub(crate) fn find(name: &str) -> Option<(&'static RecordType, String)> {
+    let lower = name.to_lowercase();
+    if lower.starts_with("customrecord") {
+        return Some((&CUSTOM_RECORD, lower));
     }
-    RECORD_TYPES.iter().find(|known| known.name == name)
+    let known = RECORD_TYPES.iter().find(|known| known.name.eq_ignore_ascii_case(name))?;
+    Some((known, known.name.to_owned()))
+}
+
+/// All record types but custom ones.
+pub(crate) fn all() -> impl Iterator<Item = &'static RecordType> {
+    RECORD_TYPES.iter()
 }
 
 /// What happens to a property that the type does not have: header
@@ -234,7 +293,63 @@ pub(crate) enum UnknownNames {
     Drop,
 }
 
+/// Fields that every record has and that no body sets.
+pub(crate) const STANDARD_FIELDS: &[Field] = &[
+    field("id", Number),
+    field("externalId", Text),
+    field("createdDate", Kind::Moment),
+    field("lastModifiedDate", Kind::Moment),
+];
+
 impl RecordType {
+    /// The type that a record of type `from` becomes by a transform to `to`.
+    pub(crate) fn transformed(from: &str, to: &str) -> Option<(&'static Self, String)> {
+        let (record_type, name) = find(to)?;
+        TRANSFORMS.contains(&(from, name.as_str())).then_some((record_type, name))
+    }
+
+    /// Whether a transform into this type carries a field or sublist over.
+    pub(crate) fn carries(&self, name: &str) -> bool {
+        let has_it =
+            self.sublist(name).is_some() || self.fields.iter().any(|field| field.name == name);
+        has_it && !matches!(name, "tranId" | "status" | "orderStatus")
+    }
+
+    /// The SuiteQL table that holds records of this type; a custom type's is its own name.
+    pub(crate) fn table<'n>(&self, type_name: &'n str) -> &'n str
+    where
+        'static: 'n,
+    {
+        match self.suiteql.0 {
+            "customrecord" => type_name,
+            table => table,
+        }
+    }
+
+    /// The column that tells the types of a shared SuiteQL table apart.
+    pub(crate) fn type_column(&self) -> Option<&'static str> {
+        match self.suiteql.0 {
+            "transaction" => Some("type"),
+            "item" => Some("itemtype"),
+            _ => None,
+        }
+    }
+
+    /// This type's value in that column.
+    pub(crate) fn type_code(&self) -> Option<&'static str> {
+        self.suiteql.1
+    }
+
+    pub(crate) fn is_subrecord(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name && field.kind == Object)
+    }
+
+    /// Whether conditions can be put on a field of this name.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        name.starts_with("cust")
+            || self.fields.iter().chain(STANDARD_FIELDS).any(|field| field.name == name)
+    }
+
     pub(crate) fn sublist(&self, name: &str) -> Option<&'static Sublist> {
         self.sublists.iter().find(|sublist| sublist.name == name)
     }
@@ -358,7 +473,7 @@ impl Kind {
     /// What the field wants, if the value is not that.
     fn mismatch(self, value: &Value) -> Option<&'static str> {
         let (fits, wanted) = match self {
-            Text => (value.is_string(), "a text"),
+            Text | Self::Moment => (value.is_string(), "a text"),
             Number => (value.is_number(), "a number"),
             Positive => (value.as_f64().is_some_and(|number| number > 0.0), "a number above 0"),
             Boolean => (value.is_boolean(), "true or false"),
@@ -404,11 +519,12 @@ mod tests {
     use serde_json::json;
 
     fn refused_at(record_type: &str, body: Value, unknown: UnknownNames) -> Option<String> {
-        let record_type = find(record_type).unwrap();
+        let (record_type, _) = find(record_type).unwrap();
         let Value::Object(body) = body else { panic!("a body is an object") };
         let admitted =
             record_type.admit(body, unknown).and_then(|body| record_type.complete(&body));
-        let response = admitted.err()?.into_response();
+        let request = http::Request::new(bytes::Bytes::new());
+        let response = admitted.err()?.answer_to(&request);
         assert_eq!(response.status(), 400);
         let error: Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(error["o:errorDetails"][0]["o:errorCode"], "INVALID_CONTENT");
@@ -459,7 +575,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_dropped_or_refused_and_custom_fields_kept() {
-        let customer = find("customer").unwrap();
+        let (customer, _) = find("CUSTOMER").unwrap();
         let Value::Object(body) =
             json!({"companyName": "Acme", "colour": "red", "custentity_tier": 3})
         else {
@@ -472,6 +588,6 @@ mod tests {
             Some("colour")
         );
         assert!(find("custmer").is_none());
-        assert!(find("customrecord_shipment").is_some());
+        assert_eq!(find("customrecord_Shipment").unwrap().1, "customrecord_shipment");
     }
 }

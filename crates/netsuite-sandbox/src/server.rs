@@ -13,10 +13,11 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
+use bytes::Bytes;
 use http::{StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::{
@@ -28,7 +29,8 @@ use tokio::{
 use tower::ServiceExt;
 
 use crate::{
-    Admitted, Begun, Fault, Finished, Report, Request, Response, Sandbox, Stats, problem::Problem,
+    Admitted, Begun, Fault, Finished, Report, Request, Response, Sandbox, Seed, Stats,
+    problem::Problem,
 };
 
 /// NetSuite takes requests of up to 104 MB.
@@ -70,6 +72,12 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Sandbox> {
         // The core does not panic between two states; a poisoned lock still holds a whole one.
         self.sandbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn up_to_date(&self) -> MutexGuard<'_, Sandbox> {
+        let mut sandbox = self.lock();
+        sandbox.advance(self.clock.now());
+        sandbox
     }
 }
 
@@ -130,8 +138,9 @@ async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Recei
             }
         }
     });
+    // No time limit on an idle connection: a close that nobody asked for would be a fault of its own.
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -151,6 +160,7 @@ fn router(shared: Shared) -> Router {
         .route("/_sandbox/report", get(report))
         .route("/_sandbox/stats", get(stats))
         .route("/_sandbox/reset", post(reset))
+        .route("/_sandbox/seed", post(seed))
         .route("/_sandbox/fault", get(faults).post(inject).delete(clear_faults))
         .fallback(call)
         .with_state(shared)
@@ -161,7 +171,7 @@ async fn call(State(shared): State<Shared>, request: http::Request<Body>) -> htt
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
         let why = "The request body is larger than 104 MB, or did not arrive whole.";
-        return sendable(Problem::invalid_request(why).into_response());
+        return sendable(Problem::invalid_request(why).answer_to(&Request::new(Bytes::new())));
     };
     let request = Request::from_parts(head, body.to_bytes());
     let begun = shared.lock().begin(request, shared.clock.now());
@@ -212,12 +222,12 @@ fn sendable(response: Response) -> http::Response<Body> {
 }
 
 async fn report(State(shared): State<Shared>) -> Json<Report> {
-    let report = shared.lock().report();
+    let report = shared.up_to_date().report();
     Json(report)
 }
 
 async fn stats(State(shared): State<Shared>) -> Json<Stats> {
-    let stats = shared.lock().stats();
+    let stats = shared.up_to_date().stats();
     Json(stats)
 }
 
@@ -241,15 +251,28 @@ struct Inject {
 async fn inject(
     State(shared): State<Shared>,
     Json(body): Json<Inject>,
-) -> Result<StatusCode, BadFault> {
-    let fault = body.fault.parse().map_err(BadFault)?;
+) -> Result<StatusCode, BadControl> {
+    let fault = body
+        .fault
+        .parse()
+        .map_err(|error: crate::ParseFaultError| BadControl(error.to_string()))?;
     shared.lock().inject(fault, shared.clock.now());
     Ok(StatusCode::NO_CONTENT)
 }
 
-struct BadFault(crate::ParseFaultError);
+async fn seed(
+    State(shared): State<Shared>,
+    Json(seed): Json<Seed>,
+) -> Result<StatusCode, BadControl> {
+    let now = shared.clock.now();
+    shared.lock().seed(&seed, now).map_err(BadControl)?;
+    Ok(StatusCode::NO_CONTENT)
+}
 
-impl IntoResponse for BadFault {
+/// What is wrong with a request to `/_sandbox/`, in one sentence.
+struct BadControl(String);
+
+impl IntoResponse for BadControl {
     fn into_response(self) -> axum::response::Response {
         (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "text/plain")], format!("{}\n", self.0))
             .into_response()
