@@ -1,1 +1,196 @@
-fn main() {}
+//! The project's commands: `cargo xtask --help`.
+//!
+//! Thin: each command runs other programs. The only thing made here are the state machines
+//! ([`asl`]).
+
+mod asl;
+mod binaries;
+mod lint;
+mod python;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use xshell::{Shell, cmd};
+
+/// The project's commands.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+enum Xtask {
+    /// Run the whole of Slowlane on this machine: no AWS account, no Docker
+    ///
+    /// Builds the Lambdas, installs a local AWS server under target/, deploys the template and
+    /// pushes orders through a limited API. `cargo xtask demo --help` lists what can be varied.
+    #[command(disable_help_flag = true)]
+    Demo(Passed),
+    /// Run all tests, those on the local AWS server too
+    ///
+    /// With cargo-nextest if it is installed, else with cargo test.
+    Test(Passed),
+    /// Check all that the repository holds, then run all tests
+    Ci,
+    /// Build the release binaries of the Lambdas
+    Build,
+    /// Build the state machines from state-machines/src
+    Asl {
+        /// Change nothing; fail if a checked-in machine is not what its sources say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write the derived numbers into infra/template.yaml
+    Template,
+    /// Write the JSON Schemas of the messages
+    Schema {
+        /// Change nothing; fail if a checked-in schema is not what the types say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Deploy to AWS, or to a server that speaks its API
+    #[command(disable_help_flag = true)]
+    Deploy(Passed),
+    /// Delete what was deployed
+    #[command(disable_help_flag = true)]
+    Destroy(Passed),
+}
+
+/// Arguments for the program that the command runs.
+#[derive(clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+impl Passed {
+    fn ask_for_help(&self) -> bool {
+        self.args.iter().any(|arg| arg == "--help" || arg == "-h")
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Xtask::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Xtask) -> anyhow::Result<()> {
+    let sh = Shell::new()?;
+    sh.change_dir(repository());
+    match command {
+        Xtask::Demo(passed) => demo(&sh, &passed),
+        Xtask::Test(passed) => test(&sh, &passed.args),
+        Xtask::Ci => {
+            lint::all(&sh)?;
+            test(&sh, &[])
+        }
+        Xtask::Build => {
+            let lambdas = binaries::release(&sh)?;
+            eprintln!("the Lambdas are in {}", lambdas.display());
+            Ok(())
+        }
+        Xtask::Asl { check } => asl::run(repository(), check),
+        Xtask::Template => {
+            let test = cmd!(sh, "cargo test --quiet --package slowlane-deployer --test template");
+            Ok(test.env("UPDATE_TEMPLATE", "1").run()?)
+        }
+        Xtask::Schema { check } => lint::schema(&sh, check),
+        Xtask::Deploy(passed) => deployer(&sh, "deploy", &passed),
+        Xtask::Destroy(passed) => deployer(&sh, "destroy", &passed),
+    }
+}
+
+fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
+    if passed.ask_for_help() {
+        let local = binaries::local(sh, &["slowlane-local"])?;
+        return become_program(
+            Command::new(local.join("slowlane-local")).arg("demo").args(&passed.args),
+        );
+    }
+    // Python first: what is missing there shows before minutes of building.
+    let python = python::local_aws(sh)?;
+    let binaries = binaries::local(
+        sh,
+        &["slowlane-enqueuer", "slowlane-worker", "slowlane-netsuite-sandbox", "slowlane-local"],
+    )?;
+    let mut demo = Command::new(binaries.join("slowlane-local"));
+    demo.arg("demo").args(&passed.args).envs(tools(&binaries, &python));
+    become_program(&mut demo)
+}
+
+fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
+    let python = python::local_aws(sh)?;
+    let binaries = binaries::local(
+        sh,
+        &["slowlane-enqueuer", "slowlane-worker", "slowlane-netsuite-sandbox"],
+    )?;
+    for (name, value) in tools(&binaries, &python) {
+        sh.set_var(name, value);
+    }
+    if cmd!(sh, "cargo nextest --version").quiet().ignore_stderr().read().is_err() {
+        return Ok(cmd!(sh, "cargo test --workspace {args...}").run()?);
+    }
+    cmd!(sh, "cargo nextest run --workspace {args...}").run()?;
+    // nextest runs no documentation tests. With a filter, they are not asked for.
+    if args.is_empty() {
+        cmd!(sh, "cargo test --workspace --doc --quiet").run()?;
+    }
+    Ok(())
+}
+
+fn deployer(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
+    let deployer = binaries::deployer(sh)?;
+    let mut command = Command::new(deployer);
+    command.arg(subcommand);
+    if subcommand == "deploy" {
+        command.arg("--repository").arg(repository());
+        if !passed.ask_for_help() {
+            command.arg("--lambdas").arg(binaries::release(sh)?);
+        }
+    }
+    become_program(command.args(&passed.args))
+}
+
+/// The environment in which the demo and the tests find what was made for them.
+fn tools(binaries: &Path, python: &Path) -> [(&'static str, PathBuf); 3] {
+    [
+        ("SLOWLANE_LAMBDAS", binaries.into()),
+        ("SLOWLANE_SANDBOX", binaries.join("slowlane-netsuite-sandbox")),
+        ("SLOWLANE_PYTHON", python.into()),
+    ]
+}
+
+/// Runs a program in place of this one, so that Ctrl-C and a kill reach it and nothing else waits
+/// beside it. Returns only if it cannot be started.
+fn become_program(command: &mut Command) -> anyhow::Result<()> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start {}", command.get_program().display()))
+}
+
+fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Cargo's target directory, wherever its settings put it.
+fn target_dir(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let metadata = cmd!(sh, "cargo metadata --no-deps --format-version 1").quiet().read()?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    match metadata["target_directory"].as_str() {
+        Some(directory) => Ok(directory.into()),
+        None => bail!("cargo metadata names no target directory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Xtask::command().debug_assert();
+    }
+}

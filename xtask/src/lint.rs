@@ -1,0 +1,75 @@
+//! Checks that run nothing of ours.
+
+use crate::{asl, python, repository, target_dir};
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use xshell::{Shell, cmd};
+
+/// Every check, the quick ones first.
+pub(crate) fn all(sh: &Shell) -> anyhow::Result<()> {
+    cmd!(sh, "cargo fmt --all --check").run()?;
+    asl::run(repository(), true)?;
+    cfn_lint(sh)?;
+    cmd!(sh, "cargo clippy --workspace --all-targets -- --deny warnings").run()?;
+    schema(sh, true)?;
+    // Needs no network; advisories would.
+    if cmd!(sh, "cargo deny --version").quiet().ignore_stderr().read().is_ok() {
+        cmd!(sh, "cargo deny check bans licenses sources").run()?;
+    } else {
+        eprintln!("cargo-deny is not installed: bans and licences are not checked");
+    }
+    Ok(())
+}
+
+/// Writes the JSON Schemas of the messages, or compares them with what is there.
+pub(crate) fn schema(sh: &Shell, check: bool) -> anyhow::Result<()> {
+    let mode = if check { "--check" } else { "--write" };
+    Ok(cmd!(
+        sh,
+        "cargo run --quiet --package slowlane-message --bin slowlane-message-schema -- {mode}"
+    )
+    .run()?)
+}
+
+/// Lints the template, and the state machines as if they stood in one: the template only refers
+/// to them.
+fn cfn_lint(sh: &Shell) -> anyhow::Result<()> {
+    let python = python::lint(sh)?;
+    let machines = target_dir(sh)?.join("state-machines.template.json");
+    fs::write(&machines, template_of_machines(&repository().join("state-machines"))?.to_string())?;
+    Ok(cmd!(sh, "{python} -m cfnlint infra/template.yaml {machines}").run()?)
+}
+
+fn template_of_machines(directory: &Path) -> anyhow::Result<Value> {
+    let mut resources = serde_json::Map::new();
+    for name in ["throttled-call", "sales-order-sync"] {
+        let path = directory.join(format!("{name}.asl.json"));
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut definition: Value = serde_json::from_str(&text)?;
+        for state in
+            definition["States"].as_object_mut().into_iter().flatten().map(|(_, state)| state)
+        {
+            // cfn-lint takes only a number here (E3601), Step Functions a JSONata expression too.
+            if state["TimeoutSeconds"].is_string() {
+                state["TimeoutSeconds"] = 60.into();
+            }
+        }
+        let machine = json!({
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {
+                "RoleArn": "arn:aws:iam::123456789012:role/lint",
+                "Definition": definition,
+                "DefinitionSubstitutions": {
+                    "EnqueuerArn": "arn:aws:lambda:us-east-1:123456789012:function:enqueuer",
+                    "DefaultDeadlineSeconds": "1",
+                    "GraceSeconds": "1",
+                },
+            },
+        });
+        resources.insert(name.replace('-', ""), machine);
+    }
+    Ok(json!({ "Resources": resources }))
+}

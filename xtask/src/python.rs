@@ -1,0 +1,74 @@
+//! Virtual environments under the target directory, with pinned and hashed packages.
+
+use crate::{repository, target_dir};
+use anyhow::{Context as _, bail, ensure};
+use std::fs;
+use std::path::PathBuf;
+use xshell::{Shell, cmd};
+
+/// MiniStack and hypercorn ask for it.
+const OLDEST: (u32, u32) = (3, 10);
+
+/// The interpreter of an environment with the local AWS server.
+pub(crate) fn local_aws(sh: &Shell) -> anyhow::Result<PathBuf> {
+    environment(sh, "local").context("the local AWS server is a Python program")
+}
+
+/// The interpreter of an environment with cfn-lint.
+pub(crate) fn lint(sh: &Shell) -> anyhow::Result<PathBuf> {
+    environment(sh, "lint").context("cfn-lint is a Python program")
+}
+
+/// An environment with what `infra/{name}/requirements.txt` pins. It is made anew when that file
+/// has changed, or when making it was interrupted.
+fn environment(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
+    let requirements = repository().join(format!("infra/{name}/requirements.txt"));
+    let wanted = fs::read_to_string(&requirements)
+        .with_context(|| format!("cannot read {}", requirements.display()))?;
+    let directory = target_dir(sh)?.join("python").join(name);
+    let python = directory.join("bin/python");
+    let installed = directory.join("installed.txt");
+    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return Ok(python);
+    }
+    let system = system_python(sh)?;
+    sh.remove_path(&directory)?;
+    eprintln!("installing {} into {}", requirements.display(), directory.display());
+    cmd!(sh, "{system} -m venv {directory}").quiet().run()?;
+    cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check --require-hashes --requirement {requirements}")
+        .quiet()
+        .run()?;
+    fs::write(&installed, wanted)?;
+    Ok(python)
+}
+
+/// The machine's Python, if it is new enough and can make environments. Debian and Ubuntu ship it
+/// without `ensurepip`, which `python3 -m venv` needs.
+fn system_python(sh: &Shell) -> anyhow::Result<&'static str> {
+    let version =
+        cmd!(sh, "python3 -c 'import sys; print(sys.version_info[0], sys.version_info[1])'");
+    let Ok(version) = version.quiet().ignore_stderr().read() else {
+        bail!(
+            "python3 is not there: install it, for instance by `apt-get install python3 python3-venv`"
+        );
+    };
+    let mut numbers = version.split_whitespace().map(str::parse);
+    let version = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => bail!("python3 says that it is {version:?}"),
+    };
+    ensure!(
+        version >= OLDEST,
+        "python3 is {}.{}, and {}.{} or newer is needed",
+        version.0,
+        version.1,
+        OLDEST.0,
+        OLDEST.1
+    );
+    if cmd!(sh, "python3 -c 'import ensurepip, venv'").quiet().ignore_stderr().run().is_err() {
+        bail!(
+            "python3 lacks its venv module: install it, for instance by `apt-get install python3-venv`"
+        );
+    }
+    Ok("python3")
+}
