@@ -35,7 +35,8 @@ pub struct Settings {
     /// How many completed results to keep in this process's memory, to replay them
     /// without a request to the store. Unfinished calls are never cached. Default: none.
     pub cached_results: Option<NonZeroUsize>,
-    /// Names a new claim. Default: a random UUID; a simulator gives seeded ones.
+    /// Names a new claim; no two claims of any process may get the same name. Default: a
+    /// random UUID; a simulator gives seeded ones.
     pub new_owner: Arc<dyn Fn() -> Uuid + Send + Sync>,
 }
 
@@ -132,10 +133,10 @@ impl<S: Store> Guard<S> {
         let write = Write { record, when: When::Free { lapsed_before } };
         let store_error = |source| claim::Error::Store { id: request.id.clone(), source };
         match inner.store.write(&write).await.map_err(store_error)? {
-            Written::Applied { attempt } => Ok(self.run(write.record, attempt, request)),
+            Written::Applied { attempt } => Ok(self.ours(write.record, attempt, request)),
             Written::Refused(Some(found)) if found.holder.owner == holder.owner => {
                 let attempt = found.holder.attempt;
-                Ok(self.run(write.record, attempt, request))
+                Ok(self.ours(write.record, attempt, request))
             }
             Written::Refused(Some(found)) => self.known(request, found, now),
             Written::Refused(None) => Err(store_error(store::Error::Unreadable(
@@ -173,7 +174,7 @@ impl<S: Store> Guard<S> {
         Ok(records)
     }
 
-    fn run(&self, record: Record, attempt: u64, request: &Request) -> Claimed<S> {
+    fn ours(&self, record: Record, attempt: u64, request: &Request) -> Claimed<S> {
         let claim = Claim::new(self.inner.clone(), record, attempt, request.expiry);
         if attempt == 1 {
             tracing::debug!(id = %request.id, owner = %claim.owner(), "claimed");

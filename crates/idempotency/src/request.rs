@@ -154,6 +154,11 @@ impl PayloadHash {
         Ok(Self(Sha256::digest(canonical).into()))
     }
 
+    /// A hash made elsewhere.
+    pub const fn from_bytes(sha256: [u8; 32]) -> Self {
+        Self(sha256)
+    }
+
     /// Reads the 64 hexadecimal digits that `Display` writes.
     pub fn parse(hex: &str) -> Option<Self> {
         let mut bytes = [0; 32];

@@ -17,10 +17,12 @@ use crate::store::{self, Store, Written};
 /// [`adopt`](Self::adopt), [`run_again`](Self::run_again), [`release`](Self::release) or
 /// [`needs_person`](Self::needs_person).
 ///
-/// "The target has it" counts at any time; "it does not" only once it has
-/// [settled](Self::settles_at), because a request may still be on its way. Of two who
-/// decide at once, one is told that it was [superseded](resolve::Error::Superseded) and
-/// should claim again.
+/// "The target has it" counts at any time. "It does not" counts only if the call had
+/// [settled](Self::settles_at) before the target was asked, because until then the request
+/// may still be on its way: so this handle must have been made after that moment. If it
+/// was not, wait for [`wait`](Self::wait), claim again, and ask again. Of two who decide
+/// at once, one is told that it was [superseded](resolve::Error::Superseded) and should
+/// claim again.
 pub struct Unknown<S> {
     inner: Arc<Inner<S>>,
     record: Box<Record>,
@@ -47,12 +49,12 @@ pub mod resolve {
             /// The record as it stands; `None` if it is gone.
             found: Option<Box<Record>>,
         },
-        /// Too early: the target may still be at work on the request.
+        /// Too early: the target may have executed it after it was asked.
         #[error("{id}: the target may still execute it until {until}; {record}")]
         NotSettled {
             /// Scope and key.
             id: RecordId,
-            /// When the target's "I do not have it" starts to count.
+            /// From when on to claim and ask again.
             until: EpochMs,
             /// The record.
             record: Box<Record>,
@@ -145,7 +147,6 @@ impl<S: Store> Unknown<S> {
         record.claimed_at = now;
         record.lease_until = lease_until;
         record.dispatched_at = None;
-        record.why = None;
         let record = self.decide(record).await?;
         Ok(Claim::new(self.inner.clone(), record, attempt, self.expiry))
     }
@@ -205,8 +206,10 @@ impl<S: Store> Unknown<S> {
         self.record.id.key()
     }
 
+    /// Looks at when this handle was made, not at the present: the target was asked at
+    /// some time after that, and its "no" is worth no more than the moment it was asked.
     fn check_settled(&self) -> Result<(), resolve::Error> {
-        if self.inner.now() >= self.settles_at {
+        if self.wait.is_zero() {
             return Ok(());
         }
         Err(resolve::Error::NotSettled {
@@ -223,6 +226,7 @@ impl<S: Store> Unknown<S> {
         record.holder.owner = self.next_owner;
         record.unknown_since = None;
         record.settles_at = None;
+        record.why = None;
         let expiry = self.expiry.unwrap_or(self.inner.settings.expiry);
         record.kept_until = Some(from.plus(expiry));
         record

@@ -1,0 +1,118 @@
+//! The published suite passes on sound stores and notices broken ones.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use slowlane_idempotency::{
+    Guard, MemoryStore, Offloading, Record, RecordId, Status, Store, StoredResult, When, Write,
+    Written, conformance, store,
+};
+
+use crate::offload::MemoryBlobs;
+use crate::{Stopwatch, key, scope};
+
+#[tokio::test]
+async fn sound_stores_pass() {
+    conformance::check(&MemoryStore::new(), "suite").await.unwrap();
+    let offloading = Offloading::new(MemoryStore::new(), MemoryBlobs::default(), 1024);
+    conformance::check(&offloading, "suite").await.unwrap();
+
+    let guard = Guard::new(MemoryStore::new(), Stopwatch::new().settings());
+    conformance::one_claimant_wins(&guard, scope(), key(), 50).await.unwrap();
+}
+
+/// A way in which a store can be wrong.
+#[derive(Clone, Copy, Debug)]
+enum Flaw {
+    /// Looks first and writes later.
+    NotAtomic,
+    AttemptStaysOne,
+    IgnoresLease,
+    IgnoresPayload,
+    IgnoresAttempt,
+    IgnoresStatus,
+    KeepsOldFields,
+    RefusesWithoutTheRecord,
+    CutsLargeResults,
+    ListsEverything,
+}
+
+#[tokio::test]
+async fn broken_stores_are_noticed() {
+    for (flaw, case) in [
+        (Flaw::NotAtomic, "concurrent claims"),
+        (Flaw::AttemptStaysOne, "walk"),
+        (Flaw::IgnoresLease, "walk"),
+        (Flaw::IgnoresPayload, "walk"),
+        (Flaw::IgnoresAttempt, "walk"),
+        (Flaw::IgnoresStatus, "walk"),
+        (Flaw::KeepsOldFields, "walk"),
+        (Flaw::RefusesWithoutTheRecord, "walk"),
+        (Flaw::CutsLargeResults, "large result"),
+        (Flaw::ListsEverything, "unresolved"),
+    ] {
+        let store = Flawed { flaw, records: Mutex::default() };
+        let broken = conformance::check(&store, "suite").await.expect_err(&format!("{flaw:?}"));
+        assert_eq!(broken.case, case, "{flaw:?}: {broken}");
+    }
+}
+
+struct Flawed {
+    flaw: Flaw,
+    records: Mutex<BTreeMap<RecordId, Record>>,
+}
+
+impl Flawed {
+    fn permitted(&self, write: &Write, current: Option<&Record>) -> bool {
+        let (mut write, mut current) = (write.clone(), current.cloned());
+        match (self.flaw, &mut write.when, &mut current) {
+            (Flaw::IgnoresLease, When::Free { .. }, Some(current)) => {
+                current.lease_until = Default::default();
+            }
+            (Flaw::IgnoresPayload, _, Some(current)) => current.payload = write.record.payload,
+            (Flaw::IgnoresAttempt, When::Held { by, .. }, Some(current)) => {
+                by.attempt = current.holder.attempt;
+            }
+            (Flaw::IgnoresStatus, When::Held { from, .. }, _) => *from = &Status::ALL,
+            _ => {}
+        }
+        write.permitted(current.as_ref())
+    }
+}
+
+impl Store for Flawed {
+    async fn write(&self, write: &Write) -> Result<Written, store::Error> {
+        let current = self.records.lock().unwrap().get(&write.record.id).cloned();
+        if matches!(self.flaw, Flaw::NotAtomic) {
+            tokio::task::yield_now().await;
+        }
+        if !self.permitted(write, current.as_ref()) {
+            let shown = !matches!(self.flaw, Flaw::RefusesWithoutTheRecord);
+            let current = current.filter(|_| shown);
+            return Ok(Written::Refused(current.map(Box::new)));
+        }
+        let mut record = write.result(current.as_ref());
+        match (self.flaw, &mut record.result) {
+            (Flaw::AttemptStaysOne, _) => record.holder.attempt = 1,
+            (Flaw::KeepsOldFields, _) => record.why = record.why.or(current.and_then(|c| c.why)),
+            (Flaw::CutsLargeResults, Some(StoredResult::Inline(json))) => json.truncate(1 << 18),
+            _ => {}
+        }
+        let attempt = record.holder.attempt;
+        self.records.lock().unwrap().insert(record.id.clone(), record);
+        Ok(Written::Applied { attempt })
+    }
+
+    async fn read(&self, id: &RecordId) -> Result<Option<Record>, store::Error> {
+        Ok(self.records.lock().unwrap().get(id).cloned())
+    }
+
+    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
+        let records = self.records.lock().unwrap();
+        let listed = records.values().filter(|record| {
+            matches!(self.flaw, Flaw::ListsEverything)
+                || Status::UNRESOLVED.contains(&record.status)
+        });
+        Ok(listed.take(most).cloned().collect())
+    }
+}
