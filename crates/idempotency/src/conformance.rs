@@ -10,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! It takes about 700 requests. All times in it lie in the year 2100, so that a store's
+//! It takes about 450 requests. All times in it lie in the year 2100, so that a store's
 //! own tidying does not reach them.
 
 use std::fmt;
@@ -106,13 +106,13 @@ impl<S: Store> Suite<'_, S> {
 
     /// Random writes on a few keys, each compared with what the rules say.
     async fn walk(&self) -> Result<(), String> {
-        for seed in 0..4 {
+        for seed in 0..3 {
             let mut rng = Rng::with_seed(seed);
             let model = MemoryStore::new();
             let ids: Vec<_> = (0..3)
                 .map(|key| self.id("walk", &format!("{seed}-{key}")))
                 .collect::<Result<_, _>>()?;
-            for step in 0..60 {
+            for step in 0..50 {
                 let id = &ids[rng.usize(..ids.len())];
                 let current = read(&model, id).await?;
                 let write = random_write(&mut rng, id, current.as_ref());
@@ -291,10 +291,15 @@ const PAYLOADS: [PayloadHash; 2] =
 /// the one millisecond that matters.
 fn random_write(rng: &mut Rng, id: &RecordId, current: Option<&Record>) -> Write {
     let mut record = sample(id.clone(), rng.u128(1..=3));
-    record.status = Status::ALL[rng.usize(..Status::ALL.len())];
+    // Where the rules have most to say.
+    record.status = match rng.u8(..3) {
+        0 => Status::Claimed,
+        1 => Status::Unknown,
+        _ => Status::ALL[rng.usize(..Status::ALL.len())],
+    };
     record.holder.attempt = rng.u64(1..=4);
     record.payload = PAYLOADS[rng.usize(..2)];
-    record.repeatable = rng.bool();
+    record.repeatable = rng.u8(..4) != 0;
     record.claimed_at = moment(rng);
     record.lease_until = moment(rng);
     record.dispatched_at = rng.bool().then(|| moment(rng));

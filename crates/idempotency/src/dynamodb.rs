@@ -6,6 +6,7 @@
 //! time the question what is known.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -134,7 +135,7 @@ impl Store for DynamoDbStore {
             .set_key(Some(self.key(&write.record.id)))
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let answer = match update.into_request(request, write).send().await {
+        let answer = match boxed(update.into_request(request, write).send()).await {
             Ok(answer) => answer,
             Err(error) => return refused(error, &write.record.id),
         };
@@ -146,15 +147,13 @@ impl Store for DynamoDbStore {
     }
 
     async fn read(&self, id: &RecordId) -> Result<Option<Record>, Error> {
-        let answer = self
+        let get = self
             .client
             .get_item()
             .table_name(&self.table)
             .set_key(Some(self.key(id)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(sdk_error)?;
+            .consistent_read(true);
+        let answer = boxed(get.send()).await.map_err(sdk_error)?;
         let item = answer.item.as_ref();
         item.map(|item| item::read(id.clone(), item)).transpose()
     }
@@ -203,7 +202,8 @@ impl DynamoDbStore {
         }
         let filter =
             format!("#status IN ({}) AND attribute_exists(#payload_sha256)", names.join(", "));
-        scan.filter_expression(filter).send().await.map_err(sdk_error)
+        let scan = scan.filter_expression(filter);
+        boxed(scan.send()).await.map_err(sdk_error)
     }
 }
 
@@ -340,6 +340,12 @@ fn check_size(record: &Record) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// The SDK's futures nest so deep that callers would have to raise their `recursion_limit`;
+/// a box ends the nesting, and beside a network request it costs nothing.
+pub(crate) fn boxed<F: Future>(request: F) -> Pin<Box<F>> {
+    Box::pin(request)
 }
 
 /// A failed condition is an answer; anything else is an error.

@@ -4,6 +4,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
+use crate::dynamodb::boxed;
 use crate::offload::Blobs;
 use crate::store::Error;
 
@@ -27,27 +28,20 @@ impl S3Blobs {
 impl Blobs for S3Blobs {
     async fn put(&self, sha256: &str, text: &str) -> Result<String, Error> {
         let location = format!("{}{sha256}.json", self.prefix);
-        self.client
+        let put = self
+            .client
             .put_object()
             .bucket(&self.bucket)
             .key(&location)
             .content_type("application/json")
-            .body(ByteStream::from(text.as_bytes().to_vec()))
-            .send()
-            .await
-            .map_err(sdk_error)?;
+            .body(ByteStream::from(text.as_bytes().to_vec()));
+        boxed(put.send()).await.map_err(sdk_error)?;
         Ok(location)
     }
 
     async fn get(&self, location: &str) -> Result<String, Error> {
-        let object = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(location)
-            .send()
-            .await
-            .map_err(sdk_error)?;
+        let get = self.client.get_object().bucket(&self.bucket).key(location);
+        let object = boxed(get.send()).await.map_err(sdk_error)?;
         let body = object.body.collect().await;
         let body = body.map_err(|error| Error::Failed(Box::new(error)))?;
         String::from_utf8(body.to_vec()).map_err(|error| Error::Failed(Box::new(error)))

@@ -29,6 +29,9 @@ enum Flaw {
     AttemptStaysOne,
     IgnoresLease,
     IgnoresPayload,
+    IgnoresRepeatable,
+    NeverExpires,
+    IgnoresOwner,
     IgnoresAttempt,
     IgnoresStatus,
     KeepsOldFields,
@@ -44,6 +47,9 @@ async fn broken_stores_are_noticed() {
         (Flaw::AttemptStaysOne, "walk"),
         (Flaw::IgnoresLease, "walk"),
         (Flaw::IgnoresPayload, "walk"),
+        (Flaw::IgnoresRepeatable, "walk"),
+        (Flaw::NeverExpires, "walk"),
+        (Flaw::IgnoresOwner, "walk"),
         (Flaw::IgnoresAttempt, "walk"),
         (Flaw::IgnoresStatus, "walk"),
         (Flaw::KeepsOldFields, "walk"),
@@ -70,6 +76,11 @@ impl Flawed {
                 current.lease_until = Default::default();
             }
             (Flaw::IgnoresPayload, _, Some(current)) => current.payload = write.record.payload,
+            (Flaw::IgnoresRepeatable, _, Some(current)) => current.repeatable = false,
+            (Flaw::NeverExpires, _, Some(current)) => current.kept_until = None,
+            (Flaw::IgnoresOwner, When::Held { by, .. }, Some(current)) => {
+                by.owner = current.holder.owner;
+            }
             (Flaw::IgnoresAttempt, When::Held { by, .. }, Some(current)) => {
                 by.attempt = current.holder.attempt;
             }

@@ -10,6 +10,7 @@ mod cases;
 mod conformance;
 mod endpoint;
 mod errors;
+mod examples;
 mod interleavings;
 mod offload;
 mod wire;

@@ -32,7 +32,8 @@ async fn only_large_results_are_offloaded() {
     let (store, blobs) = (MemoryStore::new(), MemoryBlobs::default());
     let offloading = Offloading::new(store.clone(), blobs.clone(), 100);
     let guard = Guard::new(offloading, Stopwatch::new().settings());
-    for (name, result, pieces) in [("small", "small".to_owned(), 0), ("large", "r".repeat(1000), 1)] {
+    for (name, result, pieces) in [("small", "small".to_owned(), 0), ("large", "r".repeat(1000), 1)]
+    {
         let key = Key::new(name).unwrap();
         let request = Request::new(scope(), key, &()).unwrap();
         let Claimed::Run(claim) = guard.claim(&request).await.unwrap() else {
