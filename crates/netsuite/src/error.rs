@@ -196,10 +196,8 @@ impl Error {
             TransportError::NotSent(_) => Class::NotSent,
             TransportError::MaybeSent(_) => Class::Unknown,
         };
-        Self(Arc::new(Inner {
-            source: Some(Arc::new(failure)),
-            ..call.failed(class, class.as_str())
-        }))
+        let why = format!("{}: {failure}: {}", class.as_str(), root_cause(&failure));
+        Self(Arc::new(Inner { source: Some(Arc::new(failure)), ..call.failed(class, why) }))
     }
 
     /// Something that this crate found out itself.
@@ -303,6 +301,15 @@ pub(crate) enum Api {
     Rest,
     Restlet,
     Token,
+}
+
+/// The innermost source, which is what tells one lost connection from another.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// Which call an error is about.

@@ -1,4 +1,75 @@
-//! A client for NetSuite's REST web services.
+//! A client for NetSuite's REST web services that tells you whether a write may be repeated.
+//!
+//! Calls to NetSuite fail in three ways, and code that treats them alike makes double records. A
+//! call can be refused (repeating it is useless), it can be turned away at the account's
+//! concurrency limit (repeating it is right), and its answer can get lost (repeating it may do the
+//! work twice). Every [`Error`] here says which it was ([`Class`]) and whether sending the same
+//! request again is safe ([`Error::is_safe_to_repeat`]), and nothing in this crate repeats a call
+//! that is not.
+//!
+//! # A whole program
+//!
+//! ```no_run
+//! use futures::TryStreamExt as _;
+//! use serde_json::json;
+//! use slowlane_netsuite::{AccountId, Auth, Class, Client, ExternalId, Lines, OAuth2, Retry};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let auth = Auth::oauth2(OAuth2 {
+//!     client_id: std::env::var("NETSUITE_CLIENT_ID")?,
+//!     certificate_id: std::env::var("NETSUITE_CERTIFICATE_ID")?,
+//!     private_key_pem: std::fs::read_to_string("key.pem")?.into(),
+//!     algorithm: None,
+//! })?;
+//! let client = Client::builder(AccountId::new("1234567_SB1")?, auth)
+//!     .max_in_flight(5)
+//!     .retry(Retry::default())
+//!     .build()?;
+//!
+//! let orders = client.records("salesOrder")?.strict();
+//! let id = ExternalId::new("web-1001")?;
+//! let body = json!({
+//!     "entity": {"id": "107"},
+//!     "item": {"items": [{"item": {"id": "33"}, "quantity": 2}]},
+//! });
+//! match orders.upsert(&id, &body, Lines::replace(["item"])).await {
+//!     Ok(response) => println!("saved as {:?}", response.id),
+//!     Err(error) if error.class() == Class::Unknown => println!("look before you leap: {error}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//!
+//! let mut open = client
+//!     .suiteql("SELECT id, tranid FROM transaction WHERE type = ? ORDER BY id")
+//!     .bind("SalesOrd")
+//!     .rows::<serde_json::Value>();
+//! while let Some(row) = open.try_next().await? {
+//!     println!("{row}");
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # The parts
+//!
+//! * [`Client`] and [`ClientBuilder`]: an account, credentials, time-outs, limits. Clones share
+//!   their connections, their access token and their limits; make one for an account and clone it.
+//! * [`Auth`]: OAuth 2.0 machine-to-machine with [`OAuth2`]; OAuth 1.0a with `Tba` behind the
+//!   feature `tba`.
+//! * [`Records`]: read, create, upsert, update, delete, transform; [`Lines`] guards the sublists.
+//! * [`SuiteQl`]: queries with bound values, their rows as a stream, beyond 100,000 rows by
+//!   [`keyset`](SuiteQl::keyset).
+//! * [`Restlet`], [`Job`] (asynchronous requests and batches), the metadata catalogue and the
+//!   server's time as methods of [`Client`].
+//! * [`Request`] and [`Client::send`]: the door for all that has no method of its own.
+//! * [`Retry`], [`ClientBuilder::max_in_flight`], [`ClientBuilder::pace`]: limits inside one
+//!   process, each off until asked for.
+//! * [`Transport`] and [`Clock`]: what the client needs of the world. A test or a simulation
+//!   replaces both, and then no socket and no clock of the computer's is touched.
+//!
+//! # What it does not do
+//!
+//! No SOAP (it ends with release 2028.2). No model of each record type: an account's fields are
+//! its own, so bodies are your serde types or JSON values. No background task, except the one that
+//! keeps a [`pace`](ClientBuilder::pace). No redirect is followed.
 
 mod account;
 mod auth;
@@ -35,3 +106,7 @@ pub use secrecy::SecretString;
 pub use suiteql::{MAX_ROWS, Page, Param, SuiteQl};
 pub use transport::{Transport, TransportError};
 pub use url::Url;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use futures::{Stream, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
+use futures::{
+    Stream, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream, stream::BoxStream,
+};
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
@@ -25,11 +27,10 @@ const MAX_PAGE_ROWS: u64 = 1000;
 /// #[derive(serde::Deserialize)]
 /// struct Order { id: String, tranid: Option<String> }
 ///
-/// let orders = client
+/// let mut orders = client
 ///     .suiteql("SELECT id, tranid FROM transaction WHERE type = ? ORDER BY id")
 ///     .bind("SalesOrd")
 ///     .rows::<Order>();
-/// futures::pin_mut!(orders);
 /// while let Some(order) = orders.try_next().await? {
 ///     println!("{} {:?}", order.id, order.tranid);
 /// }
@@ -143,10 +144,9 @@ impl SuiteQl {
     /// `Rejected` after the last row NetSuite gives, unless paged by [`keyset`](Self::keyset).
     pub fn rows<T: DeserializeOwned + Send + 'static>(
         self,
-    ) -> impl Stream<Item = Result<T, Error>> + Send + 'static {
-        self.pages()
-            .map_ok(|page: Page<T>| stream::iter(page.rows.into_iter().map(Ok)))
-            .try_flatten()
+    ) -> BoxStream<'static, Result<T, Error>> {
+        let rows = |page: Page<T>| stream::iter(page.rows.into_iter().map(Ok));
+        self.pages().map_ok(rows).try_flatten().boxed()
     }
 
     /// The pages, each asked for when the stream is polled for it.
@@ -155,11 +155,11 @@ impl SuiteQl {
     /// As [`rows`](Self::rows).
     pub fn pages<T: DeserializeOwned + Send + 'static>(
         self,
-    ) -> impl Stream<Item = Result<Page<T>, Error>> + Send + 'static {
+    ) -> BoxStream<'static, Result<Page<T>, Error>> {
         if self.pages_at_once > 1 && self.keyset.is_none() {
-            self.pages_abreast().left_stream()
+            self.pages_abreast().boxed()
         } else {
-            self.pages_from(Next::Page(Cursor::START)).right_stream()
+            self.pages_from(Next::Page(Cursor::START)).boxed()
         }
     }
 

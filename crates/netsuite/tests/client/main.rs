@@ -9,7 +9,6 @@ mod others;
 mod records;
 mod secrets;
 mod sending;
-#[cfg(feature = "tba")]
 mod signing;
 mod suiteql;
 mod support;

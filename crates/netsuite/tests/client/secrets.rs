@@ -100,7 +100,6 @@ async fn of_oauth2() {
     assert_hidden(&shown, &secrets);
 }
 
-#[cfg(feature = "tba")]
 #[tokio::test(start_paused = true)]
 async fn of_tba() {
     let credentials = slowlane_netsuite::Tba {

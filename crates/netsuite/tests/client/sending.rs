@@ -56,6 +56,10 @@ async fn the_fate_of_an_unanswered_request_depends_on_whether_it_left() {
     let (builder, _) = scripted(never);
     let error = builder.build().unwrap().send(put()).await.unwrap_err();
     assert_eq!((error.class(), error.is_safe_to_repeat()), (Class::NotSent, true));
+    assert_eq!(
+        error.to_string(),
+        "PUT salesOrder/eid:o-1: not_sent: the request was not sent: no route"
+    );
     let (builder, _) = scripted(lost);
     let client = builder.build().unwrap();
     let error = client.send(put()).await.unwrap_err();
