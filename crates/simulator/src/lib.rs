@@ -5,6 +5,8 @@
 //! SQS, event source mappings, Lambda, Step Functions and DynamoDB as AWS documents them, on a
 //! clock that jumps to the next thing that happens. One seed gives one history, to the last event.
 //!
+//! - [`run`]: a [`scenario`], run; its [`ledger`] holds what must always hold.
+//! - [`programs`]: the real enqueuer and worker as functions; [`api`]: the API behind them.
 //! - [`cloud`]: the services. Each is a pure core; what is not documented is a parameter with a
 //!   range ([`cloud::parameters`]).
 //! - `wire`: their HTTP front, behind [`cloud::Cloud::sdk`].
@@ -15,9 +17,14 @@
 //! Time has a grain of one millisecond, that of tokio's timers. The runtime must be tokio's
 //! current-thread one with paused time: one thread, so that there is one order of events.
 
+pub mod api;
 pub mod chance;
 pub mod cloud;
 pub mod faults;
+pub mod ledger;
+pub mod programs;
+pub mod run;
+pub mod scenario;
 pub mod time;
 pub mod transcript;
 mod wire;

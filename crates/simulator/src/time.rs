@@ -56,6 +56,12 @@ impl Moment {
         EPOCH_SECS * 1000 + self.0
     }
 
+    /// The moment at so many milliseconds since 1970; none before the run's start.
+    pub fn from_epoch_millis(millis: i64) -> Option<Moment> {
+        let since = millis.checked_sub_unsigned(EPOCH_SECS * 1000)?;
+        u64::try_from(since).ok().map(Moment)
+    }
+
     /// Seconds since 1970, as DynamoDB's TTL attribute counts.
     pub fn epoch_secs(self) -> u64 {
         EPOCH_SECS + self.0 / 1000

@@ -1,0 +1,222 @@
+//! The slow, limited API behind the worker: a pool of permits, a time for each call, and faults
+//! before and after it takes effect. It is a `Target` of the real worker.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use slowlane_message::{Method, QueuedCall};
+use slowlane_policy::settle::{Outcome, Why};
+use slowlane_worker::{Reconciled, Target, TargetResponse};
+use tokio::sync::oneshot;
+
+use crate::chance::{Dice, Latency};
+use crate::cloud::Cloud;
+use crate::faults::Fault;
+use crate::ledger::{Ledger, call_of};
+use crate::time::Moment;
+
+/// How long a refusal takes.
+const REFUSAL: Duration = Duration::from_millis(5);
+
+/// The API; clones are the same API.
+#[derive(Clone)]
+pub struct SlowApi {
+    cloud: Cloud,
+    ledger: Ledger,
+    pool: Rc<RefCell<Pool>>,
+}
+
+struct Pool {
+    limit: u32,
+    /// Requests it works on, those whose caller is gone included.
+    working: u32,
+    latency: Latency,
+    dice: Dice,
+}
+
+/// What the API does with a request.
+enum Served {
+    Answered(Answer),
+    /// The connection broke.
+    Broken,
+}
+
+enum Answer {
+    Created(String),
+    Found(Option<String>),
+    TooManyRequests,
+    Rejected,
+    ServerError,
+}
+
+#[derive(Clone, Copy)]
+enum Ask {
+    Execute,
+    LookUp,
+}
+
+impl SlowApi {
+    /// An API with this limit, whose calls take this long.
+    pub fn new(cloud: Cloud, ledger: Ledger, limit: u32, latency: Latency, dice: Dice) -> SlowApi {
+        let pool = Rc::new(RefCell::new(Pool { limit, working: 0, latency, dice }));
+        SlowApi { cloud, ledger, pool }
+    }
+
+    /// The API as one environment of the worker sees it.
+    pub fn client(&self) -> ApiClient {
+        ApiClient { api: self.clone(), busy: Cell::new(false) }
+    }
+
+    /// The API's side of a request. It works on whether or not the caller still listens.
+    async fn serve(self, call: u64, ask: Ask, enqueued_at: Option<Moment>) -> Served {
+        let took_permit = {
+            let mut pool = self.pool.borrow_mut();
+            let free = pool.working < pool.limit;
+            pool.working += u32::from(free);
+            free
+        };
+        let others = self.strikes(Fault::ApiThrottle);
+        if !took_permit || others {
+            if took_permit {
+                self.pool.borrow_mut().working -= 1;
+            }
+            if !others {
+                self.ledger.books().throttled();
+            }
+            tokio::time::sleep(REFUSAL).await;
+            return Served::Answered(Answer::TooManyRequests);
+        }
+        let started = self.cloud.now();
+        if matches!(ask, Ask::Execute) {
+            self.ledger.books().starts(call, enqueued_at, started);
+        }
+        let served = self.work(call, ask).await;
+        let now = self.cloud.now();
+        self.ledger.books().worked(now.since(started), now);
+        self.pool.borrow_mut().working -= 1;
+        served
+    }
+
+    async fn work(&self, call: u64, ask: Ask) -> Served {
+        let mut time = {
+            let pool = &mut *self.pool.borrow_mut();
+            pool.dice.draw(&pool.latency)
+        };
+        if self.strikes(Fault::ApiSlow) {
+            time *= 20;
+        }
+        let lost = self.strikes(Fault::ApiLostRequest);
+        let failed = self.strikes(Fault::ApiError);
+        tokio::time::sleep(time).await;
+        if lost {
+            return Served::Broken;
+        }
+        if failed {
+            return Served::Answered(Answer::ServerError);
+        }
+        let answer = match ask {
+            Ask::LookUp => Answer::Found(self.ledger.books().record_of(call)),
+            Ask::Execute if self.ledger.books().is_bad(call) => Answer::Rejected,
+            Ask::Execute => {
+                let now = self.cloud.now();
+                let id = self.ledger.books().takes_effect(call, now);
+                Answer::Created(id)
+            }
+        };
+        if self.strikes(Fault::ApiLostReply) {
+            return Served::Broken;
+        }
+        if self.strikes(Fault::ApiErrorAfterCommit) {
+            return Served::Answered(Answer::ServerError);
+        }
+        Served::Answered(answer)
+    }
+
+    fn strikes(&self, fault: Fault) -> bool {
+        self.cloud.state().faults.strikes(fault)
+    }
+}
+
+/// The API as one environment of the worker sees it.
+pub struct ApiClient {
+    api: SlowApi,
+    busy: Cell<bool>,
+}
+
+impl ApiClient {
+    async fn ask(&self, call: u64, ask: Ask, enqueued_at: Option<Moment>) -> Served {
+        let now = self.api.cloud.now();
+        if self.busy.get() {
+            self.api.ledger.books().asks_twice(now, call);
+        }
+        let _slot = Slot::take(self);
+        let (sender, answer) = oneshot::channel();
+        let api = self.api.clone();
+        tokio::task::spawn_local(async move {
+            let served = api.serve(call, ask, enqueued_at).await;
+            // A caller that is gone does not read its answer.
+            let _ = sender.send(served);
+        });
+        answer.await.unwrap_or(Served::Broken)
+    }
+}
+
+/// A live invocation's request at the API: gone with the invocation.
+struct Slot<'a>(&'a ApiClient);
+
+impl Slot<'_> {
+    fn take(client: &ApiClient) -> Slot<'_> {
+        client.busy.set(true);
+        client.api.ledger.books().asks(client.api.cloud.now());
+        Slot(client)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+        self.0.api.ledger.books().asked();
+    }
+}
+
+impl Target for ApiClient {
+    async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
+        let Some(number) = call_of(call.idempotency_key.as_str()) else {
+            return Outcome::Rejected("not a call of this run".into());
+        };
+        let enqueued_at = Moment::from_epoch_millis(call.enqueued_at.as_millisecond());
+        match self.ask(number, Ask::Execute, enqueued_at).await {
+            Served::Broken => Outcome::Unknown("the connection broke".into()),
+            Served::Answered(Answer::Created(id) | Answer::Found(Some(id))) => {
+                Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body: None })
+            }
+            Served::Answered(Answer::TooManyRequests) => Outcome::Throttled { retry_after: None },
+            Served::Answered(Answer::Rejected | Answer::Found(None)) => Outcome::Rejected(Why {
+                message: "the API refuses it".to_owned(),
+                status: Some(400),
+                code: Some("INVALID_CONTENT".to_owned()),
+            }),
+            Served::Answered(Answer::ServerError) => {
+                Outcome::Unknown("the API answered 500".into())
+            }
+        }
+    }
+
+    fn repeatable(&self, call: &QueuedCall) -> bool {
+        call.request.method == Method::Put
+    }
+
+    async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
+        let Some(number) = call_of(call.idempotency_key.as_str()) else {
+            return Reconciled::NotDone;
+        };
+        match self.ask(number, Ask::LookUp, None).await {
+            Served::Answered(Answer::Found(Some(id))) => {
+                Reconciled::Done(TargetResponse { status: 201, id: Some(id), body: None })
+            }
+            Served::Answered(Answer::Found(None)) => Reconciled::NotDone,
+            _ => Reconciled::TryAgain("the API could not be asked".to_owned()),
+        }
+    }
+}

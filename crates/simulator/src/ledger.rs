@@ -1,0 +1,380 @@
+//! What is known of every call, and what must always hold. It sees the API's side and the
+//! workflows' side of a call, and trusts neither the worker nor its records.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use slowlane_message::{Priority, QueuedCall};
+
+use crate::faults::{Fault, Rates};
+use crate::time::Moment;
+use crate::transcript::{Event, Watch};
+
+/// A run stops to list violations after so many: the first ones tell.
+const MOST_VIOLATIONS: usize = 20;
+
+/// One call: a workflow that asks for it, and what the API did.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    priority: Priority,
+    repeatable: bool,
+    /// The API will reject it, whenever it is asked.
+    bad: bool,
+    effects: u8,
+    started: bool,
+    ended: bool,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this output.
+    Succeeded(Arc<str>),
+    /// With an error of this name.
+    Failed(Arc<str>),
+    /// Nobody told it anything until its TimeoutSeconds were over.
+    TimedOut,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+/// Something that must never happen, and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When.
+    pub at: Moment,
+    /// The invariant that was broken.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ms: {:?}: {}", self.at.millis(), self.invariant, self.what)
+    }
+}
+
+/// What is checked all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// Calls of live invocations at the API never exceed the limit, and an invocation has one.
+    Limit,
+    /// Every workflow is told its end: none waits until its TimeoutSeconds are over.
+    EveryExecutionEnds,
+    /// A call that must not be repeated has one effect at most.
+    OneEffect,
+    /// No call that could still run reaches the dead-letter queue.
+    NoHealthyCallInDeadLetters,
+    /// For every unfinished call there is a ring, or a slot at work.
+    NothingStranded,
+    /// A call is passed over no longer than the stated bound.
+    BoundedWait,
+    /// A workflow gets the result of the effect; and no workflow is told that a call was not
+    /// executed when it was.
+    TrueResult,
+    /// Without faults, a call that the API would accept succeeds.
+    Success,
+}
+
+/// The books of a run; clones are the same books.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Mutex<Books>>);
+
+/// All that is written down.
+#[derive(Debug)]
+pub struct Books {
+    calls: Vec<Call>,
+    /// Whether anything may go wrong at all: if not, every call must succeed.
+    faultless: bool,
+    rings_may_be_lost: bool,
+    limit: u32,
+    at_api: u32,
+    most_at_api: u32,
+    waiting: u64,
+    waits: [Histogram<u64>; 3],
+    ends: BTreeMap<Arc<str>, u64>,
+    violations: Vec<Violation>,
+    busy: Duration,
+    first_start: Option<Moment>,
+    last_end: Moment,
+    throttled_by_api: u64,
+}
+
+impl Ledger {
+    /// Empty books for a run with this limit and these faults.
+    pub fn new(limit: u32, rates: &Rates) -> Ledger {
+        let waits = std::array::from_fn(|_| histogram());
+        Ledger(Arc::new(Mutex::new(Books {
+            calls: Vec::new(),
+            faultless: rates.active().next().is_none(),
+            rings_may_be_lost: rates.of(Fault::LostRing) > 0.0,
+            limit,
+            at_api: 0,
+            most_at_api: 0,
+            waiting: 0,
+            waits,
+            ends: BTreeMap::new(),
+            violations: Vec::new(),
+            busy: Duration::ZERO,
+            first_start: None,
+            last_end: Moment::START,
+            throttled_by_api: 0,
+        })))
+    }
+
+    /// The books, for as long as nothing is awaited.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A histogram of milliseconds with three significant digits.
+#[expect(clippy::expect_used, reason = "3 is a number of digits that the library takes")]
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("3 digits")
+}
+
+impl Books {
+    /// A workflow is about to ask for a call; returns the call's number.
+    pub fn open(&mut self, priority: Priority, repeatable: bool, bad: bool) -> u64 {
+        self.waiting += 1;
+        self.calls.push(Call {
+            priority,
+            repeatable,
+            bad,
+            effects: 0,
+            started: false,
+            ended: false,
+        });
+        self.calls.len() as u64 - 1
+    }
+
+    /// A live invocation asks the API.
+    pub fn asks(&mut self, now: Moment) {
+        self.at_api += 1;
+        self.most_at_api = self.most_at_api.max(self.at_api);
+        if self.at_api > self.limit {
+            let what = format!("{} calls at an API of limit {}", self.at_api, self.limit);
+            self.violated(now, Invariant::Limit, what);
+        }
+    }
+
+    /// It has its answer, gave up, or died.
+    pub fn asked(&mut self) {
+        self.at_api -= 1;
+    }
+
+    /// An invocation asks the API while it waits for an earlier answer.
+    pub fn asks_twice(&mut self, now: Moment, call: u64) {
+        let what = format!("an invocation asks for call {call} beside another");
+        self.violated(now, Invariant::Limit, what);
+    }
+
+    /// The API starts to work on a call which was queued at `enqueued_at`.
+    pub fn starts(&mut self, call: u64, enqueued_at: Option<Moment>, now: Moment) {
+        self.first_start.get_or_insert(now);
+        let entry = &mut self.calls[call as usize];
+        if entry.started {
+            return;
+        }
+        entry.started = true;
+        if let Some(enqueued_at) = enqueued_at {
+            let wait = now.since(enqueued_at).as_millis() as u64;
+            // The histogram grows to whatever it is given.
+            let _ = self.waits[entry.priority as usize].record(wait);
+        }
+    }
+
+    /// The API has worked on something for so long, until now.
+    pub fn worked(&mut self, worked: Duration, now: Moment) {
+        self.busy += worked;
+        self.last_end = self.last_end.max(now);
+    }
+
+    /// The API refused a call because of its limit.
+    pub fn throttled(&mut self) {
+        self.throttled_by_api += 1;
+    }
+
+    /// Whether the API will reject a call.
+    pub fn is_bad(&self, call: u64) -> bool {
+        self.calls[call as usize].bad
+    }
+
+    /// The API carries a call out; returns the id of the record.
+    pub fn takes_effect(&mut self, call: u64, now: Moment) -> String {
+        let entry = &mut self.calls[call as usize];
+        entry.effects = entry.effects.saturating_add(1);
+        let (effects, repeatable) = (entry.effects, entry.repeatable);
+        if effects > 1 && !repeatable {
+            let what = format!("call {call} has had {effects} effects");
+            self.violated(now, Invariant::OneEffect, what);
+        }
+        record_id(call, effects, repeatable)
+    }
+
+    /// The record that a call has made at the API, if it has.
+    pub fn record_of(&self, call: u64) -> Option<String> {
+        let entry = &self.calls[call as usize];
+        (entry.effects > 0).then(|| record_id(call, entry.effects, entry.repeatable))
+    }
+
+    /// The workflow of a call ended.
+    pub fn closes(&mut self, call: u64, end: &End, now: Moment) {
+        self.waiting -= 1;
+        self.calls[call as usize].ended = true;
+        let Call { effects, repeatable, bad, .. } = self.calls[call as usize];
+        let name: Arc<str> = match end {
+            End::Succeeded(_) => "Succeeded".into(),
+            End::Failed(name) => name.clone(),
+            End::TimedOut => "TimedOut".into(),
+            End::Stopped => "Stopped".into(),
+        };
+        *self.ends.entry(name.clone()).or_default() += 1;
+        match end {
+            End::Succeeded(output) => {
+                let expected = record_id(call, 1, repeatable);
+                if effects == 0 || id_in(output).as_deref() != Some(&*expected) {
+                    let what = format!("call {call}, record {expected}, was told {output}");
+                    self.violated(now, Invariant::TrueResult, what);
+                }
+            }
+            End::Failed(name) => {
+                if effects > 0 && !repeatable && says_not_executed(name) {
+                    let what = format!("call {call} was executed, its workflow failed as {name}");
+                    self.violated(now, Invariant::TrueResult, what);
+                }
+                if self.faultless && !bad {
+                    let what = format!("call {call} failed as {name}, and nothing went wrong");
+                    self.violated(now, Invariant::Success, what);
+                }
+            }
+            End::TimedOut if !self.rings_may_be_lost => {
+                let what = format!("the workflow of call {call} was told nothing");
+                self.violated(now, Invariant::EveryExecutionEnds, what);
+            }
+            End::TimedOut | End::Stopped => {}
+        }
+    }
+
+    /// Something was broken.
+    pub fn violated(&mut self, at: Moment, invariant: Invariant, what: String) {
+        if self.violations.len() < MOST_VIOLATIONS {
+            self.violations.push(Violation { at, invariant, what });
+        }
+    }
+
+    /// What was broken, the first first.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// How many workflows wait.
+    pub fn waiting(&self) -> u64 {
+        self.waiting
+    }
+
+    /// How many calls there were so far.
+    pub fn opened(&self) -> u64 {
+        self.calls.len() as u64
+    }
+
+    /// How many executions ended in each way.
+    pub fn ends(&self) -> &BTreeMap<Arc<str>, u64> {
+        &self.ends
+    }
+
+    /// The waits of one priority, from the enqueuer's sending to the API, in milliseconds.
+    pub fn waits(&self, priority: Priority) -> &Histogram<u64> {
+        &self.waits[priority as usize]
+    }
+
+    /// Time that the API worked, over the limit times the time from its first start to its last end.
+    pub fn utilisation(&self) -> f64 {
+        let first = self.first_start.unwrap_or_default();
+        let span = self.last_end.since(first).as_secs_f64() * f64::from(self.limit);
+        if span > 0.0 { self.busy.as_secs_f64() / span } else { 0.0 }
+    }
+
+    /// From the API's first start to its last end.
+    pub fn makespan(&self) -> Duration {
+        self.last_end.since(self.first_start.unwrap_or_default())
+    }
+
+    /// How often the API refused a call because of its limit.
+    pub fn http_429(&self) -> u64 {
+        self.throttled_by_api
+    }
+
+    /// The most calls of live invocations at the API at once.
+    pub fn most_at_api(&self) -> u32 {
+        self.most_at_api
+    }
+
+    /// Effects beyond the first of calls that must not be repeated.
+    pub fn duplicates(&self) -> u64 {
+        let extra = |call: &Call| u64::from(call.effects.saturating_sub(1));
+        self.calls.iter().filter(|call| !call.repeatable).map(extra).sum()
+    }
+
+    /// Whether a message is a call that the API would have accepted.
+    pub fn is_healthy(&self, body: &str) -> bool {
+        let call = call_in(body).and_then(|call| self.calls.get(call as usize));
+        call.is_some_and(|call| !call.bad)
+    }
+
+    fn buried(&mut self, body: &str, now: Moment) {
+        let Some(call) = call_in(body) else { return };
+        if !self.calls[call as usize].ended {
+            let what = format!("SQS moved call {call} to the dead-letter queue");
+            self.violated(now, Invariant::NoHealthyCallInDeadLetters, what);
+        }
+    }
+}
+
+impl Watch for Ledger {
+    fn saw(&mut self, now: Moment, event: &Event<'_>) {
+        if let Event::Buried { body, .. } = event {
+            self.books().buried(body, now);
+        }
+    }
+}
+
+/// The idempotency key of a call.
+pub fn key_of(call: u64) -> String {
+    format!("c-{call}")
+}
+
+/// The call that an idempotency key stands for.
+pub fn call_of(key: &str) -> Option<u64> {
+    key.strip_prefix("c-")?.parse().ok()
+}
+
+fn call_in(body: &str) -> Option<u64> {
+    call_of(QueuedCall::parse(body).ok()?.idempotency_key.as_str())
+}
+
+/// A repeatable call makes one record however often it is made; another makes a new one each time.
+fn record_id(call: u64, effects: u8, repeatable: bool) -> String {
+    let effect = if repeatable { 1 } else { effects };
+    format!("{call}.{effect}")
+}
+
+fn id_in(output: &str) -> Option<String> {
+    let output: serde_json::Value = serde_json::from_str(output).ok()?;
+    output["id"].as_str().map(str::to_owned)
+}
+
+/// The failures by which a workflow concludes that it may ask afresh.
+fn says_not_executed(name: &str) -> bool {
+    matches!(
+        name,
+        "Slowlane.Rejected"
+            | "Slowlane.DeadlineExceeded"
+            | "Slowlane.AttemptsExhausted"
+            | "Slowlane.Unauthorized"
+    )
+}

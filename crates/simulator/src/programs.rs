@@ -1,0 +1,260 @@
+//! The real enqueuer and the real worker, as functions of the simulated cloud.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use serde_json::Value;
+use slowlane_enqueuer::Enqueuer;
+use slowlane_policy::timing::{Timing, max_receive_count};
+use slowlane_worker::Worker;
+
+use crate::api::{ApiClient, SlowApi};
+use crate::cloud::dynamodb::TableSettings;
+use crate::cloud::lambda::{FunctionId, FunctionSettings};
+use crate::cloud::mapping::MappingSettings;
+use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
+use crate::cloud::{Cloud, Context, Environment, Functions, Input};
+use crate::scenario::{Dispatch, Scenario};
+
+/// The guard's table.
+pub const TABLE: &str = "idempotency";
+/// Concurrency that an account has by default (doc), for the enqueuer to share.
+const ACCOUNT_CONCURRENCY: u32 = 1_000;
+/// The template's `MessageRetentionPeriod`, and that of the dead-letter queue.
+const RETENTION: Duration = Duration::from_secs(345_600);
+const DEAD_RETENTION: Duration = Duration::from_secs(1_209_600);
+const MEMORY_MB: u32 = 256;
+const ENQUEUER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the template makes, on the simulated cloud.
+pub struct Deployment {
+    /// The queues of calls, most urgent first.
+    pub calls: [QueueId; 3],
+    /// The doorbell queue; it has no reader in the deferral wiring.
+    pub doorbell: QueueId,
+    /// The dead-letter queue.
+    pub dead_letters: QueueId,
+    /// The enqueuer.
+    pub enqueuer: FunctionId,
+    /// The worker.
+    pub worker: FunctionId,
+    /// The time-outs.
+    pub timing: Timing,
+}
+
+/// Why a scenario cannot be deployed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No worker can wait for this API.
+    #[error(transparent)]
+    ApiTimeout(#[from] slowlane_policy::timing::BadApiTimeout),
+    /// A program does not accept its environment.
+    #[error("a program does not accept its environment: {0}")]
+    Environment(String),
+}
+
+impl Deployment {
+    /// Makes what the template makes: queues, table, functions and mappings.
+    ///
+    /// # Errors
+    /// The scenario's numbers do not fit together.
+    pub fn create(
+        scenario: &Scenario,
+        functions: &Functions,
+        api: &SlowApi,
+    ) -> Result<Deployment, Error> {
+        let cloud = functions.cloud();
+        let timing = Timing::for_api_timeout(scenario.api_timeout_secs)?;
+        let (calls, doorbell, dead_letters) = queues(scenario, cloud, &timing);
+        cloud.state().dynamo.create(TableSettings {
+            name: TABLE.to_owned(),
+            key: "id".to_owned(),
+            ttl: Some("expires_at".to_owned()),
+        });
+        let variables = variables(scenario, &timing);
+        let enqueuer = enqueuer(scenario, functions, &variables)?;
+        let worker = worker(scenario, functions, &variables, api, &timing)?;
+        let mapping = |queue, maximum_concurrency| MappingSettings {
+            queue,
+            function: worker,
+            batch_size: 1,
+            maximum_concurrency,
+            reports_failures: true,
+        };
+        match scenario.dispatch {
+            Dispatch::Doorbell => {
+                functions.create_mapping(mapping(doorbell, Some(scenario.limit.max(2))));
+            }
+            _ => calls.iter().for_each(|queue| functions.create_mapping(mapping(*queue, None))),
+        }
+        Ok(Deployment { calls, doorbell, dead_letters, enqueuer, worker, timing })
+    }
+}
+
+fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3], QueueId, QueueId) {
+    let settings = |name: &str, visibility, redrive, retention| QueueSettings {
+        name: name.to_owned(),
+        visibility,
+        redrive,
+        retention,
+    };
+    // SQS's default visibility timeout, which the template leaves the dead-letter queue.
+    let default = Duration::from_secs(30);
+    let dead_letters = cloud.create_queue(settings("dead", default, None, DEAD_RETENTION));
+    let redrive = Redrive {
+        to: dead_letters,
+        max_receive_count: max_receive_count(scenario.max_deferrals, scenario.max_attempts),
+    };
+    let visibility = match scenario.dispatch {
+        Dispatch::Doorbell => timing.call_visibility,
+        _ => timing.deferral_visibility,
+    };
+    let calls = ["high", "normal", "batch"]
+        .map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), RETENTION)));
+    let ring = timing.ring_visibility;
+    let doorbell = cloud.create_queue(settings("doorbell", ring, None, RETENTION));
+    (calls, doorbell, dead_letters)
+}
+
+/// The programs' environment variables, as the template sets them.
+fn variables(scenario: &Scenario, timing: &Timing) -> HashMap<&'static str, String> {
+    let url = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}");
+    let secs = |time: Duration| time.as_secs().to_string();
+    let (dispatch, on_higher) = match scenario.dispatch {
+        Dispatch::Doorbell => ("doorbell", "swap"),
+        Dispatch::DeferralSwap => ("deferral", "swap"),
+        Dispatch::DeferralYield => ("deferral", "yield"),
+    };
+    let receives = max_receive_count(scenario.max_deferrals, scenario.max_attempts);
+    HashMap::from([
+        ("DISPATCH", dispatch.to_owned()),
+        ("ON_HIGHER", on_higher.to_owned()),
+        ("HIGH_QUEUE_URL", url("high")),
+        ("NORMAL_QUEUE_URL", url("normal")),
+        ("BATCH_QUEUE_URL", url("batch")),
+        ("DOORBELL_QUEUE_URL", url("doorbell")),
+        ("DEAD_LETTER_QUEUE_URL", url("dead")),
+        ("IDEMPOTENCY_TABLE", TABLE.to_owned()),
+        ("SHARE_EVERY", scenario.share_every.to_string()),
+        ("MAX_DEFERRALS", scenario.max_deferrals.to_string()),
+        ("MAX_WAIT_SECS", scenario.max_wait_secs.to_string()),
+        ("MAX_ATTEMPTS", scenario.max_attempts.to_string()),
+        ("MAX_RECEIVE_COUNT", receives.to_string()),
+        ("API_TIMEOUT_SECS", secs(timing.api_timeout)),
+        ("CALL_VISIBILITY_SECS", secs(timing.call_visibility)),
+        ("RING_VISIBILITY_SECS", secs(timing.ring_visibility)),
+        ("FUNCTION_TIMEOUT_SECS", secs(timing.function_timeout)),
+        ("WORK_WINDOW_SECS", secs(timing.work_window)),
+        ("DEFAULT_DEADLINE_SECS", scenario.deadline_secs.to_string()),
+    ])
+}
+
+fn enqueuer(
+    scenario: &Scenario,
+    functions: &Functions,
+    variables: &HashMap<&'static str, String>,
+) -> Result<FunctionId, Error> {
+    let config = slowlane_enqueuer::Config::from_vars(|name| variables.get(name).cloned())
+        .map_err(|error| Error::Environment(error.to_string()))?;
+    let settings = FunctionSettings {
+        name: "enqueuer",
+        concurrency: ACCOUNT_CONCURRENCY.saturating_sub(scenario.limit).max(1),
+        timeout: ENQUEUER_TIMEOUT,
+        memory_mb: MEMORY_MB,
+        cold_start: scenario.cold_start.latency(),
+    };
+    let boot = move |sdk: SdkConfig, _: u64| {
+        Rc::new(EnqueuerProgram(Enqueuer::new(config.clone(), &sdk))) as Rc<dyn Environment>
+    };
+    Ok(functions.create(settings, Rc::new(boot)))
+}
+
+fn worker(
+    scenario: &Scenario,
+    functions: &Functions,
+    variables: &HashMap<&'static str, String>,
+    api: &SlowApi,
+    timing: &Timing,
+) -> Result<FunctionId, Error> {
+    let config = slowlane_worker::Config::from_vars(|name| variables.get(name).cloned())
+        .map_err(|error| Error::Environment(error.to_string()))?;
+    let settings = FunctionSettings {
+        name: "worker",
+        concurrency: scenario.limit,
+        timeout: timing.function_timeout,
+        memory_mb: MEMORY_MB,
+        cold_start: scenario.cold_start.latency(),
+    };
+    let api = api.clone();
+    let cloud = functions.cloud().clone();
+    let boot = move |sdk: SdkConfig, seed: u64| {
+        let worker = Worker::new(config.clone(), &sdk, api.client(), seed).with_metrics(|_| {});
+        Rc::new(WorkerProgram { worker, cloud: cloud.clone() }) as Rc<dyn Environment>
+    };
+    Ok(functions.create(settings, Rc::new(boot)))
+}
+
+struct EnqueuerProgram(Enqueuer);
+
+impl Environment for EnqueuerProgram {
+    fn handle(
+        self: Rc<Self>,
+        input: Input,
+        _: Context,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>>>> {
+        Box::pin(async move {
+            let Input::Payload(payload) = input else {
+                return Err("the enqueuer takes a payload".to_owned());
+            };
+            match self.0.handle(payload).await {
+                Ok(_) => Ok(Value::Null),
+                Err(slowlane_enqueuer::Error::InvalidRequest(_)) => {
+                    Err("Slowlane.InvalidMessage".to_owned())
+                }
+                Err(_) => Err("Slowlane.QueueUnavailable".to_owned()),
+            }
+        })
+    }
+}
+
+struct WorkerProgram {
+    worker: Worker<ApiClient>,
+    cloud: Cloud,
+}
+
+impl Environment for WorkerProgram {
+    fn handle(
+        self: Rc<Self>,
+        input: Input,
+        context: Context,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>>>> {
+        Box::pin(async move {
+            let Input::Batch(queue, messages) = input else {
+                return Err("the worker takes a batch".to_owned());
+            };
+            let name = self.cloud.state().sqs.settings(queue).name.clone();
+            let mut event = SqsEvent::default();
+            event.records = messages.iter().map(|received| record(received, &name)).collect();
+            let handled = self.worker.handle(event, context.deadline).await;
+            serde_json::to_value(handled.response).map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// A message as Lambda hands it to a function.
+fn record(received: &Received, queue: &str) -> SqsMessage {
+    let mut message = SqsMessage::default();
+    message.message_id = Some(received.message.to_string());
+    message.receipt_handle = Some(received.receipt.to_string());
+    message.body = Some(received.body.to_string());
+    message.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:000000000000:{queue}"));
+    message.attributes = HashMap::from([
+        ("ApproximateReceiveCount".to_owned(), received.receive_count.to_string()),
+        ("SentTimestamp".to_owned(), received.sent_at.epoch_millis().to_string()),
+    ]);
+    message
+}

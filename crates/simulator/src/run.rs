@@ -1,0 +1,400 @@
+//! A scenario, run: workflows start, the real programs work, things go wrong, and the books are
+//! kept until every workflow has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use slowlane_message::Priority;
+
+use crate::api::SlowApi;
+use crate::chance::{Dice, Latency};
+use crate::cloud::lambda::{Bill, Failure};
+use crate::cloud::sqs::Send;
+use crate::cloud::tokens::Ended;
+use crate::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
+use crate::faults::{Fault, Faults};
+use crate::ledger::{End, Invariant, Ledger, Violation, key_of};
+use crate::programs::{self, Deployment};
+use crate::scenario::{self, Load, Scenario};
+use crate::time::{Moment, in_virtual_time};
+use crate::transcript::Event;
+
+/// How often the run looks after itself: invariants that hold over time, and operators' faults.
+const TICK: Duration = Duration::from_secs(1);
+/// How many ticks in a row a call may be without a ring: its enqueuer may be just between
+/// sending the call and ringing, with three tries of each.
+const LONGEST_UNRUNG: u32 = 60;
+/// How long after the last workflow's end leftovers may take to be cleared away.
+const LONGEST_DRAIN: Duration = Duration::from_secs(7_200);
+/// State transitions of one execution: the start, the task and the end.
+const TRANSITIONS: u64 = 3;
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// How many faults struck.
+    pub strikes: u64,
+    /// What was broken; empty if all held.
+    pub violations: Vec<Violation>,
+    /// How many executions ended in each way.
+    pub ends: BTreeMap<Arc<str>, u64>,
+    /// The figures.
+    pub measures: Measures,
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug)]
+pub struct Measures {
+    /// Calls.
+    pub calls: u64,
+    /// Virtual time from the API's first start to its last end.
+    pub makespan: Duration,
+    /// Time that the API worked, over the limit times the makespan.
+    pub utilisation: f64,
+    /// The most calls of live invocations at the API at once.
+    pub max_concurrency: u32,
+    /// Calls that the API refused because of its limit.
+    pub http_429: u64,
+    /// Deliveries that were refused for want of concurrency.
+    pub throttled_deliveries: u64,
+    /// Calls in the dead-letter queue that the API would have accepted.
+    pub healthy_in_dlq: u64,
+    /// Effects beyond the first of calls that must not be repeated.
+    pub duplicates: u64,
+    /// Wait from the enqueuer's sending to the API, most urgent priority first.
+    pub waits: [Wait; 3],
+    /// Requests to AWS, those of mappings included.
+    pub aws_requests: u64,
+    /// List price, USD.
+    pub price: f64,
+    /// Invocations of the worker.
+    pub worker_invocations: u64,
+}
+
+/// Waits of one priority, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// How many there were.
+    pub calls: u64,
+    /// Half are below.
+    pub p50: u64,
+    /// 99 of 100 are below.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+/// Why a run could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The scenario is not sound.
+    #[error(transparent)]
+    Scenario(#[from] scenario::Error),
+    /// Its programs could not be deployed.
+    #[error(transparent)]
+    Programs(#[from] programs::Error),
+    /// The operating system gives no runtime.
+    #[error("no runtime: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Runs a scenario to its end, with the strikes in `spared` left out. `progress` is told now and
+/// then how many calls have been opened and how many wait.
+///
+/// # Errors
+/// The scenario cannot be run; a broken invariant is part of the outcome.
+pub fn run(
+    scenario: &Scenario,
+    spared: BTreeSet<u64>,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Outcome, Error> {
+    let rates = scenario.rates()?;
+    let seed = scenario.seed;
+    let settings = CloudSettings {
+        seed,
+        parameters: scenario.parameters()?,
+        latency: scenario.aws.latency(),
+        faults: Faults::new(rates.clone(), spared, Dice::new(seed, 3)),
+        sdk_attempts: scenario.sdk_attempts,
+    };
+    in_virtual_time(async {
+        let cloud = Cloud::new(settings);
+        let ledger = Ledger::new(scenario.limit, &rates);
+        cloud.state().transcript.watch(Box::new(ledger.clone()));
+        let functions = Functions::new(cloud.clone());
+        let api_dice = Dice::new(seed, 4);
+        let latency = scenario.api.latency();
+        let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario.limit, latency, api_dice);
+        let deployment = Deployment::create(scenario, &functions, &api)?;
+        let run = Rc::new(Run { scenario: scenario.clone(), cloud, functions, deployment, ledger });
+        run.play(progress).await;
+        Ok(run.outcome())
+    })?
+}
+
+struct Run {
+    scenario: Scenario,
+    cloud: Cloud,
+    functions: Functions,
+    deployment: Deployment,
+    ledger: Ledger,
+}
+
+impl Run {
+    async fn play(self: &Rc<Self>, progress: &dyn Fn(u64, u64)) {
+        let mut dice = Dice::new(self.scenario.seed, 5);
+        for load in &self.scenario.load {
+            let arrivals = self.clone().arrivals(load.clone(), Dice::new(dice.seed(), 6));
+            tokio::task::spawn_local(arrivals);
+        }
+        let total = self.scenario.calls();
+        let mut unrung = 0;
+        let (mut opened, mut waiting) = (0, 0);
+        while opened < total || waiting > 0 {
+            tokio::time::sleep(TICK).await;
+            (opened, waiting) = {
+                let books = self.ledger.books();
+                (books.opened(), books.waiting())
+            };
+            progress(opened, waiting);
+            self.operators_err();
+            unrung = if self.is_unrung() { unrung + 1 } else { 0 };
+            if unrung == LONGEST_UNRUNG {
+                let what = format!("{waiting} calls wait, and no ring is on its way");
+                let now = self.cloud.now();
+                self.ledger.books().violated(now, Invariant::NothingStranded, what);
+            }
+        }
+        let end = self.cloud.now().plus(LONGEST_DRAIN);
+        while self.cloud.now() < end && !self.is_drained() {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    async fn arrivals(self: Rc<Self>, load: Load, mut dice: Dice) {
+        let mut at = load.start_ms as f64;
+        for _ in 0..load.calls {
+            self.cloud.clock().sleep_until(Moment::from_millis(at as u64)).await;
+            let repeatable = dice.happens(self.scenario.repeatable);
+            let bad = self.cloud.state().faults.strikes(Fault::ApiReject);
+            let call = self.ledger.books().open(load.priority, repeatable, bad);
+            let execution = self.clone().execution(call, load.priority, repeatable, dice.seed());
+            tokio::task::spawn_local(execution);
+            let gap = Latency::Exponential { mean_ms: load.every_ms };
+            at += if load.random { dice.draw(&gap).as_secs_f64() * 1e3 } else { load.every_ms };
+        }
+    }
+
+    /// One workflow: it asks for a call and waits for the answer.
+    async fn execution(self: Rc<Self>, call: u64, priority: Priority, repeatable: bool, seed: u64) {
+        let mut dice = Dice::new(seed, 7);
+        let end = self.task(call, priority, repeatable, &mut dice).await;
+        let now = self.cloud.now();
+        self.ledger.books().closes(call, &end, now);
+        let mut state = self.cloud.state();
+        state.requests.count_transitions(TRANSITIONS);
+        let (name, tag) = match end {
+            End::Succeeded(_) => ("succeeded", 0),
+            End::Failed(_) => ("failed", 1),
+            End::TimedOut => ("timed out", 2),
+            End::Stopped => ("stopped", 3),
+        };
+        state.saw(now, Event::Run(name, call, tag));
+    }
+
+    /// The task state of `throttled-call.asl.json`, with its Retry: 8 tries, from 1 s, doubling to
+    /// 60 s, full jitter.
+    async fn task(&self, call: u64, priority: Priority, repeatable: bool, dice: &mut Dice) -> End {
+        let timeout = Duration::from_secs(self.scenario.deadline_secs)
+            + self.deployment.timing.function_timeout;
+        let mut tries = 0;
+        loop {
+            let task = self.cloud.begin_task();
+            let token = task.token();
+            let payload = request(call, priority, repeatable, &token.to_string());
+            let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
+            let failure = match invoked.await {
+                Ok(_) => {
+                    self.stop_perhaps(token);
+                    return ended(self.cloud.wait_for(task, timeout).await);
+                }
+                Err(failure) => failure,
+            };
+            self.cloud.abandon(&task);
+            let name = error_name(&failure);
+            if tries == 8 || !is_retried(name) {
+                return End::Failed(name.into());
+            }
+            let longest = (1u64 << tries).min(60) as f64;
+            tokio::time::sleep(Duration::from_secs_f64(longest * dice.fraction())).await;
+            tries += 1;
+        }
+    }
+
+    fn stop_perhaps(&self, token: crate::cloud::tokens::Token) {
+        let delay = {
+            let mut state = self.cloud.state();
+            let strikes = state.faults.strikes(Fault::Stop);
+            strikes.then(|| Duration::from_millis(state.faults.below(30_000)))
+        };
+        if let Some(delay) = delay {
+            let cloud = self.cloud.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(delay).await;
+                let now = cloud.now();
+                cloud.state().stop(token, now);
+            });
+        }
+    }
+
+    /// The faults that come from people rather than from machines.
+    fn operators_err(&self) {
+        let now = self.cloud.now();
+        let (queues, doorbell) = (self.deployment.calls, self.deployment.doorbell);
+        let mut state = self.cloud.state();
+        if state.faults.strikes(Fault::Malformed) {
+            let queue = queues[state.faults.below(3) as usize];
+            let body = ["{}", "not JSON", "{\"version\":\"9.0\"}"][state.faults.below(3) as usize];
+            // A message of a known size and form: SQS does not refuse it.
+            let _ = state.send(queue, plain(body), now);
+            let _ = state.send(doorbell, plain("ring"), now);
+        }
+        if state.faults.strikes(Fault::LostRing) {
+            let (sqs, mut odds) = state.sqs();
+            let lost = sqs.snatch(doorbell, now, &mut odds).unwrap_or(0);
+            state.saw(now, Event::Run("ring lost", lost, 0));
+        }
+        if state.faults.strikes(Fault::Redrive) {
+            let (from, to) = (self.deployment.dead_letters, queues[state.faults.below(3) as usize]);
+            let (sqs, mut odds) = state.sqs();
+            let moved = sqs.redrive(from, to, now, &mut odds) as u64;
+            state.saw(now, Event::Run("redriven", moved, 0));
+        }
+        let deploys = state.faults.strikes(Fault::Deploy);
+        drop(state);
+        if deploys {
+            self.functions.deploy();
+        }
+    }
+
+    /// Whether calls wait on the queues although no ring exists and no slot works.
+    fn is_unrung(&self) -> bool {
+        let doorbell = matches!(self.scenario.dispatch, scenario::Dispatch::Doorbell);
+        let rings_may_be_lost = self.cloud.state().faults.rates().of(Fault::LostRing) > 0.0;
+        if !doorbell || rings_may_be_lost || self.functions.running(self.deployment.worker) > 0 {
+            return false;
+        }
+        self.lies_on(&[self.deployment.doorbell]) == 0
+            && self.lies_on(&self.deployment.calls) > 0
+            && self.ledger.books().waiting() > 0
+    }
+
+    fn is_drained(&self) -> bool {
+        self.functions.running(self.deployment.worker) == 0
+            && self.lies_on(&self.deployment.calls) == 0
+    }
+
+    fn lies_on(&self, queues: &[crate::cloud::sqs::QueueId]) -> usize {
+        let now = self.cloud.now();
+        let mut state = self.cloud.state();
+        let (sqs, mut odds) = state.sqs();
+        let count = |queue: &crate::cloud::sqs::QueueId| {
+            let counts = sqs.counts(*queue, now, &mut odds);
+            counts.visible + counts.in_flight + counts.delayed
+        };
+        queues.iter().map(count).sum()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let state = self.cloud.state();
+        let books = self.ledger.books();
+        let worker: Bill = self.functions.bill(self.deployment.worker);
+        let bills = [worker, self.functions.bill(self.deployment.enqueuer)];
+        let dead = state.sqs.bodies(self.deployment.dead_letters);
+        let wait = |priority| {
+            let waits = books.waits(priority);
+            Wait {
+                calls: waits.len(),
+                p50: waits.value_at_quantile(0.5),
+                p99: waits.value_at_quantile(0.99),
+                max: waits.max(),
+            }
+        };
+        Outcome {
+            hash: state.transcript.hash(),
+            events: state.transcript.events(),
+            strikes: state.faults.count(),
+            violations: books.violations().to_vec(),
+            ends: books.ends().clone(),
+            measures: Measures {
+                calls: books.opened(),
+                makespan: books.makespan(),
+                utilisation: books.utilisation(),
+                max_concurrency: books.most_at_api(),
+                http_429: books.http_429(),
+                throttled_deliveries: worker.throttled,
+                healthy_in_dlq: dead.filter(|body| books.is_healthy(body)).count() as u64,
+                duplicates: books.duplicates(),
+                waits: Priority::ALL.map(wait),
+                aws_requests: state.requests.sent() + state.requests.polls(),
+                price: state.requests.price(&bills, state.dynamo.units()),
+                worker_invocations: worker.invocations,
+            },
+        }
+    }
+}
+
+fn request(call: u64, priority: Priority, repeatable: bool, token: &str) -> Value {
+    let method = if repeatable { "PUT" } else { "POST" };
+    json!({
+        "version": "1.0",
+        "task_token": token,
+        "priority": priority.as_str(),
+        "idempotency_key": key_of(call),
+        "request": {
+            "method": method,
+            "resource": format!("salesOrder/eid:{}", key_of(call)),
+            "body": {"memo": "simulated"},
+        },
+    })
+}
+
+fn plain(body: &str) -> Send {
+    Send {
+        body: body.into(),
+        attributes: None,
+        trace_header: None,
+        group: None,
+        delay: Duration::ZERO,
+    }
+}
+
+fn ended(waited: Waited) -> End {
+    match waited {
+        Waited::Ended(Ended::Succeeded(output)) => End::Succeeded(output),
+        Waited::Ended(Ended::Failed { error, .. }) => End::Failed(error),
+        Waited::TimedOut => End::TimedOut,
+        Waited::Stopped => End::Stopped,
+    }
+}
+
+/// The error under which Step Functions sees a failed invocation.
+fn error_name(failure: &Failure) -> &str {
+    match failure {
+        Failure::Throttled => "Lambda.TooManyRequestsException",
+        Failure::TimedOut => "Sandbox.Timedout",
+        Failure::Crashed => "Runtime.ExitError",
+        Failure::Error(name) => name,
+    }
+}
+
+fn is_retried(name: &str) -> bool {
+    matches!(name, "Lambda.TooManyRequestsException" | "Slowlane.QueueUnavailable")
+}
