@@ -165,7 +165,9 @@ impl<T: Target> Worker<T> {
                     let receipt = record.receipt_handle.unwrap_or_default();
                     self.queues.hold_ring(&receipt, *ring_visibility).await;
                     // A call taken at the last moment must still end before Lambda kills us.
-                    let stop_at = deadline - self.config.call_visibility;
+                    let stop_at = deadline
+                        .checked_sub(self.config.call_visibility)
+                        .unwrap_or_else(Instant::now);
                     let done = self.serve_ring(stop_at, *share_every).await;
                     (done.counts, !done.ring_served)
                 }
