@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use tokio::time::Instant;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use tracing::Instrument as _;
 use url::Url;
@@ -27,6 +28,7 @@ use crate::{
 pub struct Client {
     account: AccountId,
     stack: Stack,
+    deadline: Option<Instant>,
 }
 
 /// Settings of a [`Client`], from [`Client::builder`].
@@ -61,6 +63,12 @@ impl Client {
         &self.account
     }
 
+    /// This client with a [deadline](Request::deadline) for each of its requests that does not
+    /// name one itself: records, queries, jobs, all of them.
+    pub fn with_deadline(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
     /// Sends any request to NetSuite.
     ///
     /// # Errors
@@ -74,9 +82,14 @@ impl Client {
         let span = tracing::debug_span!("netsuite", call = %request.call());
         // Each execution has a flag of its own: the caller may run clones of one request at once.
         request.in_flight = Arc::default();
+        request.deadline = request.deadline.or(self.deadline);
         let Some(deadline) = request.deadline else {
             return self.stack.clone().oneshot(request).instrument(span).await;
         };
+        let too_late = |class| Err(Error::local(request.call(), class, "the deadline has passed"));
+        if Instant::now() >= deadline {
+            return too_late(Class::NotSent);
+        }
         let waiting = self.stack.clone().oneshot(request.clone()).instrument(span);
         tokio::time::timeout_at(deadline, waiting).await.unwrap_or_else(|_| {
             let class = if request.in_flight.load(Ordering::Acquire) {
@@ -84,7 +97,7 @@ impl Client {
             } else {
                 Class::NotSent
             };
-            Err(Error::local(request.call(), class, "the deadline has passed"))
+            too_late(class)
         })
     }
 }
@@ -216,7 +229,8 @@ impl ClientBuilder {
             answer_timeout: self.answer_timeout,
         });
         let attempt = tower::service_fn(move |request| exchange.clone().attempt(request));
-        Ok(Client { account: self.account, stack: self.limits.around(Stack::new(attempt))? })
+        let stack = self.limits.around(Stack::new(attempt))?;
+        Ok(Client { account: self.account, stack, deadline: None })
     }
 }
 
@@ -327,9 +341,12 @@ impl Exchange {
             .or_insert(HeaderValue::from_static("application/json"));
         outgoing.headers_mut().insert(header::AUTHORIZATION, authorization);
         let patience = request.answer_timeout.unwrap_or(self.answer_timeout);
+        let sent = Instant::now();
         request.in_flight.store(true, Ordering::Release);
         let outcome = transport::deliver(&self.transport, outgoing, patience).await;
         request.in_flight.store(false, Ordering::Release);
+        let status = outcome.as_ref().ok().map(|answer| answer.status().as_u16());
+        tracing::debug!(status, elapsed_ms = sent.elapsed().as_millis(), "an attempt has ended");
         outcome.map_err(|failure| Error::transport(request.call(), failure))
     }
 

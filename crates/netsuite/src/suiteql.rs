@@ -119,7 +119,7 @@ impl SuiteQl {
     /// meanwhile shift nothing.
     ///
     /// The query must select the column, have `column > ?` as its last condition (the client binds
-    /// this `?`, after all others, beginning with -1), and end in `ORDER BY column ASC`. A page
+    /// this `?`, after all others, beginning below every id), and end in `ORDER BY column ASC`. A page
     /// whose keys do not ascend from the last one is an error and not a silent loss.
     ///
     /// ```no_run
@@ -210,15 +210,14 @@ impl SuiteQl {
         let answer = self.client.execute(request.clone()).await?;
         let body: PageBody<T> = answer.json(request.call())?;
         let page = Page { rows: body.items, total: body.total_results };
+        let after = match &self.keyset {
+            Some(column) => last_key(&answer, column, cursor.after)
+                .map_err(|why| Error::local(request.call(), Class::Rejected, why))?,
+            None => cursor.after,
+        };
         let next = match &self.keyset {
             _ if !body.has_more || page.rows.is_empty() => Next::End,
-            Some(column) => {
-                let fail = |why| Error::local(request.call(), Class::Rejected, why);
-                Next::Page(Cursor {
-                    offset: 0,
-                    after: last_key(&answer, column, cursor.after).map_err(fail)?,
-                })
-            }
+            Some(_) => Next::Page(Cursor { offset: 0, after }),
             None => cursor.advance(self.page_rows),
         };
         Ok((page, next))
@@ -258,7 +257,9 @@ struct Cursor {
 }
 
 impl Cursor {
-    const START: Self = Self { offset: 0, after: -1 };
+    /// Below every internal id (predefined records have negative ones), and a whole number in any
+    /// JSON parser.
+    const START: Self = Self { offset: 0, after: -9_007_199_254_740_992 };
 
     /// The next page by offset.
     fn advance(self, page_rows: u64) -> Next {
@@ -302,8 +303,15 @@ fn last_key(answer: &Answer, column: &str, after: i64) -> Result<i64, String> {
     }
     let rows: Rows<'_> = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
     rows.items.iter().try_fold(after, |last, row| {
-        let raw = row.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).map(|(_, raw)| raw.get().trim_matches('"'));
-        let key: i64 = raw.and_then(|raw| raw.parse().ok()).ok_or_else(|| format!("a row without an integer `{column}` to page by"))?;
-        if key > last { Ok(key) } else { Err(format!("`{column}` does not ascend ({key} after {last}): the query must have `{column} > ?` last and `ORDER BY {column} ASC`")) }
+        let cell = row.iter().find(|(name, _)| name.eq_ignore_ascii_case(column));
+        let key = cell.and_then(|(_, raw)| raw.get().trim_matches('"').parse::<i64>().ok());
+        match key {
+            Some(key) if key > last => Ok(key),
+            Some(key) => Err(format!(
+                "`{column}` does not ascend ({key} after {last}): \
+                 the query must have `{column} > ?` last and `ORDER BY {column} ASC`"
+            )),
+            None => Err(format!("a row without an integer `{column}` to page by")),
+        }
     })
 }

@@ -178,6 +178,18 @@ async fn the_wait_for_a_permit_ends_at_the_deadline() {
     assert_eq!((classes, start.elapsed()), (["not_sent", "unknown"], Duration::from_secs(3)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_deadline_for_all_requests_of_a_client_ends_typed_calls_and_streams_too() {
+    use futures::TryStreamExt as _;
+    let (builder, _) = scripted(|_| std::future::pending());
+    let start = Instant::now();
+    let client = builder.build().unwrap().with_deadline(start + Duration::from_secs(3));
+    let error = client.records("salesOrder").unwrap().get::<()>(1).await.unwrap_err();
+    assert_eq!((error.class(), start.elapsed()), (Class::Unknown, Duration::from_secs(3)));
+    let error = client.suiteql("q").rows::<()>().try_next().await.unwrap_err();
+    assert_eq!((error.class(), start.elapsed()), (Class::NotSent, Duration::from_secs(3)));
+}
+
 #[test]
 fn a_limit_of_nothing_is_refused_and_so_is_a_pace_without_a_runtime() {
     let build =
