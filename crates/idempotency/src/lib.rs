@@ -1,4 +1,4 @@
-//! One effect per call on DynamoDB, also when nobody knows whether it happened.
+#![doc = include_str!("../README.md")]
 
 mod cache;
 pub mod claim;
@@ -33,3 +33,8 @@ pub use run::{Done, Failure, Found, How, Turn};
 pub use s3::S3Blobs;
 pub use store::{Store, Written};
 pub use unknown::{Unknown, resolve};
+
+/// Keeps the code of the guide compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/powertools.md")]
+struct PowertoolsGuide;

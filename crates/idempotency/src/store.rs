@@ -7,7 +7,7 @@ use crate::request::RecordId;
 
 /// Keeps records. Implementations: [`DynamoDbStore`](crate::DynamoDbStore),
 /// [`MemoryStore`](crate::MemoryStore), and any that passes
-/// [`conformance`](crate::conformance).
+/// the suite in `conformance` (a feature).
 ///
 /// A store never looks at a clock and never decides anything: every moment it compares
 /// with is in the write.

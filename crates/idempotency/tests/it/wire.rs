@@ -133,6 +133,20 @@ async fn a_call_is_three_requests() {
     }
 }
 
+/// As the README states it: key and result of 700 bytes together.
+#[tokio::test]
+async fn one_write_unit_holds_a_small_result() {
+    for (bytes, units) in [(680, 1), (1_000, 2)] {
+        let wire = Wire::answering([claimed(), applied(), applied()]);
+        let Claimed::Run(claim) = wire.guard().claim(&order(1)).await.unwrap() else {
+            panic!("did not run");
+        };
+        claim.dispatched().await.unwrap();
+        claim.complete(&"r".repeat(bytes)).await.unwrap();
+        assert_eq!(write_units(&wire.requests()[2].1), units);
+    }
+}
+
 /// The whole of the first request, to be read beside AWS's documentation of UpdateItem.
 fn claim_request() -> Value {
     json!({
