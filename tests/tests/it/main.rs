@@ -13,3 +13,4 @@ mod bad_input;
 mod faults;
 mod priorities;
 mod setup;
+mod traps;

@@ -1,0 +1,425 @@
+//! The traps of "look at the higher queue, put the lower one back, run it anyway after a
+//! while": each is a way in which the pattern, as it is usually written, loses, delays or
+//! repeats work. The real worker runs on the simulated AWS, in virtual time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use serde_json::{Value, json};
+use slowlane_message::{Priority, QueuedCall};
+use slowlane_policy::settle::Outcome;
+use slowlane_simulator::chance::Latency;
+use slowlane_simulator::cloud::dynamodb::TableSettings;
+use slowlane_simulator::cloud::sqs::QueueSettings;
+use slowlane_simulator::cloud::tokens::Ended;
+use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
+use slowlane_simulator::time::in_virtual_time;
+use slowlane_simulator::transcript::Caller;
+use slowlane_worker::{Config, Counts, Reconciled, Target, TargetResponse, Worker};
+use tokio::time::Instant;
+
+const MAX_DEFERRALS: u32 = 3;
+const QUEUE_VISIBILITY: Duration = Duration::from_secs(1620);
+const CALL_TIME: Duration = Duration::from_millis(200);
+
+/// An API that answers after [`CALL_TIME`], as often as it is told that it is at its limit
+/// before that, and remembers what it was asked.
+#[derive(Clone, Default)]
+struct Api {
+    keys: Rc<RefCell<Vec<String>>>,
+    throttles: Rc<Cell<u32>>,
+}
+
+impl Target for Api {
+    async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
+        if let Some(left) = self.throttles.get().checked_sub(1) {
+            self.throttles.set(left);
+            return Outcome::Throttled { retry_after: None };
+        }
+        self.keys.borrow_mut().push(call.idempotency_key.to_string());
+        tokio::time::sleep(CALL_TIME).await;
+        Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body: None })
+    }
+
+    fn repeatable(&self, _: &QueuedCall) -> bool {
+        false
+    }
+
+    async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
+        Reconciled::NotDone
+    }
+}
+
+/// The queues, the table and one worker of the deferral wiring.
+struct Rig {
+    cloud: Cloud,
+    sqs: aws_sdk_sqs::Client,
+    api: Api,
+    worker: Worker<Api>,
+}
+
+fn url(queue: &str) -> String {
+    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{queue}")
+}
+
+fn name(priority: Priority) -> String {
+    priority.as_str().to_lowercase()
+}
+
+impl Rig {
+    fn new(on_higher: &str) -> Rig {
+        let mut settings = CloudSettings::new(1);
+        settings.latency = Latency::fixed_ms(6);
+        let cloud = Cloud::new(settings);
+        for queue in ["high", "normal", "batch", "dead"] {
+            cloud.create_queue(QueueSettings {
+                name: queue.to_owned(),
+                visibility: QUEUE_VISIBILITY,
+                redrive: None,
+                retention: Duration::from_secs(345_600),
+            });
+        }
+        cloud.state().dynamo.create(TableSettings {
+            name: "guard".to_owned(),
+            key: "id".to_owned(),
+            ttl: None,
+        });
+        let api = Api::default();
+        let worker = worker(&cloud, on_higher, &api);
+        let sqs = aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, 0));
+        Rig { cloud, sqs, api, worker }
+    }
+
+    /// Puts a call on its queue, with an execution that waits for it.
+    async fn put(&self, priority: Priority, key: &str) -> Task {
+        let task = self.cloud.begin_task();
+        let now_ms = i64::try_from(self.cloud.now().epoch_millis()).unwrap();
+        let now = jiff::Timestamp::from_millisecond(now_ms).unwrap();
+        let body = json!({
+            "version": "1.0",
+            "task_token": task.token().to_string(),
+            "priority": priority.as_str(),
+            "idempotency_key": key,
+            "request": { "method": "POST", "resource": "salesOrder", "body": {} },
+            "enqueued_at": format!("{now:.3}"),
+            "deadline": format!("{:.3}", now + jiff::SignedDuration::from_hours(10)),
+        });
+        self.put_body(priority, &body.to_string()).await;
+        task
+    }
+
+    async fn put_body(&self, priority: Priority, body: &str) {
+        let queue = url(&name(priority));
+        self.sqs.send_message().queue_url(queue).message_body(body).send().await.unwrap();
+    }
+
+    /// Delivers the next message of a queue as its mapping would, and does what the mapping
+    /// does with the answer: deletes the message unless it is among the failures.
+    async fn deliver(&self, priority: Priority) -> Delivered {
+        let message = self.receive(priority, QUEUE_VISIBILITY).await.expect("a message to deliver");
+        let deadline = Instant::now() + Duration::from_secs(270);
+        let handled = self.worker.handle(event(priority, &message), deadline).await;
+        let kept = !handled.response.batch_item_failures.is_empty();
+        if !kept {
+            let delete = self.sqs.delete_message().queue_url(url(&name(priority)));
+            delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
+        }
+        Delivered { kept, counts: handled.counts }
+    }
+
+    async fn receive(
+        &self,
+        priority: Priority,
+        visibility: Duration,
+    ) -> Option<aws_sdk_sqs::types::Message> {
+        let ask = self.sqs.receive_message().queue_url(url(&name(priority))).wait_time_seconds(1);
+        let ask = ask.visibility_timeout(i32::try_from(visibility.as_secs()).unwrap());
+        let ask = ask.message_system_attribute_names(MessageSystemAttributeName::All);
+        ask.send().await.unwrap().messages.unwrap_or_default().into_iter().next()
+    }
+
+    /// Messages of a queue: visible now, and hidden.
+    async fn counts(&self, queue: &str) -> (u64, u64) {
+        let asked = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(url(queue))
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
+        let attributes = asked.send().await.unwrap().attributes.unwrap();
+        let count = |name: QueueAttributeName| attributes[&name].parse().unwrap();
+        (
+            count(QueueAttributeName::ApproximateNumberOfMessages),
+            count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+        )
+    }
+
+    fn called(&self) -> Vec<String> {
+        self.api.keys.borrow().clone()
+    }
+
+    async fn end_of(&self, task: Task) -> Waited {
+        self.cloud.wait_for(task, Duration::from_secs(1)).await
+    }
+}
+
+struct Delivered {
+    kept: bool,
+    counts: Counts,
+}
+
+fn worker(cloud: &Cloud, on_higher: &str, api: &Api) -> Worker<Api> {
+    let vars = HashMap::from([
+        ("DISPATCH", "deferral".to_owned()),
+        ("ON_HIGHER", on_higher.to_owned()),
+        ("HIGH_QUEUE_URL", url("high")),
+        ("NORMAL_QUEUE_URL", url("normal")),
+        ("BATCH_QUEUE_URL", url("batch")),
+        ("DEAD_LETTER_QUEUE_URL", url("dead")),
+        ("IDEMPOTENCY_TABLE", "guard".to_owned()),
+        ("API_TIMEOUT_SECS", "30".to_owned()),
+        ("CALL_VISIBILITY_SECS", "90".to_owned()),
+        ("MAX_WAIT_SECS", "3600".to_owned()),
+        ("MAX_DEFERRALS", MAX_DEFERRALS.to_string()),
+        ("MAX_ATTEMPTS", "3".to_owned()),
+        ("MAX_RECEIVE_COUNT", "437".to_owned()),
+    ]);
+    let config = Config::from_vars(|name| vars.get(name).cloned()).unwrap();
+    let sdk = cloud.sdk(Caller::Person, 0);
+    Worker::new(config, &sdk, api.clone(), 7).with_metrics(|_| {})
+}
+
+fn event(priority: Priority, message: &aws_sdk_sqs::types::Message) -> SqsEvent {
+    let mut record = SqsMessage::default();
+    record.message_id = message.message_id.clone();
+    record.receipt_handle = message.receipt_handle.clone();
+    record.body = message.body.clone();
+    record.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:0:{}", name(priority)));
+    for (name, value) in message.attributes.iter().flatten() {
+        record.attributes.insert(name.as_str().to_owned(), value.clone());
+    }
+    let mut event = SqsEvent::default();
+    event.records = vec![record];
+    event
+}
+
+fn on(on_higher: &str, test: impl AsyncFnOnce(Rig)) {
+    let on_higher = on_higher.to_owned();
+    in_virtual_time(async move { test(Rig::new(&on_higher)).await }).unwrap();
+}
+
+fn is_success(end: &Waited) -> bool {
+    matches!(end, Waited::Ended(Ended::Succeeded(_)))
+}
+
+/// Trap 1. With a mapping on each queue, HIGH's own mapping takes a HIGH call at once, and while
+/// it is throttled the call is hidden and its queue looks empty. Nothing that a worker does can
+/// mend that; the doorbell wiring has no such mapping. What the deferral wiring owes is that
+/// the hidden call is neither lost nor waited for.
+#[test]
+fn a_throttled_high_call_is_not_lost_and_not_waited_for() {
+    on("swap", async |rig: Rig| {
+        let high = rig.put(Priority::High, "high").await;
+        rig.receive(Priority::High, Duration::from_secs(10)).await.expect("the mapping takes it");
+        rig.put(Priority::Batch, "batch").await;
+        rig.deliver(Priority::Batch).await;
+        assert_eq!(rig.called(), ["batch"], "an idle slot helps nobody");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        rig.deliver(Priority::High).await;
+        assert!(is_success(&rig.end_of(high).await));
+    });
+}
+
+/// Trap 2. Hidden messages of a higher queue may be deferred themselves.
+#[test]
+fn nobody_steps_back_for_a_call_that_nobody_may_run_yet() {
+    for on_higher in ["swap", "yield"] {
+        on(on_higher, async |rig: Rig| {
+            rig.put(Priority::Normal, "normal").await;
+            rig.receive(Priority::Normal, Duration::from_secs(60)).await.expect("hidden now");
+            rig.put(Priority::Batch, "batch").await;
+            let delivered = rig.deliver(Priority::Batch).await;
+            assert_eq!((delivered.kept, delivered.counts.deferrals), (false, 0));
+            assert_eq!(rig.called(), ["batch"]);
+        });
+    }
+}
+
+/// Trap 3. Receives are not deferrals: a count that is reached early lets a call run early, and
+/// must do nothing worse.
+#[test]
+fn after_enough_receives_a_call_runs_whatever_waits_above() {
+    on("yield", async |rig: Rig| {
+        rig.put(Priority::High, "high").await;
+        let batch = rig.put(Priority::Batch, "batch").await;
+        for deferral in 1..=MAX_DEFERRALS {
+            let delivered = rig.deliver(Priority::Batch).await;
+            assert!(delivered.kept, "deferral {deferral} keeps the message");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        assert!(rig.called().is_empty());
+        assert!(!rig.deliver(Priority::Batch).await.kept);
+        assert_eq!(rig.called(), ["batch"]);
+        assert!(is_success(&rig.end_of(batch).await));
+    });
+}
+
+/// Trap 3 and 4. An API at its limit costs receives, and neither attempts nor the call.
+#[test]
+fn a_call_that_is_throttled_for_long_still_succeeds() {
+    on("swap", async |rig: Rig| {
+        let task = rig.put(Priority::Normal, "normal").await;
+        rig.api.throttles.set(20);
+        for _ in 0..20 {
+            assert!(rig.deliver(Priority::Normal).await.kept);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        assert!(!rig.deliver(Priority::Normal).await.kept);
+        assert!(is_success(&rig.end_of(task).await));
+        assert_eq!(rig.counts("dead").await, (0, 0));
+    });
+}
+
+/// Trap 5. A receive is no peek: what was received is run here, in the very slot.
+#[test]
+fn a_higher_call_that_was_received_runs_in_this_slot() {
+    on("swap", async |rig: Rig| {
+        let high = rig.put(Priority::High, "high").await;
+        rig.put(Priority::Batch, "batch").await;
+        let delivered = rig.deliver(Priority::Batch).await;
+        assert_eq!((delivered.counts.deferrals, delivered.counts.swaps), (1, 1));
+        assert_eq!(rig.called(), ["high"]);
+        assert!(is_success(&rig.end_of(high).await));
+        assert_eq!(rig.counts("high").await, (0, 0), "done and deleted");
+    });
+}
+
+/// Trap 5, for the wiring that does not swap: looking must hide nothing.
+#[test]
+fn yielding_looks_without_receiving() {
+    on("yield", async |rig: Rig| {
+        rig.put(Priority::High, "high").await;
+        rig.put(Priority::Batch, "batch").await;
+        assert!(rig.deliver(Priority::Batch).await.kept);
+        assert_eq!(rig.counts("high").await, (1, 0));
+        let message = rig.receive(Priority::High, Duration::ZERO).await.unwrap();
+        let received =
+            &message.attributes.unwrap()[&MessageSystemAttributeName::ApproximateReceiveCount];
+        assert_eq!(received, "1", "only this test has received it");
+    });
+}
+
+/// Trap 6. A reported failure alone would hide the call for the queue's whole visibility.
+#[test]
+fn a_deferred_call_is_back_within_seconds() {
+    for on_higher in ["swap", "yield"] {
+        on(on_higher, async |rig: Rig| {
+            rig.put(Priority::High, "high").await;
+            rig.put(Priority::Batch, "batch").await;
+            assert!(rig.deliver(Priority::Batch).await.kept, "it is reported as a failure");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(rig.counts("batch").await, (1, 0));
+        });
+    }
+}
+
+/// Trap 7. A handler that fails as a whole makes its mapping poll less: whatever the message
+/// says, the answer is an ordinary one.
+#[test]
+fn no_message_makes_the_handler_fail() {
+    on("swap", async |rig: Rig| {
+        for body in ["", "{", "[]", r#"{"version":"9.0"}"#, r#"{"version":"1.0","a":1}"#] {
+            rig.put_body(Priority::Batch, if body.is_empty() { " " } else { body }).await;
+            assert!(!rig.deliver(Priority::Batch).await.kept, "{body:?} is dealt with");
+        }
+        assert_eq!(rig.counts("dead").await, (5, 0), "and nothing of it is lost");
+        assert!(rig.called().is_empty());
+    });
+}
+
+/// Trap 8. Calls that were deferred together must not come back together.
+#[test]
+fn deferred_calls_come_back_spread_out() {
+    on("yield", async |rig: Rig| {
+        rig.put(Priority::High, "high").await;
+        for call in 0..12 {
+            rig.put(Priority::Batch, &format!("batch-{call}")).await;
+        }
+        for _ in 0..12 {
+            rig.deliver(Priority::Batch).await;
+        }
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            seen.push(rig.counts("batch").await.0);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(seen.last(), Some(&12), "all are back after some seconds: {seen:?}");
+        let mut returned = seen.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(returned.all(|at_once| at_once < 8), "{seen:?}");
+    });
+}
+
+/// Trap 9. A worker that is killed at any of its requests: the call has one effect, and its
+/// workflow gets the stored result when the message comes back.
+#[test]
+fn a_worker_killed_at_any_moment_repeats_nothing() {
+    let mut killed_after_the_call = 0;
+    for millis in (0..280).step_by(3) {
+        let results = Rc::new(RefCell::new((Vec::new(), None)));
+        let seen = results.clone();
+        on("swap", async move |rig: Rig| {
+            let task = rig.put(Priority::High, "high").await;
+            let message = rig.receive(Priority::High, QUEUE_VISIBILITY).await.unwrap();
+            let deadline = Instant::now() + Duration::from_secs(270);
+            let handling = rig.worker.handle(event(Priority::High, &message), deadline);
+            // A dropped future is a killed process: nothing of it runs any more.
+            let killed = tokio::time::timeout(Duration::from_millis(millis), handling).await;
+            for _ in 0..5 {
+                tokio::time::sleep(Duration::from_secs(200)).await;
+                if rig.counts("high").await.0 > 0 {
+                    rig.deliver(Priority::High).await;
+                }
+            }
+            tokio::time::sleep(QUEUE_VISIBILITY).await;
+            if rig.counts("high").await.0 > 0 {
+                rig.deliver(Priority::High).await;
+            }
+            let end = rig.end_of(task).await;
+            *seen.borrow_mut() = (rig.called(), Some((killed.is_err(), end)));
+        });
+        let (called, end) = results.take();
+        let (killed, end) = end.unwrap();
+        assert!(is_success(&end), "killed after {millis} ms: {end:?}");
+        // Killed while the API was at it: this one says that it did nothing, and is asked again.
+        let during = killed && called.len() == 2;
+        assert!(called.len() == 1 || during, "killed after {millis} ms: {called:?}");
+        killed_after_the_call += u32::from(killed && called.len() == 1);
+    }
+    assert!(killed_after_the_call > 0, "no kill fell between the answer and the end");
+}
+
+/// Trap 10. Nobody waits for a stopped execution's call: it is dropped without being made.
+#[test]
+fn a_call_that_nobody_waits_for_is_not_made() {
+    on("swap", async |rig: Rig| {
+        let task = rig.put(Priority::Normal, "normal").await;
+        let now = rig.cloud.now();
+        assert!(rig.cloud.state().stop(task.token(), now));
+        assert!(!rig.deliver(Priority::Normal).await.kept);
+        assert!(rig.called().is_empty());
+        assert_eq!((rig.counts("normal").await, rig.counts("dead").await), ((0, 0), (0, 0)));
+
+        // Its claim was given up as well: the same call of another execution runs.
+        let again = rig.put(Priority::Normal, "normal").await;
+        rig.deliver(Priority::Normal).await;
+        let Waited::Ended(Ended::Succeeded(output)) = rig.end_of(again).await else {
+            panic!("the second execution gets the answer")
+        };
+        let output: Value = serde_json::from_str(&output).unwrap();
+        assert_eq!(output, json!({ "status": 204, "id": "1", "replayed": false }));
+    });
+}
