@@ -72,8 +72,11 @@ pub enum KeyError {
     #[error("the public key is not PEM")]
     Pem(#[from] pem::PemError),
     /// It is PEM of something else.
-    #[error("the PEM holds a {0}, where a PUBLIC KEY is needed")]
+    #[error("the PEM holds a {0}, where a PUBLIC KEY or a CERTIFICATE is needed")]
     NotAPublicKey(String),
+    /// It says that it is a certificate, and is none.
+    #[error("the certificate cannot be read")]
+    Certificate(#[from] webpki::Error),
     /// NetSuite takes RSA keys of 3072 or 4096 bits only.
     #[error("an RSA key has {0} bits, where NetSuite takes 3072 or 4096")]
     RsaSize(usize),
@@ -82,6 +85,9 @@ pub enum KeyError {
 impl DemoKey {
     /// Makes a key pair from the system's random source: the one thing here that no seed governs,
     /// because a key that can be repeated is not a key.
+    ///
+    /// # Errors
+    /// [`KeyError::Generate`].
     pub fn generate(kind: KeyKind) -> Result<Self, KeyError> {
         let (private, public) = match kind {
             KeyKind::P256 => elliptic(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),

@@ -86,7 +86,7 @@ struct Args {
     #[arg(long, default_value = "sandbox-certificate")]
     certificate_id: String,
 
-    /// The public key of its certificate (PEM). Without it a key pair is made at start.
+    /// Its certificate, or the public key of it (PEM). Without it a key pair is made at start.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["write_credentials", "key"])]
     public_key: Option<PathBuf>,
 

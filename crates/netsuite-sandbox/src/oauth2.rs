@@ -33,19 +33,29 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a `PUBLIC KEY` PEM: RSA of 3072 or 4096 bits, or EC.
+    /// Reads a `PUBLIC KEY` PEM, or the `CERTIFICATE` that was uploaded to NetSuite: RSA of 3072 or
+    /// 4096 bits, or EC. A certificate's names and dates are not looked at.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let pem = pem::parse(text)?;
-        if pem.tag() != "PUBLIC KEY" {
-            return Err(KeyError::NotAPublicKey(pem.tag().to_owned()));
-        }
-        if let Ok(rsa) = PublicEncryptingKey::from_der(pem.contents()) {
+        let key = match pem.tag() {
+            "PUBLIC KEY" => pem.into_contents(),
+            "CERTIFICATE" => {
+                let certificate = pem.into_contents().into();
+                let certificate = webpki::EndEntityCert::try_from(&certificate)?;
+                certificate.subject_public_key_info().to_vec()
+            }
+            other => return Err(KeyError::NotAPublicKey(other.to_owned())),
+        };
+        if let Ok(rsa) = PublicEncryptingKey::from_der(&key) {
             let bits = rsa.key_size_bytes() * 8;
             if bits != 3072 && bits != 4096 {
                 return Err(KeyError::RsaSize(bits));
             }
         }
-        Ok(Self::from_der(pem.into_contents()))
+        Ok(Self::from_der(key))
     }
 
     pub(crate) fn from_der(subject_public_key_info: Vec<u8>) -> Self {
@@ -369,7 +379,11 @@ mod tests {
             matches!(PublicKey::from_pem(&demo.private_key_pem), Err(KeyError::NotAPublicKey(tag)) if tag == "PRIVATE KEY")
         );
         assert!(matches!(PublicKey::from_pem("hello"), Err(KeyError::Pem(_))));
-        let small = include_str!("../tests/rsa-2048-public.pem");
+        let certificate =
+            PublicKey::from_pem(include_str!("../tests/keys/p256-certificate.pem")).unwrap();
+        let its_key = PublicKey::from_pem(include_str!("../tests/keys/p256-public.pem")).unwrap();
+        assert_eq!(certificate.subject_public_key_info, its_key.subject_public_key_info);
+        let small = include_str!("../tests/keys/rsa-2048-public.pem");
         assert!(matches!(PublicKey::from_pem(small), Err(KeyError::RsaSize(2048))));
     }
 }

@@ -318,9 +318,9 @@ impl Table {
         self.records.get(id).map(|record| (*id, record))
     }
 
-    /// The fields of all records, by internal id.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (u64, &Map<String, Value>)> {
-        self.records.iter().map(|(id, record)| (*id, &record.fields))
+    /// The fields of all records from an internal id on, by internal id.
+    pub(crate) fn rows_from(&self, id: u64) -> impl Iterator<Item = (u64, &Map<String, Value>)> {
+        self.records.range(id..).map(|(id, record)| (*id, &record.fields))
     }
 
     /// An external id belongs to one record of a type.

@@ -58,7 +58,10 @@ impl Clock {
     }
 
     async fn sleep_until(&self, at: Duration) {
-        tokio::time::sleep_until(self.started + at.saturating_sub(self.epoch)).await;
+        // The timer counts whole milliseconds: a call that takes no time must not wait for one.
+        if at > self.now() {
+            tokio::time::sleep_until(self.started + at.saturating_sub(self.epoch)).await;
+        }
     }
 }
 

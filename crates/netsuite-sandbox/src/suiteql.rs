@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::plan::{Output, Plan, Row, Table};
+use self::plan::{Condition, Output, Plan, Row, Table};
 use crate::{
     Request, Response,
     paging::Page,
@@ -76,11 +76,13 @@ fn run<'s>(store: &'s Store, plan: &'s Plan) -> Vec<Row<'s>> {
     let is_wanted = |type_name: &str| {
         schema::find(type_name).is_some_and(|(known, type_name)| known.table(&type_name) == *name)
     };
+    // The next page of a keyset does not look at the rows of the pages before.
+    let from_id = plan.filter.as_ref().map_or(0, Condition::lowest_id);
     let mut rows: Vec<Row<'s>> = store
         .tables(is_wanted)
         .filter_map(|(type_name, table)| Some((schema::find(type_name)?.0, table)))
         .flat_map(|(record_type, table)| {
-            table.rows().map(move |(id, fields)| Row { id, record_type, fields })
+            table.rows_from(from_id).map(move |(id, fields)| Row { id, record_type, fields })
         })
         .filter(|row| plan.filter.as_ref().is_none_or(|filter| filter.holds(row) == Some(true)))
         .collect();

@@ -431,6 +431,19 @@ impl Term {
 }
 
 impl Condition {
+    /// An internal id below which it holds on no row.
+    pub(super) fn lowest_id(&self) -> u64 {
+        match self {
+            Self::And(left, right) => left.lowest_id().max(right.lowest_id()),
+            Self::Compare(
+                Term::Field(name, _),
+                BinaryOperator::Gt | BinaryOperator::GtEq | BinaryOperator::Eq,
+                Term::Constant(Datum::Number(number)),
+            ) if name == "id" => number.floor() as u64,
+            _ => 0,
+        }
+    }
+
     /// Whether it holds on a row; nothing is SQL's unknown.
     pub(super) fn holds(&self, row: &Row<'_>) -> Option<bool> {
         match self {

@@ -3,7 +3,7 @@
 use std::{
     net::Ipv4Addr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reqwest::{Method, RequestBuilder};
@@ -46,6 +46,15 @@ impl Served {
     pub(crate) fn upsert(&self, external_id: &str) -> RequestBuilder {
         self.request(Method::PUT, &format!("/services/rest/record/v1/salesOrder/eid:{external_id}"))
             .json(&order())
+    }
+
+    /// Waits until so many calls hold a permit.
+    pub(crate) async fn until_in_flight(&self, calls: u32) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.sandbox.lock().unwrap().stats().in_flight != calls {
+            assert!(Instant::now() < deadline, "there never were {calls} calls in flight");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub(crate) async fn report(&self) -> Report {

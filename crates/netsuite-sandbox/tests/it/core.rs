@@ -190,3 +190,39 @@ fn calls_that_run_across_a_reset_write_nothing_and_give_their_permits_back() {
     assert_eq!((report.records_created, report.requests, report.calls.len()), (0, 0, 0));
     assert_eq!(sandbox.stats().in_flight, 0);
 }
+
+#[test]
+fn of_two_updates_that_overlap_the_later_finds_the_record_changed() {
+    let mut sandbox = Sandbox::new(Settings { open: true, ..Settings::default() });
+    let upsert = |order: u8| request(&Arrival { after_ms: 0, order, is_create: false });
+    let begin =
+        |sandbox: &mut Sandbox, order: u8, at: Duration| match sandbox.begin(upsert(order), at) {
+            Begun::Admitted(call) => call,
+            Begun::Answer(answer) => panic!("a permit was free: {answer:?}"),
+        };
+    let finish = |sandbox: &mut Sandbox, call: Box<Admitted>| {
+        let end = call.finish_at();
+        match sandbox.finish(call, end) {
+            Finished::Answer(answer) => {
+                (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned())
+            }
+            other => panic!("no fault was asked for: {other:?}"),
+        }
+    };
+    // Two that would create it, then two that would change it.
+    for round in 0..2 {
+        let start = START + Duration::from_secs(10 * round);
+        let (first, second) = (
+            begin(&mut sandbox, 1, start),
+            begin(&mut sandbox, 1, start + Duration::from_millis(1)),
+        );
+        let other = begin(&mut sandbox, 2, start);
+        assert_eq!(finish(&mut sandbox, first).0, 204);
+        assert_eq!(finish(&mut sandbox, other).0, 204, "another record has not changed");
+        let (status, body) = finish(&mut sandbox, second);
+        assert_eq!(status, 400);
+        assert!(body.contains("RCRD_HAS_BEEN_CHANGED"), "{body}");
+    }
+    let again = begin(&mut sandbox, 1, START + Duration::from_secs(30));
+    assert_eq!(finish(&mut sandbox, again).0, 204);
+}

@@ -1,6 +1,6 @@
 //! Permits, and what the report says of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -10,26 +10,39 @@ use crate::client::{Served, open};
 
 #[tokio::test]
 async fn the_call_beyond_the_limit_is_answered_429_in_netsuites_form() {
-    let latency = Latency::Fixed(Duration::from_millis(300));
+    let latency = Latency::Fixed(Duration::from_secs(60));
     let served = Served::start(Settings { limit: 2, latency, ..open() }).await;
-    let call = |id: &'static str| served.upsert(id).send();
-    let (a, b, c) = tokio::join!(call("a"), call("b"), call("c"));
-    let answers = [a.unwrap(), b.unwrap(), c.unwrap()];
-    let mut statuses = answers.each_ref().map(|answer| answer.status().as_u16());
-    statuses.sort_unstable();
-    assert_eq!(statuses, [204, 204, 429]);
-    let refused = answers.into_iter().find(|answer| answer.status() == 429).unwrap();
+    let [a, b] = ["a", "b"].map(|id| tokio::spawn(served.upsert(id).send()));
+    served.until_in_flight(2).await;
+    let refused = served.upsert("c").send().await.unwrap();
+    assert_eq!(refused.status(), 429);
     let error: Value = refused.json().await.unwrap();
     assert_eq!(error["o:errorCode"], "USER_ERROR");
     assert_eq!(error["o:errorDetails"][0]["o:errorCode"], "CONCURRENCY_LIMIT_EXCEEDED");
-
     let report = served.report().await;
-    assert_eq!((report.limit, report.max_concurrency, report.http_429), (2, 2, 1));
-    assert_eq!((report.requests, report.records_created, report.duplicate_effects), (3, 2, 0));
-    for call in &report.calls {
-        let took = call.end_ms - call.start_ms;
-        assert!((300.0..450.0).contains(&took), "a call of 300 ms took {took} ms");
-    }
+    assert_eq!(
+        (report.limit, report.max_concurrency, report.http_429, report.requests),
+        (2, 2, 1, 3)
+    );
+
+    // Callers who hang up do not stop their calls, nor get their permits back.
+    a.abort();
+    b.abort();
+    assert!(a.await.is_err() && b.await.is_err());
+    assert_eq!(served.upsert("c").send().await.unwrap().status(), 429);
+    assert_eq!(served.sandbox.lock().unwrap().stats().in_flight, 2);
+}
+
+#[tokio::test]
+async fn a_call_takes_its_time_and_no_less() {
+    let latency = Latency::Fixed(Duration::from_millis(200));
+    let served = Served::start(Settings { latency, ..open() }).await;
+    let before = Instant::now();
+    assert_eq!(served.upsert("a").send().await.unwrap().status(), 204);
+    assert!(before.elapsed() >= Duration::from_millis(200));
+    let report = served.report().await;
+    let took = report.calls[0].end_ms - report.calls[0].start_ms;
+    assert!(took >= 199.999, "a call of 200 ms took {took} ms");
 }
 
 #[tokio::test]

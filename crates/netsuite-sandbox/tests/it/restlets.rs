@@ -47,15 +47,13 @@ async fn scripts_answer_throw_and_catch() {
 
 #[tokio::test]
 async fn refusals_have_the_form_of_restlets() {
-    let latency = Latency::Fixed(Duration::from_millis(300));
+    let latency = Latency::Fixed(Duration::from_secs(60));
     let served = Served::start(Settings { limit: 1, latency, ..open() }).await;
-    let call = || answer(served.request(Method::GET, &path("1")));
-    let (a, b) = tokio::join!(call(), call());
-    let refused = if a.0 == 200 { b } else { a };
-    assert_eq!(
-        (refused.0, &refused.1["error"]["code"]),
-        (400, &json!("SSS_REQUEST_LIMIT_EXCEEDED"))
-    );
+    let running = tokio::spawn(served.request(Method::GET, &path("1")).send());
+    served.until_in_flight(1).await;
+    let (status, body) = answer(served.request(Method::GET, &path("1"))).await;
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("SSS_REQUEST_LIMIT_EXCEEDED")));
+    running.abort();
     assert_eq!(served.report().await.http_429, 1);
 
     let closed = Served::start(Settings { open: false, ..open() }).await;

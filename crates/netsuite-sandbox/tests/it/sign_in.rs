@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
-use slowlane_netsuite_sandbox::{DemoKey, KeyKind, Sandbox, Settings};
+use slowlane_netsuite_sandbox::{Begun, DemoKey, Finished, KeyKind, Sandbox, Settings};
 
 use crate::client::{Served, open};
 
@@ -142,20 +142,76 @@ async fn a_bad_assertion_gets_no_token_and_hears_why() {
 }
 
 #[tokio::test]
-async fn a_call_needs_a_living_token_and_a_refused_one_takes_no_permit() {
-    let settings = Settings { token_life: Duration::from_millis(1500), limit: 1, ..closed() };
-    let integration = Integration::with(KeyKind::P256, Algorithm::ES256, settings).await;
+async fn a_call_without_a_good_token_is_refused_and_takes_no_permit() {
+    let integration =
+        Integration::with(KeyKind::P256, Algorithm::ES256, Settings { limit: 1, ..closed() }).await;
     let answer = integration.served.upsert("o-1").send().await.unwrap();
     assert_eq!(answer.status(), 401);
     assert!(answer.headers()["www-authenticate"].to_str().unwrap().contains("invalid_token"));
     let answer = integration.served.upsert("o-1").bearer_auth("made-up").send().await.unwrap();
     assert_eq!(answer.status(), 401);
-
     let token = integration.token().await;
-    let call = || integration.served.upsert("o-1").bearer_auth(&token).send();
-    assert_eq!(call().await.unwrap().status(), 204);
-    tokio::time::sleep(Duration::from_millis(1600)).await;
-    assert_eq!(call().await.unwrap().status(), 401);
+    assert_eq!(
+        integration.served.upsert("o-1").bearer_auth(&token).send().await.unwrap().status(),
+        204
+    );
     let report = integration.served.report().await;
-    assert_eq!((report.requests, report.calls.len()), (4, 1));
+    assert_eq!((report.requests, report.calls.len()), (3, 1));
+}
+
+/// In the core, whose time the test rules.
+#[tokio::test]
+async fn a_token_is_good_for_its_scopes_and_its_life() {
+    let demo = DemoKey::generate(KeyKind::P256).unwrap();
+    let key = EncodingKey::from_ec_pem(demo.private_key_pem.as_bytes()).unwrap();
+    let life = Duration::from_secs(5);
+    let mut sandbox = Sandbox::new(Settings { token_life: life, ..closed() });
+    sandbox.register("client-1", "cert-1", demo.public_key);
+    let now = Duration::from_secs(1_795_255_200);
+    let claims = json!({
+        "iss": "client-1", "aud": format!("https://1234567-sb1.suitetalk.api.netsuite.com{TOKEN_PATH}"),
+        "iat": now.as_secs(), "exp": now.as_secs() + 60, "scope": ["rest_webservices"],
+    });
+    let header = Header { kid: Some("cert-1".to_owned()), ..Header::new(Algorithm::ES256) };
+    let assertion = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+    let form = format!(
+        "grant_type=client_credentials&client_assertion={assertion}\
+         &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+    );
+    let ask = || {
+        http::Request::post(TOKEN_PATH)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(bytes::Bytes::from(form.clone()))
+            .unwrap()
+    };
+    let Begun::Answer(answer) = sandbox.begin(ask(), now) else {
+        panic!("a token needs no permit")
+    };
+    let body: Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!((&body["expires_in"], &body["token_type"]), (&json!("5"), &json!("bearer")));
+    let token = body["access_token"].as_str().unwrap();
+    let mut call = |path: &str, at: Duration| {
+        let request = http::Request::get(path).header("authorization", format!("Bearer {token}"));
+        match sandbox.begin(request.body(bytes::Bytes::new()).unwrap(), at) {
+            Begun::Admitted(admitted) => {
+                let end = admitted.finish_at();
+                assert!(matches!(sandbox.finish(admitted, end), Finished::Answer(_)));
+                true
+            }
+            Begun::Answer(answer) => {
+                assert_eq!(answer.status(), 401);
+                false
+            }
+        }
+    };
+    let (record, restlet) =
+        ("/services/rest/record/v1/customer", "/app/site/hosting/restlet.nl?script=1&deploy=1");
+    assert!(call(record, now));
+    assert!(!call(restlet, now), "the token has not the scope of RESTlets");
+    assert!(call(record, now + life - Duration::from_millis(1)));
+    assert!(!call(record, now + life));
+    let Begun::Answer(late) = sandbox.begin(ask(), now + Duration::from_secs(60)) else {
+        panic!("no permit")
+    };
+    assert_eq!(late.status(), 400, "the assertion itself has run out");
 }
