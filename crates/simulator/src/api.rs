@@ -16,6 +16,9 @@ use crate::faults::Fault;
 use crate::ledger::{Ledger, call_of};
 use crate::time::Moment;
 
+/// The longest that the API works on a request, whoever still listens: less than the worker's API
+/// time-out and the guard's settle window (30 s) together, which is what that window is for.
+const LONGEST_WORK: Duration = Duration::from_secs(25);
 /// How long a refusal takes.
 const REFUSAL: Duration = Duration::from_millis(5);
 
@@ -104,7 +107,7 @@ impl SlowApi {
             pool.dice.draw(&pool.latency)
         };
         if self.strikes(Fault::ApiSlow) {
-            time *= 20;
+            time = (time * 20).min(LONGEST_WORK);
         }
         let lost = self.strikes(Fault::ApiLostRequest);
         let failed = self.strikes(Fault::ApiError);

@@ -41,7 +41,8 @@ pub enum Fault {
     ApiReject,
     /// An execution is stopped by somebody while it waits.
     Stop,
-    /// The machine that an environment runs on has its clock wrong, by up to a minute.
+    /// The machine that an environment runs on has its clock wrong, by up to a second: no two
+    /// clocks are further apart than the guard's margin of 2 s.
     ClockSkew,
     /// A ring is taken off the doorbell queue by an operator's mistake.
     LostRing,

@@ -19,10 +19,12 @@
 
 pub mod api;
 pub mod chance;
+pub mod chaos;
 pub mod cloud;
 pub mod faults;
 pub mod ledger;
 pub mod programs;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod time;

@@ -1,11 +1,12 @@
 //! A scenario, run: workflows start, the real programs work, things go wrong, and the books are
 //! kept until every workflow has ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use slowlane_message::Priority;
 
@@ -20,7 +21,7 @@ use crate::ledger::{End, Invariant, Ledger, Violation, key_of};
 use crate::programs::{self, Deployment};
 use crate::scenario::{self, Load, Scenario};
 use crate::time::{Moment, in_virtual_time};
-use crate::transcript::Event;
+use crate::transcript::{Event, Watch};
 
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
 const TICK: Duration = Duration::from_secs(1);
@@ -79,7 +80,7 @@ pub struct Measures {
 }
 
 /// Waits of one priority, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Wait {
     /// How many there were.
     pub calls: u64,
@@ -105,36 +106,49 @@ pub enum Error {
     Runtime(#[from] std::io::Error),
 }
 
-/// Runs a scenario to its end, with the strikes in `spared` left out. `progress` is told now and
-/// then how many calls have been opened and how many wait.
+/// Who looks on while a run goes.
+pub struct Onlooker<'a> {
+    /// Is told, every virtual second, how many calls have been opened and how many wait.
+    pub progress: &'a dyn Fn(u64, u64),
+    /// Sees every event.
+    pub watch: Option<Box<dyn Watch>>,
+}
+
+impl Onlooker<'_> {
+    /// Nobody.
+    pub fn nobody() -> Onlooker<'static> {
+        Onlooker { progress: &|_, _| {}, watch: None }
+    }
+}
+
+/// Runs a scenario to its end.
 ///
 /// # Errors
 /// The scenario cannot be run; a broken invariant is part of the outcome.
-pub fn run(
-    scenario: &Scenario,
-    spared: BTreeSet<u64>,
-    progress: &dyn Fn(u64, u64),
-) -> Result<Outcome, Error> {
+pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error> {
     let rates = scenario.rates()?;
     let seed = scenario.seed;
     let settings = CloudSettings {
         seed,
         parameters: scenario.parameters()?,
         latency: scenario.aws.latency(),
-        faults: Faults::new(rates.clone(), spared, Dice::new(seed, 3)),
+        faults: Faults::new(rates.clone(), scenario.spare.clone(), Dice::new(seed, 3)),
         sdk_attempts: scenario.sdk_attempts,
     };
     in_virtual_time(async {
         let cloud = Cloud::new(settings);
         let ledger = Ledger::new(scenario.limit, &rates);
         cloud.state().transcript.watch(Box::new(ledger.clone()));
+        if let Some(watch) = onlooker.watch {
+            cloud.state().transcript.watch(watch);
+        }
         let functions = Functions::new(cloud.clone());
         let api_dice = Dice::new(seed, 4);
         let latency = scenario.api.latency();
         let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario.limit, latency, api_dice);
         let deployment = Deployment::create(scenario, &functions, &api)?;
         let run = Rc::new(Run { scenario: scenario.clone(), cloud, functions, deployment, ledger });
-        run.play(progress).await;
+        run.play(onlooker.progress).await;
         Ok(run.outcome())
     })?
 }

@@ -1,10 +1,10 @@
 //! What a run is about: a limit, an API, loads, a way of dispatch, and what goes wrong. It is read
 //! from a small TOML file; every field has a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use slowlane_message::Priority;
 
 use crate::chance::Latency;
@@ -13,7 +13,7 @@ use crate::faults::{Fault, Rates};
 
 /// One scenario. `Scenario::default()` is a quiet afternoon: limit 5, calls of 200 ms, no faults,
 /// no loads.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
     /// What it is called in reports.
@@ -47,6 +47,8 @@ pub struct Scenario {
     /// The share of calls that the API may be asked for twice without harm (PUT); the others
     /// (POST) have an effect each time.
     pub repeatable: f64,
+    /// Strikes of faults that are left out, by their number: how a failing run is shrunk.
+    pub spare: BTreeSet<u64>,
     /// The calls.
     pub load: Vec<Load>,
     /// Probability of each fault at each of its occasions, by name.
@@ -73,6 +75,7 @@ impl Default for Scenario {
             max_attempts: 5,
             sdk_attempts: 3,
             repeatable: 0.5,
+            spare: BTreeSet::new(),
             load: Vec::new(),
             faults: BTreeMap::new(),
             parameters: BTreeMap::new(),
@@ -81,7 +84,7 @@ impl Default for Scenario {
 }
 
 /// How a call finds its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dispatch {
     /// A ring wakes a slot.
@@ -104,13 +107,13 @@ impl Dispatch {
 }
 
 /// A distribution of times: fixed if it has a median only, else log-normal.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Times {
     /// Half of the times are below.
     pub median_ms: f64,
     /// 99 of 100 are below.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ms: Option<f64>,
 }
 
@@ -130,7 +133,7 @@ impl Times {
 }
 
 /// Calls of one priority.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// HIGH, NORMAL or BATCH.
@@ -211,6 +214,43 @@ impl Scenario {
         Ok(parameters)
     }
 
+    /// The flood that every comparison begins with: 240 BATCH and 60 NORMAL at once, then a HIGH
+    /// every 400 ms, 30 of them.
+    pub fn flood() -> Scenario {
+        let load = |priority, calls, every_ms| Load {
+            priority,
+            calls,
+            start_ms: 0,
+            every_ms,
+            random: false,
+        };
+        Scenario {
+            name: "flood".to_owned(),
+            load: vec![
+                load(Priority::Batch, 240, 0.0),
+                load(Priority::Normal, 60, 0.0),
+                load(Priority::High, 30, 400.0),
+            ],
+            ..Scenario::default()
+        }
+    }
+
+    /// Scales the loads so that there are about `calls` calls in all.
+    pub fn scale_to(&mut self, calls: u64) {
+        let now = self.calls().max(1);
+        for load in &mut self.load {
+            load.calls = (load.calls * calls).div_ceil(now);
+        }
+    }
+
+    /// The scenario as TOML, to be read again by [`Scenario::parse`].
+    ///
+    /// # Errors
+    /// A number of it cannot be written in TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
     /// How many calls there are.
     pub fn calls(&self) -> u64 {
         self.load.iter().map(|load| load.calls).sum()
@@ -248,6 +288,7 @@ mod tests {
         assert_eq!((scenario.limit, scenario.calls()), (2, 110));
         assert_eq!(scenario.dispatch, Dispatch::DeferralSwap);
         assert_eq!(scenario.rates().unwrap().of(Fault::Crash), 0.01);
+        assert_eq!(Scenario::parse(&scenario.to_toml().unwrap()).unwrap(), scenario);
     }
 
     #[test]

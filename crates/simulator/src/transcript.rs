@@ -87,20 +87,20 @@ pub trait Watch: Send {
 pub struct Transcript {
     hasher: DefaultHasher,
     events: u64,
-    watch: Option<Box<dyn Watch>>,
+    watches: Vec<Box<dyn Watch>>,
 }
 
 impl Transcript {
     /// Lets `watch` see every event from now on.
     pub fn watch(&mut self, watch: Box<dyn Watch>) {
-        self.watch = Some(watch);
+        self.watches.push(watch);
     }
 
     /// Takes note of an event.
     pub fn saw(&mut self, now: Moment, event: &Event<'_>) {
         self.events += 1;
         (now, event).hash(&mut self.hasher);
-        if let Some(watch) = &mut self.watch {
+        for watch in &mut self.watches {
             watch.saw(now, event);
         }
     }

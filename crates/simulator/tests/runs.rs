@@ -2,36 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeSet;
-
-use slowlane_message::Priority;
-use slowlane_simulator::run::{Outcome, run};
-use slowlane_simulator::scenario::{Dispatch, Load, Scenario};
+use slowlane_simulator::run::{Onlooker, Outcome, run};
+use slowlane_simulator::scenario::{Dispatch, Scenario};
 
 const DISPATCHES: [Dispatch; 3] =
     [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];
 
-fn load(priority: Priority, calls: u64, every_ms: f64) -> Load {
-    Load { priority, calls, start_ms: 0, every_ms, random: false }
-}
-
-/// A flood of BATCH, some NORMAL, and now and then a HIGH call.
 fn flood(dispatch: Dispatch, limit: u32, seed: u64) -> Scenario {
-    Scenario {
-        seed,
-        limit,
-        dispatch,
-        load: vec![
-            load(Priority::Batch, 240, 0.0),
-            load(Priority::Normal, 60, 0.0),
-            load(Priority::High, 30, 400.0),
-        ],
-        ..Scenario::default()
-    }
+    Scenario { seed, limit, dispatch, ..Scenario::flood() }
 }
 
 fn play(scenario: &Scenario) -> Outcome {
-    run(scenario, BTreeSet::new(), &|_, _| {}).unwrap()
+    run(scenario, Onlooker::nobody()).unwrap()
 }
 
 #[test]

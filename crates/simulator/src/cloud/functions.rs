@@ -226,7 +226,7 @@ impl Functions {
         let (cold_start, seed, skew) = {
             let mut state = self.cloud.state();
             let skewed = state.faults.strikes(Fault::ClockSkew);
-            let skew = if skewed { state.faults.below(120_000) as i64 - 60_000 } else { 0 };
+            let skew = if skewed { state.faults.below(2_001) as i64 - 1_000 } else { 0 };
             (state.travel.draw(&latency), state.dice_seed(), skew)
         };
         tokio::time::sleep(cold_start).await;
