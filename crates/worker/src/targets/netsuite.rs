@@ -7,7 +7,8 @@
 //! What makes a call repeatable here: reads are; so is a `PUT` or `PATCH` that replaces the
 //! sublists it brings (`replace=`), because NetSuite *adds* the lines of any other sublist once
 //! more. A create is not, and is looked up by the external id in its body when its answer was
-//! lost.
+//! lost; a deletion by its own path. An upsert that adds lines can be seen not to have happened,
+//! if there is no record; where there is one, a person must decide.
 
 use aws_config::SdkConfig;
 use secrecy::SecretString;
@@ -153,15 +154,19 @@ impl Target for NetSuite {
             Err(invalid) => return Reconciled::Undecidable(invalid.to_string()),
         };
         match (self.client.send(request).await, lookup.done_if) {
-            (Ok(response), Found::Present) => Reconciled::Done(TargetResponse {
+            (Ok(response), DoneIf::Present) => Reconciled::Done(TargetResponse {
                 status: 204,
                 id: response.body.as_ref().and_then(|body| body["id"].as_str()).map(str::to_owned),
                 body: None,
             }),
-            (Ok(_), Found::Absent) => Reconciled::NotDone,
-            (Err(error), found) if error.has_code("NONEXISTENT_ID") => match found {
-                Found::Present => Reconciled::NotDone,
-                Found::Absent => {
+            (Ok(_), DoneIf::Absent) => Reconciled::NotDone,
+            (Ok(_), DoneIf::Unclear) => Reconciled::Undecidable(format!(
+                "{} exists, and may have existed before: whether its lines were added cannot be seen",
+                lookup.path
+            )),
+            (Err(error), done_if) if error.has_code("NONEXISTENT_ID") => match done_if {
+                DoneIf::Present | DoneIf::Unclear => Reconciled::NotDone,
+                DoneIf::Absent => {
                     Reconciled::Done(TargetResponse { status: 204, id: None, body: None })
                 }
             },
@@ -173,13 +178,16 @@ impl Target for NetSuite {
 /// Where to look for the effect of a call, and what tells that it happened.
 struct Lookup {
     path: String,
-    done_if: Found,
+    done_if: DoneIf,
 }
 
+/// What the presence of the record says of the call.
 #[derive(Clone, Copy)]
-enum Found {
+enum DoneIf {
     Present,
     Absent,
+    /// Its absence says that the call was not executed; its presence says nothing.
+    Unclear,
 }
 
 fn lookup(call: &QueuedCall) -> Option<Lookup> {
@@ -187,9 +195,10 @@ fn lookup(call: &QueuedCall) -> Option<Lookup> {
     match call.request.method {
         Method::Post if !path.contains('/') => {
             let external_id = call.request.body.as_ref()?["externalId"].as_str()?;
-            Some(Lookup { path: format!("{path}/eid:{external_id}"), done_if: Found::Present })
+            Some(Lookup { path: format!("{path}/eid:{external_id}"), done_if: DoneIf::Present })
         }
-        Method::Delete => Some(Lookup { path: path.to_owned(), done_if: Found::Absent }),
+        Method::Delete => Some(Lookup { path: path.to_owned(), done_if: DoneIf::Absent }),
+        Method::Put => Some(Lookup { path: path.to_owned(), done_if: DoneIf::Unclear }),
         _ => None,
     }
 }
