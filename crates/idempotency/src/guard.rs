@@ -205,11 +205,11 @@ impl<S: Store> Guard<S> {
                 Ok(Claimed::InProgress(held))
             }
             Status::Claimed | Status::Dispatched | Status::Unknown => {
-                tracing::info!(%record.id, record = %record, "may have been executed");
+                tracing::info!(id = %record.id, record = %record, "may have been executed");
                 Ok(Claimed::Unknown(self.unknown(record, Some(request), now)))
             }
             Status::NeedsPerson => {
-                tracing::info!(%record.id, record = %record, "a person must decide");
+                tracing::info!(id = %record.id, record = %record, "a person must decide");
                 let unknown = self.unknown(record, Some(request), now);
                 Ok(Claimed::NeedsPerson(unknown))
             }

@@ -93,13 +93,23 @@ pub struct Holder {
     pub attempt: u64,
 }
 
-/// A result as a store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A result as a store keeps it. Its `Debug` says how large it is and not what it is, so
+/// that errors and logs do not carry the answers of targets.
+#[derive(Clone, PartialEq, Eq)]
 pub enum StoredResult {
     /// The JSON text itself.
     Inline(String),
     /// The JSON text lies elsewhere because it is large.
     Offloaded(Pointer),
+}
+
+impl fmt::Debug for StoredResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(json) => write!(f, "Inline({} bytes)", json.len()),
+            Self::Offloaded(pointer) => f.debug_tuple("Offloaded").field(pointer).finish(),
+        }
+    }
 }
 
 /// Where a large result lies and how to tell that it is still the same.

@@ -70,3 +70,20 @@ async fn a_lambda_without_time_left_claims_nothing() {
     let claimed = guard.claim(&order(1)).await.unwrap();
     assert!(matches!(claimed, Claimed::Run(claim) if claim.attempt() == 1));
 }
+
+/// What a target answered may be confidential.
+#[tokio::test]
+async fn no_message_carries_a_result() {
+    let time = Stopwatch::new();
+    let guard = Guard::new(MemoryStore::new(), time.settings());
+    let claimed = guard.claim(&order(1)).await.unwrap();
+    let Claimed::Run(claim) = claimed else {
+        panic!("{claimed:?}");
+    };
+    claim.complete(&"confidential").await.unwrap();
+    let mismatch = guard.claim(&order(2)).await.unwrap_err();
+    let lost = claim.release().await.unwrap_err();
+    for message in [format!("{mismatch} {mismatch:?}"), format!("{lost} {lost:?}")] {
+        assert!(message.contains("COMPLETED") && !message.contains("confidential"), "{message}");
+    }
+}

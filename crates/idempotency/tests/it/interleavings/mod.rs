@@ -25,15 +25,17 @@ fn every_promise_holds_in_random_interleavings() {
     if let Some(seed) = number_from_env("INTERLEAVING_SEED") {
         let run = explore(seed, None, true);
         println!("{}", run.trace.join("\n"));
-        assert_eq!(run.violation, None, "seed {seed}");
+        assert_eq!(run.violations, [], "seed {seed}");
         return;
     }
     let mut counts = BTreeMap::new();
     let mut crashed_at = BTreeSet::new();
-    for seed in 0..number_from_env("INTERLEAVINGS").unwrap_or(10_000) {
+    let runs = number_from_env("INTERLEAVINGS").unwrap_or(10_000);
+    for seed in 0..runs {
         let run = explore(seed, None, false);
         assert_eq!(
-            run.violation, None,
+            run.violations,
+            [],
             "to see what happened: INTERLEAVING_SEED={seed} cargo test -p slowlane-idempotency \
              --test it random_interleavings -- --nocapture"
         );
@@ -43,6 +45,9 @@ fn every_promise_holds_in_random_interleavings() {
         crashed_at.extend(run.crashed_at);
     }
     println!("{counts:#?}");
+    if runs < 10_000 {
+        return;
+    }
     for rare in [
         "adopted",
         "claimed again",
@@ -62,22 +67,30 @@ fn every_promise_holds_in_random_interleavings() {
     assert_eq!(crashed_at, every_point());
 }
 
-/// Each must be found, and found as a broken promise of the kind that its part guards.
+/// Each must be found, by every promise that its part is there to keep.
 #[test]
 fn broken_guards_are_noticed() {
     for (mutant, promises) in [
-        (Mutant::NoOwnerCheck, &[NO_LATE_WRITER, RESULT_STAYS][..]),
+        (Mutant::NoOwnerCheck, &[NO_LATE_WRITER, ONE_EFFECT][..]),
         (Mutant::NoDispatchedMark, &[ONE_EFFECT][..]),
         (Mutant::NoMargin, &[ONE_EFFECT][..]),
         (Mutant::UnconditionalComplete, &[NO_LATE_WRITER, RESULT_STAYS][..]),
         (Mutant::SilentTakeover, &[ONE_EFFECT][..]),
         (Mutant::AsksTooEarly, &[ONE_EFFECT][..]),
     ] {
-        let found = (0..10_000)
-            .find_map(|seed| Some((seed, explore(seed, Some(mutant), false).violation?)));
-        let (seed, violation) = found.unwrap_or_else(|| panic!("{mutant:?} went unnoticed"));
-        println!("{mutant:?}: seed {seed}: {}: {}", violation.property, violation.detail);
-        assert!(promises.contains(&violation.property), "{mutant:?}: {violation:?}");
+        let mut unbroken: Vec<_> = promises.to_vec();
+        for seed in 0..10_000 {
+            for Violation { property, detail } in explore(seed, Some(mutant), false).violations {
+                if let Some(found) = unbroken.iter().position(|promise| *promise == property) {
+                    unbroken.remove(found);
+                    println!("{mutant:?}: seed {seed}: {property}: {detail}");
+                }
+            }
+            if unbroken.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(unbroken, <[&str; 0]>::default(), "{mutant:?} went unnoticed");
     }
 }
 
@@ -97,7 +110,7 @@ fn two_crashes_at_every_pair_of_points() {
             }
             finish(&world);
             let state = world.state();
-            assert_eq!(state.violation, None, "{target:?}, {first} and {second} steps");
+            assert_eq!(state.violations, [], "{target:?}, {first} and {second} steps");
             crashed_at.extend(state.crashed_at.iter().copied());
         }
         let dispatched = crashed_at.contains(&Point::Arrives("DISPATCHED"));
@@ -120,7 +133,7 @@ fn crash_after_steps(world: &World, steps: usize) {
 type Delivery = Pin<Box<dyn Future<Output = Ending>>>;
 
 struct Run {
-    violation: Option<Violation>,
+    violations: Vec<Violation>,
     counts: BTreeMap<&'static str, u64>,
     crashed_at: BTreeSet<Point>,
     trace: Vec<String>,
@@ -139,7 +152,7 @@ fn explore(seed: u64, mutant: Option<Mutant>, traced: bool) -> Run {
     finish(&world);
     let mut state = world.state();
     Run {
-        violation: state.violation.take(),
+        violations: std::mem::take(&mut state.violations),
         counts: std::mem::take(&mut state.counts),
         crashed_at: std::mem::take(&mut state.crashed_at),
         trace: state.trace.take().unwrap_or_default(),

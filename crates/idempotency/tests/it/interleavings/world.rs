@@ -93,7 +93,7 @@ pub(crate) struct State {
     pub(crate) suspended_at: Option<Point>,
     pub(crate) crashed_at: BTreeSet<Point>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    pub(crate) violation: Option<Violation>,
+    pub(crate) violations: Vec<Violation>,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -136,7 +136,7 @@ impl World {
             suspended_at: None,
             crashed_at: BTreeSet::new(),
             counts: BTreeMap::new(),
-            violation: None,
+            violations: Vec::new(),
             trace: traced.then(Vec::new),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -294,7 +294,7 @@ impl State {
 
     fn violate(&mut self, property: &'static str, detail: String) {
         self.note(|| format!("VIOLATION: {property}: {detail}"));
-        self.violation.get_or_insert(Violation { property, detail });
+        self.violations.push(Violation { property, detail });
     }
 
     pub(crate) fn waited_for_ever(&mut self, detail: String) {
