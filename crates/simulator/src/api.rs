@@ -15,12 +15,18 @@ use crate::cloud::Cloud;
 use crate::faults::Fault;
 use crate::ledger::{Ledger, call_of};
 use crate::time::Moment;
+use crate::transcript::Event;
 
 /// The longest that the API works on a request, whoever still listens: less than the worker's API
 /// time-out and the guard's settle window (30 s) together, which is what that window is for.
 const LONGEST_WORK: Duration = Duration::from_secs(25);
 /// How long a refusal takes.
 const REFUSAL: Duration = Duration::from_millis(5);
+
+/// The event of the API's starting to work on a call, whose number is the first of its two.
+pub const API_STARTS: &str = "API starts";
+/// The event of its end.
+pub const API_ENDS: &str = "API ends";
 
 /// The API; clones are the same API.
 #[derive(Clone)]
@@ -94,8 +100,10 @@ impl SlowApi {
         if matches!(ask, Ask::Execute) {
             self.ledger.books().starts(call, enqueued_at, started);
         }
+        self.cloud.state().saw(started, Event::Run(API_STARTS, call, 0));
         let served = self.work(call, ask).await;
         let now = self.cloud.now();
+        self.cloud.state().saw(now, Event::Run(API_ENDS, call, 0));
         self.ledger.books().worked(now.since(started), now);
         self.pool.borrow_mut().working -= 1;
         served
@@ -147,7 +155,30 @@ pub struct ApiClient {
     busy: Cell<bool>,
 }
 
+/// What the API told a caller that executed a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was done; this is the record.
+    Created(String),
+    /// It was not done: the limit.
+    TooManyRequests,
+    /// It will never be done.
+    Rejected,
+    /// Nobody knows.
+    Unknown,
+}
+
 impl ApiClient {
+    /// Executes a call which was asked for at `enqueued_at`.
+    pub async fn execute(&self, call: u64, enqueued_at: Option<Moment>) -> Told {
+        match self.ask(call, Ask::Execute, enqueued_at).await {
+            Served::Answered(Answer::Created(id) | Answer::Found(Some(id))) => Told::Created(id),
+            Served::Answered(Answer::TooManyRequests) => Told::TooManyRequests,
+            Served::Answered(Answer::Rejected | Answer::Found(None)) => Told::Rejected,
+            Served::Answered(Answer::ServerError) | Served::Broken => Told::Unknown,
+        }
+    }
+
     async fn ask(&self, call: u64, ask: Ask, enqueued_at: Option<Moment>) -> Served {
         let now = self.api.cloud.now();
         if self.busy.get() {
@@ -189,20 +220,17 @@ impl Target for ApiClient {
             return Outcome::Rejected("not a call of this run".into());
         };
         let enqueued_at = Moment::from_epoch_millis(call.enqueued_at.as_millisecond());
-        match self.ask(number, Ask::Execute, enqueued_at).await {
-            Served::Broken => Outcome::Unknown("the connection broke".into()),
-            Served::Answered(Answer::Created(id) | Answer::Found(Some(id))) => {
+        match self.execute(number, enqueued_at).await {
+            Told::Created(id) => {
                 Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body: None })
             }
-            Served::Answered(Answer::TooManyRequests) => Outcome::Throttled { retry_after: None },
-            Served::Answered(Answer::Rejected | Answer::Found(None)) => Outcome::Rejected(Why {
+            Told::TooManyRequests => Outcome::Throttled { retry_after: None },
+            Told::Rejected => Outcome::Rejected(Why {
                 message: "the API refuses it".to_owned(),
                 status: Some(400),
                 code: Some("INVALID_CONTENT".to_owned()),
             }),
-            Served::Answered(Answer::ServerError) => {
-                Outcome::Unknown("the API answered 500".into())
-            }
+            Told::Unknown => Outcome::Unknown("no answer, or a 500".into()),
         }
     }
 

@@ -41,9 +41,7 @@ impl Dice {
         let millis = match *latency {
             Latency::Fixed(fixed) => return fixed,
             Latency::LogNormal { median_ms, p99_ms } => {
-                // 2.3263 is the 0.99 quantile of the standard normal distribution.
-                let sigma = (p99_ms / median_ms).ln() / 2.326_347_874;
-                median_ms * (sigma * self.normal()).exp()
+                median_ms * (sigma(median_ms, p99_ms) * self.normal()).exp()
             }
             Latency::Exponential { mean_ms } => -mean_ms * (1.0 - self.fraction()).ln(),
         };
@@ -81,10 +79,28 @@ impl Latency {
     /// One AWS request, there and back: median 6 ms, p99 40 ms.
     pub const AWS_REQUEST: Latency = Latency::LogNormal { median_ms: 6.0, p99_ms: 40.0 };
 
+    /// The mean, in milliseconds.
+    pub fn mean_ms(&self) -> f64 {
+        match *self {
+            Latency::Fixed(fixed) => fixed.as_secs_f64() * 1000.0,
+            Latency::LogNormal { median_ms, p99_ms } => {
+                let sigma = sigma(median_ms, p99_ms);
+                median_ms * (sigma * sigma / 2.0).exp()
+            }
+            Latency::Exponential { mean_ms } => mean_ms,
+        }
+    }
+
     /// Always `millis` milliseconds.
     pub fn fixed_ms(millis: u64) -> Latency {
         Latency::Fixed(Duration::from_millis(millis))
     }
+}
+
+/// The standard deviation of the logarithm: 2.3263 is the 0.99 quantile of the standard normal
+/// distribution.
+fn sigma(median_ms: f64, p99_ms: f64) -> f64 {
+    (p99_ms / median_ms).ln() / 2.326_347_874
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl Cloud {
     }
 
     /// Waits as long as one way of an AWS request takes.
-    async fn travel_one_way(&self) {
+    pub async fn travel_one_way(&self) {
         let time = self.state().travel_time() / 2;
         tokio::time::sleep(time).await;
     }

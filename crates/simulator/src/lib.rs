@@ -18,6 +18,7 @@
 //! current-thread one with paused time: one thread, so that there is one order of events.
 
 pub mod api;
+pub mod bench;
 pub mod chance;
 pub mod chaos;
 pub mod cloud;
@@ -27,6 +28,7 @@ pub mod programs;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod strategies;
 pub mod time;
 pub mod transcript;
 mod wire;

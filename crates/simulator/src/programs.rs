@@ -89,7 +89,11 @@ impl Deployment {
             Dispatch::Doorbell => {
                 functions.create_mapping(mapping(doorbell, Some(scenario.limit.max(2))));
             }
-            _ => calls.iter().for_each(|queue| functions.create_mapping(mapping(*queue, None))),
+            Dispatch::DeferralSwap | Dispatch::DeferralYield => {
+                calls.iter().for_each(|queue| functions.create_mapping(mapping(*queue, None)))
+            }
+            // The other strategies have no queue.
+            _ => {}
         }
         Ok(Deployment { calls, doorbell, dead_letters, enqueuer, worker, timing })
     }
@@ -125,9 +129,9 @@ fn variables(scenario: &Scenario, timing: &Timing) -> HashMap<&'static str, Stri
     let url = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}");
     let secs = |time: Duration| time.as_secs().to_string();
     let (dispatch, on_higher) = match scenario.dispatch {
-        Dispatch::Doorbell => ("doorbell", "swap"),
         Dispatch::DeferralSwap => ("deferral", "swap"),
         Dispatch::DeferralYield => ("deferral", "yield"),
+        _ => ("doorbell", "swap"),
     };
     let receives = max_receive_count(scenario.max_deferrals, scenario.max_attempts);
     HashMap::from([

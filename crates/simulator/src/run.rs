@@ -20,6 +20,7 @@ use crate::faults::{Fault, Faults};
 use crate::ledger::{End, Invariant, Ledger, Violation, key_of};
 use crate::programs::{self, Deployment};
 use crate::scenario::{self, Load, Scenario};
+use crate::strategies::{Rival, Wanted};
 use crate::time::{Moment, in_virtual_time};
 use crate::transcript::{Event, Watch};
 
@@ -28,6 +29,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// How many ticks in a row a call may be without a ring: its enqueuer may be just between
 /// sending the call and ringing, with three tries of each.
 const LONGEST_UNRUNG: u32 = 60;
+/// The event of a workflow's asking for a call: its number and its priority.
+pub const ASKED: &str = "asked";
 /// How long after the last workflow's end leftovers may take to be cleared away.
 const LONGEST_DRAIN: Duration = Duration::from_secs(7_200);
 /// State transitions of one execution: the start, the task and the end.
@@ -147,7 +150,12 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
         let latency = scenario.api.latency();
         let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario.limit, latency, api_dice);
         let deployment = Deployment::create(scenario, &functions, &api)?;
-        let run = Rc::new(Run { scenario: scenario.clone(), cloud, functions, deployment, ledger });
+        let rival = Rival::create(scenario, &functions, &api);
+        if rival.is_some() {
+            ledger.books().expect_overruns();
+        }
+        let scenario = scenario.clone();
+        let run = Rc::new(Run { scenario, cloud, functions, deployment, rival, ledger });
         run.play(onlooker.progress).await;
         Ok(run.outcome())
     })?
@@ -158,6 +166,7 @@ struct Run {
     cloud: Cloud,
     functions: Functions,
     deployment: Deployment,
+    rival: Option<Rc<Rival>>,
     ledger: Ledger,
 }
 
@@ -209,7 +218,15 @@ impl Run {
     /// One workflow: it asks for a call and waits for the answer.
     async fn execution(self: Rc<Self>, call: u64, priority: Priority, repeatable: bool, seed: u64) {
         let mut dice = Dice::new(seed, 7);
-        let end = self.task(call, priority, repeatable, &mut dice).await;
+        let asked = self.cloud.now();
+        self.cloud.state().saw(asked, Event::Run(ASKED, call, priority as u64));
+        let end = match &self.rival {
+            None => self.task(call, priority, repeatable, &mut dice).await,
+            Some(rival) => {
+                let wanted = Wanted { call, urgency: priority as usize, at: asked };
+                rival.clone().execute(wanted, &mut dice).await
+            }
+        };
         let now = self.cloud.now();
         self.ledger.books().closes(call, &end, now);
         let mut state = self.cloud.state();
@@ -330,7 +347,8 @@ impl Run {
         let state = self.cloud.state();
         let books = self.ledger.books();
         let worker: Bill = self.functions.bill(self.deployment.worker);
-        let bills = [worker, self.functions.bill(self.deployment.enqueuer)];
+        let mut bills = vec![worker, self.functions.bill(self.deployment.enqueuer)];
+        bills.extend(self.rival.iter().map(|rival| self.functions.bill(rival.caller())));
         let dead = state.sqs.bodies(self.deployment.dead_letters);
         let wait = |priority| {
             let waits = books.waits(priority);

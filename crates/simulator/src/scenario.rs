@@ -93,15 +93,38 @@ pub enum Dispatch {
     DeferralSwap,
     /// A mapping for each queue; a slot woken by a lower call gives it back and ends.
     DeferralYield,
+    /// No queue: the state's Retry ([`strategies`](crate::strategies)).
+    Direct,
+    /// No queue: three functions with ever slower Retries.
+    Cascade,
+    /// No queue: a counter in DynamoDB and a spin.
+    Semaphore,
+    /// No queue: a distributed Map.
+    Map,
 }
 
 impl Dispatch {
+    /// All of them, as reports list them.
+    pub const ALL: [Dispatch; 7] = [
+        Dispatch::Direct,
+        Dispatch::Cascade,
+        Dispatch::Semaphore,
+        Dispatch::Map,
+        Dispatch::DeferralYield,
+        Dispatch::DeferralSwap,
+        Dispatch::Doorbell,
+    ];
+
     /// Its name in scenario files and reports.
     pub fn name(self) -> &'static str {
         match self {
             Dispatch::Doorbell => "doorbell",
             Dispatch::DeferralSwap => "deferral-swap",
             Dispatch::DeferralYield => "deferral-yield",
+            Dispatch::Direct => "direct",
+            Dispatch::Cascade => "cascade",
+            Dispatch::Semaphore => "semaphore",
+            Dispatch::Map => "map",
         }
     }
 }

@@ -1,0 +1,261 @@
+//! What a team would build instead, as small programs on the same cloud, with the same API behind.
+//! They are modelled, not real code: a caller function without memory, and the states around it.
+//!
+//! | Strategy | In words |
+//! |---|---|
+//! | `direct` | the workflow calls the API from a function; a 429 is retried by the state's Retry (8 tries, from 1 s, doubling, full jitter) |
+//! | `cascade` | three functions behind each other, each with a slower Retry: 3 tries from 1 s, 5 from 10 s, 8 from 60 s |
+//! | `semaphore` | a counter in DynamoDB, taken by a conditional update, with a wait of 3 s between tries, as in AWS's sample |
+//! | `map` | a distributed Map with MaxConcurrency = limit over all that waits, most urgent first; what comes later waits for the next Map |
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::api::{ApiClient, SlowApi, Told};
+use crate::chance::Dice;
+use crate::cloud::dynamodb::{Bindings, Change, Item, TableSettings, Write};
+use crate::cloud::lambda::{Failure, FunctionId, FunctionSettings};
+use crate::cloud::requests::Action;
+use crate::cloud::{Context, Environment, Functions, Input};
+use crate::ledger::End;
+use crate::scenario::{Dispatch, Scenario};
+use crate::time::Moment;
+
+const TABLE: &str = "semaphore";
+const THROTTLED: &str = "TooManyRequests";
+/// The sample's wait between two tries to take the semaphore.
+const SPIN: Duration = Duration::from_secs(3);
+/// The longest pause of a Retry here (MaxDelaySeconds).
+const LONGEST_PAUSE: f64 = 300.0;
+
+/// A state's Retry: tries after the first, and the first pause in seconds; pauses double, jitter
+/// is full.
+struct Retry {
+    tries: u32,
+    first_secs: f64,
+}
+
+const DIRECT: [Retry; 1] = [Retry { tries: 8, first_secs: 1.0 }];
+const CASCADE: [Retry; 3] = [
+    Retry { tries: 3, first_secs: 1.0 },
+    Retry { tries: 5, first_secs: 10.0 },
+    Retry { tries: 8, first_secs: 60.0 },
+];
+
+/// A call of such a workflow.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Its number.
+    pub call: u64,
+    /// 0 is the most urgent.
+    pub urgency: usize,
+    /// When it was asked for.
+    pub at: Moment,
+}
+
+/// The programs of one strategy, deployed.
+pub struct Rival {
+    strategy: Dispatch,
+    limit: u32,
+    functions: Functions,
+    caller: FunctionId,
+    map: RefCell<Map>,
+}
+
+/// What the next Map is to do.
+#[derive(Default)]
+struct Map {
+    runs: bool,
+    waiting: Vec<(Wanted, oneshot::Sender<End>)>,
+}
+
+impl Rival {
+    /// Deploys the strategy of a scenario, if it is one of these.
+    pub fn create(scenario: &Scenario, functions: &Functions, api: &SlowApi) -> Option<Rc<Rival>> {
+        let rivals = [Dispatch::Direct, Dispatch::Cascade, Dispatch::Semaphore, Dispatch::Map];
+        if !rivals.contains(&scenario.dispatch) {
+            return None;
+        }
+        let settings = FunctionSettings {
+            name: "caller",
+            concurrency: 1_000,
+            timeout: Duration::from_secs(900),
+            memory_mb: 256,
+            cold_start: scenario.cold_start.latency(),
+        };
+        let api = api.clone();
+        let boot = move |_: SdkConfig, _: u64| Rc::new(Caller(api.client())) as Rc<dyn Environment>;
+        let caller = functions.create(settings, Rc::new(boot));
+        functions.cloud().state().dynamo.create(TableSettings {
+            name: TABLE.to_owned(),
+            key: "id".to_owned(),
+            ttl: None,
+        });
+        Some(Rc::new(Rival {
+            strategy: scenario.dispatch,
+            limit: scenario.limit,
+            functions: functions.clone(),
+            caller,
+            map: RefCell::default(),
+        }))
+    }
+
+    /// The function that calls the API.
+    pub fn caller(&self) -> FunctionId {
+        self.caller
+    }
+
+    /// One workflow's way to its answer.
+    pub async fn execute(self: Rc<Self>, wanted: Wanted, dice: &mut Dice) -> End {
+        match self.strategy {
+            Dispatch::Semaphore => self.take_turn(wanted, dice).await,
+            Dispatch::Map => self.join_map(wanted).await,
+            Dispatch::Cascade => self.retry(wanted, &CASCADE, dice).await,
+            _ => self.retry(wanted, &DIRECT, dice).await,
+        }
+    }
+
+    /// The call, with one Retry after the other.
+    async fn retry(&self, wanted: Wanted, cascade: &[Retry], dice: &mut Dice) -> End {
+        for retry in cascade {
+            for attempt in 0..=retry.tries {
+                self.count_transition();
+                match self.call(wanted).await {
+                    Ok(end) => return end,
+                    Err(Failure::Error(name)) if name != THROTTLED => {
+                        return End::Failed(name.into());
+                    }
+                    Err(_) => {}
+                }
+                let longest = (retry.first_secs * 2f64.powi(attempt as i32)).min(LONGEST_PAUSE);
+                let pause = Duration::from_secs_f64(longest * dice.fraction());
+                tokio::time::sleep(pause).await;
+            }
+        }
+        End::Failed("States.Runtime".into())
+    }
+
+    /// Takes the semaphore, spinning; calls; and gives it back.
+    async fn take_turn(&self, wanted: Wanted, dice: &mut Dice) -> End {
+        while !self.change_semaphore(1, "held < :limit OR attribute_not_exists(held)").await {
+            // Wait, and back to the task: two more states.
+            self.count_transition();
+            tokio::time::sleep(SPIN).await;
+        }
+        let end = self.retry(wanted, &DIRECT, dice).await;
+        self.change_semaphore(-1, "held > :none").await;
+        end
+    }
+
+    async fn change_semaphore(&self, by: i32, condition: &str) -> bool {
+        let cloud = self.functions.cloud();
+        self.count_transition();
+        cloud.travel_one_way().await;
+        let now = cloud.now();
+        let taken = {
+            let mut state = cloud.state();
+            state.requests.count(Action::UpdateItem, 0);
+            let parameters = state.parameters().clone();
+            let write = Write {
+                key: "api".into(),
+                change: Change::Update("ADD held :by".into()),
+                condition: Some(condition.into()),
+                bindings: Bindings {
+                    names: Vec::new(),
+                    values: Item::read(json!({
+                        ":by": {"N": by.to_string()},
+                        ":limit": {"N": self.limit.to_string()},
+                        ":none": {"N": "0"},
+                    })),
+                },
+            };
+            state.dynamo.write(TABLE, write, now, &parameters).is_ok()
+        };
+        cloud.travel_one_way().await;
+        taken
+    }
+
+    async fn join_map(self: Rc<Self>, wanted: Wanted) -> End {
+        let (sender, end) = oneshot::channel();
+        let starts = {
+            let mut map = self.map.borrow_mut();
+            map.waiting.push((wanted, sender));
+            !std::mem::replace(&mut map.runs, true)
+        };
+        if starts {
+            tokio::task::spawn_local(self.clone().run_maps());
+        }
+        end.await.unwrap_or(End::TimedOut)
+    }
+
+    /// One Map after another, until nothing waits.
+    async fn run_maps(self: Rc<Self>) {
+        loop {
+            // What comes within a request's time is in the same Map.
+            self.functions.cloud().travel_one_way().await;
+            let mut items = std::mem::take(&mut self.map.borrow_mut().waiting);
+            if items.is_empty() {
+                self.map.borrow_mut().runs = false;
+                return;
+            }
+            items.sort_by_key(|(wanted, _)| (wanted.urgency, wanted.at));
+            let permits = Arc::new(Semaphore::new(self.limit as usize));
+            for (wanted, sender) in items {
+                let permit = permits.clone().acquire_owned().await;
+                let rival = self.clone();
+                tokio::task::spawn_local(async move {
+                    rival.count_transition();
+                    let end = rival.call(wanted).await;
+                    drop(permit);
+                    let end = end.unwrap_or_else(|failure| End::Failed(failure.to_string().into()));
+                    // A workflow that is gone does not mind.
+                    let _ = sender.send(end);
+                });
+            }
+            // The Map ends when its last item has.
+            let _ = permits.acquire_many(self.limit).await;
+        }
+    }
+
+    async fn call(&self, wanted: Wanted) -> Result<End, Failure> {
+        let payload = json!({"call": wanted.call, "at": wanted.at.millis()});
+        let answer = self.functions.invoke(self.caller, Input::Payload(payload)).await?;
+        Ok(End::Succeeded(answer.to_string().into()))
+    }
+
+    fn count_transition(&self) {
+        self.functions.cloud().state().requests.count_transitions(1);
+    }
+}
+
+/// A function that calls the API, and remembers nothing.
+struct Caller(ApiClient);
+
+impl Environment for Caller {
+    fn handle(
+        self: Rc<Self>,
+        input: Input,
+        _: Context,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>>>> {
+        Box::pin(async move {
+            let Input::Payload(payload) = input else {
+                return Err("a caller takes a payload".to_owned());
+            };
+            let call = payload["call"].as_u64().unwrap_or_default();
+            let at = payload["at"].as_u64().map(Moment::from_millis);
+            match self.0.execute(call, at).await {
+                Told::Created(id) => Ok(json!({ "id": id })),
+                Told::TooManyRequests => Err(THROTTLED.to_owned()),
+                Told::Rejected => Err("Rejected".to_owned()),
+                Told::Unknown => Err("Unknown".to_owned()),
+            }
+        })
+    }
+}
