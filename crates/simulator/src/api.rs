@@ -14,6 +14,7 @@ use crate::chance::{Dice, Latency};
 use crate::cloud::Cloud;
 use crate::faults::Fault;
 use crate::ledger::{Ledger, call_of};
+use crate::scenario::Mutant;
 use crate::time::Moment;
 use crate::transcript::Event;
 
@@ -72,9 +73,9 @@ impl SlowApi {
         SlowApi { cloud, ledger, pool }
     }
 
-    /// The API as one environment of the worker sees it.
-    pub fn client(&self) -> ApiClient {
-        ApiClient { api: self.clone(), busy: Cell::new(false) }
+    /// The API as one environment of the worker sees it, with a mistake if it is to have one.
+    pub fn client(&self, mutant: Option<Mutant>) -> ApiClient {
+        ApiClient { api: self.clone(), busy: Cell::new(false), mutant }
     }
 
     /// The API's side of a request. It works on whether or not the caller still listens.
@@ -153,6 +154,7 @@ impl SlowApi {
 pub struct ApiClient {
     api: SlowApi,
     busy: Cell<bool>,
+    mutant: Option<Mutant>,
 }
 
 /// What the API told a caller that executed a call.
@@ -220,22 +222,30 @@ impl Target for ApiClient {
             return Outcome::Rejected("not a call of this run".into());
         };
         let enqueued_at = Moment::from_epoch_millis(call.enqueued_at.as_millisecond());
-        match self.execute(number, enqueued_at).await {
-            Told::Created(id) => {
+        match (self.execute(number, enqueued_at).await, self.mutant) {
+            (Told::Unknown, Some(Mutant::LostMeansNotDone)) => {
+                Outcome::Transient("the connection broke".into())
+            }
+            (Told::Created(_), Some(Mutant::Rejects)) => Outcome::Rejected("no".into()),
+            (Told::Created(_), Some(Mutant::WrongRecord)) => {
+                let id = Some("no such record".to_owned());
+                Outcome::Succeeded(TargetResponse { status: 201, id, body: None })
+            }
+            (Told::Created(id), _) => {
                 Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body: None })
             }
-            Told::TooManyRequests => Outcome::Throttled { retry_after: None },
-            Told::Rejected => Outcome::Rejected(Why {
+            (Told::TooManyRequests, _) => Outcome::Throttled { retry_after: None },
+            (Told::Rejected, _) => Outcome::Rejected(Why {
                 message: "the API refuses it".to_owned(),
                 status: Some(400),
                 code: Some("INVALID_CONTENT".to_owned()),
             }),
-            Told::Unknown => Outcome::Unknown("no answer, or a 500".into()),
+            (Told::Unknown, _) => Outcome::Unknown("no answer, or a 500".into()),
         }
     }
 
     fn repeatable(&self, call: &QueuedCall) -> bool {
-        call.request.method == Method::Put
+        call.request.method == Method::Put || self.mutant == Some(Mutant::EverythingRepeatable)
     }
 
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {

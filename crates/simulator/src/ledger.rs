@@ -2,11 +2,13 @@
 //! workflows' side of a call, and trusts neither the worker nor its records.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use slowlane_message::{Priority, QueuedCall};
+use slowlane_policy::dispatch::longest_wait;
 
 use crate::faults::{Fault, Rates};
 use crate::time::Moment;
@@ -25,6 +27,21 @@ struct Call {
     effects: u8,
     started: bool,
     ended: bool,
+    /// How many calls of its priority had started when it was asked for.
+    started_before: u32,
+}
+
+/// The bound on the wait that the doorbell wiring states, for a run without faults.
+#[derive(Clone, Copy, Debug)]
+pub struct WaitBound {
+    /// Slots that are sure to be there.
+    pub slots: NonZeroU32,
+    /// The k of "every k-th turn".
+    pub share_every: NonZeroU32,
+    /// What a slot spends on a call beside the API's own time, at most.
+    pub overhead: Duration,
+    /// What waking a slot may take.
+    pub slack: Duration,
 }
 
 /// How an execution ended.
@@ -91,6 +108,9 @@ pub struct Books {
     faultless: bool,
     rings_may_be_lost: bool,
     limit: u32,
+    bound: Option<WaitBound>,
+    started_by_priority: [u32; 3],
+    longest_call: Duration,
     overruns_expected: bool,
     at_api: u32,
     most_at_api: u32,
@@ -113,6 +133,9 @@ impl Ledger {
             faultless: rates.active().next().is_none(),
             rings_may_be_lost: rates.of(Fault::LostRing) > 0.0,
             limit,
+            bound: None,
+            started_by_priority: [0; 3],
+            longest_call: Duration::ZERO,
             overruns_expected: false,
             at_api: 0,
             most_at_api: 0,
@@ -150,6 +173,7 @@ impl Books {
             effects: 0,
             started: false,
             ended: false,
+            started_before: self.started_by_priority[priority as usize],
         });
         self.calls.len() as u64 - 1
     }
@@ -157,6 +181,11 @@ impl Books {
     /// From now on the limit is the API's alone to keep: the strategy does not claim to.
     pub fn expect_overruns(&mut self) {
         self.overruns_expected = true;
+    }
+
+    /// From now on no call may wait longer than `bound`.
+    pub fn expect_waits_within(&mut self, bound: WaitBound) {
+        self.bound = Some(bound);
     }
 
     /// A live invocation asks the API.
@@ -188,16 +217,41 @@ impl Books {
             return;
         }
         entry.started = true;
+        let Call { priority, started_before, .. } = *entry;
+        let ahead = self.started_by_priority[priority as usize] - started_before;
+        self.started_by_priority[priority as usize] += 1;
         if let Some(enqueued_at) = enqueued_at {
             let wait = now.since(enqueued_at).as_millis() as u64;
             // The histogram grows to whatever it is given.
-            let _ = self.waits[entry.priority as usize].record(wait);
+            let _ = self.waits[priority as usize].record(wait);
+            self.check_wait(call, priority, ahead, now.since(enqueued_at), now);
+        }
+    }
+
+    fn check_wait(
+        &mut self,
+        call: u64,
+        priority: Priority,
+        ahead: u32,
+        wait: Duration,
+        now: Moment,
+    ) {
+        let Some(bound) = self.bound else { return };
+        let service = self.longest_call + bound.overhead;
+        let longest = longest_wait(priority, ahead, bound.slots, service, bound.share_every)
+            + service
+            + bound.slack;
+        if wait > longest {
+            let what =
+                format!("{priority} call {call}, {ahead} ahead, waited {wait:?} > {longest:?}");
+            self.violated(now, Invariant::BoundedWait, what);
         }
     }
 
     /// The API has worked on something for so long, until now.
     pub fn worked(&mut self, worked: Duration, now: Moment) {
         self.busy += worked;
+        self.longest_call = self.longest_call.max(worked);
         self.last_end = self.last_end.max(now);
     }
 

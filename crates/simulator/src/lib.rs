@@ -24,6 +24,7 @@ pub mod chaos;
 pub mod cloud;
 pub mod faults;
 pub mod ledger;
+pub mod plots;
 pub mod programs;
 pub mod report;
 pub mod run;

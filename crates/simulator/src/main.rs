@@ -9,12 +9,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use slowlane_simulator::chaos;
-use slowlane_simulator::report::{Row, table};
+use slowlane_simulator::bench::{self, Extent};
+use slowlane_simulator::report::{self, Row, table};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::Scenario;
 use slowlane_simulator::time::Moment;
 use slowlane_simulator::transcript::{Event, Watch};
+use slowlane_simulator::{chaos, plots};
 
 /// Runs the real enqueuer and worker on a simulated cloud, in virtual time.
 #[derive(Parser)]
@@ -30,6 +31,8 @@ enum Command {
     Simulate(Simulate),
     /// Run random scenarios with all faults, and shrink the first that breaks an invariant.
     Chaos(Chaos),
+    /// Compare the strategies on the same loads, and again over the unconfirmed facts.
+    Bench(Bench),
 }
 
 #[derive(clap::Args)]
@@ -65,15 +68,35 @@ struct Chaos {
     /// How many seeds.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
+    /// Name every seed that breaks an invariant instead of shrinking the first.
+    #[arg(long)]
+    keep_going: bool,
     /// Where the shrunk scenario of a failing seed goes.
     #[arg(long, default_value = "failing.toml")]
     shrunk: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct Bench {
+    /// Limits 2 and 5, calls of 200 ms, floods only: under a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Rules everything that is left to chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the rows as JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Write the plots and the tables into this directory.
+    #[arg(long)]
+    docs: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Command::Simulate(arguments) => simulate(&arguments),
         Command::Chaos(arguments) => run_chaos(&arguments),
+        Command::Bench(arguments) => run_bench(&arguments),
     }
 }
 
@@ -139,14 +162,21 @@ impl Simulate {
 fn run_chaos(arguments: &Chaos) -> Result<ExitCode> {
     let bar = progress_bar(arguments.seeds);
     let started = Instant::now();
-    let (mut calls, mut strikes) = (0, 0);
+    let (mut calls, mut strikes, mut failing) = (0, 0, 0);
     let mut out = std::io::stdout().lock();
     for seed in arguments.from..arguments.from + arguments.seeds {
         let scenario = chaos::scenario(seed, None);
         let outcome = run(&scenario, Onlooker::nobody())?;
+        bar.inc(1);
+        calls += outcome.measures.calls;
+        strikes += outcome.strikes;
         if let Some(violation) = outcome.violations.first() {
+            failing += 1;
+            writeln!(out, "seed {seed}, {}: {violation}", scenario.dispatch.name())?;
+            if arguments.keep_going {
+                continue;
+            }
             bar.finish_and_clear();
-            writeln!(out, "seed {seed}: {violation}")?;
             writeln!(out, "replay: slowlane-simulator simulate --chaos --seed {seed}")?;
             let shrunk = chaos::shrink(scenario, violation.invariant)?;
             let path = arguments.shrunk.display();
@@ -154,14 +184,47 @@ fn run_chaos(arguments: &Chaos) -> Result<ExitCode> {
             writeln!(out, "shrunk: slowlane-simulator simulate --scenario {path}")?;
             return Ok(ExitCode::FAILURE);
         }
-        calls += outcome.measures.calls;
-        strikes += outcome.strikes;
-        bar.inc(1);
     }
     bar.finish_and_clear();
     let took = started.elapsed().as_secs_f64();
     let seeds = arguments.seeds;
-    writeln!(out, "{seeds} seeds, {calls} calls, {strikes} faults, 0 violations, {took:.1} s")?;
+    writeln!(
+        out,
+        "{seeds} seeds, {calls} calls, {strikes} faults, {failing} failing seeds, {took:.1} s"
+    )?;
+    Ok(if failing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_bench(arguments: &Bench) -> Result<ExitCode> {
+    let extent = if arguments.quick { Extent::Quick } else { Extent::Full };
+    let bar = progress_bar(0);
+    let mut told = |row: &Row, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_message(row.strategy.clone());
+        bar.inc(1);
+    };
+    let rows = bench::compare(extent, arguments.seed, &mut told)?;
+    bar.reset();
+    let swept = bench::sweep(extent, arguments.seed, &mut |row, total| {
+        bar.set_length(total as u64);
+        bar.set_message(row.load.clone());
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+    let summary = report::extremes(&swept);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}\n\n{summary}", table(&rows))?;
+    if let Some(path) = &arguments.report {
+        let all: Vec<&Row> = rows.iter().chain(&swept).collect();
+        fs::write(path, serde_json::to_string_pretty(&all)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(directory) = &arguments.docs {
+        fs::create_dir_all(directory)?;
+        let text = format!("{}\n\n{summary}\n", table(&rows));
+        fs::write(directory.join("comparison.md"), text)?;
+        plots::draw(directory, arguments.seed)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

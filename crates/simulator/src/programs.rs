@@ -18,7 +18,7 @@ use crate::cloud::lambda::{FunctionId, FunctionSettings};
 use crate::cloud::mapping::MappingSettings;
 use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
 use crate::cloud::{Cloud, Context, Environment, Functions, Input};
-use crate::scenario::{Dispatch, Scenario};
+use crate::scenario::{Dispatch, Mutant, Scenario};
 
 /// The guard's table.
 pub const TABLE: &str = "idempotency";
@@ -109,10 +109,11 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
     // SQS's default visibility timeout, which the template leaves the dead-letter queue.
     let default = Duration::from_secs(30);
     let dead_letters = cloud.create_queue(settings("dead", default, None, DEAD_RETENTION));
-    let redrive = Redrive {
-        to: dead_letters,
-        max_receive_count: max_receive_count(scenario.max_deferrals, scenario.max_attempts),
+    let max_receive_count = match scenario.mutant {
+        Some(Mutant::FewReceives) => 2,
+        _ => max_receive_count(scenario.max_deferrals, scenario.max_attempts),
     };
+    let redrive = Redrive { to: dead_letters, max_receive_count };
     let visibility = match scenario.dispatch {
         Dispatch::Doorbell => timing.call_visibility,
         _ => timing.deferral_visibility,
@@ -162,8 +163,12 @@ fn enqueuer(
     functions: &Functions,
     variables: &HashMap<&'static str, String>,
 ) -> Result<FunctionId, Error> {
-    let config = slowlane_enqueuer::Config::from_vars(|name| variables.get(name).cloned())
-        .map_err(|error| Error::Environment(error.to_string()))?;
+    let silent = scenario.mutant == Some(Mutant::NoRing);
+    let config = slowlane_enqueuer::Config::from_vars(|name| match name {
+        "DISPATCH" if silent => Some("deferral".to_owned()),
+        name => variables.get(name).cloned(),
+    })
+    .map_err(|error| Error::Environment(error.to_string()))?;
     let settings = FunctionSettings {
         name: "enqueuer",
         concurrency: ACCOUNT_CONCURRENCY.saturating_sub(scenario.limit).max(1),
@@ -184,19 +189,25 @@ fn worker(
     api: &SlowApi,
     timing: &Timing,
 ) -> Result<FunctionId, Error> {
-    let config = slowlane_worker::Config::from_vars(|name| variables.get(name).cloned())
-        .map_err(|error| Error::Environment(error.to_string()))?;
+    let lowest_first = scenario.mutant == Some(Mutant::LowestFirst);
+    let config = slowlane_worker::Config::from_vars(|name| match name {
+        "HIGH_QUEUE_URL" if lowest_first => variables.get("BATCH_QUEUE_URL").cloned(),
+        "BATCH_QUEUE_URL" if lowest_first => variables.get("HIGH_QUEUE_URL").cloned(),
+        name => variables.get(name).cloned(),
+    })
+    .map_err(|error| Error::Environment(error.to_string()))?;
     let settings = FunctionSettings {
         name: "worker",
-        concurrency: scenario.limit,
+        concurrency: scenario.limit + u32::from(scenario.mutant == Some(Mutant::OneSlotTooMany)),
         timeout: timing.function_timeout,
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
     };
-    let api = api.clone();
+    let (api, mutant) = (api.clone(), scenario.mutant);
     let cloud = functions.cloud().clone();
     let boot = move |sdk: SdkConfig, seed: u64| {
-        let worker = Worker::new(config.clone(), &sdk, api.client(), seed).with_metrics(|_| {});
+        let worker =
+            Worker::new(config.clone(), &sdk, api.client(mutant), seed).with_metrics(|_| {});
         Rc::new(WorkerProgram { worker, cloud: cloud.clone() }) as Rc<dyn Environment>
     };
     Ok(functions.create(settings, Rc::new(boot)))

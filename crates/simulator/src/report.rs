@@ -135,3 +135,34 @@ pub fn table(rows: &[Row]) -> Table {
     }
     table
 }
+
+/// What the ends of the unconfirmed facts' ranges do to each strategy: the least use and the
+/// longest HIGH wait over all of `swept`, and the facts that cause them.
+pub fn extremes(swept: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(["strategy", "API ms", "least used", "by", "HIGH p99 at most", "by", "DLQ"]);
+    let mut groups: Vec<(&str, f64)> =
+        swept.iter().map(|row| (&*row.strategy, row.latency_ms)).collect();
+    groups.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(b.0)));
+    groups.dedup();
+    for (strategy, latency_ms) in groups {
+        let rows = || {
+            swept.iter().filter(move |row| row.strategy == strategy && row.latency_ms == latency_ms)
+        };
+        let least = rows().min_by(|a, b| a.utilisation.total_cmp(&b.utilisation));
+        let longest = rows().max_by_key(|row| row.wait_ms.high.p99);
+        let (Some(least), Some(longest)) = (least, longest) else { continue };
+        let in_dlq: u64 = rows().map(|row| row.healthy_in_dlq).sum();
+        table.add_row([
+            strategy.to_owned(),
+            format!("{latency_ms:.0}"),
+            format!("{:.3}", least.utilisation),
+            least.load.clone(),
+            longest.wait_ms.high.p99.to_string(),
+            longest.load.clone(),
+            in_dlq.to_string(),
+        ]);
+    }
+    table
+}

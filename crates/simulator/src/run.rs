@@ -2,6 +2,7 @@
 //! kept until every workflow has ended.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,13 @@ use slowlane_message::Priority;
 use crate::api::SlowApi;
 use crate::chance::{Dice, Latency};
 use crate::cloud::lambda::{Bill, Failure};
+use crate::cloud::mapping;
+use crate::cloud::parameters::Unconfirmed;
 use crate::cloud::sqs::Send;
 use crate::cloud::tokens::Ended;
 use crate::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
-use crate::faults::{Fault, Faults};
-use crate::ledger::{End, Invariant, Ledger, Violation, key_of};
+use crate::faults::{Fault, Faults, Rates};
+use crate::ledger::{End, Invariant, Ledger, Violation, WaitBound, key_of};
 use crate::programs::{self, Deployment};
 use crate::scenario::{self, Load, Scenario};
 use crate::strategies::{Rival, Wanted};
@@ -154,11 +157,30 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
         if rival.is_some() {
             ledger.books().expect_overruns();
         }
+        if let Some(bound) = wait_bound(scenario, &rates) {
+            ledger.books().expect_waits_within(bound);
+        }
         let scenario = scenario.clone();
         let run = Rc::new(Run { scenario, cloud, functions, deployment, rival, ledger });
         run.play(onlooker.progress).await;
         Ok(run.outcome())
     })?
+}
+
+/// The bound that `slowlane_policy::dispatch` states, where it holds: the doorbell, no faults, and
+/// an API whose longest call is known. A mapping starts with five pollers whatever the limit.
+fn wait_bound(scenario: &Scenario, rates: &Rates) -> Option<WaitBound> {
+    let doorbell = scenario.dispatch == scenario::Dispatch::Doorbell;
+    if !doorbell || rates.active().next().is_some() || scenario.api.p99_ms.is_some() {
+        return None;
+    }
+    let backoff = scenario.parameters().ok()?.duration(Unconfirmed::ThrottleBackoffCap);
+    Some(WaitBound {
+        slots: NonZeroU32::new(scenario.limit.min(mapping::FIRST_POLLERS))?,
+        share_every: NonZeroU32::new(scenario.share_every)?,
+        overhead: Duration::from_millis(500),
+        slack: backoff + Duration::from_secs(2),
+    })
 }
 
 struct Run {

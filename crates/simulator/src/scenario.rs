@@ -47,6 +47,9 @@ pub struct Scenario {
     /// The share of calls that the API may be asked for twice without harm (PUT); the others
     /// (POST) have an effect each time.
     pub repeatable: f64,
+    /// A mistake that is built in on purpose, to see that an invariant notices it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mutant: Option<Mutant>,
     /// Strikes of faults that are left out, by their number: how a failing run is shrunk.
     pub spare: BTreeSet<u64>,
     /// The calls.
@@ -75,6 +78,7 @@ impl Default for Scenario {
             max_attempts: 5,
             sdk_attempts: 3,
             repeatable: 0.5,
+            mutant: None,
             spare: BTreeSet::new(),
             load: Vec::new(),
             faults: BTreeMap::new(),
@@ -127,6 +131,29 @@ impl Dispatch {
             Dispatch::Map => "map",
         }
     }
+}
+
+/// A mistake in the programs or their settings. Each breaks one invariant of the
+/// [`ledger`](crate::ledger).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mutant {
+    /// The worker's reserved concurrency is one more than the API's limit.
+    OneSlotTooMany,
+    /// The enqueuer does not ring.
+    NoRing,
+    /// The target calls every request repeatable: no mark before it leaves, no reconciliation.
+    EverythingRepeatable,
+    /// The target takes a lost answer for a call that was not executed.
+    LostMeansNotDone,
+    /// `maxReceiveCount` is typed in as 2.
+    FewReceives,
+    /// The worker takes the BATCH queue for the HIGH one, and the other way round.
+    LowestFirst,
+    /// The target names a record that it has not made.
+    WrongRecord,
+    /// The target rejects what the API accepts.
+    Rejects,
 }
 
 /// A distribution of times: fixed if it has a median only, else log-normal.

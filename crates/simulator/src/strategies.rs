@@ -91,7 +91,8 @@ impl Rival {
             cold_start: scenario.cold_start.latency(),
         };
         let api = api.clone();
-        let boot = move |_: SdkConfig, _: u64| Rc::new(Caller(api.client())) as Rc<dyn Environment>;
+        let boot =
+            move |_: SdkConfig, _: u64| Rc::new(Caller(api.client(None))) as Rc<dyn Environment>;
         let caller = functions.create(settings, Rc::new(boot));
         functions.cloud().state().dynamo.create(TableSettings {
             name: TABLE.to_owned(),

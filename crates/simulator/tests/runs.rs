@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use slowlane_simulator::chaos;
+use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
-use slowlane_simulator::scenario::{Dispatch, Scenario};
+use slowlane_simulator::scenario::{Dispatch, Load, Mutant, Scenario, Times};
 
 const DISPATCHES: [Dispatch; 3] =
     [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];
@@ -39,4 +41,68 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!((first.hash, first.events), (second.hash, second.events));
         assert_ne!(first.hash, play(&flood(dispatch, 3, 8)).hash);
     }
+}
+
+/// Each invariant notices the mistake that breaks it, and the same run without it is sound.
+#[test]
+fn every_invariant_bites() {
+    let slow = Scenario { api: Times::fixed(1_000.0), limit: 2, ..Scenario::flood() };
+    let few = Scenario { api: Times::fixed(1_000.0), limit: 2, ..few_calls() };
+    let lossy = |mut scenario: Scenario| {
+        scenario.faults.insert("api-lost-reply".to_owned(), 0.3);
+        scenario.repeatable = 0.0;
+        scenario
+    };
+    let crashing = |mut scenario: Scenario| {
+        scenario.faults.insert("crash".to_owned(), 0.9);
+        scenario
+    };
+    let cases = [
+        (Mutant::OneSlotTooMany, few.clone(), Invariant::Limit),
+        (Mutant::NoRing, few.clone(), Invariant::NothingStranded),
+        (Mutant::NoRing, few.clone(), Invariant::EveryExecutionEnds),
+        (Mutant::EverythingRepeatable, lossy(few.clone()), Invariant::OneEffect),
+        (Mutant::LostMeansNotDone, lossy(few.clone()), Invariant::OneEffect),
+        (
+            Mutant::LostMeansNotDone,
+            lossy(Scenario { max_attempts: 1, ..few.clone() }),
+            Invariant::TrueResult,
+        ),
+        (Mutant::FewReceives, crashing(few.clone()), Invariant::NoHealthyCallInDeadLetters),
+        (Mutant::LowestFirst, slow, Invariant::BoundedWait),
+        (Mutant::WrongRecord, few.clone(), Invariant::TrueResult),
+        (Mutant::Rejects, few, Invariant::Success),
+    ];
+    for (mutant, scenario, invariant) in cases {
+        assert_eq!(play(&scenario).violations, [], "without {mutant:?}");
+        let outcome = play(&Scenario { mutant: Some(mutant), ..scenario });
+        let noticed = outcome.violations.iter().any(|violation| violation.invariant == invariant);
+        assert!(noticed, "{mutant:?} was not noticed: {:?}", outcome.violations);
+    }
+}
+
+fn few_calls() -> Scenario {
+    let flood = Scenario::flood();
+    let load = flood.load.iter().map(|load| Load { calls: load.calls.min(8), ..load.clone() });
+    Scenario { load: load.collect(), deadline_secs: 1_200, ..flood }
+}
+
+/// `SLOWLANE_SEEDS=2000 cargo test --release -p slowlane-simulator --test runs seeds`
+#[test]
+fn random_seeds_with_all_faults_break_nothing() {
+    let seeds = std::env::var("SLOWLANE_SEEDS").ok().and_then(|text| text.parse().ok());
+    for seed in 0..seeds.unwrap_or(40) {
+        let outcome = play(&chaos::scenario(seed, None));
+        let replay = format!("slowlane-simulator simulate --chaos --seed {seed}");
+        assert_eq!(outcome.violations, [], "replay: {replay}");
+    }
+}
+
+#[test]
+fn a_failing_scenario_is_shrunk_and_still_fails() {
+    let mut scenario = chaos::scenario(3, Some(Dispatch::Doorbell));
+    scenario.mutant = Some(Mutant::WrongRecord);
+    let shrunk = chaos::shrink(scenario, Invariant::TrueResult).unwrap();
+    assert_eq!((shrunk.calls(), shrunk.faults.len()), (1, 0));
+    assert_eq!(play(&shrunk).violations[0].invariant, Invariant::TrueResult);
 }
