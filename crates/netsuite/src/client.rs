@@ -69,6 +69,10 @@ impl Client {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Sends any request to NetSuite.
     ///
     /// # Errors

@@ -77,7 +77,8 @@ pub struct Poll {
     pub factor: f64,
     /// The longest interval.
     pub longest: Duration,
-    /// When to stop asking. The job goes on all the same.
+    /// When to stop asking; `None` takes the client's
+    /// [deadline](Client::with_deadline), if it has one. The job goes on all the same.
     pub deadline: Option<Instant>,
 }
 
@@ -157,7 +158,7 @@ impl Job {
     /// The first failure that is not safe to repeat; or, at the poll's deadline, the last failure
     /// or `Unknown`.
     pub async fn wait(&self, poll: &Poll) -> Result<Progress, Error> {
-        let mut interval = poll.first;
+        let (mut interval, deadline) = (poll.first, poll.deadline.or(self.client.deadline()));
         loop {
             let outcome = self.progress().await;
             let not_yet = match outcome {
@@ -167,7 +168,7 @@ impl Job {
                 Err(error) => return Err(error),
             };
             let next = Instant::now() + interval;
-            if poll.deadline.is_some_and(|deadline| next > deadline) {
+            if deadline.is_some_and(|deadline| next > deadline) {
                 let request = Request::to(Service::Async, Method::GET, format!("job/{}", self.id))?;
                 return Err(not_yet.unwrap_or_else(|| {
                     Error::local(

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use futures::{
-    Stream, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream, stream::BoxStream,
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream, FuturesOrdered},
 };
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -156,53 +157,36 @@ impl SuiteQl {
     pub fn pages<T: DeserializeOwned + Send + 'static>(
         self,
     ) -> BoxStream<'static, Result<Page<T>, Error>> {
-        if self.pages_at_once > 1 && self.keyset.is_none() {
-            self.pages_abreast().boxed()
-        } else {
-            self.pages_from(Next::Page(Cursor::START)).boxed()
-        }
-    }
-
-    /// One page after another.
-    fn pages_from<T: DeserializeOwned + Send + 'static>(
-        self,
-        first: Next,
-    ) -> impl Stream<Item = Result<Page<T>, Error>> + Send + 'static {
-        stream::try_unfold((self, first), |(query, next)| async move {
-            let cursor = match next {
-                Next::Page(cursor) => cursor,
-                Next::Ceiling { given } => return Err(query.ceiling(given)?),
-                Next::End => return Ok(None),
-            };
-            let (page, next) = query.page(cursor).await?;
-            Ok(Some((page, (query, next))))
-        })
-    }
-
-    /// The first page, which tells how many there are; then those between, some at a time; then
-    /// the last, and whatever has been added meanwhile.
-    fn pages_abreast<T: DeserializeOwned + Send + 'static>(
-        self,
-    ) -> impl Stream<Item = Result<Page<T>, Error>> + Send + 'static {
-        let first = async move {
-            let (page, mut next) = self.page(Cursor::START).await?;
-            let mut between = Vec::new();
+        let at_once = if self.keyset.is_some() { 1 } else { self.pages_at_once };
+        let start = (self, FuturesOrdered::new(), Next::Page(Cursor::START), 0);
+        let step = move |(query, mut coming, mut next, mut counted): (
+            Self,
+            FuturesOrdered<_>,
+            _,
+            _,
+        )| async move {
+            // One page is always fetched; more of them only where the count says that there are.
             while let Next::Page(cursor) = next
-                && cursor.offset + self.page_rows < page.total.unwrap_or_default()
+                && (coming.is_empty() || coming.len() < at_once && cursor.offset < counted)
             {
-                between.push(cursor);
-                next = cursor.advance(self.page_rows);
+                let query = query.clone();
+                next = cursor.advance(query.page_rows);
+                coming.push_back(async move { query.page::<T>(cursor).await });
             }
-            let query = self.clone();
-            let abreast = stream::iter(between)
-                .map(move |cursor| {
-                    let query = query.clone();
-                    async move { query.page(cursor).await.map(|(page, _)| page) }
-                })
-                .buffered(self.pages_at_once);
-            Ok(stream::iter([Ok(page)]).chain(abreast).chain(self.pages_from(next)))
+            let Some(outcome) = coming.next().await else {
+                return match next {
+                    Next::Ceiling { given } => Err(query.ceiling(given)?),
+                    Next::Page(_) | Next::End => Ok(None),
+                };
+            };
+            let (page, following) = outcome?;
+            counted = page.total.unwrap_or_default();
+            if coming.is_empty() {
+                next = following;
+            }
+            Ok(Some((page, (query, coming, next, counted))))
         };
-        first.try_flatten_stream()
+        stream::try_unfold(start, step).boxed()
     }
 
     async fn page<T: DeserializeOwned>(&self, cursor: Cursor) -> Result<(Page<T>, Next), Error> {

@@ -177,6 +177,11 @@ async fn waiting_for_a_job_ends_at_the_deadline_and_at_a_definite_no() {
     let error = builder.build().unwrap().job("9").wait(&poll).await.unwrap_err();
     assert_eq!(error.class(), Class::Unknown);
     assert!(start.elapsed() <= Duration::from_secs(10), "{:?}", start.elapsed());
+    let (builder, _) = scripted(|_| async { Ok(empty(503)) });
+    let start = Instant::now();
+    let client = builder.build().unwrap().with_deadline(start + Duration::from_secs(10));
+    let error = client.job("9").wait(&Poll::default()).await.unwrap_err();
+    assert_eq!((error.class(), start.elapsed() <= Duration::from_secs(10)), (Class::Unknown, true));
     let (builder, log) = scripted(|_| async { Ok(refusal(404, &["NONEXISTENT_ID"])) });
     builder.build().unwrap().job("9").wait(&Poll::default()).await.unwrap_err();
     assert_eq!(log.calls().len(), 1);
