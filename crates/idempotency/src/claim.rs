@@ -254,6 +254,35 @@ impl<S: Store> Claim<S> {
             .map_err(|stopped| self.give_up_error(stopped))
     }
 
+    /// As [`release`](Self::release), for an attempt that is not to count as a
+    /// [try](Self::tries): the target was not asked, or turned the request away unread (a
+    /// throttle). One read more.
+    pub async fn release_untried(&self) -> Result<(), give_up::Error> {
+        let untried = 1 + self
+            .stored_untried()
+            .await
+            .map_err(|source| give_up::Error::Store { id: self.id().clone(), source })?;
+        let record =
+            self.ended(Status::Released, self.inner.now(), |record| record.untried = untried);
+        self.advance(record, Status::OPEN, |found| found.status == Status::Released)
+            .await
+            .map_err(|stopped| self.give_up_error(stopped))
+    }
+
+    /// How many attempts there have been that count as tries, this one included. One read,
+    /// and none for the first attempt.
+    pub async fn tries(&self) -> Result<u64, store::Error> {
+        if self.attempt() == 1 {
+            return Ok(1);
+        }
+        Ok(self.attempt().saturating_sub(self.stored_untried().await?))
+    }
+
+    async fn stored_untried(&self) -> Result<u64, store::Error> {
+        let found = self.inner.store.read(self.id()).await?;
+        Ok(found.map_or(0, |record| record.untried))
+    }
+
     /// Nobody knows whether the target executed the request: a time-out, a broken
     /// connection, a 5xx answer to a write. `why` is kept for people (at most 500 bytes of it).
     pub async fn unknown(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {

@@ -302,6 +302,7 @@ fn sample(id: RecordId, owner: u128) -> Record {
         unknown_since: None,
         settles_at: None,
         completed_at: None,
+        untried: 0,
         why: None,
         result: None,
         kept_until: Some(EPOCH),

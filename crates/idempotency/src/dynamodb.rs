@@ -227,6 +227,11 @@ impl Update {
             self.assign(name, name, value);
         }
         self.assign("ttl", ttl_attribute, item::time_to_live(&write.record));
+        if write.record.untried > 0 {
+            // Only its holder counts it up, having read it; every other write leaves it alone.
+            let untried = AttributeValue::N(write.record.untried.to_string());
+            self.assign(name::UNTRIED, name::UNTRIED, Some(untried));
+        }
         let attempt = self.name_as(name::ATTEMPT, name::ATTEMPT);
         match write.when {
             When::Free { .. } => {

@@ -293,6 +293,7 @@ impl<S> Inner<S> {
             unknown_since: None,
             settles_at: None,
             completed_at: None,
+            untried: 0,
             why: None,
             result: None,
             kept_until: Some(lease_until.plus(expiry)),

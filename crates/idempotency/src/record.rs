@@ -148,6 +148,9 @@ pub struct Record {
     pub settles_at: Option<EpochMs>,
     /// When the result was stored.
     pub completed_at: Option<EpochMs>,
+    /// How many of the attempts ended before the target was asked, or without its having
+    /// considered the request: an early give-back, a throttle. They use up no try.
+    pub untried: u64,
     /// Why it was released, is unknown, or needs a person.
     pub why: Option<String>,
     /// The result, once completed.
@@ -202,8 +205,9 @@ impl fmt::Display for Record {
 /// One conditional write: the whole record to store, and what must hold for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The record as it is to be. A store replaces all of it, with one exception:
-    /// under [`When::Free`] it gives the record the next attempt number itself.
+    /// The record as it is to be. A store replaces all of it, with two exceptions:
+    /// under [`When::Free`] it gives the record the next attempt number itself, and
+    /// `untried` never becomes less.
     pub record: Record,
     /// What must hold.
     pub when: When,
@@ -264,6 +268,7 @@ impl Write {
         if let When::Free { .. } = self.when {
             record.holder.attempt = current.map_or(0, |current| current.holder.attempt) + 1;
         }
+        record.untried = record.untried.max(current.map_or(0, |current| current.untried));
         record
     }
 }

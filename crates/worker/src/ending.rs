@@ -127,7 +127,7 @@ impl<T: Target> Worker<T> {
     pub(crate) async fn give_back_ready(&self, ready: Ready) -> Ended {
         let Ready { taken, claimed } = ready;
         if let ReadyTo::Run(claim) = claimed
-            && let Err(error) = claim.release().await
+            && let Err(error) = claim.release_untried().await
         {
             return self.put_off(taken, error.to_string()).await;
         }

@@ -276,7 +276,12 @@ impl<T: Target> Worker<T> {
         outcome: Outcome<TargetResponse>,
     ) -> Ended {
         let how = outcome::how(&outcome);
-        let used = u32::try_from(claim.attempt()).unwrap_or(u32::MAX);
+        let used = match how {
+            // Nothing hangs on it, and the result must be stored whatever else fails.
+            How::Succeeded => claim.attempt(),
+            _ => claim.tries().await.unwrap_or(claim.attempt()),
+        };
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
         let attempts = Attempts { used, max: self.config.max_attempts };
         let (now, deadline) = (self.clock.now(), taken.call.deadline);
         match settle(outcome, &attempts, now, deadline, &self.retry, self.unit()) {
@@ -294,14 +299,27 @@ impl<T: Target> Worker<T> {
                     Err(error) => self.put_off(taken, error.to_string()).await,
                 }
             }
+            // It may have been executed, so the record must not be free to run again.
+            Settlement::Fail { name: name @ FailureName::NeedsPerson, why } => {
+                match claim.unknown(&why).await {
+                    Ok(()) => self.bury(taken, name, why).await,
+                    Err(error) => self.put_off(taken, error.to_string()).await,
+                }
+            }
             Settlement::Fail { name, why } => match claim.release().await {
                 Ok(()) => self.bury(taken, name, why).await,
                 Err(error) => self.put_off(taken, error.to_string()).await,
             },
-            Settlement::RetryAfter(delay) => match claim.release().await {
-                Ok(()) => self.give_back(taken, delay, how).await,
-                Err(error) => self.put_off(taken, error.to_string()).await,
-            },
+            Settlement::RetryAfter(delay) => {
+                let released = match how {
+                    How::Throttled => claim.release_untried().await,
+                    _ => claim.release().await,
+                };
+                match released {
+                    Ok(()) => self.give_back(taken, delay, how).await,
+                    Err(error) => self.put_off(taken, error.to_string()).await,
+                }
+            }
             Settlement::Reconcile { after } => match claim.unknown("the answer was lost").await {
                 Ok(()) => self.give_back(taken, after, how).await,
                 Err(error) => self.put_off(taken, error.to_string()).await,

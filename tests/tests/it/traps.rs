@@ -23,15 +23,17 @@ use slowlane_worker::{Config, Counts, Reconciled, Target, TargetResponse, Worker
 use tokio::time::Instant;
 
 const MAX_DEFERRALS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 const QUEUE_VISIBILITY: Duration = Duration::from_secs(1620);
 const CALL_TIME: Duration = Duration::from_millis(200);
 
-/// An API that answers after [`CALL_TIME`], as often as it is told that it is at its limit
-/// before that, and remembers what it was asked.
+/// An API that answers after [`CALL_TIME`], and remembers what it was asked; before that it is
+/// at its limit, and then out of reach, as often as it is told.
 #[derive(Clone, Default)]
 struct Api {
     keys: Rc<RefCell<Vec<String>>>,
     throttles: Rc<Cell<u32>>,
+    refusals: Rc<Cell<u32>>,
 }
 
 impl Target for Api {
@@ -39,6 +41,10 @@ impl Target for Api {
         if let Some(left) = self.throttles.get().checked_sub(1) {
             self.throttles.set(left);
             return Outcome::Throttled { retry_after: None };
+        }
+        if let Some(left) = self.refusals.get().checked_sub(1) {
+            self.refusals.set(left);
+            return Outcome::Transient("no connection".into());
         }
         self.keys.borrow_mut().push(call.idempotency_key.to_string());
         tokio::time::sleep(CALL_TIME).await;
@@ -185,7 +191,7 @@ fn worker(cloud: &Cloud, on_higher: &str, api: &Api) -> Worker<Api> {
         ("CALL_VISIBILITY_SECS", "90".to_owned()),
         ("MAX_WAIT_SECS", "3600".to_owned()),
         ("MAX_DEFERRALS", MAX_DEFERRALS.to_string()),
-        ("MAX_ATTEMPTS", "3".to_owned()),
+        ("MAX_ATTEMPTS", MAX_ATTEMPTS.to_string()),
         ("MAX_RECEIVE_COUNT", "437".to_owned()),
     ]);
     let config = Config::from_vars(|name| vars.get(name).cloned()).unwrap();
@@ -268,13 +274,15 @@ fn after_enough_receives_a_call_runs_whatever_waits_above() {
     });
 }
 
-/// Trap 3 and 4. An API at its limit costs receives, and neither attempts nor the call.
+/// Trap 3 and 4. An API at its limit costs receives, and neither attempts nor the call: the
+/// failures that do count are counted from the first.
 #[test]
 fn a_call_that_is_throttled_for_long_still_succeeds() {
     on("swap", async |rig: Rig| {
         let task = rig.put(Priority::Normal, "normal").await;
         rig.api.throttles.set(20);
-        for _ in 0..20 {
+        rig.api.refusals.set(MAX_ATTEMPTS - 1);
+        for _ in 0..20 + MAX_ATTEMPTS - 1 {
             assert!(rig.deliver(Priority::Normal).await.kept);
             tokio::time::sleep(Duration::from_secs(60)).await;
         }

@@ -27,6 +27,7 @@ pub(super) mod name {
     pub(in super::super) const SETTLES_AT: &str = "settles_at_ms";
     pub(in super::super) const COMPLETED_AT: &str = "completed_at_ms";
     pub(in super::super) const KEPT_UNTIL: &str = "kept_until_ms";
+    pub(in super::super) const UNTRIED: &str = "untried";
     pub(in super::super) const WHY: &str = "why";
     pub(in super::super) const RESULT: &str = "result";
     pub(in super::super) const RESULT_AT: &str = "result_at";
@@ -95,6 +96,7 @@ pub(super) fn read(id: RecordId, item: &HashMap<String, AttributeValue>) -> Resu
         settles_at: item.time(name::SETTLES_AT)?,
         completed_at: item.time(name::COMPLETED_AT)?,
         kept_until: item.time(name::KEPT_UNTIL)?,
+        untried: item.number(name::UNTRIED)?.unwrap_or(0),
         why: item.text(name::WHY)?.map(str::to_owned),
         result: item.result()?,
         id: id.clone(),
