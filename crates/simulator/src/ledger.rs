@@ -333,6 +333,11 @@ impl Books {
         &self.violations
     }
 
+    /// Whether nothing can go wrong.
+    pub fn is_faultless(&self) -> bool {
+        self.faultless
+    }
+
     /// How many workflows wait.
     pub fn waiting(&self) -> u64 {
         self.waiting

@@ -22,6 +22,11 @@ use crate::scenario::{Dispatch, Mutant, Scenario};
 
 /// The guard's table.
 pub const TABLE: &str = "idempotency";
+/// The key under which the worker's guard keeps a call without tenant.
+pub fn record_key(idempotency_key: &str) -> String {
+    format!("calls#{idempotency_key}")
+}
+
 /// Concurrency that an account has by default (doc), for the enqueuer to share.
 const ACCOUNT_CONCURRENCY: u32 = 1_000;
 /// The template's `MessageRetentionPeriod`, and that of the dead-letter queue.
@@ -87,7 +92,7 @@ impl Deployment {
         };
         match scenario.dispatch {
             Dispatch::Doorbell => {
-                functions.create_mapping(mapping(doorbell, Some(scenario.limit.max(2))));
+                functions.create_mapping(mapping(doorbell, Some(slots(scenario).max(2))));
             }
             Dispatch::DeferralSwap | Dispatch::DeferralYield => {
                 calls.iter().for_each(|queue| functions.create_mapping(mapping(*queue, None)))
@@ -198,7 +203,7 @@ fn worker(
     .map_err(|error| Error::Environment(error.to_string()))?;
     let settings = FunctionSettings {
         name: "worker",
-        concurrency: scenario.limit + u32::from(scenario.mutant == Some(Mutant::OneSlotTooMany)),
+        concurrency: slots(scenario),
         timeout: timing.function_timeout,
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
@@ -211,6 +216,11 @@ fn worker(
         Rc::new(WorkerProgram { worker, cloud: cloud.clone() }) as Rc<dyn Environment>
     };
     Ok(functions.create(settings, Rc::new(boot)))
+}
+
+/// The worker's reserved concurrency.
+fn slots(scenario: &Scenario) -> u32 {
+    scenario.limit + u32::from(scenario.mutant == Some(Mutant::OneSlotTooMany))
 }
 
 struct EnqueuerProgram(Enqueuer);

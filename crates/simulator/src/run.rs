@@ -1,7 +1,8 @@
 //! A scenario, run: workflows start, the real programs work, things go wrong, and the books are
 //! kept until every workflow has ended.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::cloud::tokens::Ended;
 use crate::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
 use crate::faults::{Fault, Faults, Rates};
 use crate::ledger::{End, Invariant, Ledger, Violation, WaitBound, key_of};
-use crate::programs::{self, Deployment};
+use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::scenario::{self, Load, Scenario};
 use crate::strategies::{Rival, Wanted};
 use crate::time::{Moment, in_virtual_time};
@@ -36,6 +37,8 @@ const LONGEST_UNRUNG: u32 = 60;
 pub const ASKED: &str = "asked";
 /// How long after the last workflow's end leftovers may take to be cleared away.
 const LONGEST_DRAIN: Duration = Duration::from_secs(7_200);
+/// How long after its workflow's end a call's record is kept in a run without faults.
+const REMEMBERED: Duration = Duration::from_secs(120);
 /// State transitions of one execution: the start, the task and the end.
 const TRANSITIONS: u64 = 3;
 
@@ -161,7 +164,15 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
             ledger.books().expect_waits_within(bound);
         }
         let scenario = scenario.clone();
-        let run = Rc::new(Run { scenario, cloud, functions, deployment, rival, ledger });
+        let run = Rc::new(Run {
+            scenario,
+            cloud,
+            functions,
+            deployment,
+            rival,
+            ledger,
+            ended: RefCell::default(),
+        });
         run.play(onlooker.progress).await;
         Ok(run.outcome())
     })?
@@ -190,6 +201,8 @@ struct Run {
     deployment: Deployment,
     rival: Option<Rc<Rival>>,
     ledger: Ledger,
+    /// Calls that ended, oldest first, whose records are still kept.
+    ended: RefCell<VecDeque<(Moment, u64)>>,
 }
 
 impl Run {
@@ -210,6 +223,7 @@ impl Run {
             };
             progress(opened, waiting);
             self.operators_err();
+            self.forget();
             unrung = if self.is_unrung() { unrung + 1 } else { 0 };
             if unrung == LONGEST_UNRUNG {
                 let what = format!("{waiting} calls wait, and no ring is on its way");
@@ -251,6 +265,7 @@ impl Run {
         };
         let now = self.cloud.now();
         self.ledger.books().closes(call, &end, now);
+        self.ended.borrow_mut().push_back((now, call));
         let mut state = self.cloud.state();
         state.requests.count_transitions(TRANSITIONS);
         let (name, tag) = match end {
@@ -334,6 +349,19 @@ impl Run {
         drop(state);
         if deploys {
             self.functions.deploy();
+        }
+    }
+
+    /// Without faults nothing asks for a call again a while after its end.
+    fn forget(&self) {
+        if !self.ledger.books().is_faultless() {
+            return;
+        }
+        let now = self.cloud.now();
+        let mut ended = self.ended.borrow_mut();
+        let mut state = self.cloud.state();
+        while let Some((_, call)) = ended.pop_front_if(|(at, _)| now.since(*at) > REMEMBERED) {
+            state.dynamo.forget(TABLE, &record_key(&key_of(call)));
         }
     }
 

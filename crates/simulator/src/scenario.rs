@@ -342,6 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn the_scenarios_that_are_kept_are_sound() {
+        for text in
+            [include_str!("../scenarios/million.toml"), include_str!("../scenarios/flood.toml")]
+        {
+            Scenario::parse(text).unwrap();
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let mistakes = [
             ("limt = 5", "limt"),

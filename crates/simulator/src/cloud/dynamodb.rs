@@ -192,6 +192,16 @@ impl Dynamo {
         Ok(item)
     }
 
+    /// Drops an item that no request will name again, so that a long run needs memory for what is
+    /// in flight only. The real table keeps it until it expires.
+    pub fn forget(&mut self, table: &str, key: &str) {
+        let table = self.tables.iter_mut().find(|t| t.settings.name == table);
+        if let Some(table) = table {
+            table.items.remove(key);
+            table.compact();
+        }
+    }
+
     /// How many items a table holds.
     ///
     /// # Errors
@@ -220,6 +230,14 @@ impl Table {
             }
         }
         self.items.insert(key, item);
+    }
+
+    /// Drops the entries of items that are gone, before they outnumber those that are there.
+    fn compact(&mut self) {
+        if self.expiring.len() > 1_024 + 2 * self.items.len() {
+            let items = &self.items;
+            self.expiring.retain(|Reverse((_, key))| items.contains_key(key));
+        }
     }
 
     fn expiry(&self, item: &Item) -> Option<u64> {
