@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn built(name: &str) -> String {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../state-machines");
+        let directory = crate::repository().join("state-machines");
         let file = directory.join(format!("{name}.asl.json"));
         machines(&directory).unwrap().into_iter().find(|machine| machine.file == file).unwrap().text
     }
@@ -100,7 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_a_child_is_a_good_state() {
+        let readme = include_str!("../../state-machines/README.md");
+        let example =
+            readme.split("\n```").find_map(|part| part.strip_prefix("json\n\"WriteContact\": "));
+        let state: Value = serde_json::from_str(example.unwrap()).unwrap();
+        let machine = serde_json::json!({"StartAt": "A", "States": {"A": state}});
+        refuse_problems(Path::new("README.md"), &machine).unwrap();
+    }
+
+    #[test]
     fn what_is_checked_in_is_what_the_sources_say() {
-        run(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), true).unwrap();
+        run(crate::repository(), true).unwrap();
     }
 }

@@ -36,10 +36,10 @@ pub(crate) fn schema(sh: &Shell, check: bool) -> anyhow::Result<()> {
 /// Lints the template, and the state machines as if they stood in one: the template only refers
 /// to them.
 fn cfn_lint(sh: &Shell) -> anyhow::Result<()> {
-    let python = python::lint(sh)?;
+    let cfn_lint = python::cfn_lint(sh)?;
     let machines = target_dir(sh)?.join("state-machines.template.json");
     fs::write(&machines, template_of_machines(&repository().join("state-machines"))?.to_string())?;
-    Ok(cmd!(sh, "{python} -m cfnlint infra/template.yaml {machines}").run()?)
+    Ok(cmd!(sh, "{cfn_lint} infra/template.yaml {machines}").run()?)
 }
 
 fn template_of_machines(directory: &Path) -> anyhow::Result<Value> {

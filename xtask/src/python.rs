@@ -11,35 +11,35 @@ const OLDEST: (u32, u32) = (3, 10);
 
 /// The interpreter of an environment with the local AWS server.
 pub(crate) fn local_aws(sh: &Shell) -> anyhow::Result<PathBuf> {
-    environment(sh, "local").context("the local AWS server is a Python program")
+    Ok(environment(sh, "local").context("the local AWS server is a Python program")?.join("python"))
 }
 
-/// The interpreter of an environment with cfn-lint.
-pub(crate) fn lint(sh: &Shell) -> anyhow::Result<PathBuf> {
-    environment(sh, "lint").context("cfn-lint is a Python program")
+/// cfn-lint, in an environment of its own.
+pub(crate) fn cfn_lint(sh: &Shell) -> anyhow::Result<PathBuf> {
+    Ok(environment(sh, "lint").context("cfn-lint is a Python program")?.join("cfn-lint"))
 }
 
-/// An environment with what `infra/{name}/requirements.txt` pins. It is made anew when that file
-/// has changed, or when making it was interrupted.
+/// The programs of an environment with what `infra/{name}/requirements.txt` pins. It is made anew
+/// when that file has changed, or when making it was interrupted.
 fn environment(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
     let requirements = repository().join(format!("infra/{name}/requirements.txt"));
     let wanted = fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let directory = target_dir(sh)?.join("python").join(name);
-    let python = directory.join("bin/python");
+    let programs = directory.join("bin");
     let installed = directory.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
-        return Ok(python);
+        return Ok(programs);
     }
     let system = system_python(sh)?;
     sh.remove_path(&directory)?;
     eprintln!("installing {} into {}", requirements.display(), directory.display());
     cmd!(sh, "{system} -m venv {directory}").quiet().run()?;
-    cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check --require-hashes --requirement {requirements}")
-        .quiet()
-        .run()?;
+    let python = programs.join("python");
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    cmd!(sh, "{python} {pip...} --require-hashes --requirement {requirements}").quiet().run()?;
     fs::write(&installed, wanted)?;
-    Ok(python)
+    Ok(programs)
 }
 
 /// The machine's Python, if it is new enough and can make environments. Debian and Ubuntu ship it

@@ -92,14 +92,24 @@ impl Store {
                 .location_constraint(BucketLocationConstraint::from(region))
                 .build()
         });
-        self.client
+        let created = self
+            .client
             .create_bucket()
             .bucket(&self.bucket)
             .set_create_bucket_configuration(constraint)
             .send()
-            .await
-            .map_err(aws::failed("s3:CreateBucket", &self.bucket))?;
-        Ok(())
+            .await;
+        match created {
+            // Another deploy came first.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|service| service.is_bucket_already_owned_by_you()) =>
+            {
+                Ok(())
+            }
+            created => created.map(drop).map_err(aws::failed("s3:CreateBucket", &self.bucket)),
+        }
     }
 
     /// Uploads the artifact unless it is there. The key is its content's hash, so being there is

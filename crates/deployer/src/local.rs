@@ -5,7 +5,7 @@
 //! | drops `ReservedConcurrentExecutions` and `TimeToLiveSpecification` of the template | set both by API after the deploy |
 //! | keeps a mapping's `MaximumConcurrency` as the text of the parameter, on which its poller stops | set it by API |
 //! | takes a Task's `TimeoutSeconds` only as a number, not as a JSONata expression | put a number there |
-//! | hands a Lambda's output on only when the invocation ends, and its last lines never if it is killed | wrap the binary so that the output also goes to a file, line by line |
+//! | keeps a Lambda's output to itself until the invocation ends | wrap the binary so that the output also goes to a file, line by line |
 //! | runs on a machine that may lack the file `SSL_CERT_FILE` names for Lambda | unset it there |
 
 use crate::stack::Description;

@@ -19,7 +19,10 @@ enum Command {
     Deploy {
         #[command(flatten)]
         target: Target,
-        /// A template parameter, as often as needed; see infra/template.yaml for them all
+        /// A template parameter, as often as needed; infra/template.yaml describes them
+        ///
+        /// A parameter that is not given keeps its value; in a new stack it has its default.
+        /// NetSuiteAccountId has none.
         #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
         parameters: Vec<(String, String)>,
         /// The repository: infra/template.yaml and state-machines/ are taken from it

@@ -3,7 +3,9 @@
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
+use zip::{DateTime, ZipWriter};
+
+pub use zip::CompressionMethod;
 
 /// The newest glibc that `provided.al2023` has.
 const GLIBC_OF_AL2023: (u32, u32) = (2, 34);
@@ -79,9 +81,9 @@ pub fn files_for_aws(binary: &Path) -> Result<Vec<File>, Error> {
 ///
 /// # Errors
 /// If the zip cannot be written, as for a file beyond 4 GiB.
-pub fn zip(files: &[File]) -> Result<Vec<u8>, Error> {
+pub fn zip(files: &[File], compression: CompressionMethod) -> Result<Vec<u8>, Error> {
     let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
+        .compression_method(compression)
         .last_modified_time(DateTime::default())
         .unix_permissions(0o755);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -122,8 +124,11 @@ mod tests {
 
     #[test]
     fn a_package_holds_no_time_and_an_executable_bootstrap() {
-        let bytes = zip(&[("bootstrap", b"binary".to_vec())]).unwrap();
-        assert_eq!(bytes, zip(&[("bootstrap", b"binary".to_vec())]).unwrap());
+        let bytes = zip(&[("bootstrap", b"binary".to_vec())], CompressionMethod::Deflated).unwrap();
+        assert_eq!(
+            bytes,
+            zip(&[("bootstrap", b"binary".to_vec())], CompressionMethod::Deflated).unwrap()
+        );
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         let mut file = archive.by_name("bootstrap").unwrap();
         // The earliest time that the format can tell, whatever the clock says.

@@ -1,5 +1,6 @@
 use crate::artifacts::{self, Artifact};
-use crate::{DeployError, Values, local, package};
+use crate::package::{self, CompressionMethod};
+use crate::{DeployError, Values, local};
 use std::path::{Path, PathBuf};
 
 /// What to deploy: the template, the files it refers to, and the values of its parameters.
@@ -13,7 +14,8 @@ pub struct Plan {
     pub state_machines: PathBuf,
     /// The directory of the release binaries `slowlane-enqueuer` and `slowlane-worker`.
     pub lambdas: PathBuf,
-    /// Template parameters. The deployer adds `ArtifactBucket` and the keys of the artifacts.
+    /// Template parameters. One that is not here keeps its value, or has the template's default
+    /// in a new stack. The deployer adds `ArtifactBucket` and the keys of the artifacts.
     pub parameters: Values,
     /// On a local endpoint only: where each Lambda's output is appended, to `enqueuer.log` and
     /// `worker.log`. Must exist.
@@ -46,13 +48,15 @@ impl Plan {
         let mut artifacts = Vec::new();
         for name in ["enqueuer", "worker"] {
             let binary = self.lambdas.join(format!("slowlane-{name}"));
-            let zip = match &self.local_log_dir {
-                Some(logs) if local => {
-                    package::zip(&local::files(&binary, &logs.join(format!("{name}.log")))?)?
-                }
-                _ if local => package::zip(&package::files(&binary)?)?,
-                _ => package::zip(&package::files_for_aws(&binary)?)?,
+            let files = match &self.local_log_dir {
+                Some(logs) if local => local::files(&binary, &logs.join(format!("{name}.log")))?,
+                _ if local => package::files(&binary)?,
+                _ => package::files_for_aws(&binary)?,
             };
+            // What does not travel is not worth packing small.
+            let compression =
+                if local { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+            let zip = package::zip(&files, compression)?;
             artifacts.push((
                 format!("{}Key", pascal_case(name)),
                 Artifact::new(&format!("lambda/{name}"), "zip", zip),
@@ -75,4 +79,33 @@ impl Plan {
 /// `throttled-call` is `ThrottledCall` in the template, whose names must be alphanumeric.
 fn pascal_case(kebab: &str) -> String {
     kebab.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_artifact_has_its_parameter_in_the_template() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let lambdas = tempfile::tempdir().unwrap();
+        for name in ["slowlane-enqueuer", "slowlane-worker"] {
+            std::fs::write(lambdas.path().join(name), name).unwrap();
+        }
+        let plan = Plan::new("slowlane", &repository, lambdas.path());
+        let template = artifacts::read_text(&plan.template).unwrap();
+        let artifacts = plan.artifacts(true).unwrap();
+        let parameters: Vec<_> =
+            artifacts.iter().map(|(parameter, _)| parameter.as_str()).collect();
+        assert_eq!(
+            parameters,
+            ["EnqueuerKey", "WorkerKey", "ThrottledCallKey", "SalesOrderSyncKey"]
+        );
+        for parameter in parameters {
+            assert!(
+                template.contains(&format!("\n  {parameter}:\n    Type: String\n")),
+                "{parameter}"
+            );
+        }
+    }
 }

@@ -148,7 +148,8 @@ impl<'a> Stack<'a> {
         Self { client: Client::new(config), name, poll_interval }
     }
 
-    /// Makes the stack what the template and the parameters say.
+    /// Makes the stack what the template and the parameters say. A parameter that is not given
+    /// keeps its value; in a new stack it has the template's default.
     ///
     /// # Errors
     /// See [`Error`].
@@ -158,33 +159,18 @@ impl<'a> Stack<'a> {
         parameters: &Values,
         progress: &Progress,
     ) -> Result<Applied, Error> {
-        let kind = match self.status().await? {
-            None | Some((_, StackStatus::ReviewInProgress)) => ChangeSetType::Create,
-            Some((
-                _,
-                StackStatus::RollbackComplete
-                | StackStatus::RollbackFailed
-                | StackStatus::CreateFailed,
-            )) => {
-                progress.say(&format!(
-                    "{} could not be created before: deleting what is left",
-                    self.name
-                ));
-                self.delete(progress).await?;
-                ChangeSetType::Create
-            }
-            Some((_, StackStatus::UpdateRollbackFailed | StackStatus::DeleteFailed)) => {
-                let status =
-                    self.status().await?.map(|(_, status)| status.to_string()).unwrap_or_default();
-                return Err(Error::Stuck { stack: self.name.into(), status });
-            }
-            Some((_, status)) if in_progress(&status) => {
-                return Err(Error::Busy { stack: self.name.into(), status: status.to_string() });
-            }
-            Some(_) => ChangeSetType::Update,
-        };
+        let kind = self.kind_of_change(progress).await?;
+        let mut values: Vec<_> = parameters
+            .iter()
+            .map(|(key, value)| {
+                Parameter::builder().parameter_key(key).parameter_value(value).build()
+            })
+            .collect();
+        if kind == ChangeSetType::Update {
+            values.extend(self.kept_parameters(template, parameters).await?);
+        }
         let change_set = format!("slowlane-{}", now_millis());
-        if !self.create_change_set(&change_set, kind, template, parameters).await? {
+        if !self.create_change_set(&change_set, kind, template, values).await? {
             progress.say(&format!("{}: nothing to change", self.name));
             return Ok(Applied::Unchanged);
         }
@@ -200,6 +186,49 @@ impl<'a> Stack<'a> {
             .map_err(aws::failed("cloudformation:ExecuteChangeSet", self.name))?;
         self.follow(&id, before, progress).await?;
         Ok(Applied::Changed)
+    }
+
+    /// Whether the stack is to be created or changed. What a failed creation left is deleted.
+    async fn kind_of_change(&self, progress: &Progress) -> Result<ChangeSetType, Error> {
+        let Some((_, status)) = self.status().await? else { return Ok(ChangeSetType::Create) };
+        match status {
+            StackStatus::ReviewInProgress => Ok(ChangeSetType::Create),
+            StackStatus::RollbackComplete
+            | StackStatus::RollbackFailed
+            | StackStatus::CreateFailed => {
+                progress.say(&format!("{} is {status}: deleting what is left of it", self.name));
+                self.delete(progress).await?;
+                Ok(ChangeSetType::Create)
+            }
+            StackStatus::UpdateRollbackFailed | StackStatus::DeleteFailed => {
+                Err(Error::Stuck { stack: self.name.into(), status: status.to_string() })
+            }
+            status if status.as_str().ends_with("_IN_PROGRESS") => {
+                Err(Error::Busy { stack: self.name.into(), status: status.to_string() })
+            }
+            _ => Ok(ChangeSetType::Update),
+        }
+    }
+
+    /// The stack's parameters that the template still has and that are not given anew.
+    async fn kept_parameters(
+        &self,
+        template: &str,
+        given: &Values,
+    ) -> Result<Vec<Parameter>, Error> {
+        let present = self.describe().await?.parameters;
+        let template = self
+            .client
+            .validate_template()
+            .template_body(template)
+            .send()
+            .await
+            .map_err(aws::failed("cloudformation:ValidateTemplate", self.name))?;
+        let names = template.parameters().iter().filter_map(|known| known.parameter_key());
+        Ok(names
+            .filter(|name| present.contains_key(*name) && !given.contains_key(*name))
+            .map(|name| Parameter::builder().parameter_key(name).use_previous_value(true).build())
+            .collect())
     }
 
     /// Deletes the stack and waits for its end. Answers whether there was one.
@@ -289,14 +318,8 @@ impl<'a> Stack<'a> {
         name: &str,
         kind: ChangeSetType,
         template: &str,
-        parameters: &Values,
+        parameters: Vec<Parameter>,
     ) -> Result<bool, Error> {
-        let parameters = parameters
-            .iter()
-            .map(|(key, value)| {
-                Parameter::builder().parameter_key(key).parameter_value(value).build()
-            })
-            .collect();
         let created = self
             .client
             .create_change_set()
@@ -431,10 +454,6 @@ impl<'a> Stack<'a> {
         events.reverse();
         Ok(events)
     }
-}
-
-fn in_progress(status: &StackStatus) -> bool {
-    status.as_str().ends_with("_IN_PROGRESS")
 }
 
 fn says_no_change(reason: &str) -> bool {

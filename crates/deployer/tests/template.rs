@@ -3,6 +3,8 @@
 //! `UPDATE_TEMPLATE=1 cargo test -p slowlane-deployer --test template` (or `cargo xtask template`)
 //! writes the numbers.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use slowlane_policy::timing::{API_TIMEOUTS_SECS, Timing, max_receive_count};
 use std::fmt::Write as _;
 use std::path::PathBuf;

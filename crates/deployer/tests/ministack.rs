@@ -1,0 +1,126 @@
+//! The deployer against the local AWS server, with Lambdas that are never invoked.
+//!
+//! Needs the Python environment that `cargo xtask test` makes.
+
+use anyhow::Context as _;
+use slowlane_deployer::stack::{self, FailedResource};
+use slowlane_deployer::{DeployError, Deployer, Endpoint, Plan, Progress};
+use slowlane_local::MiniStack;
+use std::path::{Path, PathBuf};
+
+struct Local {
+    directory: tempfile::TempDir,
+    // Ends when this is dropped.
+    _ministack: MiniStack,
+    deployer: Deployer,
+}
+
+impl Local {
+    async fn start() -> anyhow::Result<Self> {
+        let python =
+            std::env::var_os("SLOWLANE_PYTHON").context("run this by `cargo xtask test`")?;
+        let directory = tempfile::tempdir()?;
+        for name in ["slowlane-enqueuer", "slowlane-worker"] {
+            std::fs::write(directory.path().join(name), "#!/bin/sh\n")?;
+        }
+        let ministack = MiniStack::start(Path::new(&python), directory.path()).await?;
+        let endpoint = Endpoint::Local { url: ministack.endpoint().into() };
+        Ok(Self { directory, _ministack: ministack, deployer: Deployer::new(endpoint).await })
+    }
+
+    fn plan(&self) -> Plan {
+        Plan::new("trial", &repository(), self.directory.path())
+            .parameter("NetSuiteAccountId", "1234567")
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Reserved concurrency of the worker, and the greatest concurrency of each of its mappings.
+async fn concurrency(
+    deployer: &Deployer,
+    worker: &str,
+) -> anyhow::Result<(Option<i32>, Vec<Option<i32>>)> {
+    let lambda = aws_sdk_lambda::Client::new(deployer.config());
+    let reserved = lambda.get_function_concurrency().function_name(worker).send().await?;
+    let mappings = lambda.list_event_source_mappings().function_name(worker).send().await?;
+    let limits = mappings
+        .event_source_mappings()
+        .iter()
+        .map(|mapping| mapping.scaling_config()?.maximum_concurrency())
+        .collect();
+    Ok((reserved.reserved_concurrent_executions(), limits))
+}
+
+#[tokio::test]
+async fn a_stack_is_created_left_alone_changed_and_deleted() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let progress = Progress::hidden();
+    let one_slot = local.plan().parameter("ApiConcurrency", 1);
+    let created = local.deployer.deploy(&one_slot, &progress).await?;
+    let worker = created.worker_function_name.as_str();
+    assert!(created.doorbell_queue_url.is_some());
+    assert_eq!(concurrency(&local.deployer, worker).await?, (Some(1), vec![Some(2)]));
+    let ttl = aws_sdk_dynamodb::Client::new(local.deployer.config())
+        .describe_time_to_live()
+        .table_name(&created.idempotency_table_name)
+        .send()
+        .await?;
+    let attribute = ttl.time_to_live_description().and_then(|ttl| ttl.attribute_name());
+    assert_eq!(attribute, Some("expires_at"));
+
+    // The second time there is no change, which is no failure. What is not given keeps its value.
+    let nothing_given = Plan::new("trial", &repository(), local.directory.path());
+    assert_eq!(local.deployer.deploy(&nothing_given, &progress).await?, created);
+    assert_eq!(concurrency(&local.deployer, worker).await?.0, Some(1));
+
+    let deferral = local.plan().parameter("ApiConcurrency", 3).parameter("Dispatch", "deferral");
+    let changed = local.deployer.deploy(&deferral, &progress).await?;
+    assert_eq!(changed.doorbell_queue_url, None);
+    assert_eq!(changed.high_queue_url, created.high_queue_url, "the queues keep their messages");
+    assert_eq!(concurrency(&local.deployer, worker).await?, (Some(3), vec![None; 3]));
+    assert_eq!(local.deployer.outputs("trial").await?, changed);
+
+    assert!(local.deployer.destroy("trial", &progress).await?);
+    assert!(!local.deployer.destroy("trial", &progress).await?, "it is gone");
+    let gone = local.deployer.outputs("trial").await;
+    assert!(matches!(gone, Err(DeployError::Stack(stack::Error::Missing(_)))), "{gone:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_deploy_names_the_resource_and_can_be_repeated() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let progress = Progress::hidden();
+    let template = std::fs::read_to_string(repository().join("infra/template.yaml"))?;
+    let broken = local.directory.path().join("template.yaml");
+    std::fs::write(&broken, template.replace("Key: !Ref ThrottledCallKey", "Key: nowhere"))?;
+    let mut plan = local.plan();
+    plan.template = broken;
+    let error = local.deployer.deploy(&plan, &progress).await;
+    let Err(DeployError::Stack(stack::Error::Failed(failed))) = error else {
+        anyhow::bail!("{error:?}");
+    };
+    assert_eq!(failed.status, "ROLLBACK_COMPLETE");
+    let [FailedResource { logical_id, reason, .. }] = &failed.resources[..] else {
+        anyhow::bail!("{failed:?}");
+    };
+    assert_eq!(logical_id, "ThrottledCall");
+    assert!(reason.contains("nowhere"), "{reason}");
+
+    // CloudFormation only lets a stack that was rolled back be deleted.
+    local.deployer.deploy(&local.plan(), &progress).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_parameter_is_told_in_the_services_words() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let plan = local.plan().parameter("Dispatch", "bell");
+    let error = local.deployer.deploy(&plan, &Progress::hidden()).await.unwrap_err();
+    let text = format!("{:#}", anyhow::Error::from(error));
+    assert!(text.contains("Dispatch") && text.contains("bell"), "{text}");
+    Ok(())
+}
