@@ -1,72 +1,62 @@
-//! Which of our crates may use which. ARCHITECTURE.md explains the arrows; this holds them.
+//! Which of our crates may use which: the code map of ARCHITECTURE.md says it, this holds it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
+use anyhow::{Context, ensure};
 use serde_json::Value;
 
-/// What each package may use of ours, for its library and programs. A package that is not here
-/// may not exist.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("message", &[]),
-    ("policy", &["message"]),
-    ("idempotency", &[]),
-    ("netsuite", &[]),
-    ("netsuite-sandbox", &[]),
-    ("lambda", &[]),
-    ("enqueuer", &["message", "lambda"]),
-    ("worker", &["message", "policy", "idempotency", "netsuite", "lambda"]),
-    ("simulator", &[]),
-    ("deployer", &["policy"]),
-    ("local", &["message", "deployer"]),
-    ("tests", &["message", "deployer", "local"]),
-    ("xtask", &[]),
-];
+/// Short names of packages, each with those of ours that it uses or may use.
+type Uses = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
-fn our_crates_use_only_what_they_may() -> anyhow::Result<()> {
-    let used = uses()?;
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        MAY_USE.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
+fn our_crates_use_only_what_the_code_map_says() -> anyhow::Result<()> {
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests lie in the workspace")?;
+    let mapped = code_map(&std::fs::read_to_string(root.join("ARCHITECTURE.md"))?);
+    let found = manifests(root)?;
+    let names = |uses: &Uses| uses.keys().cloned().collect::<BTreeSet<_>>();
+    assert_eq!(names(&mapped), names(&found), "the code map (left) has a row for each crate");
     let mut wrong = Vec::new();
-    for (name, uses) in &used {
-        let Some(allowed) = allowed.get(name.as_str()) else {
-            wrong.push(format!("{name} is a new crate: say here what it may use"));
-            continue;
-        };
-        let forbidden = uses.iter().filter(|used| !allowed.contains(used.as_str()));
-        wrong.extend(forbidden.map(|used| format!("{name} must not use {used}")));
+    for (name, uses) in &found {
+        let may_use = &mapped[name];
+        let forbidden =
+            uses.iter().filter(|used| !may_use.contains(*used) && !may_use.contains("all"));
+        wrong.extend(forbidden.map(|used| format!("{name} uses {used}")));
     }
-    let gone = allowed.keys().filter(|name| !used.contains_key(**name));
-    wrong.extend(gone.map(|name| format!("{name} is no crate of ours any more")));
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(wrong.is_empty(), "the code map in ARCHITECTURE.md says otherwise: {wrong:#?}");
     Ok(())
 }
 
-/// The packages of the workspace by their short names, each with those of ours that it uses.
-/// Of the tests' package everything counts, of the others all but what only their tests use.
-fn uses() -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+/// The rows of the code map: ``| [`name`](path) | what it is for | what, it, uses |``.
+fn code_map(architecture: &str) -> Uses {
+    let row = |line: &str| {
+        let (name, rest) = line.strip_prefix("| [`")?.split_once("`](")?;
+        let uses = rest.strip_suffix(" |")?.rsplit('|').next()?;
+        let uses = uses.split(',').map(|used| used.trim().to_owned());
+        Some((name.to_owned(), uses.filter(|used| used != "–").collect()))
+    };
+    architecture.lines().filter_map(row).collect()
+}
+
+/// What the manifests say: what a library or a program uses. Its tests may use more.
+fn manifests(root: &Path) -> anyhow::Result<Uses> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(root)
         .output()?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let short = |name: &Value| {
         let name = name.as_str().unwrap_or_default();
         name.strip_prefix("slowlane-").unwrap_or(name).to_owned()
     };
+    let uses = |package: &Value| {
+        let all = package["dependencies"].as_array().into_iter().flatten();
+        let ours = all.filter(|one| one["path"].is_string() && one["kind"] != "dev");
+        ours.map(|one| short(&one["name"])).collect()
+    };
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    Ok(packages
-        .map(|package| {
-            let name = short(&package["name"]);
-            let ours = |dependency: &&Value| {
-                dependency["path"].is_string() && (dependency["kind"] != "dev" || name == "tests")
-            };
-            let dependencies = package["dependencies"].as_array().into_iter().flatten();
-            let uses =
-                dependencies.filter(ours).map(|dependency| short(&dependency["name"])).collect();
-            (name, uses)
-        })
-        .collect())
+    Ok(packages.map(|package| (short(&package["name"]), uses(package))).collect())
 }
