@@ -16,6 +16,9 @@ use crate::workload::Workload;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a line is not repeated while nothing changes.
+const SAME_EVERY: Duration = Duration::from_secs(15);
+
 /// The state of a run at one moment.
 #[derive(Clone, Debug, PartialEq)]
 struct Moment {
@@ -47,7 +50,7 @@ pub async fn watch(
     limit: u32,
     started: &Started,
 ) -> Infallible {
-    let view = View::new(workload);
+    let mut view = View::new(workload);
     let start = Instant::now();
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,7 +59,7 @@ pub async fn watch(
         // A question without an answer is asked again a second later: whether a run can go on
         // is not for its display to say.
         if let Ok((stats, lanes)) = look(stack, started).await {
-            view.show(&Moment { since_start: start.elapsed(), limit, stats, lanes });
+            view.show(Moment { since_start: start.elapsed(), limit, stats, lanes });
         }
     }
 }
@@ -100,6 +103,11 @@ impl fmt::Display for Lane {
 }
 
 impl Moment {
+    fn is_news_after(&self, earlier: &Self) -> bool {
+        let is_same = self.lanes == earlier.lanes && self.stats == earlier.stats;
+        !is_same || self.since_start >= earlier.since_start + SAME_EVERY
+    }
+
     fn api(&self) -> String {
         let Stats { in_flight, http_429, .. } = self.stats;
         format!("{in_flight} of {} slots in use, {http_429} answered 429", self.limit)
@@ -118,13 +126,13 @@ impl fmt::Display for Moment {
 
 enum View {
     Bars { lanes: [ProgressBar; 3], api: ProgressBar, _together: MultiProgress },
-    Lines,
+    Lines { last: Option<Moment> },
 }
 
 impl View {
     fn new(workload: &Workload) -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self::Lines;
+            return Self::Lines { last: None };
         }
         let together = MultiProgress::new();
         let bar = |priority: Priority| {
@@ -138,16 +146,26 @@ impl View {
         Self::Bars { lanes, api, _together: together }
     }
 
-    fn show(&self, moment: &Moment) {
-        let Self::Bars { lanes, api, .. } = self else {
-            eprintln!("{moment}");
-            return;
-        };
-        for (bar, lane) in lanes.iter().zip(moment.lanes) {
-            bar.set_position(lane.done as u64);
-            bar.set_message(format!("{} waiting, {} running", lane.waiting, lane.running));
+    fn show(&mut self, moment: Moment) {
+        match self {
+            Self::Lines { last } => {
+                if last.as_ref().is_none_or(|last| moment.is_news_after(last)) {
+                    eprintln!("{moment}");
+                    *last = Some(moment);
+                }
+            }
+            Self::Bars { lanes, api, .. } => {
+                for (bar, lane) in lanes.iter().zip(moment.lanes) {
+                    bar.set_position(lane.done as u64);
+                    bar.set_message(format!("{} waiting, {} running", lane.waiting, lane.running));
+                }
+                api.set_message(format!(
+                    "{}, {:.0} s",
+                    moment.api(),
+                    moment.since_start.as_secs_f64()
+                ));
+            }
         }
-        api.set_message(format!("{}, {:.0} s", moment.api(), moment.since_start.as_secs_f64()));
     }
 }
 
@@ -176,16 +194,31 @@ mod tests {
         assert_eq!(Lane::new(3, 4, 1), Lane { waiting: 0, running: 0, done: 3 });
     }
 
-    #[test]
-    fn a_moment_is_one_line() {
-        let moment = Moment {
+    fn moment() -> Moment {
+        Moment {
             since_start: Duration::from_millis(12_340),
             limit: 5,
             stats: Stats { in_flight: 4, http_429: 2, ..Stats::default() },
             lanes: [Lane::new(6, 5, 1), Lane::new(60, 0, 0), Lane::new(240, 100, 4)],
+        }
+    }
+
+    #[test]
+    fn a_line_is_repeated_only_after_a_while() {
+        let after = |secs, waiting: usize| Moment {
+            since_start: moment().since_start + Duration::from_secs(secs),
+            lanes: [Lane::new(6 + waiting, 5, 1), Lane::new(60, 0, 0), Lane::new(240, 100, 4)],
+            ..moment()
         };
+        assert!(!after(1, 0).is_news_after(&moment()));
+        assert!(after(1, 1).is_news_after(&moment()));
+        assert!(after(15, 0).is_news_after(&moment()));
+    }
+
+    #[test]
+    fn a_moment_is_one_line() {
         assert_eq!(
-            moment.to_string(),
+            moment().to_string(),
             "  12.3 s | HIGH 0 waiting, 1 running, 5 done | NORMAL 60 waiting, 0 running, 0 done \
              | BATCH 136 waiting, 4 running, 100 done | 4 of 5 slots in use, 2 answered 429"
         );

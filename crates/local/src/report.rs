@@ -44,7 +44,7 @@ pub struct Report {
     pub wait_ms: ByPriority,
     /// From the enqueuer's send to the arrival of the order's first call at the API.
     pub queue_wait_ms: ByPriority,
-    /// What the worker counted.
+    /// What the worker counted until the report was made.
     pub worker: WorkerCounts,
     /// What a slot did with a lower call while a higher one waited (`deferral` only).
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,9 +14,11 @@ use slowlane_message::Priority;
 use crate::stack::Stack;
 use crate::workload::{Order, Workload};
 
-/// StartExecution calls under way at once. The local server is one Python process, and every
-/// execution is a thread of it: more at once only makes each slower.
-const STARTS_AT_ONCE: usize = 8;
+/// StartExecution calls under way at once. The local server is one Python process that works
+/// executions off in a thread each, and shares one core between these and everything else. With
+/// few at once, a burst of 300 takes ten seconds in which the slots get little of that core;
+/// with all at once, JSONata expressions run into their limit of a second.
+const STARTS_AT_ONCE: usize = 32;
 
 /// DescribeExecution calls under way at once.
 const DESCRIBES_AT_ONCE: usize = 4;
@@ -25,8 +27,8 @@ const DESCRIBES_AT_ONCE: usize = 4;
 const LIST_EVERY: Duration = Duration::from_secs(1);
 
 /// Without any change for so long, the executions that still run count as lost. Longer than
-/// the visibility timeouts of the template, so that a call that has to wait for one is no loss.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
+/// the 600 s after which each ends by itself on the local server (`States.Timeout`).
+const GIVE_UP_AFTER: Duration = Duration::from_secs(660);
 
 /// Why a run could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ impl Started {
 }
 
 /// Starts every order of the workload and waits until their executions have ended, or until
-/// nothing has changed for five minutes. `started` is counted up on the way.
+/// nothing has changed for eleven minutes. `started` is counted up on the way.
 ///
 /// # Errors
 /// When Step Functions refuses a request, after the SDK's own retries.
