@@ -19,7 +19,7 @@ use crate::store::{self, Store, Written};
 /// does nothing: it is what a crash does too, and the lease answers it.
 pub struct Claim<S> {
     inner: Arc<Inner<S>>,
-    record: Record,
+    record: Box<Record>,
     expiry: Duration,
     dispatched_at: OnceLock<EpochMs>,
 }
@@ -185,7 +185,7 @@ impl<S: Store> Claim<S> {
     ) -> Self {
         record.holder.attempt = attempt;
         let expiry = expiry.unwrap_or(inner.settings.expiry);
-        Self { inner, record, expiry, dispatched_at: OnceLock::new() }
+        Self { inner, record: Box::new(record), expiry, dispatched_at: OnceLock::new() }
     }
 
     /// Call this just before the request leaves, and send nothing if it fails. From here
@@ -197,7 +197,7 @@ impl<S: Store> Claim<S> {
             return Ok(());
         }
         let now = self.inner.now();
-        let mut record = self.record.clone();
+        let mut record = (*self.record).clone();
         record.status = Status::Dispatched;
         record.dispatched_at = Some(now);
         record.kept_until = None;
@@ -287,7 +287,7 @@ impl<S: Store> Claim<S> {
     /// connection, a 5xx answer to a write. `why` is kept for people (at most 500 bytes of it).
     pub async fn unknown(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
         let now = self.inner.now();
-        let mut record = self.record.clone();
+        let mut record = (*self.record).clone();
         record.status = Status::Unknown;
         record.dispatched_at = self.dispatched_at.get().copied();
         record.unknown_since = Some(now);
@@ -348,7 +348,7 @@ impl<S: Store> Claim<S> {
 
     /// The record with nothing left to decide, to be kept for a while.
     fn ended(&self, status: Status, now: EpochMs, change: impl FnOnce(&mut Record)) -> Record {
-        let mut record = self.record.clone();
+        let mut record = (*self.record).clone();
         record.status = status;
         record.dispatched_at = self.dispatched_at.get().copied();
         record.kept_until = Some(now.plus(self.expiry));

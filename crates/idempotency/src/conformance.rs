@@ -362,6 +362,7 @@ fn random_write(rng: &mut Rng, id: &RecordId, current: Option<&Record>) -> Write
     record.unknown_since = rng.bool().then(|| moment(rng));
     record.settles_at = rng.bool().then(|| moment(rng));
     record.completed_at = rng.bool().then(|| moment(rng));
+    record.untried = rng.u64(..3);
     record.why = rng.bool().then(|| "why".into());
     record.result = rng.bool().then(|| StoredResult::Inline(rng.u8(..).to_string()));
     record.kept_until = rng.bool().then(|| moment(rng));

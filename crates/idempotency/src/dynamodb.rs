@@ -31,7 +31,8 @@ pub const MAX_RESULT_BYTES: usize = 400 * 1024 - 4 * 1024;
 ///
 /// The table needs a partition key of type S (default name `id`) and, to be tidied up,
 /// time to live on the attribute `expires_at`. IAM: `dynamodb:UpdateItem`; `GetItem` for
-/// [`Guard::read`](crate::Guard::read) and `Scan` for
+/// [`Guard::read`](crate::Guard::read), [`Claim::tries`](crate::Claim::tries) and
+/// [`Claim::release_untried`](crate::Claim::release_untried); `Scan` for
 /// [`Guard::list_unresolved`](crate::Guard::list_unresolved).
 ///
 /// The client's own retries are welcome: a write that was applied though its reply was
@@ -228,7 +229,6 @@ impl Update {
         }
         self.assign("ttl", ttl_attribute, item::time_to_live(&write.record));
         if write.record.untried > 0 {
-            // Only its holder counts it up, having read it; every other write leaves it alone.
             let untried = AttributeValue::N(write.record.untried.to_string());
             self.assign(name::UNTRIED, name::UNTRIED, Some(untried));
         }

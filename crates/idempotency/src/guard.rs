@@ -79,7 +79,6 @@ pub(crate) struct Inner<S> {
 
 /// What the guard knows about a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is moved once")]
 pub enum Claimed<S> {
     /// The call is ours: run it.
     Run(Claim<S>),

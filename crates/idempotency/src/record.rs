@@ -206,8 +206,8 @@ impl fmt::Display for Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// The record as it is to be. A store replaces all of it, with two exceptions:
-    /// under [`When::Free`] it gives the record the next attempt number itself, and
-    /// `untried` never becomes less.
+    /// under [`When::Free`] it gives the record the next attempt number itself, and an
+    /// `untried` of 0 leaves the stored one as it is.
     pub record: Record,
     /// What must hold.
     pub when: When,
@@ -262,13 +262,16 @@ impl Write {
         current.status == Status::Released || surely_not_executed || forgotten || harmless_again
     }
 
-    /// The record after the write: the fencing number grows with every claim.
+    /// The record after the write: the fencing number grows with every claim, and only a
+    /// holder that has read it counts `untried` up.
     pub fn result(&self, current: Option<&Record>) -> Record {
         let mut record = self.record.clone();
         if let When::Free { .. } = self.when {
             record.holder.attempt = current.map_or(0, |current| current.holder.attempt) + 1;
         }
-        record.untried = record.untried.max(current.map_or(0, |current| current.untried));
+        if record.untried == 0 {
+            record.untried = current.map_or(0, |current| current.untried);
+        }
         record
     }
 }

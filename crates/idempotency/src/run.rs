@@ -234,7 +234,6 @@ impl<S: Store> Guard<S> {
 }
 
 /// What a claim leaves to do.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is moved once")]
 enum Next<S, T> {
     Run(Claim<S>),
     Ask(Unknown<S>),

@@ -122,15 +122,39 @@ fn two_crashes_at_every_pair_of_points() {
 fn crash_after_steps(world: &World, steps: usize) {
     let mut delivery = start(world, 0);
     for _ in 0..steps {
-        if step(&mut delivery).is_ready() {
+        if delivery.step(world).is_ready() {
             return;
         }
         world.state().target_acts();
     }
-    crash(world);
+    delivery.crash(world);
 }
 
-type Delivery = Pin<Box<dyn Future<Output = Ending>>>;
+/// A worker that is at work on a delivery.
+struct Delivery {
+    number: u32,
+    worker: Pin<Box<dyn Future<Output = Ending>>>,
+    suspended_at: Option<Point>,
+}
+
+impl Delivery {
+    fn step(&mut self, world: &World) -> Poll<Ending> {
+        world.state().at_work = self.number;
+        let polled = step(&mut self.worker);
+        self.suspended_at = world.state().suspended_at;
+        polled
+    }
+
+    fn crash(self, world: &World) {
+        let Self { number, worker, suspended_at } = self;
+        drop(worker);
+        let mut state = world.state();
+        state.at_work = number;
+        state.crashed_at.extend(suspended_at);
+        state.count("crashes");
+        state.note(|| format!("at {suspended_at:?}"));
+    }
+}
 
 struct Run {
     violations: Vec<Violation>,
@@ -226,7 +250,7 @@ impl Odds {
 /// what crashed comes back after a while, and now and then a message is doubled.
 fn disorder(world: &World, rng: &mut Rng) {
     let odds = Odds::draw(rng);
-    let mut running: Vec<(Delivery, Option<Point>)> = Vec::new();
+    let mut running: Vec<Delivery> = Vec::new();
     let mut due = vec![world.state().now(); rng.usize(1..=3)];
     let mut left = rng.u8(3..=10);
     for _ in 0..rng.u32(30..250) {
@@ -235,7 +259,7 @@ fn disorder(world: &World, rng: &mut Rng) {
         if let Some(arrived) = arrived.filter(|_| left > 0 && running.len() < 3) {
             due.swap_remove(arrived);
             left -= 1;
-            running.push((start(world, skew(rng)), None));
+            running.push(start(world, skew(rng)));
         }
         let index = match running.len().checked_sub(1) {
             Some(last) if rng.u32(..8) < odds.youngest => last,
@@ -254,14 +278,11 @@ fn disorder(world: &World, rng: &mut Rng) {
             Event::LateWrite => world.state().late_write_lands(),
             Event::Step | Event::Crash if running.is_empty() => {}
             Event::Crash => {
-                let (delivery, suspended_at) = running.swap_remove(index);
-                drop(delivery);
-                world.state().suspended_at = suspended_at;
-                crash(world);
+                running.swap_remove(index).crash(world);
                 due.push(now + rng.u64(..15_000));
             }
-            Event::Step => match step(&mut running[index].0) {
-                Poll::Pending => running[index].1 = world.state().suspended_at,
+            Event::Step => match running[index].step(world) {
+                Poll::Pending => {}
                 Poll::Ready(ending) => {
                     drop(running.swap_remove(index));
                     due.extend(match ending {
@@ -274,7 +295,7 @@ fn disorder(world: &World, rng: &mut Rng) {
         }
     }
     world.state().faults = false;
-    for (delivery, _) in running {
+    for delivery in running {
         complete_delivery(world, delivery);
     }
 }
@@ -309,7 +330,7 @@ fn decide_as_a_person(world: &World) {
     let guard = Guard::new(world.clone(), world.settings(0));
     let world = world.clone();
     world.state().advance(Duration::from_secs(60));
-    let person: Delivery = Box::pin({
+    let person = Box::pin({
         let world = world.clone();
         async move {
             let (scope, key) = (Scope::new("orders").unwrap(), Key::new("order-1").unwrap());
@@ -326,14 +347,14 @@ fn decide_as_a_person(world: &World) {
             Ending::Person
         }
     });
-    complete_delivery(&world, person);
+    complete_delivery(&world, numbered(&world, person));
 }
 
 /// Polls one delivery to its end, in a world that has become well-behaved; `None` if it
 /// does not end.
 fn complete_delivery(world: &World, mut delivery: Delivery) -> Option<Ending> {
     for _ in 0..200 {
-        if let Poll::Ready(ending) = step(&mut delivery) {
+        if let Poll::Ready(ending) = delivery.step(world) {
             return Some(ending);
         }
         let mut state = world.state();
@@ -346,22 +367,24 @@ fn complete_delivery(world: &World, mut delivery: Delivery) -> Option<Ending> {
 }
 
 fn start(world: &World, skew_ms: i64) -> Delivery {
-    world.state().note(|| format!("a delivery starts, its clock off by {skew_ms} ms"));
-    let request = request(world.state().target);
     let by_closure = world.state().by_closure;
-    if by_closure {
+    let request = request(world.state().target);
+    let worker: Pin<Box<dyn Future<Output = Ending>>> = if by_closure {
         Box::pin(deliver_by_closure(world.clone(), request, skew_ms))
     } else {
         Box::pin(deliver(world.clone(), request, skew_ms))
-    }
+    };
+    let delivery = numbered(world, worker);
+    let starts = || format!("starts, its clock off by {skew_ms} ms");
+    world.state().note(starts);
+    delivery
 }
 
-fn crash(world: &World) {
+fn numbered(world: &World, worker: Pin<Box<dyn Future<Output = Ending>>>) -> Delivery {
     let mut state = world.state();
-    let at = state.suspended_at;
-    state.crashed_at.extend(at);
-    state.count("crashes");
-    state.note(|| format!("a crash at {at:?}"));
+    state.deliveries += 1;
+    state.at_work = state.deliveries;
+    Delivery { number: state.deliveries, worker, suspended_at: None }
 }
 
 /// Two clocks differ by at most the margin, and often by all of it.

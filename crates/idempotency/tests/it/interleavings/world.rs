@@ -90,6 +90,9 @@ pub(crate) struct State {
     requests: Vec<Sent>,
     effects: Vec<String>,
     completed: Option<String>,
+    /// How many deliveries there were, and which one is at work now.
+    pub(crate) deliveries: u32,
+    pub(crate) at_work: u32,
     pub(crate) suspended_at: Option<Point>,
     pub(crate) crashed_at: BTreeSet<Point>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -133,6 +136,8 @@ impl World {
             requests: Vec::new(),
             effects: Vec::new(),
             completed: None,
+            deliveries: 0,
+            at_work: 0,
             suspended_at: None,
             crashed_at: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -281,9 +286,9 @@ enum StoreFate {
 
 impl State {
     pub(crate) fn note(&mut self, event: impl FnOnce() -> String) {
-        let now = self.now % 1_000_000;
+        let (now, worker) = (self.now % 1_000_000, self.at_work);
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{now:>6} ms  {}", event()));
+            trace.push(format!("{now:>6} ms  #{worker:<3} {}", event()));
         }
     }
 
@@ -408,6 +413,7 @@ impl State {
 
     /// The target decides one of the requests on their way.
     pub(crate) fn target_acts(&mut self) {
+        self.at_work = 0;
         let Some(number) = self.open_request() else {
             return;
         };
@@ -421,6 +427,7 @@ impl State {
 
     /// A caller is told that the connection broke while its request goes on.
     pub(crate) fn connection_breaks(&mut self) {
+        self.at_work = 0;
         if let Some(number) = self.open_request() {
             self.note(|| format!("the connection of request {number} breaks"));
             self.requests[number].reply = Some(Reply::Lost);
@@ -448,6 +455,7 @@ impl State {
 
     /// Lets time pass. Requests whose time at the target is over are decided on the way.
     pub(crate) fn advance(&mut self, by: Duration) {
+        self.at_work = 0;
         let until = self.now + u64::try_from(by.as_millis()).expect("a short time");
         for number in 0..self.requests.len() {
             let decided_by = self.requests[number].decided_by;
@@ -465,6 +473,7 @@ impl State {
     }
 
     pub(crate) fn late_write_lands(&mut self) {
+        self.at_work = 0;
         if self.late_writes.is_empty() {
             return;
         }
