@@ -33,7 +33,6 @@ pub(crate) struct Taken {
 }
 
 /// What preparing a message came to.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is moved once")]
 pub(crate) enum Prepared {
     /// The API is to be asked.
     Ready(Ready),

@@ -2,6 +2,8 @@
 //! while": each is a way in which the pattern, as it is usually written, loses, delays or
 //! repeats work. The real worker runs on the simulated AWS, in virtual time.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
