@@ -4,6 +4,7 @@
 //! |---|---|
 //! | drops `ReservedConcurrentExecutions` and `TimeToLiveSpecification` of the template | set both by API after the deploy |
 //! | keeps a mapping's `MaximumConcurrency` as the text of the parameter, on which its poller stops | set it by API |
+//! | hides a throttled delivery for its queue's whole visibility time-out, where a mapping on AWS would soon try it again | with `deferral`, make that time-out short: the worker extends it for the call that it takes up |
 //! | takes a Task's `TimeoutSeconds` only as a number, not as a JSONata expression | put a number there |
 //! | keeps a Lambda's output to itself until the invocation ends | wrap the binary so that the output also goes to a file, line by line |
 //! | runs on a machine that may lack the file `SSL_CERT_FILE` names for Lambda | unset it there |
@@ -13,11 +14,15 @@ use crate::{aws, package};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use aws_sdk_lambda::types::ScalingConfig;
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 use std::path::Path;
 
 /// The wait of a Task whose `TimeoutSeconds` is an expression.
 pub const TASK_TIMEOUT_SECS: u32 = 600;
+
+/// How long a throttled delivery stays hidden with `deferral`, in seconds.
+const THROTTLED_SECS: u32 = 5;
 
 /// Why a stack on the local server is not complete.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +38,8 @@ pub enum Error {
     Aws(#[from] aws::Error),
 }
 
-/// Sets what the local server's CloudFormation drops, as the template says it.
+/// Sets what the local server's CloudFormation drops, as the template says it, and what its
+/// mappings need.
 ///
 /// # Errors
 /// If a request fails, or the stack is not from our template.
@@ -59,7 +65,25 @@ pub async fn complete(config: &SdkConfig, stack: &Description) -> Result<(), Err
             .await
             .map_err(aws::failed("lambda:UpdateEventSourceMapping", mapping))?;
     }
+    if stack.resources.contains_key("HighMapping") {
+        shorten_visibility(config, stack).await?;
+    }
     enable_time_to_live(config, stack).await
+}
+
+async fn shorten_visibility(config: &SdkConfig, stack: &Description) -> Result<(), Error> {
+    let client = aws_sdk_sqs::Client::new(config);
+    for output in ["HighQueueUrl", "NormalQueueUrl", "BatchQueueUrl"] {
+        let queue = stack.outputs.get(output).ok_or(Error::Missing(output))?;
+        client
+            .set_queue_attributes()
+            .queue_url(queue)
+            .attributes(QueueAttributeName::VisibilityTimeout, THROTTLED_SECS.to_string())
+            .send()
+            .await
+            .map_err(aws::failed("sqs:SetQueueAttributes", queue))?;
+    }
+    Ok(())
 }
 
 async fn enable_time_to_live(config: &SdkConfig, stack: &Description) -> Result<(), Error> {
