@@ -32,7 +32,7 @@ async fn too_many_requests_by_others_use_up_no_attempt() -> anyhow::Result<()> {
     let mut settings = settings();
     settings.sandbox.fault = Some("429-burst:8".to_owned());
     settings.parameters = vec![("MaxAttempts", "1".to_owned())];
-    let scenario = Scenario::deploy("429-burst", settings).await?;
+    let scenario = Scenario::deploy("burst-of-429", settings).await?;
     let workload = Workload::made_up(4, 1, 1, Duration::from_millis(200));
     let (report, _) = scenario.run(&workload).await?;
     assert_eq!((report.executions.succeeded, report.http_429), (6, 8), "{report:#?}");
