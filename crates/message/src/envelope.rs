@@ -39,6 +39,13 @@ pub struct EnqueueRequest {
     #[schemars(with = "Option<TraceHeader>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_header: Option<String>,
+    /// What to do about a call that is not safe to repeat and of which the API could not be asked
+    /// whether it happened. Such a call is refused unless this is true; then it is sent, and if its
+    /// answer is lost, it is not sent again and a person must decide. For other calls it changes
+    /// nothing. Since 1.1.
+    #[schemars(default)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_most_once: bool,
 }
 
 const REQUEST_FIELDS: &[&str] = &[
@@ -50,6 +57,7 @@ const REQUEST_FIELDS: &[&str] = &[
     "deadline",
     "tenant",
     "trace_header",
+    "at_most_once",
 ];
 
 impl EnqueueRequest {
@@ -83,6 +91,7 @@ impl EnqueueRequest {
             deadline: to_millisecond(deadline),
             tenant: self.tenant,
             trace_header: self.trace_header,
+            at_most_once: self.at_most_once,
         }
     }
 
@@ -101,6 +110,7 @@ impl EnqueueRequest {
             tenant: fields.optional("tenant", TENANT.expected, |text| TENANT.check(text))?,
             trace_header: fields
                 .optional("trace_header", TRACE_HEADER.expected, |text| TRACE_HEADER.check(text))?,
+            at_most_once: fields.optional_bool("at_most_once")?,
         })
     }
 }
@@ -135,6 +145,13 @@ pub struct QueuedCall {
     #[schemars(with = "Option<TraceHeader>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_header: Option<String>,
+    /// What to do about a call that is not safe to repeat and of which the API could not be asked
+    /// whether it happened. Such a call is refused unless this is true; then it is sent, and if its
+    /// answer is lost, it is not sent again and a person must decide. For other calls it changes
+    /// nothing. Since 1.1.
+    #[schemars(default)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub at_most_once: bool,
 }
 
 const QUEUED_FIELDS: &[&str] = &[
@@ -147,6 +164,7 @@ const QUEUED_FIELDS: &[&str] = &[
     "deadline",
     "tenant",
     "trace_header",
+    "at_most_once",
 ];
 
 impl QueuedCall {
@@ -174,6 +192,7 @@ impl QueuedCall {
             deadline: fields.required_time("deadline")?,
             tenant: common.tenant,
             trace_header: common.trace_header,
+            at_most_once: common.at_most_once,
         };
         call.check_deadline()?;
         Ok(call)

@@ -15,7 +15,7 @@ pub enum Error {
         found: &'static str,
     },
     /// The version is well-formed, but of a major version that this reader does not know.
-    #[error("version {found} is not supported: this reader knows {known} and newer minor versions")]
+    #[error("version {found} is not supported: this reader knows {}.0 and its newer minor versions", known.major)]
     UnsupportedVersion {
         /// The version in the message.
         found: crate::SchemaVersion,

@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let request = EnqueueRequest::from_json(&serde_json::json!({
-//!     "version": "1.0",
+//!     "version": "1.1",
 //!     "task_token": "AQCEAAAAKgAAAAMAAAAA",
 //!     "priority": "HIGH",
 //!     "idempotency_key": "order-123",
@@ -28,14 +28,16 @@
 //!
 //! Every message says `"version": "MAJOR.MINOR"`; this crate writes [`SchemaVersion::CURRENT`].
 //!
-//! | A reader of 1.0 gets | and |
+//! | A reader of 1.1 gets | and |
 //! |---|---|
-//! | 1.0 | takes every field it knows; any other field is an error that names its path |
+//! | 1.0 or 1.1 | takes every field it knows; any other field is an error that names its path |
 //! | a newer minor, 1.7 | reads the fields it knows and ignores the others |
 //! | another major, 2.0 | refuses with [`Error::UnsupportedVersion`] |
 //!
 //! So a minor version may only add optional fields; whatever changes or removes a field, or must
 //! not be ignored, needs a new major version. Deploy readers (the worker) before writers.
+//!
+//! 1.1 added `at_most_once`. A reader of 1.0 sends the calls that one of 1.1 refuses without it.
 //!
 //! # Limits
 //!

@@ -95,6 +95,17 @@ impl<'a> Fields<'a> {
         self.optional(name, EXPECTED_TIME, parse_time)
     }
 
+    /// A field that may be absent, which is `false`.
+    pub(crate) fn optional_bool(&self, name: &str) -> Result<bool, Error> {
+        let Some(value) = self.get(name) else {
+            return Ok(false);
+        };
+        value.as_bool().ok_or_else(|| Error::Invalid {
+            path: self.path_of(name),
+            reason: mismatch("true or false", value),
+        })
+    }
+
     fn refuse_unknown(&self, known: &[&str]) -> Result<(), Error> {
         let unknown = self.map.keys().find(|name| !known.contains(&name.as_str()));
         match unknown {

@@ -1,5 +1,5 @@
-//! The wire contract, held to the checked-in examples of version 1.0. Those files are never
-//! edited: they are what older deployments have written and will read.
+//! The wire contract, held to the checked-in examples of versions 1.0 and 1.1. Those files are
+//! never edited: they are what older deployments have written and will read.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -17,6 +17,9 @@ const REQUEST: &str = include_str!("wire/enqueue-request.1.0.json");
 const REQUEST_MINIMAL: &str = include_str!("wire/enqueue-request-minimal.1.0.json");
 const QUEUED: &str = include_str!("wire/queued-call.1.0.json");
 const QUEUED_MINIMAL: &str = include_str!("wire/queued-call-minimal.1.0.json");
+
+const REQUEST_1_1: &str = include_str!("wire/enqueue-request.1.1.json");
+const QUEUED_1_1: &str = include_str!("wire/queued-call.1.1.json");
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -47,7 +50,7 @@ fn request_error(message: &Value) -> String {
 #[test]
 fn what_version_1_0_wrote_is_read() {
     let call = QueuedCall::parse(QUEUED).unwrap();
-    assert_eq!(call.version, SchemaVersion { major: 1, minor: 0 });
+    assert_eq!(call.version, SchemaVersion::CURRENT);
     assert_eq!(call.task_token.as_str(), "AQCEAAAAKgAAAAMAAAAAAAAAAeQ");
     assert_eq!(call.priority, Priority::High);
     assert_eq!(call.idempotency_key.as_str(), "order-123");
@@ -65,17 +68,31 @@ fn what_version_1_0_wrote_is_read() {
     let minimal = QueuedCall::parse(QUEUED_MINIMAL).unwrap();
     assert_eq!(minimal.request.body, None);
     assert_eq!((minimal.tenant, minimal.trace_header), (None, None));
+    assert!(!call.at_most_once && !minimal.at_most_once);
+}
+
+#[test]
+fn what_version_1_1_wrote_is_read_and_written_again() {
+    let call = QueuedCall::parse(QUEUED_1_1).unwrap();
+    assert_eq!(call, QueuedCall { at_most_once: true, ..QueuedCall::parse(QUEUED).unwrap() });
+    assert_eq!(json(&call.to_body().unwrap()), json(QUEUED_1_1));
+    let request = EnqueueRequest::from_json(&json(REQUEST_1_1)).unwrap();
+    assert!(request.at_most_once);
+    assert_eq!(serde_json::to_value(&request).unwrap(), json(REQUEST_1_1));
+    let queued = request.into_queued(time("2026-11-21T11:00:00.123Z"), HOUR);
+    assert_eq!(queued, call);
 }
 
 #[test]
 fn what_is_written_now_a_reader_of_1_0_knows_to_the_field() {
-    // The checked-in example stands for the old reader: it refuses fields that are not in it.
+    // The checked-in example stands for the old reader, which ignores what 1.1 added, but must
+    // find all else as it was.
     let now = time("2026-11-21T11:00:00.123999Z");
     for (request, queued) in [(REQUEST, QUEUED), (REQUEST_MINIMAL, QUEUED_MINIMAL)] {
         let request = EnqueueRequest::from_json(&json(request)).unwrap();
         let call = request.clone().into_queued(now, HOUR);
         let body = call.to_body().unwrap();
-        assert_eq!(json(&body), json(queued));
+        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.1"))));
         assert_eq!(QueuedCall::parse(&body).unwrap(), call);
         let again = serde_json::to_value(&request).unwrap();
         assert_eq!(EnqueueRequest::from_json(&again).unwrap(), request);
@@ -96,7 +113,7 @@ fn a_newer_minor_version_is_read_and_its_fields_ignored() {
     assert_eq!(request, EnqueueRequest::from_json(&json(REQUEST)).unwrap());
 
     let mut message = newer(REQUEST);
-    message["version"] = json!("1.0");
+    message["version"] = json!("1.1");
     assert_eq!(request_error(&message), "unknown field `labels`");
     // What the known fields hold is judged in a newer version all the same.
     let mut message = newer(REQUEST);
@@ -112,7 +129,7 @@ fn another_major_version_is_named_before_anything_else() {
         assert_eq!(
             request_error(&message),
             format!(
-                "version {version} is not supported: this reader knows 1.0 and newer minor versions"
+                "version {version} is not supported: this reader knows 1.0 and its newer minor versions"
             )
         );
     }
@@ -197,6 +214,11 @@ fn refusals_name_the_field_and_what_was_expected() {
             Some(json!(true)),
             "field `trace_header`: expected 1 to 1024 ASCII characters without control characters, found a boolean",
         ),
+        (
+            "/at_most_once",
+            Some(json!("yes")),
+            "field `at_most_once`: expected true or false, found a string",
+        ),
     ];
     for (path, value, message) in table {
         assert_eq!(request_error(&edited(REQUEST, path, value)), message);
@@ -220,7 +242,7 @@ fn a_queued_call_needs_both_its_times() {
 #[test]
 fn optional_fields_may_be_null_as_a_state_machine_writes_them() {
     let mut message = json(REQUEST);
-    for name in ["deadline", "tenant", "trace_header"] {
+    for name in ["deadline", "tenant", "trace_header", "at_most_once"] {
         message[name] = Value::Null;
     }
     message["request"]["body"] = Value::Null;
@@ -307,8 +329,8 @@ fn schema_and_reader_agree_on_fields_and_limits() {
     let [request, queued] = documents();
     let read_request = |message: &Value| EnqueueRequest::from_json(message).map(drop);
     let read_queued = |message: &Value| QueuedCall::parse(&message.to_string()).map(drop);
-    agree(request.schema.as_value(), REQUEST, &read_request);
-    agree(queued.schema.as_value(), QUEUED, &read_queued);
+    agree(request.schema.as_value(), REQUEST_1_1, &read_request);
+    agree(queued.schema.as_value(), QUEUED_1_1, &read_queued);
 }
 
 fn agree(schema: &Value, example: &str, read: &dyn Fn(&Value) -> Result<(), Error>) {
