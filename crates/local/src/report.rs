@@ -3,7 +3,7 @@
 //! Pure: everything is an argument. Nothing here trusts the worker's own account, except for
 //! the counts under [`Report::worker`], which nobody else can know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -25,6 +25,9 @@ pub struct Report {
     pub latency_ms: u64,
     /// How the workflows ended.
     pub executions: ExecutionCounts,
+    /// Those that failed, by the name of their error.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<String, Failures>,
     /// Calls that the API took up, repeats included. Those it refused are `http_429`.
     pub calls: usize,
     /// From the first call's arrival to the last call's end, in seconds.
@@ -64,6 +67,17 @@ pub struct ExecutionCounts {
     pub failed: usize,
     /// Ended with `States.Timeout`.
     pub timed_out: usize,
+}
+
+/// The workflows that failed by one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failures {
+    /// How many.
+    pub n: usize,
+    /// The order of the first of them.
+    pub first_order: String,
+    /// That one's cause.
+    pub first_cause: String,
 }
 
 /// One distribution for each priority.
@@ -128,6 +142,7 @@ impl Report {
             limit,
             latency_ms: observed.latency_ms,
             executions: count(executions),
+            failures: failures(executions),
             calls: sandbox.calls.len(),
             makespan_s,
             utilisation,
@@ -176,6 +191,12 @@ impl Report {
             "\n{} workflows: {succeeded} succeeded, {failed} failed, {timed_out} timed out, {} lost\n\n",
             started, self.lost
         );
+        for (error, Failures { n, first_order, first_cause }) in &self.failures {
+            let _ = writeln!(out, "{n} failed with {error}, first {first_order}: {first_cause}");
+        }
+        if !self.failures.is_empty() {
+            out.push('\n');
+        }
         let header = ["", "n", "p50", "p95", "p99", "max"];
         row(&mut out, "waited (ms)", &header.map(str::to_owned));
         for (what, waits) in [("from start", &self.wait_ms), ("in queue", &self.queue_wait_ms)] {
@@ -252,6 +273,21 @@ fn count(executions: &[Execution]) -> ExecutionCounts {
         }
     }
     counts
+}
+
+fn failures(executions: &[Execution]) -> BTreeMap<String, Failures> {
+    let mut by_error = BTreeMap::new();
+    for execution in executions {
+        if let Ending::Failed { error, cause } = &execution.ending {
+            let failures = by_error.entry(error.clone()).or_insert_with(|| Failures {
+                n: 0,
+                first_order: execution.order_id.clone(),
+                first_cause: cause.clone(),
+            });
+            failures.n += 1;
+        }
+    }
+    by_error
 }
 
 fn lost(executions: &[Execution], calls: &[ApiCall]) -> usize {
@@ -461,6 +497,25 @@ mod tests {
             ExecutionCounts { started: 8, succeeded: 4, failed: 1, timed_out: 2 }
         );
         assert_eq!(report.lost, 4);
+    }
+
+    #[test]
+    fn failures_are_told_by_name_with_the_first_cause() {
+        let failed = |error: &str, cause: &str| Ending::Failed {
+            error: error.to_owned(),
+            cause: cause.to_owned(),
+        };
+        let executions = [
+            execution("o-1", Priority::High, 0.0, failed("Slowlane.Rejected", "no such item")),
+            execution("o-2", Priority::High, 0.0, failed("Slowlane.DeadlineExceeded", "late")),
+            execution("o-3", Priority::High, 0.0, failed("Slowlane.Rejected", "no customer")),
+        ];
+        let table = report(&executions, Vec::new()).table();
+        let told: Vec<&str> = table.lines().filter(|line| line.contains(" failed with ")).collect();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        1 failed with Slowlane.DeadlineExceeded, first o-2: late
+        2 failed with Slowlane.Rejected, first o-1: no such item
+        ");
     }
 
     #[test]
