@@ -4,7 +4,7 @@
 //! while a higher one waits:
 //!
 //! 1. [`look_higher`]: run the call at once, or look at the queues above it first.
-//! 2. [`after_look`]: with what was found, run it, swap it or yield.
+//! 2. [`OnHigher`]: if something waits there, run that in its place or only make room.
 //! 3. [`give_back_delay`]: for how long the lower call is put back.
 //!
 //! # Nothing starves
@@ -96,28 +96,6 @@ pub fn look_higher(
     if woken > Priority::High && may_defer { LookHigher::CheckHigher } else { LookHigher::RunNow }
 }
 
-/// What to do with the slot and with the call that woke it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Run the call that woke the worker.
-    Run,
-    /// Run the higher call that was received; put the lower one back.
-    Swap,
-    /// Put the call back and run nothing.
-    Yield,
-}
-
-/// The step after a look above, where a call of priority `found` waits, if any does.
-pub fn after_look(woken: Priority, found: Option<Priority>, on_higher: OnHigher) -> Step {
-    match found {
-        Some(found) if found < woken => match on_higher {
-            OnHigher::Swap => Step::Swap,
-            OnHigher::Yield => Step::Yield,
-        },
-        _ => Step::Run,
-    }
-}
-
 /// The longest that a deferred call is hidden, in seconds.
 const LONGEST_GIVE_BACK_SECS: u64 = 5;
 
@@ -160,20 +138,6 @@ mod tests {
         }
         let never = DeferralSettings { max_deferrals: 0, ..SETTINGS };
         assert_eq!(look_higher(Priority::Batch, 1, Duration::ZERO, &never), RunNow);
-    }
-
-    #[test]
-    fn only_a_higher_call_takes_the_slot() {
-        for woken in Priority::ALL {
-            assert_eq!(after_look(woken, None, OnHigher::Swap), Step::Run);
-            for found in Priority::ALL {
-                let higher = found < woken;
-                let swap = if higher { Step::Swap } else { Step::Run };
-                let yields = if higher { Step::Yield } else { Step::Run };
-                assert_eq!(after_look(woken, Some(found), OnHigher::Swap), swap);
-                assert_eq!(after_look(woken, Some(found), OnHigher::Yield), yields);
-            }
-        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //!             doorbell                     deferral
-//! which call  dispatch::poll_order         deferral::look_higher, then after_look
+//! which call  dispatch::poll_order         deferral::look_higher
 //!             prefetch::ServiceTimes
 //!                        \                 /
 //! the call                 target API -> settle::Outcome
