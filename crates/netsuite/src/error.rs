@@ -106,7 +106,7 @@ pub struct Detail {
 pub enum Place {
     /// A JSON path into the body (`o:errorPath`).
     Body(String),
-    /// A part of the URL's path (`o:urlPath`).
+    /// A part of the URL's path (`o:errorUrl`; Oracle's page calls it `o:urlPath`).
     Path(String),
     /// A header's name (`o:errorHeader`).
     Header(String),
@@ -444,19 +444,11 @@ impl std::fmt::Display for Detail {
     }
 }
 
-/// The record API's body (`o:errorDetails`), a RESTlet's (`error: {code, message}`) and the token
-/// service's (`error`, `error_description`).
+/// The record API's body (`o:errorDetails`, or a code alone), a RESTlet's (`error: {code, message}`)
+/// and the token service's (`error`, `error_description`).
 fn read_shapes(value: &Value) -> (Option<String>, Vec<Detail>) {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let title = text(value, "title");
     if let Some(list) = value.get("o:errorDetails").and_then(Value::as_array) {
-        let place = |entry: &Value| {
-            text(entry, "o:errorPath")
-                .map(Place::Body)
-                .or_else(|| text(entry, "o:urlPath").map(Place::Path))
-                .or_else(|| text(entry, "o:errorHeader").map(Place::Header))
-                .or_else(|| text(entry, "o:errorQueryParam").map(Place::QueryParam))
-        };
         let detail = |entry: &Value| Detail {
             code: text(entry, "o:errorCode"),
             message: text(entry, "detail").unwrap_or_default(),
@@ -464,18 +456,33 @@ fn read_shapes(value: &Value) -> (Option<String>, Vec<Detail>) {
         };
         return (title, list.iter().map(detail).collect());
     }
-    match value.get("error") {
+    let (code, message) = match value.get("error") {
         Some(error @ Value::Object(_)) => {
-            let code = text(error, "code").or_else(|| text(error, "name"));
-            let message = text(error, "message").unwrap_or_default();
-            (title, vec![Detail { code, message, place: None }])
+            (text(error, "code").or_else(|| text(error, "name")), text(error, "message"))
         }
-        Some(Value::String(code)) => {
-            let message = text(value, "error_description").unwrap_or_default();
-            (title, vec![Detail { code: Some(code.clone()), message, place: None }])
-        }
-        _ => (title, Vec::new()),
-    }
+        Some(Value::String(code)) => (Some(code.clone()), text(value, "error_description")),
+        _ => match text(value, "o:errorCode") {
+            None => return (title, Vec::new()),
+            code => (code, text(value, "detail")),
+        },
+    };
+    (title, vec![Detail { code, message: message.unwrap_or_default(), place: None }])
+}
+
+/// Where an entry of `o:errorDetails` points. For the URL there are two names: the page "Error
+/// Handling in REST Web Services" says `o:urlPath`, while the metadata catalogue (`nsError`) and
+/// NetSuite's answers say `o:errorUrl`.
+fn place(entry: &Value) -> Option<Place> {
+    let at = |member| text(entry, member);
+    at("o:errorPath")
+        .map(Place::Body)
+        .or_else(|| at("o:errorUrl").or_else(|| at("o:urlPath")).map(Place::Path))
+        .or_else(|| at("o:errorHeader").map(Place::Header))
+        .or_else(|| at("o:errorQueryParam").map(Place::QueryParam))
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
 pub(crate) fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use slowlane_netsuite::{
     AccountId, Algorithm, Auth, Class, Client, ClientBuilder, ExternalId, IdempotencyKey, Lines,
-    Method, OAuth2, Poll, RecordId, RecordType, Request, Retry, Url, View,
+    Method, OAuth2, Place, Poll, RecordId, RecordType, Request, Retry, Url, View,
 };
 use slowlane_netsuite_sandbox::{
     Clock, DemoKey, Fault, FaultKind, KeyKind, Latency, Sandbox, Settings, Which,
@@ -134,6 +134,8 @@ async fn whole_api(client: &Client) {
     orders.delete(id).await.unwrap();
     let gone = orders.get::<Value>(id).await.unwrap_err();
     assert!(gone.class() == Class::Rejected && gone.has_code("NONEXISTENT_ID"), "{gone}");
+    let place = Place::Path(format!("/services/rest/record/v1/salesOrder/{id}"));
+    assert_eq!(gone.details()[0].place, Some(place));
     let misspelt = orders.create(&json!({"entity": {"id": "7"}, "mmeo": "x"})).await.unwrap_err();
     assert_eq!(misspelt.class(), Class::Rejected, "{misspelt}");
 
