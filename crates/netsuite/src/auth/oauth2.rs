@@ -149,7 +149,8 @@ fn read_key(pem: &[u8]) -> Result<(EncodingKey, &'static [Algorithm]), Invalid> 
 ///
 /// One caller at a time asks for a new one: ahead of expiry while the others go on with the old
 /// one, or with the others waiting when there is none. Callers who waited share its outcome, good
-/// or bad, because failed logins add up to a lock.
+/// or bad, because failed logins add up to a lock. A caller does it and not a task in the
+/// background, which a process that is frozen between calls, as a Lambda is, would not run.
 pub(crate) struct Tokens {
     signer: Arc<Signer>,
     endpoint: Url,
@@ -182,6 +183,8 @@ pub(crate) struct Token {
 const TOKEN_LIFE_SECS: i64 = 3600;
 /// How long before its end a token is renewed, at most; a short-lived one in its last tenth.
 const RENEW_AHEAD_SECS: i64 = 300;
+/// The most a caller waits for a new token while the old one is still good.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a failed token request stands: a refusal is given to all callers meanwhile, and a
 /// token that is still good is not tried to be renewed.
 const FAILURE_STANDS: SignedDuration = SignedDuration::from_secs(30);
@@ -221,7 +224,7 @@ impl Tokens {
                 let _turn = self.gate.lock().await;
                 match self.outcome_since(seen) {
                     Some(outcome) => outcome,
-                    None => self.ask().await,
+                    None => self.ask(self.patience).await,
                 }
             }
         }
@@ -241,7 +244,7 @@ impl Tokens {
         if self.lock().ended != seen {
             return None;
         }
-        match self.ask().await {
+        match self.ask(self.patience.min(RENEWAL_PATIENCE)).await {
             Ok(token) => Some(token),
             Err(error) => {
                 tracing::warn!(%error, "the access token could not be renewed; the present one is still good");
@@ -261,9 +264,9 @@ impl Tokens {
     }
 
     /// Asks for a token and notes the outcome. Only with the gate held.
-    async fn ask(&self) -> Result<Token, Error> {
+    async fn ask(&self, patience: Duration) -> Result<Token, Error> {
         let started = self.clock.now();
-        let outcome = self.request(started).await;
+        let outcome = self.request(started, patience).await;
         let mut state = self.lock();
         state.ended += 1;
         match outcome {
@@ -288,7 +291,7 @@ impl Tokens {
         }
     }
 
-    async fn request(&self, now: Timestamp) -> Result<Granted, Error> {
+    async fn request(&self, now: Timestamp, patience: Duration) -> Result<Granted, Error> {
         let call = Call { method: &Method::POST, api: Api::Token, path: "token", repeatable: true };
         let internal = |why: String| Error::local(call, Class::NotSent, why);
         let assertion = self
@@ -308,7 +311,7 @@ impl Tokens {
             .header(header::ACCEPT, "application/json")
             .body(Bytes::from(form))
             .map_err(|e| internal(e.to_string()))?;
-        let answer = transport::deliver(&self.transport, request, self.patience)
+        let answer = transport::deliver(&self.transport, request, patience)
             .await
             .map_err(|e| Error::transport(call, e))?;
         if answer.status().is_success() {

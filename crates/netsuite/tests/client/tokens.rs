@@ -233,6 +233,38 @@ async fn a_token_is_renewed_ahead_of_its_end_while_others_go_on() {
     assert_eq!(used.iter().filter(|t| *t == "Bearer token-3").count(), 2, "{used:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_hangs_holds_one_call_up_for_ten_seconds_and_no_other() {
+    let clock = HandClock::at(1_790_000_000);
+    let log = Log::default();
+    let seen = log.clone();
+    let client = raw(move |request| {
+        seen.push(&request);
+        let token_requests = seen.token_requests().len();
+        async move {
+            match (is_token(&request), token_requests) {
+                (false, _) => Ok(empty(204)),
+                (true, 1) => Ok(json_answer(200, json!({"access_token": "t"}))),
+                (true, _) => std::future::pending().await,
+            }
+        }
+    })
+    .clock(clock.clone())
+    .build()
+    .unwrap();
+    client.send(get()).await.unwrap();
+    clock.advance(3400);
+    let start = tokio::time::Instant::now();
+    let mut took = join_all((0..5).map(|_| async {
+        client.send(get()).await.unwrap();
+        start.elapsed()
+    }))
+    .await;
+    took.sort();
+    assert_eq!(took[3..], [Duration::ZERO, Duration::from_secs(10)]);
+    assert_eq!((log.token_requests().len(), log.calls().len()), (2, 6));
+}
+
 #[tokio::test]
 async fn a_refused_token_is_replaced_once_and_then_it_is_final() {
     let (builder, log) = scripted(|request| async move {
