@@ -1,22 +1,14 @@
-//! Any pages from a server: the stream of rows ends, and does not panic.
+//! Any pages from a server.
 #![no_main]
 
+#[expect(dead_code, reason = "what other tests and targets need of them")]
+#[path = "../../tests/client/checks.rs"]
+mod checks;
+#[expect(dead_code, reason = "what other tests and targets need of it")]
+#[path = "../../tests/client/support.rs"]
 mod support;
 
-use futures::TryStreamExt as _;
-use libfuzzer_sys::fuzz_target;
-use serde_json::json;
-
-fuzz_target!(|input: (Vec<(Vec<i64>, bool, Option<u64>)>, u16, u8, bool)| {
+libfuzzer_sys::fuzz_target!(|input: (Vec<checks::Told>, u16, u8, bool)| {
     let (pages, page_rows, at_once, by_key) = input;
-    let client = support::client(move |n| {
-        let (ids, more, total) = pages.get(n).cloned().unwrap_or_default();
-        let items: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
-        (200, json!({"items": items, "hasMore": more, "totalResults": total}).to_string().into_bytes())
-    });
-    let mut query = client.suiteql("q").page_rows(page_rows).pages_at_once(at_once.into());
-    if by_key {
-        query = query.keyset("id");
-    }
-    let _ = support::run(query.rows::<serde_json::Value>().try_collect::<Vec<_>>());
+    checks::pages_come_in_order_and_end(&pages, page_rows, at_once.into(), by_key);
 });

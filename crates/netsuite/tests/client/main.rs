@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, and so may what serves it")]
 
+mod checks;
 mod errors;
 mod limits;
 mod others;
