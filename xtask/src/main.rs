@@ -124,6 +124,7 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
 
 fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
     let python = python::local_aws(sh)?;
+    sh.set_var("SLOWLANE_NETSUITE_PYTHON", python::netsuite_client(sh)?);
     let binaries = binaries::local(
         sh,
         &["slowlane-enqueuer", "slowlane-worker", "slowlane-netsuite-sandbox"],

@@ -11,18 +11,26 @@ const OLDEST: (u32, u32) = (3, 10);
 
 /// The interpreter of an environment with the local AWS server.
 pub(crate) fn local_aws(sh: &Shell) -> anyhow::Result<PathBuf> {
-    Ok(environment(sh, "local").context("the local AWS server is a Python program")?.join("python"))
+    let programs = environment(sh, "local", "infra/local");
+    Ok(programs.context("the local AWS server is a Python program")?.join("python"))
 }
 
 /// cfn-lint, in an environment of its own.
 pub(crate) fn cfn_lint(sh: &Shell) -> anyhow::Result<PathBuf> {
-    Ok(environment(sh, "lint").context("cfn-lint is a Python program")?.join("cfn-lint"))
+    let programs = environment(sh, "lint", "infra/lint");
+    Ok(programs.context("cfn-lint is a Python program")?.join("cfn-lint"))
 }
 
-/// The programs of an environment with what `infra/{name}/requirements.txt` pins. It is made anew
-/// when that file has changed, or when making it was interrupted.
-fn environment(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
-    let requirements = repository().join(format!("infra/{name}/requirements.txt"));
+/// The interpreter of an environment with the Python client that the NetSuite sandbox must serve.
+pub(crate) fn netsuite_client(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let programs = environment(sh, "netsuite-client", "crates/netsuite-sandbox/tests/foreign");
+    Ok(programs.context("a test of the NetSuite sandbox is a Python program")?.join("python"))
+}
+
+/// The programs of an environment with what the `requirements.txt` in `folder` pins. It is made
+/// anew when that file has changed, or when making it was interrupted.
+fn environment(sh: &Shell, name: &str, folder: &str) -> anyhow::Result<PathBuf> {
+    let requirements = repository().join(folder).join("requirements.txt");
     let wanted = fs::read_to_string(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     let directory = target_dir(sh)?.join("python").join(name);

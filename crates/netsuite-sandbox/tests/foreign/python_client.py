@@ -1,14 +1,8 @@
-"""The Python client `netsuite` (PyPI, 0.12.0) against a running sandbox.
+"""The Python client `netsuite` against a running sandbox: `python_client.py URL TBA.json`.
 
 A check that the sandbox was not made to fit our own client: theirs is used as it is, but for its
 base address. It signs in by token-based authentication, creates, upserts, reads, queries, calls a
-RESTlet, and meets a wrong secret.
-
-    python3 -m venv target/python-client
-    target/python-client/bin/pip install netsuite==0.12.0
-    cargo run -p slowlane-netsuite-sandbox -- --port 8080 --write-tba-credentials target/tba.json &
-    target/python-client/bin/python crates/netsuite-sandbox/tests/foreign/python_client.py \
-        http://127.0.0.1:8080 target/tba.json
+RESTlet, and meets a wrong secret. `tests/it/python.rs` runs it.
 """
 
 import asyncio

@@ -9,6 +9,7 @@ mod faults;
 mod governance;
 mod jobs;
 mod program;
+mod python;
 mod queries;
 mod records;
 mod restlets;
