@@ -7,6 +7,7 @@ mod checks;
 mod errors;
 mod limits;
 mod others;
+mod readme;
 mod records;
 mod secrets;
 mod sending;

@@ -12,8 +12,24 @@ use crate::support::{
     HandClock, HttpRequest, Log, empty, is_token, json as json_answer, oauth2, p256,
 };
 
+/// All that is logged on this thread, at the most talkative level.
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    pub(crate) fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -29,12 +45,7 @@ impl Write for Captured {
 /// Runs a client through good and bad days and returns all that was shown on the way.
 async fn all_that_is_shown(auth: Auth, log: &Log) -> String {
     let captured = Captured::default();
-    let writer = captured.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = captured.subscribe();
     let (seen, clock) = (log.clone(), HandClock::at(1_790_000_000));
     let builder = Client::builder(AccountId::new("123").unwrap(), auth.clone())
         .transport(tower::service_fn(move |request: HttpRequest| {
@@ -63,9 +74,9 @@ async fn all_that_is_shown(auth: Auth, log: &Log) -> String {
         // A refused token request stands for half a minute.
         clock.advance(31);
     }
-    let logged = captured.0.lock().unwrap().clone();
+    let logged = captured.text();
     assert!(logged.len() > 500, "the logs were captured");
-    shown + &String::from_utf8(logged).unwrap()
+    shown + &logged
 }
 
 fn assert_hidden(shown: &str, secrets: &[&str]) {

@@ -11,14 +11,33 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{oauth2, p256};
+use crate::{
+    secrets::Captured,
+    support::{oauth2, p256},
+};
 
-const TOKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{\"access_token\": \"t1\"}";
+const TOKEN: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 32\r\n\r\n{\"access_token\": \"wire-token-1\"}";
 /// `{"id":"1"}`
 const ZIPPED: [u8; 30] = [
     31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 202, 76, 81, 178, 82, 50, 84, 170, 5, 0, 243, 200,
     24, 246, 10, 0, 0, 0,
 ];
+
+/// A port that is listened to, and a client of whoever answers there.
+async fn listening() -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client_of(listener.local_addr().unwrap().port()).build().unwrap();
+    (listener, client)
+}
+
+/// Takes a connection and gives a token over it.
+async fn give_token(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    read_request(&mut stream).await;
+    stream.write_all(TOKEN.as_bytes()).await.unwrap();
+    stream
+}
 
 fn client_of(port: u16) -> ClientBuilder {
     let auth = Auth::oauth2(oauth2(&p256().private_pem, None)).unwrap();
@@ -54,13 +73,10 @@ async fn read_request(stream: &mut TcpStream) -> String {
 /// Serves a token and then `answer` to the request after it, on whatever connection they come;
 /// then closes.
 async fn failing_after(answer: &'static str) -> Error {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = client_of(listener.local_addr().unwrap().port()).build().unwrap();
+    let (listener, client) = listening().await;
     let server = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read_request(&mut stream).await;
-        stream.write_all(TOKEN.as_bytes()).await.unwrap();
-        assert!(read_request(&mut stream).await.contains("authorization: Bearer t1"));
+        let mut stream = give_token(&listener).await;
+        assert!(read_request(&mut stream).await.contains("authorization: Bearer wire-token-1"));
         stream.write_all(answer.as_bytes()).await.unwrap();
     };
     let (outcome, ()) = tokio::join!(client.send(post()), server);
@@ -105,8 +121,7 @@ async fn a_connection_that_never_was_means_not_sent() {
 #[tokio::test]
 async fn a_call_whose_own_connection_is_refused_was_not_sent() {
     // The token comes over a connection that closes; then nobody listens.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = client_of(listener.local_addr().unwrap().port()).build().unwrap();
+    let (listener, client) = listening().await;
     let server = async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         read_request(&mut stream).await;
@@ -122,12 +137,9 @@ async fn a_call_whose_own_connection_is_refused_was_not_sent() {
 
 #[tokio::test]
 async fn a_silent_server_costs_the_answer_timeout() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = client_of(listener.local_addr().unwrap().port()).build().unwrap();
+    let (listener, client) = listening().await;
     let server = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read_request(&mut stream).await;
-        stream.write_all(TOKEN.as_bytes()).await.unwrap();
+        let mut stream = give_token(&listener).await;
         read_request(&mut stream).await;
         stream
     };
@@ -138,12 +150,9 @@ async fn a_silent_server_costs_the_answer_timeout() {
 
 #[tokio::test]
 async fn one_connection_serves_all_calls_and_answers_come_zipped() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = client_of(listener.local_addr().unwrap().port()).build().unwrap();
+    let (listener, client) = listening().await;
     let server = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        read_request(&mut stream).await;
-        stream.write_all(TOKEN.as_bytes()).await.unwrap();
+        let mut stream = give_token(&listener).await;
         for _ in 0..3 {
             let request = read_request(&mut stream).await;
             assert!(request.contains("accept-encoding: gzip"), "{request}");
@@ -165,6 +174,27 @@ async fn one_connection_serves_all_calls_and_answers_come_zipped() {
         }
     };
     tokio::join!(calls, server);
+}
+
+/// The same of the client's own words is in `secrets.rs`; this is about reqwest and hyper.
+#[tokio::test]
+async fn no_log_of_the_http_libraries_shows_the_token_the_assertion_or_the_body() {
+    let captured = Captured::default();
+    let _guard = captured.subscribe();
+    let (listener, client) = listening().await;
+    let server = async {
+        let mut stream = give_token(&listener).await;
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(client.send(post()), server);
+    outcome.unwrap();
+    let logged = captured.text();
+    assert!(logged.contains("hyper_util"), "the libraries' logs are captured: {logged}");
+    // `eyJ` is how every JWT begins.
+    for secret in ["wire-token-1", "eyJ", "client_assertion=", "memo"] {
+        assert!(!logged.contains(secret), "{secret:?} is shown in {logged}");
+    }
 }
 
 #[test]
