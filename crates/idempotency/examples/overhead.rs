@@ -1,11 +1,13 @@
 //! What the guard costs: claim, mark and complete in memory and against an endpoint, beside
-//! one plain `PutItem`, measured in turn in one run.
+//! one plain `PutItem`, measured in turn in one run, and how many requests each makes.
 //!
 //! ```sh
 //! cargo run --release -p slowlane-idempotency --example overhead -- http://127.0.0.1:4566
 //! ```
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -17,7 +19,8 @@ use aws_sdk_dynamodb::types::{
 };
 use serde_json::json;
 use slowlane_idempotency::{
-    Claimed, DynamoDbStore, Guard, Key, MemoryStore, Request, Scope, Settings, Store,
+    Claimed, DynamoDbStore, EpochMs, Guard, Key, MemoryStore, Record, RecordId, Request, Scope,
+    Settings, Store, Write, Written, store,
 };
 
 const ROUNDS: usize = 500;
@@ -28,36 +31,110 @@ async fn main() -> anyhow::Result<()> {
     let client = client(&endpoint);
     let table = format!("overhead-{}", uuid::Uuid::new_v4());
     create_table(&client, &table).await?;
-    let memory = Guard::new(MemoryStore::new(), Settings::default());
-    let store = DynamoDbStore::new(client.clone(), &table);
-    let dynamodb = Guard::new(store, Settings::default());
+    let memory = Counting::new(MemoryStore::new());
+    let in_memory = Guard::new(memory.clone(), Settings::default());
+    let dynamodb = Counting::new(DynamoDbStore::new(client.clone(), &table));
+    let guard = Guard::new(dynamodb.clone(), Settings::default());
 
-    let [mut put, mut marked, mut repeatable, mut replay, mut in_memory] =
-        std::array::from_fn(|_| Vec::with_capacity(ROUNDS));
+    let mut rows = [
+        Row::new("one plain PutItem"),
+        Row::new("claim + dispatched + complete"),
+        Row::new("claim + complete (repeatable)"),
+        Row::new("replay of a stored result"),
+        Row::new("claim + dispatched + complete, memory"),
+        Row::new("claim + complete (repeatable), memory"),
+    ];
+    let plain = AtomicU64::new(0);
     for round in 0..ROUNDS {
-        put.push(timed(plain_put(&client, &table, round)).await?);
-        marked.push(timed(call(&dynamodb, round, false)).await?);
-        repeatable.push(timed(call(&dynamodb, ROUNDS + round, true)).await?);
-        replay.push(timed(known(&dynamodb, round)).await?);
-        in_memory.push(timed(call(&memory, round, false)).await?);
+        let [put, marked, repeatable, replay, marked_here, repeatable_here] = &mut rows;
+        put.measure(&plain, plain_put(&client, &table, round, &plain)).await?;
+        marked.measure(&dynamodb.requests, call(&guard, round, false)).await?;
+        repeatable.measure(&dynamodb.requests, call(&guard, ROUNDS + round, true)).await?;
+        replay.measure(&dynamodb.requests, known(&guard, round)).await?;
+        marked_here.measure(&memory.requests, call(&in_memory, round, false)).await?;
+        repeatable_here.measure(&memory.requests, call(&in_memory, ROUNDS + round, true)).await?;
     }
 
-    let plain = median(put);
+    let [put, ..] = &rows;
+    let unit = put.median();
     println!("{ROUNDS} rounds against {endpoint}");
-    println!("p50                                   time     / one PutItem   requests");
-    for (what, times, requests) in [
-        ("one plain PutItem", vec![plain], 1),
-        ("claim + dispatched + complete", marked, 3),
-        ("claim + complete (repeatable)", repeatable, 2),
-        ("replay of a stored result", replay, 1),
-        ("claim + dispatched + complete, memory", in_memory, 0),
-    ] {
-        let time = median(times);
-        let ratio = time.as_secs_f64() / plain.as_secs_f64();
-        println!("{what:<37} {time:>9.1?} {ratio:>10.3}   {requests:>12}");
+    println!(
+        "p50                                   time     / one PutItem   requests to the store"
+    );
+    for row in &rows {
+        let (time, requests) = (row.median(), row.requests as f64 / ROUNDS as f64);
+        let ratio = time.as_secs_f64() / unit.as_secs_f64();
+        println!("{:<37} {time:>9.1?} {ratio:>10.3}   {requests:>12.2}", row.what);
     }
     client.delete_table().table_name(&table).send().await?;
     Ok(())
+}
+
+/// What was measured of one thing.
+struct Row {
+    what: &'static str,
+    times: Vec<Duration>,
+    requests: u64,
+}
+
+impl Row {
+    fn new(what: &'static str) -> Self {
+        Self { what, times: Vec::with_capacity(ROUNDS), requests: 0 }
+    }
+
+    async fn measure(
+        &mut self,
+        requests: &AtomicU64,
+        work: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let (before, start) = (requests.load(Ordering::Relaxed), Instant::now());
+        work.await?;
+        self.times.push(start.elapsed());
+        self.requests += requests.load(Ordering::Relaxed) - before;
+        Ok(())
+    }
+
+    fn median(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times[times.len() / 2]
+    }
+}
+
+/// A store that counts what it is asked; each of these is one request to DynamoDB.
+#[derive(Clone)]
+struct Counting<S> {
+    store: S,
+    requests: Arc<AtomicU64>,
+}
+
+impl<S> Counting<S> {
+    fn new(store: S) -> Self {
+        Self { store, requests: Arc::default() }
+    }
+
+    fn counted(&self) -> &S {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        &self.store
+    }
+}
+
+impl<S: Store> Store for Counting<S> {
+    async fn write(&self, write: &Write) -> Result<Written, store::Error> {
+        self.counted().write(write).await
+    }
+
+    async fn read(&self, id: &RecordId) -> Result<Option<Record>, store::Error> {
+        self.counted().read(id).await
+    }
+
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: usize,
+    ) -> Result<Vec<Record>, store::Error> {
+        self.counted().unresolved(lapsed_before, most).await
+    }
 }
 
 fn request(round: usize, repeatable: bool) -> anyhow::Result<Request> {
@@ -82,7 +159,13 @@ async fn known<S: Store>(guard: &Guard<S>, round: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn plain_put(client: &Client, table: &str, round: usize) -> anyhow::Result<()> {
+async fn plain_put(
+    client: &Client,
+    table: &str,
+    round: usize,
+    requests: &AtomicU64,
+) -> anyhow::Result<()> {
+    requests.fetch_add(1, Ordering::Relaxed);
     let put = client
         .put_item()
         .table_name(table)
@@ -90,17 +173,6 @@ async fn plain_put(client: &Client, table: &str, round: usize) -> anyhow::Result
         .item("body", AttributeValue::S("b".repeat(400)));
     put.send().await?;
     Ok(())
-}
-
-async fn timed(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Duration> {
-    let start = Instant::now();
-    work.await?;
-    Ok(start.elapsed())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 fn client(endpoint: &str) -> Client {

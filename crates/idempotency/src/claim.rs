@@ -155,7 +155,7 @@ pub mod complete {
     }
 }
 
-/// What [`Claim::release`] and [`Claim::unknown`] can fail with.
+/// What [`Claim::release`], [`Claim::unknown`] and [`Claim::needs_person`] can fail with.
 pub mod give_up {
     use super::{Lost, RecordId, store};
 
@@ -286,13 +286,27 @@ impl<S: Store> Claim<S> {
     /// Nobody knows whether the target executed the request: a time-out, a broken
     /// connection, a 5xx answer to a write. `why` is kept for people (at most 500 bytes of it).
     pub async fn unknown(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
+        self.leave_open(Status::Unknown, &why).await
+    }
+
+    /// As [`unknown`](Self::unknown), where the target cannot be asked either: later claims
+    /// answer [`NeedsPerson`](crate::Claimed::NeedsPerson) until somebody has decided.
+    pub async fn needs_person(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
+        self.leave_open(Status::NeedsPerson, &why).await
+    }
+
+    async fn leave_open(
+        &self,
+        status: Status,
+        why: &impl fmt::Display,
+    ) -> Result<(), give_up::Error> {
         let now = self.inner.now();
         let mut record = (*self.record).clone();
-        record.status = Status::Unknown;
+        record.status = status;
         record.dispatched_at = self.dispatched_at.get().copied();
         record.unknown_since = Some(now);
         record.settles_at = Some(now.plus(self.inner.settings.settle_window));
-        record.why = Some(shortened(&why));
+        record.why = Some(shortened(why));
         record.kept_until = None;
         self.advance(record, &[Status::Claimed, Status::Dispatched], |found| {
             matches!(found.status, Status::Unknown | Status::NeedsPerson)

@@ -186,13 +186,19 @@ impl<S: Store> Suite<'_, S> {
             record.status = status;
             self.round_trip(record).await?;
         }
-        let listed = self.store.unresolved(usize::MAX).await.map_err(text)?;
         let scope = format!("{}-unresolved", self.namespace);
-        let ours = listed.iter().filter(|record| record.id.scope() == scope);
-        let mut listed: Vec<_> = ours.map(|record| record.status.as_str()).collect();
-        listed.sort_unstable();
-        expect_eq("listed", &vec!["DISPATCHED", "NEEDS_PERSON", "UNKNOWN"], &listed)?;
-        let few = self.store.unresolved(2).await.map_err(text)?;
+        let lease_until = sample(self.id("unresolved", "any")?, 1).lease_until;
+        for (lapsed_before, expected) in [
+            (lease_until, vec!["NEEDS_PERSON", "UNKNOWN"]),
+            (EpochMs(lease_until.0 + 1), vec!["DISPATCHED", "NEEDS_PERSON", "UNKNOWN"]),
+        ] {
+            let listed = self.store.unresolved(lapsed_before, usize::MAX).await.map_err(text)?;
+            let ours = listed.iter().filter(|record| record.id.scope() == scope);
+            let mut listed: Vec<_> = ours.map(|record| record.status.as_str()).collect();
+            listed.sort_unstable();
+            expect_eq("listed", &expected, &listed)?;
+        }
+        let few = self.store.unresolved(lease_until, 2).await.map_err(text)?;
         expect_eq("at most 2", &2, &few.len())
     }
 
@@ -375,7 +381,8 @@ fn random_write(rng: &mut Rng, id: &RecordId, current: Option<&Record>) -> Write
             1 => by.owner = Owner(Uuid::from_u128(rng.u128(1..=3))),
             _ => {}
         }
-        let states = [Status::OPEN, Status::UNRESOLVED, &[Status::Claimed], &Status::ALL];
+        const OPEN_ENDED: &[Status] = &[Status::Dispatched, Status::Unknown, Status::NeedsPerson];
+        let states = [Status::OPEN, OPEN_ENDED, &[Status::Claimed], &Status::ALL];
         let from = states[rng.usize(..states.len())];
         When::Held { by, from }
     };

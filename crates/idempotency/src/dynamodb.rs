@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
+use crate::clock::EpochMs;
 use crate::record::{Record, Status, StoredResult, When, Write};
 use crate::request::RecordId;
 use crate::store::{Error, Store, Written};
@@ -159,11 +160,11 @@ impl Store for DynamoDbStore {
         item.map(|item| item::read(id.clone(), item)).transpose()
     }
 
-    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, Error> {
+    async fn unresolved(&self, lapsed_before: EpochMs, most: usize) -> Result<Vec<Record>, Error> {
         let mut found = Vec::new();
         let mut from = None;
         loop {
-            let page = self.scan_page(from).await?;
+            let page = self.scan_page(lapsed_before, from).await?;
             for item in page.items() {
                 let id = item.get(self.id_attribute()).and_then(|id| id.as_s().ok());
                 // Another application's item in a shared table may have a status too.
@@ -184,26 +185,30 @@ impl Store for DynamoDbStore {
 }
 
 impl DynamoDbStore {
+    /// [`Record::unresolved`] in DynamoDB's words.
     async fn scan_page(
         &self,
+        lapsed_before: EpochMs,
         from: Option<HashMap<String, AttributeValue>>,
     ) -> Result<aws_sdk_dynamodb::operation::scan::ScanOutput, Error> {
-        let mut scan = self
+        let status = |status: Status| AttributeValue::S(status.to_string());
+        let before = AttributeValue::N(lapsed_before.as_millis().to_string());
+        let scan = self
             .client
             .scan()
             .table_name(&self.table)
             .set_exclusive_start_key(from)
+            .filter_expression(
+                "attribute_exists(#payload_sha256) AND (#status IN (:unknown, :needs_person) \
+                 OR (#status = :dispatched AND #lease_until_ms < :lapsed_before))",
+            )
             .expression_attribute_names("#status", name::STATUS)
-            .expression_attribute_names("#payload_sha256", name::PAYLOAD_SHA256);
-        let mut names = Vec::new();
-        for status in Status::UNRESOLVED {
-            let name = format!(":{}", status.as_str().to_lowercase());
-            scan = scan.expression_attribute_values(&name, AttributeValue::S(status.to_string()));
-            names.push(name);
-        }
-        let filter =
-            format!("#status IN ({}) AND attribute_exists(#payload_sha256)", names.join(", "));
-        let scan = scan.filter_expression(filter);
+            .expression_attribute_names("#payload_sha256", name::PAYLOAD_SHA256)
+            .expression_attribute_names("#lease_until_ms", name::LEASE_UNTIL)
+            .expression_attribute_values(":unknown", status(Status::Unknown))
+            .expression_attribute_values(":needs_person", status(Status::NeedsPerson))
+            .expression_attribute_values(":dispatched", status(Status::Dispatched))
+            .expression_attribute_values(":lapsed_before", before);
         boxed(scan.send()).await.map_err(sdk_error)
     }
 }

@@ -161,17 +161,15 @@ impl<S: Store> Guard<S> {
         let found = self.read(scope, key).await?;
         let now = self.inner.now();
         Ok(found
-            .filter(|record| self.inner.unresolved(record, now))
+            .filter(|record| record.unresolved(self.inner.surely_past(now)))
             .map(|record| self.unknown(Box::new(record), None, now)))
     }
 
     /// Up to `most` calls of which nobody knows whether they were executed, those that
     /// need a person among them. On DynamoDB this scans the whole table.
     pub async fn list_unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
-        let mut records = self.inner.store.unresolved(most).await?;
-        let now = self.inner.now();
-        records.retain(|record| self.inner.unresolved(record, now));
-        Ok(records)
+        let lapsed_before = self.inner.surely_past(self.inner.now());
+        self.inner.store.unresolved(lapsed_before, most).await
     }
 
     fn ours(&self, record: Record, attempt: u64, request: &Request) -> Claimed<S> {
@@ -298,15 +296,6 @@ impl<S> Inner<S> {
             result: None,
             kept_until: Some(lease_until.plus(expiry)),
         })
-    }
-
-    /// Whether it is open to be decided by reconciling.
-    fn unresolved(&self, record: &Record, now: EpochMs) -> bool {
-        match record.status {
-            Status::Unknown | Status::NeedsPerson => true,
-            Status::Dispatched => record.lease_lapsed(self.surely_past(now)),
-            Status::Claimed | Status::Completed | Status::Released => false,
-        }
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::record::{Record, Status, Write};
+use crate::clock::EpochMs;
+use crate::record::{Record, Write};
 use crate::request::RecordId;
 use crate::store::{Error, Store, Written};
 
@@ -42,10 +43,9 @@ impl Store for MemoryStore {
         Ok(self.records().get(id).cloned())
     }
 
-    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, Error> {
+    async fn unresolved(&self, lapsed_before: EpochMs, most: usize) -> Result<Vec<Record>, Error> {
         let records = self.records();
-        let unresolved =
-            records.values().filter(|record| Status::UNRESOLVED.contains(&record.status));
+        let unresolved = records.values().filter(|record| record.unresolved(lapsed_before));
         Ok(unresolved.take(most).cloned().collect())
     }
 }

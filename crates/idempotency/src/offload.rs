@@ -4,6 +4,7 @@ use std::future::Future;
 
 use sha2::{Digest, Sha256};
 
+use crate::clock::EpochMs;
 use crate::record::{Pointer, Record, Status, StoredResult, Write};
 use crate::request::RecordId;
 use crate::store::{Error, Store, Written};
@@ -92,8 +93,8 @@ impl<S: Store, B: Blobs> Store for Offloading<S, B> {
         Ok(record)
     }
 
-    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, Error> {
-        self.store.unresolved(most).await
+    async fn unresolved(&self, lapsed_before: EpochMs, most: usize) -> Result<Vec<Record>, Error> {
+        self.store.unresolved(lapsed_before, most).await
     }
 }
 

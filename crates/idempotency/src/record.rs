@@ -46,9 +46,6 @@ impl Status {
     pub const OPEN: &'static [Self] =
         &[Self::Claimed, Self::Dispatched, Self::Unknown, Self::NeedsPerson];
 
-    /// The states in which nobody may know whether the target executed the request.
-    pub const UNRESOLVED: &'static [Self] = &[Self::Dispatched, Self::Unknown, Self::NeedsPerson];
-
     /// The name under which it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -165,6 +162,16 @@ impl Record {
     /// which is the reader's clock less its skew margin.
     pub fn lease_lapsed(&self, lapsed_before: EpochMs) -> bool {
         self.lease_until < lapsed_before
+    }
+
+    /// Whether nobody is left who could know if the target executed the request: it is for a
+    /// reconciler or a person to decide. `lapsed_before` as in [`lease_lapsed`](Self::lease_lapsed).
+    pub fn unresolved(&self, lapsed_before: EpochMs) -> bool {
+        match self.status {
+            Status::Unknown | Status::NeedsPerson => true,
+            Status::Dispatched => self.lease_lapsed(lapsed_before),
+            Status::Claimed | Status::Completed | Status::Released => false,
+        }
     }
 
     /// Since when it is not known whether the target executed the request.

@@ -63,6 +63,12 @@ impl Scope {
     }
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What makes two requests the same call: an order number, a message id, the value of
 /// an `Idempotency-Key` header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +87,12 @@ impl Key {
     /// between deliveries (timestamps, receipt handles).
     pub fn of<T: Serialize + ?Sized>(content: &T) -> Result<Self, Error> {
         Ok(Self(PayloadHash::of(content)?.to_string()))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

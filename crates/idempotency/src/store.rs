@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use crate::clock::EpochMs;
 use crate::record::{Record, Write};
 use crate::request::RecordId;
 
@@ -10,7 +11,7 @@ use crate::request::RecordId;
 /// the suite in `conformance` (a feature).
 ///
 /// A store never looks at a clock and never decides anything: every moment it compares
-/// with is in the write.
+/// with is given to it.
 pub trait Store: Send + Sync {
     /// Applies `write` if [`Write::permitted`] holds for the current record, as one atomic
     /// step, and stores [`Write::result`]. If not, it answers with the record that stood
@@ -23,10 +24,14 @@ pub trait Store: Send + Sync {
     /// The record of `id`, as new as the last acknowledged write.
     fn read(&self, id: &RecordId) -> impl Future<Output = Result<Option<Record>, Error>> + Send;
 
-    /// Up to `most` records in [`Status::UNRESOLVED`](crate::Status::UNRESOLVED), in no
-    /// particular order and possibly a little stale: for people and their tools. It may
-    /// cost as much as the store is large.
-    fn unresolved(&self, most: usize) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+    /// Up to `most` records that are [unresolved](Record::unresolved) for a clock at
+    /// `lapsed_before`, in no particular order and possibly a little stale: for people and
+    /// their tools. It may cost as much as the store is large.
+    fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
 }
 
 /// What became of a write.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use slowlane_idempotency::{
-    Claim, Claimed, Done, Failure, Found, Guard, Held, How, Key, MemoryStore, Record, RecordId,
-    Request, Settings, Status, Store, Unknown, Write, Written, complete, dispatch, give_up,
-    resolve, run, store,
+    Claim, Claimed, Done, EpochMs, Failure, Found, Guard, Held, How, Key, MemoryStore, Record,
+    RecordId, Request, Settings, Status, Store, Unknown, Write, Written, complete, dispatch,
+    give_up, resolve, run, store,
 };
 
 use crate::{Stopwatch, key, order, scope, seconds};
@@ -256,6 +256,25 @@ async fn a_person_decides() {
     }
 }
 
+#[tokio::test]
+async fn a_target_that_cannot_be_asked() {
+    let (guard, _) = guard();
+    let claim = run_of(&guard).await;
+    claim.dispatched().await.unwrap();
+    claim.needs_person("no answer, and nobody to ask").await.unwrap();
+    let claimed = guard.claim(&order(1)).await.unwrap();
+    let Claimed::NeedsPerson(unknown) = claimed else {
+        panic!("{}", name(&claimed));
+    };
+    assert_eq!(unknown.since(), Stopwatch::START);
+    let error = unknown.release().await.unwrap_err();
+    assert!(matches!(error, resolve::Error::NotSettled { .. }), "{error}");
+
+    // The holder may still come back with the truth, as long as nobody has decided.
+    claim.complete(&"answered late").await.unwrap();
+    assert_eq!(replay_of(&guard).await, "answered late");
+}
+
 /// Only what its holder has left is anybody else's to decide.
 #[tokio::test]
 async fn a_running_call_is_not_listed() {
@@ -325,8 +344,12 @@ impl Store for Counting {
         self.store.read(id).await
     }
 
-    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
-        self.store.unresolved(most).await
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: usize,
+    ) -> Result<Vec<Record>, store::Error> {
+        self.store.unresolved(lapsed_before, most).await
     }
 }
 
@@ -375,8 +398,12 @@ impl Store for Echoing {
         self.0.read(id).await
     }
 
-    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
-        self.0.unresolved(most).await
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: usize,
+    ) -> Result<Vec<Record>, store::Error> {
+        self.0.unresolved(lapsed_before, most).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use slowlane_idempotency::{
-    Guard, MemoryStore, Offloading, Record, RecordId, Status, Store, StoredResult, When, Write,
-    Written, conformance, store,
+    EpochMs, Guard, MemoryStore, Offloading, Record, RecordId, Status, Store, StoredResult, When,
+    Write, Written, conformance, store,
 };
 
 use crate::offload::MemoryBlobs;
@@ -38,6 +38,7 @@ enum Flaw {
     RefusesWithoutTheRecord,
     CutsLargeResults,
     ListsEverything,
+    ListsWhatRuns,
 }
 
 #[tokio::test]
@@ -56,6 +57,7 @@ async fn broken_stores_are_noticed() {
         (Flaw::RefusesWithoutTheRecord, "rules"),
         (Flaw::CutsLargeResults, "large result"),
         (Flaw::ListsEverything, "unresolved"),
+        (Flaw::ListsWhatRuns, "unresolved"),
     ] {
         let store = Flawed { flaw, records: Mutex::default() };
         let broken = conformance::check(&store, "suite").await.expect_err(&format!("{flaw:?}"));
@@ -118,11 +120,19 @@ impl Store for Flawed {
         Ok(self.records.lock().unwrap().get(id).cloned())
     }
 
-    async fn unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: usize,
+    ) -> Result<Vec<Record>, store::Error> {
         let records = self.records.lock().unwrap();
         let listed = records.values().filter(|record| {
-            matches!(self.flaw, Flaw::ListsEverything)
-                || Status::UNRESOLVED.contains(&record.status)
+            record.unresolved(lapsed_before)
+                || match self.flaw {
+                    Flaw::ListsEverything => true,
+                    Flaw::ListsWhatRuns => record.status == Status::Dispatched,
+                    _ => false,
+                }
         });
         Ok(listed.take(most).cloned().collect())
     }

@@ -364,14 +364,17 @@ async fn listing_goes_through_all_pages() {
     assert_eq!(requests[1].1["ExclusiveStartKey"], json!({"id": {"S": "x"}}));
     assert_eq!(
         requests[0].1["FilterExpression"],
-        "#status IN (:dispatched, :unknown, :needs_person) AND attribute_exists(#payload_sha256)"
+        "attribute_exists(#payload_sha256) AND (#status IN (:unknown, :needs_person) \
+         OR (#status = :dispatched AND #lease_until_ms < :lapsed_before))"
     );
+    uses_what_it_defines(&requests[0].1);
 }
 
 /// DynamoDB refuses a request that defines a name or a value it does not use.
 fn uses_what_it_defines(request: &Value) {
-    let expressions =
-        format!("{} {} ", request["UpdateExpression"], request["ConditionExpression"]);
+    let expressions = ["UpdateExpression", "ConditionExpression", "FilterExpression"]
+        .map(|name| request[name].as_str().unwrap_or_default())
+        .join(" ");
     for kind in ["ExpressionAttributeNames", "ExpressionAttributeValues"] {
         for defined in request[kind].as_object().unwrap().keys() {
             let used = expressions.match_indices(defined.as_str()).any(|(at, _)| {

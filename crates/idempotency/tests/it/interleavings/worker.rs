@@ -98,6 +98,10 @@ impl Worker {
         match self.world.call(self.skew_ms, claim.lease_until()).await {
             Reply::Executed(value) => self.complete(&claim, value).await,
             Reply::Rejected | Reply::NotSent => self.release(&claim).await,
+            Reply::Lost if self.world.state().target == Target::Silent => {
+                let _ = claim.needs_person("no answer, and nobody to ask").await;
+                self.person()
+            }
             Reply::Lost => {
                 let _ = claim.unknown("no answer").await;
                 self.back("unknown", Duration::ZERO)

@@ -261,10 +261,14 @@ impl Store for World {
         Ok(self.state().records.get(id).cloned())
     }
 
-    async fn unresolved(&self, _most: usize) -> Result<Vec<Record>, store::Error> {
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        _: usize,
+    ) -> Result<Vec<Record>, store::Error> {
         let state = self.state();
         let records = state.records.values();
-        let unresolved = records.filter(|record| Status::UNRESOLVED.contains(&record.status));
+        let unresolved = records.filter(|record| record.unresolved(lapsed_before));
         Ok(unresolved.cloned().collect())
     }
 }
