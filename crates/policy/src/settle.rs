@@ -111,6 +111,9 @@ pub enum FailureName {
     AttemptsExhausted,
     /// The call may have been executed, and the API could not tell.
     NeedsPerson,
+    /// The call is not safe to repeat, the API could not be asked whether it happened, and nobody
+    /// asked for `at_most_once`. It was not sent.
+    NotReconcilable,
     /// The idempotency key was used before with another payload.
     PayloadMismatch,
     /// The call was executed, but its answer does not fit into a workflow's state.
@@ -128,6 +131,7 @@ impl FailureName {
             FailureName::DeadlineExceeded => "Slowlane.DeadlineExceeded",
             FailureName::AttemptsExhausted => "Slowlane.AttemptsExhausted",
             FailureName::NeedsPerson => "Slowlane.NeedsPerson",
+            FailureName::NotReconcilable => "Slowlane.NotReconcilable",
             FailureName::PayloadMismatch => "Slowlane.PayloadMismatch",
             FailureName::ResultTooLarge => "Slowlane.ResultTooLarge",
             FailureName::Unauthorized => "Slowlane.Unauthorized",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use slowlane_message::{Method, QueuedCall};
 use slowlane_policy::settle::{Outcome, Why};
-use slowlane_worker::{Reconciled, Target, TargetResponse};
+use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
 use tokio::sync::oneshot;
 
 use crate::chance::{Dice, Latency};
@@ -244,8 +244,12 @@ impl Target for ApiClient {
         }
     }
 
-    fn repeatable(&self, call: &QueuedCall) -> bool {
-        call.request.method == Method::Put || self.mutant == Some(Mutant::EverythingRepeatable)
+    fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
+        let everything = self.mutant == Some(Mutant::EverythingRepeatable);
+        if everything || call.request.method == Method::Put {
+            return AfterLoss::Repeat;
+        }
+        AfterLoss::Reconcile
     }
 
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {

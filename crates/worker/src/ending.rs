@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slowlane_idempotency::{Claimed, DynamoDbStore};
+use slowlane_idempotency::{Claimed, DynamoDbStore, Unknown};
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why};
 
@@ -65,6 +65,20 @@ impl<T: Target> Worker<T> {
             return self.put_off(taken, error.to_string()).await;
         }
         self.fail_with(taken, name, cause(&why), How::Buried).await
+    }
+
+    /// A call that may have been executed, and of which the API cannot tell: its workflow fails,
+    /// and nobody makes it again before a person has decided.
+    pub(crate) async fn leave_to_person(
+        &self,
+        taken: Taken,
+        unknown: &Unknown<DynamoDbStore>,
+        why: String,
+    ) -> Ended {
+        match unknown.needs_person(&why).await {
+            Ok(()) => self.bury(taken, FailureName::NeedsPerson, why.into()).await,
+            Err(error) => self.put_off(taken, error.to_string()).await,
+        }
     }
 
     /// A message that is no call goes to the dead-letter queue; if a task token can be found

@@ -16,15 +16,14 @@
 //! ```no_run
 //! # use slowlane_message::QueuedCall;
 //! # use slowlane_policy::settle::Outcome;
-//! # use slowlane_worker::{Reconciled, Target, TargetResponse};
+//! # use slowlane_worker::{AfterLoss, Target, TargetResponse};
 //! # struct Crm;
 //! # impl Crm { async fn connect(_: &aws_config::SdkConfig) -> Result<Crm, std::io::Error> { Ok(Crm) } }
 //! # impl Target for Crm {
 //! #     async fn call(&self, _: &QueuedCall) -> Outcome<TargetResponse> {
 //! #         Outcome::Succeeded(TargetResponse { status: 200, id: None, body: None })
 //! #     }
-//! #     fn repeatable(&self, _: &QueuedCall) -> bool { true }
-//! #     async fn reconcile(&self, _: &QueuedCall) -> Reconciled { Reconciled::NotDone }
+//! #     fn after_loss(&self, _: &QueuedCall) -> AfterLoss { AfterLoss::Repeat }
 //! # }
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), lambda_runtime::Error> {
@@ -64,7 +63,7 @@ use tokio::time::Instant;
 pub use config::{Config, Dispatch, QueueUrls};
 pub use metrics::Counts;
 pub use slowlane_policy::deferral::OnHigher;
-pub use target::{Reconciled, Target, TargetResponse};
+pub use target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 use process::Ended;
 use receive::{Queues, Received};

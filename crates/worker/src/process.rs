@@ -21,7 +21,7 @@ use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, s
 use tokio::time::{Instant, timeout};
 
 use crate::receive::Received;
-use crate::target::{Reconciled, Target, TargetResponse};
+use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 use crate::task_callback::Waiting;
 use crate::{Worker, outcome};
 
@@ -62,6 +62,8 @@ pub(crate) struct Answered {
 enum Answer {
     /// The call was made, and this became of it.
     Made(Claim<DynamoDbStore>, Outcome<TargetResponse>),
+    /// The call was made, its answer was lost, and the API cannot be asked what became of it.
+    Lost(Claim<DynamoDbStore>, Why),
     /// An earlier call whose answer was lost turned out to have had its effect.
     Found(Unknown<DynamoDbStore>, TargetResponse),
     /// An earlier call's answer was lost, and the API cannot tell what became of it.
@@ -158,7 +160,8 @@ impl<T: Target> Worker<T> {
         let scope = Scope::new(call.tenant.as_deref().unwrap_or("calls"))?;
         let key = Key::new(call.idempotency_key.as_str())?;
         let request = Request::new(scope, key, &call.request)?;
-        Ok(request.lease(self.config.call_visibility).repeatable(self.target.repeatable(call)))
+        let repeatable = self.target.after_loss(call) == AfterLoss::Repeat;
+        Ok(request.lease(self.config.call_visibility).repeatable(repeatable))
     }
 
     async fn prepare_claimed(&self, taken: Taken, claimed: Claimed<DynamoDbStore>) -> Prepared {
@@ -173,21 +176,32 @@ impl<T: Target> Worker<T> {
                     Err(error) => self.put_off(taken, error.to_string()).await,
                 },
             },
-            Claimed::Unknown(unknown) if unknown.wait().is_zero() => {
-                let claimed = ReadyTo::Reconcile(unknown);
-                return Prepared::Ready(Ready { taken, claimed });
-            }
-            Claimed::Unknown(unknown) => {
-                // The API may still be at work on it: asking now could be answered "not done"
-                // a moment before it is.
-                self.give_back(taken, unknown.wait(), How::Unknown).await
-            }
+            Claimed::Unknown(unknown) => return self.prepare_unknown(taken, unknown).await,
             Claimed::InProgress(held) => self.give_back(taken, held.wait, How::Waiting).await,
             Claimed::NeedsPerson(unknown) => {
                 let why = unknown.why().unwrap_or("nobody knows whether it was executed");
                 self.bury(taken, FailureName::NeedsPerson, why.into()).await
             }
             Claimed::Replay(stored) => self.replay(taken, stored).await,
+        };
+        Prepared::Ended(ended)
+    }
+
+    async fn prepare_unknown(&self, taken: Taken, unknown: Unknown<DynamoDbStore>) -> Prepared {
+        let ended = match self.target.after_loss(&taken.call) {
+            AfterLoss::Nothing(why) => self.leave_to_person(taken, &unknown, why).await,
+            _ if self.is_last_receive(&taken) => {
+                // The record stays as it is: a new run of the workflow asks the API again.
+                let why = unknown.why().unwrap_or("its answer was lost").into();
+                self.bury(taken, FailureName::NeedsPerson, why).await
+            }
+            _ if unknown.wait().is_zero() => {
+                let claimed = ReadyTo::Reconcile(unknown);
+                return Prepared::Ready(Ready { taken, claimed });
+            }
+            // The API may still be at work on it: asking now could be answered "not done"
+            // a moment before it is.
+            _ => self.give_back(taken, unknown.wait(), How::Unknown).await,
         };
         Prepared::Ended(ended)
     }
@@ -200,13 +214,23 @@ impl<T: Target> Worker<T> {
             let why = format!("its deadline {} passed while it was queued", call.deadline);
             return Some((FailureName::DeadlineExceeded, why.into()));
         }
-        // One receive later SQS would move it to the dead-letter queue without a word to
-        // its workflow.
-        if received.receive_count >= self.config.max_receive_count {
+        if self.is_last_receive(taken) {
             let why = format!("it was handed out {} times and never ended", received.receive_count);
             return Some((FailureName::AttemptsExhausted, why.into()));
         }
-        None
+        match self.target.after_loss(call) {
+            AfterLoss::Nothing(why) if !call.at_most_once => {
+                let why = format!("{why}, so it is only sent with at_most_once");
+                Some((FailureName::NotReconcilable, why.into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// One receive later SQS would move the call to the dead-letter queue without a word to
+    /// its workflow.
+    fn is_last_receive(&self, taken: &Taken) -> bool {
+        taken.received.receive_count >= self.config.max_receive_count
     }
 
     /// Makes the call. From here to the return the slot is the API's.
@@ -232,7 +256,13 @@ impl<T: Target> Worker<T> {
                 Outcome::Unknown(format!("the API did not answer within {waited:?}").into())
             }
         };
-        Answer::Made(claim, outcome::of_call(outcome, self.target.repeatable(call)))
+        match (outcome, self.target.after_loss(call)) {
+            (Outcome::Unknown(why), AfterLoss::Nothing(_)) => Answer::Lost(claim, why),
+            (outcome, after_loss) => {
+                let repeatable = after_loss == AfterLoss::Repeat;
+                Answer::Made(claim, outcome::of_call(outcome, repeatable))
+            }
+        }
     }
 
     async fn reconcile(&self, call: &QueuedCall, unknown: Unknown<DynamoDbStore>) -> Answer {
@@ -254,14 +284,15 @@ impl<T: Target> Worker<T> {
         let Answered { taken, answer, started, took } = answered;
         let mut ended = match answer {
             Answer::Made(claim, outcome) => self.settle_made(taken, claim, outcome).await,
+            Answer::Lost(claim, why) => match claim.needs_person(&why).await {
+                Ok(()) => self.bury(taken, FailureName::NeedsPerson, why).await,
+                Err(error) => self.put_off(taken, error.to_string()).await,
+            },
             Answer::Found(unknown, response) => match unknown.adopt(&response).await {
                 Ok(()) => self.resume(taken, &response, How::Succeeded).await,
                 Err(error) => self.put_off(taken, error.to_string()).await,
             },
-            Answer::Undecidable(unknown, why) => match unknown.needs_person(&why).await {
-                Ok(()) => self.bury(taken, FailureName::NeedsPerson, why.into()).await,
-                Err(error) => self.put_off(taken, error.to_string()).await,
-            },
+            Answer::Undecidable(unknown, why) => self.leave_to_person(taken, &unknown, why).await,
             Answer::Postponed(why) => self.put_off(taken, why).await,
         };
         ended.asked = Some((started, took));

@@ -13,7 +13,7 @@ use slowlane_policy::settle::Outcome;
 /// ```
 /// use slowlane_message::{Method, QueuedCall};
 /// use slowlane_policy::settle::Outcome;
-/// use slowlane_worker::{Reconciled, Target, TargetResponse};
+/// use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
 ///
 /// struct Crm;
 ///
@@ -22,11 +22,15 @@ use slowlane_policy::settle::Outcome;
 ///         // Send `call.request` to the API and say what became of it.
 ///         Outcome::Succeeded(TargetResponse { status: 200, id: None, body: None })
 ///     }
-///     fn repeatable(&self, call: &QueuedCall) -> bool {
-///         call.request.method == Method::Get
+///     fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
+///         match call.request.method {
+///             Method::Get | Method::Put => AfterLoss::Repeat,
+///             _ => AfterLoss::Reconcile,
+///         }
 ///     }
-///     async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
-///         Reconciled::Undecidable("the API cannot be asked".to_owned())
+///     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
+///         // Look for what `call.idempotency_key` left behind.
+///         Reconciled::NotDone
 ///     }
 /// }
 /// ```
@@ -35,14 +39,31 @@ pub trait Target {
     /// API time-out and takes it for [`Outcome::Unknown`] then.
     fn call(&self, call: &QueuedCall) -> impl Future<Output = Outcome<TargetResponse>>;
 
-    /// Whether making this call twice has the same effect as making it once (a read, an
-    /// upsert that replaces). Such a call needs no mark before it leaves and no
-    /// reconciliation after a lost answer.
-    fn repeatable(&self, call: &QueuedCall) -> bool;
+    /// What can be done when the answer to this call is lost. It is asked before the call is
+    /// made, and must answer the same for the same call at any time.
+    fn after_loss(&self, call: &QueuedCall) -> AfterLoss;
 
     /// Asks the API whether a call whose answer was lost had its effect. It is only asked
-    /// for calls that are not repeatable, and holds the slot like a call.
-    fn reconcile(&self, call: &QueuedCall) -> impl Future<Output = Reconciled>;
+    /// for calls that are to be [reconciled](AfterLoss::Reconcile), and holds the slot like a
+    /// call.
+    fn reconcile(&self, _: &QueuedCall) -> impl Future<Output = Reconciled> {
+        async { Reconciled::Undecidable("the API cannot be asked".to_owned()) }
+    }
+}
+
+/// What can be done when the answer to a call is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// Make it again: twice has the same effect as once (a read, an upsert that replaces). Such
+    /// a call needs no mark before it leaves.
+    Repeat,
+    /// Ask the API by [`Target::reconcile`], then adopt what it has or make the call again.
+    Reconcile,
+    /// Nothing, for the reason given. Such a call is refused
+    /// ([`NotReconcilable`](slowlane_policy::settle::FailureName::NotReconcilable)) before
+    /// anything is sent, unless it says `at_most_once`: then it is made, and one whose answer
+    /// was lost is left to a person.
+    Nothing(String),
 }
 
 /// The API's answer to a call that succeeded: what the workflow gets.

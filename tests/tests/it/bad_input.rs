@@ -41,7 +41,7 @@ async fn what_netsuite_rejects_fails_its_workflow_by_name_with_the_cause() -> an
         "idempotency_key": "order-without-customer",
         "request": {
             "method": "PUT",
-            "resource": "salesOrder/eid:order-without-customer",
+            "resource": "salesOrder/eid:order-without-customer?replace=item",
             "body": { "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] } },
         },
     });

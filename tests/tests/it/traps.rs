@@ -21,7 +21,7 @@ use slowlane_simulator::cloud::tokens::Ended;
 use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
 use slowlane_simulator::time::in_virtual_time;
 use slowlane_simulator::transcript::Caller;
-use slowlane_worker::{Config, Counts, Reconciled, Target, TargetResponse, Worker};
+use slowlane_worker::{AfterLoss, Config, Counts, Reconciled, Target, TargetResponse, Worker};
 use tokio::time::Instant;
 
 const MAX_DEFERRALS: u32 = 3;
@@ -53,8 +53,8 @@ impl Target for Api {
         Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body: None })
     }
 
-    fn repeatable(&self, _: &QueuedCall) -> bool {
-        false
+    fn after_loss(&self, _: &QueuedCall) -> AfterLoss {
+        AfterLoss::Reconcile
     }
 
     async fn reconcile(&self, _: &QueuedCall) -> Reconciled {

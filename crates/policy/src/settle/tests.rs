@@ -93,6 +93,7 @@ fn failures_are_named_as_workflows_catch_them() {
         FailureName::DeadlineExceeded,
         FailureName::AttemptsExhausted,
         FailureName::NeedsPerson,
+        FailureName::NotReconcilable,
         FailureName::PayloadMismatch,
         FailureName::ResultTooLarge,
         FailureName::Unauthorized,

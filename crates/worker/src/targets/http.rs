@@ -12,6 +12,10 @@
 //! | other 4xx | rejected |
 //! | 5xx, no answer, a connection lost half-way | unknown |
 //! | no connection at all | transient |
+//!
+//! GET, PUT and DELETE are made again after a lost answer, as HTTP says they may be (RFC 9110,
+//! 9.2.2); so is every call to an API that takes an idempotency key. Any other is refused unless
+//! it asks for `at_most_once`.
 
 use std::time::Duration;
 
@@ -21,7 +25,7 @@ use slowlane_message::{Method, QueuedCall};
 use slowlane_policy::settle::{Outcome, Why};
 use url::Url;
 
-use crate::target::{Reconciled, Target, TargetResponse};
+use crate::target::{AfterLoss, Target, TargetResponse};
 
 /// Calls a JSON API below one base URL.
 #[derive(Debug, Clone)]
@@ -69,13 +73,12 @@ impl Target for Http {
         }
     }
 
-    fn repeatable(&self, call: &QueuedCall) -> bool {
-        self.idempotency_header.is_some()
-            || matches!(call.request.method, Method::Get | Method::Put | Method::Delete)
-    }
-
-    async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
-        Reconciled::Undecidable(format!(
+    fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
+        let repeatable = matches!(call.request.method, Method::Get | Method::Put | Method::Delete);
+        if repeatable || self.idempotency_header.is_some() {
+            return AfterLoss::Repeat;
+        }
+        AfterLoss::Nothing(format!(
             "HTTP has no way to ask whether {} {} had its effect",
             call.request.method, call.request.resource
         ))

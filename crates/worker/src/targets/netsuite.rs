@@ -2,13 +2,23 @@
 //!
 //! A call's resource names a record: `salesOrder` (with `POST`, a create),
 //! `salesOrder/eid:order-1` (with `PUT`, an upsert by external id) or `salesOrder/123`, each
-//! with a query if need be (`?replace=item`).
+//! with a query if need be (`?replace=item`). What can be done when an answer is lost:
 //!
-//! What makes a call repeatable here: reads are; so is a `PUT` or `PATCH` that replaces the
-//! sublists it brings (`replace=`), because NetSuite *adds* the lines of any other sublist once
-//! more. A create is not, and is looked up by the external id in its body when its answer was
-//! lost; a deletion by its own path. An upsert that adds lines can be seen not to have happened,
-//! if there is no record; where there is one, a person must decide.
+//! | Call | After a lost answer |
+//! |---|---|
+//! | `GET` | made again |
+//! | `PUT`, `PATCH` that brings no sublist, or names each one it brings in `replace=` | made again |
+//! | `PUT`, `PATCH` that adds lines, one of them with the idempotency key in a custom column | the record's lines are asked for that key |
+//! | `POST` of a record with an `externalId`, a transform too | the record with that external id is looked for |
+//! | `DELETE` | the record is looked for |
+//! | any other | nothing: refused, or made at most once |
+//!
+//! NetSuite *adds* the lines of a sublist that `replace=` does not name, so an update that was
+//! executed and is made again adds them twice, and a record does not tell whether it has had an
+//! update. Its lines can: put the call's idempotency key into a column of your own
+//! (`"custcol_call": "order-1/shipment-2"`). One line is enough, since NetSuite saves an update
+//! as a whole or not at all. The record is read with its lines rather than found by SuiteQL,
+//! which would need one more permission and tell no more.
 
 use aws_config::SdkConfig;
 use secrecy::SecretString;
@@ -19,7 +29,7 @@ use slowlane_message::{Method, QueuedCall};
 use slowlane_netsuite::{AccountId, Auth, Class, Client, Invalid, OAuth2, Request, Url};
 use slowlane_policy::settle::{Outcome, Why};
 
-use crate::target::{Reconciled, Target, TargetResponse};
+use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 /// Calls NetSuite's record API.
 #[derive(Debug, Clone)]
@@ -107,7 +117,7 @@ impl NetSuite {
         if let Some(body) = &call.request.body {
             request = request.json(body)?;
         }
-        if self.repeatable(call) {
+        if after_loss(call) == AfterLoss::Repeat {
             request = request.repeatable();
         }
         // For whoever looks at a call from the API's side: NetSuite ignores them.
@@ -134,72 +144,141 @@ impl Target for NetSuite {
         }
     }
 
-    fn repeatable(&self, call: &QueuedCall) -> bool {
-        match call.request.method {
-            Method::Get => true,
-            Method::Put | Method::Patch => adds_no_lines(call),
-            Method::Post | Method::Delete => false,
-        }
+    fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
+        after_loss(call)
     }
 
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
-        let Some(lookup) = lookup(call) else {
-            return Reconciled::Undecidable(format!(
-                "whether {} {} had its effect cannot be seen from NetSuite's records",
-                call.request.method, call.request.resource
-            ));
+        let lookup = match Lookup::of(call) {
+            Ok(lookup) => lookup,
+            Err(why) => return Reconciled::Undecidable(why),
         };
-        let request = match Request::new(slowlane_netsuite::Method::GET, &lookup.path) {
-            Ok(request) => request,
-            Err(invalid) => return Reconciled::Undecidable(invalid.to_string()),
-        };
-        match (self.client.send(request).await, lookup.done_if) {
-            (Ok(response), DoneIf::Present) => Reconciled::Done(TargetResponse {
-                status: 204,
-                id: response.body.as_ref().and_then(|body| body["id"].as_str()).map(str::to_owned),
-                body: None,
-            }),
-            (Ok(_), DoneIf::Absent) => Reconciled::NotDone,
-            (Ok(_), DoneIf::Unclear) => Reconciled::Undecidable(format!(
-                "{} exists, and may have existed before: whether its lines were added cannot be seen",
-                lookup.path
-            )),
-            (Err(error), done_if) if error.has_code("NONEXISTENT_ID") => match done_if {
-                DoneIf::Present | DoneIf::Unclear => Reconciled::NotDone,
-                DoneIf::Absent => {
-                    Reconciled::Done(TargetResponse { status: 204, id: None, body: None })
-                }
-            },
-            (Err(error), _) => Reconciled::TryAgain(error.to_string()),
+        match self.client.send(lookup.request).await {
+            Ok(response) => lookup.sign.in_record(&response.body.unwrap_or_default()),
+            Err(error) if error.has_code("NONEXISTENT_ID") => lookup.sign.without_record(),
+            Err(error) => Reconciled::TryAgain(error.to_string()),
         }
     }
 }
 
-/// Where to look for the effect of a call, and what tells that it happened.
-struct Lookup {
-    path: String,
-    done_if: DoneIf,
+fn after_loss(call: &QueuedCall) -> AfterLoss {
+    let repeatable = match call.request.method {
+        Method::Get => true,
+        Method::Put | Method::Patch => added_sublists(call).next().is_none(),
+        Method::Post | Method::Delete => false,
+    };
+    if repeatable {
+        return AfterLoss::Repeat;
+    }
+    match Lookup::of(call) {
+        Ok(_) => AfterLoss::Reconcile,
+        Err(why) => AfterLoss::Nothing(why),
+    }
 }
 
-/// What the presence of the record says of the call.
-#[derive(Clone, Copy)]
-enum DoneIf {
+/// The question that shows whether a call had its effect.
+struct Lookup<'a> {
+    request: Request,
+    sign: Sign<'a>,
+}
+
+/// What tells that a call had its effect.
+enum Sign<'a> {
+    /// The record is there.
     Present,
+    /// The record is gone.
     Absent,
-    /// Its absence says that the call was not executed; its presence says nothing.
-    Unclear,
+    /// A line of this sublist has this text in this column.
+    Line { sublist: &'a str, column: &'a str, text: &'a str },
 }
 
-fn lookup(call: &QueuedCall) -> Option<Lookup> {
-    let (path, _) = split_query(&call.request.resource);
-    match call.request.method {
-        Method::Post if !path.contains('/') => {
-            let external_id = call.request.body.as_ref()?["externalId"].as_str()?;
-            Some(Lookup { path: format!("{path}/eid:{external_id}"), done_if: DoneIf::Present })
+impl<'a> Lookup<'a> {
+    /// # Errors
+    /// Why there is none, in words.
+    fn of(call: &'a QueuedCall) -> Result<Self, String> {
+        let (path, _) = split_query(&call.request.resource);
+        let (path, sign) = match call.request.method {
+            Method::Post => (created(call, path)?, Sign::Present),
+            Method::Delete => (path.to_owned(), Sign::Absent),
+            Method::Get | Method::Put | Method::Patch => (path.to_owned(), marked_line(call)?),
+        };
+        let request = Request::new(slowlane_netsuite::Method::GET, &path)
+            .map_err(|invalid| format!("{path} cannot be asked for: {invalid}"))?;
+        let request = match sign {
+            Sign::Line { .. } => request.query("expandSubResources", "true"),
+            Sign::Present | Sign::Absent => request,
+        };
+        Ok(Lookup { request, sign })
+    }
+}
+
+/// Where to find the record that a `POST` creates: of the type itself, or of the one that
+/// another record is transformed into.
+fn created(call: &QueuedCall, path: &str) -> Result<String, String> {
+    let record_type = path.rsplit_once("/!transform/").map_or(path, |(_, target)| target);
+    let external_id = call.request.body.as_ref().and_then(|body| body["externalId"].as_str());
+    match external_id {
+        Some(external_id) if !record_type.contains('/') => {
+            Ok(format!("{record_type}/eid:{external_id}"))
         }
-        Method::Delete => Some(Lookup { path: path.to_owned(), done_if: DoneIf::Absent }),
-        Method::Put => Some(Lookup { path: path.to_owned(), done_if: DoneIf::Unclear }),
-        _ => None,
+        _ => Err(format!("POST {path} has no externalId by which its record could be found")),
+    }
+}
+
+/// The line by which an update that adds lines can be recognised.
+fn marked_line(call: &QueuedCall) -> Result<Sign<'_>, String> {
+    let text = call.idempotency_key.as_str();
+    let marked = added_sublists(call).find_map(|(sublist, lines)| {
+        let columns = lines.iter().filter_map(Value::as_object).flatten();
+        columns
+            .filter(|(name, value)| name.starts_with("custcol") && *value == text)
+            .map(|(column, _)| Sign::Line { sublist, column, text })
+            .next()
+    });
+    marked.ok_or_else(|| {
+        let request = &call.request;
+        format!(
+            "{} {} adds lines, and no custcol of theirs holds the idempotency key",
+            request.method, request.resource
+        )
+    })
+}
+
+impl Sign<'_> {
+    /// What the record says.
+    fn in_record(&self, record: &Value) -> Reconciled {
+        let done = Reconciled::Done(TargetResponse {
+            status: 204,
+            id: record["id"].as_str().map(str::to_owned),
+            body: None,
+        });
+        match self {
+            Sign::Present => done,
+            Sign::Absent => Reconciled::NotDone,
+            Sign::Line { sublist, column, text } => {
+                let all = &record[*sublist];
+                let lines = all["items"].as_array().map_or(&[][..], Vec::as_slice);
+                let total = all["totalResults"].as_u64().unwrap_or(0);
+                if lines.iter().any(|line| line[*column] == *text) {
+                    done
+                } else if total > lines.len() as u64 {
+                    Reconciled::Undecidable(format!(
+                        "NetSuite shows {} of {total} lines of {sublist}",
+                        lines.len()
+                    ))
+                } else {
+                    Reconciled::NotDone
+                }
+            }
+        }
+    }
+
+    /// What it means that there is no such record.
+    fn without_record(&self) -> Reconciled {
+        match self {
+            Sign::Present | Sign::Line { .. } => Reconciled::NotDone,
+            Sign::Absent => Reconciled::Done(TargetResponse { status: 204, id: None, body: None }),
+        }
     }
 }
 
@@ -219,9 +298,9 @@ fn outcome(error: &slowlane_netsuite::Error) -> Outcome<TargetResponse> {
     }
 }
 
-/// Whether making the call again would add no line to a sublist: each sublist in its body is
-/// named by `replace=`.
-fn adds_no_lines(call: &QueuedCall) -> bool {
+/// The sublists to which the call would add lines once more if it were made again: those in its
+/// body that `replace=` does not name.
+fn added_sublists(call: &QueuedCall) -> impl Iterator<Item = (&str, &[Value])> {
     let (_, query) = split_query(&call.request.resource);
     let replaced: Vec<&str> = query
         .into_iter()
@@ -229,10 +308,11 @@ fn adds_no_lines(call: &QueuedCall) -> bool {
         .flat_map(|(_, names)| names.split(','))
         .collect();
     let body = call.request.body.as_ref().and_then(Value::as_object);
-    body.into_iter()
-        .flatten()
-        .filter(|(_, value)| value["items"].is_array())
-        .all(|(name, _)| replaced.contains(&name.as_str()))
+    body.into_iter().flatten().filter_map(move |(name, value)| {
+        let lines = value["items"].as_array()?;
+        let adds = !lines.is_empty() && !replaced.contains(&name.as_str());
+        adds.then_some((name.as_str(), lines.as_slice()))
+    })
 }
 
 fn split_query(resource: &str) -> (&str, Vec<(&str, &str)>) {
@@ -272,3 +352,6 @@ async fn read_credentials(sdk: &SdkConfig, id: &str) -> Result<Credentials, Erro
     serde_json::from_str(secret.secret_string().unwrap_or_default())
         .map_err(|_| Error::SecretForm { id: id.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;
