@@ -23,3 +23,10 @@ pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
 pub(crate) fn deployer(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(local(sh, &["slowlane-deployer"])?.join("slowlane-deployer"))
 }
+
+/// The simulator's program. Only here does the whole of the SDK run hot, so it alone is worth a
+/// profile of its own.
+pub(crate) fn simulator(sh: &Shell) -> anyhow::Result<PathBuf> {
+    cmd!(sh, "cargo build --profile simulation --package slowlane-simulator").run()?;
+    Ok(target_dir(sh)?.join("simulation/slowlane-simulator"))
+}

@@ -31,6 +31,17 @@ enum Xtask {
     Test(Passed),
     /// Check all that the repository holds, then run all tests
     Ci,
+    /// Run the enqueuer and the worker on a simulated cloud, in virtual time
+    ///
+    /// `cargo xtask simulate --help` lists what can be varied: a scenario from a file, its seed, or
+    /// random scenarios in which everything goes wrong.
+    #[command(disable_help_flag = true)]
+    Simulate(Passed),
+    /// Compare the ways of dispatch on the simulated cloud, and check what the default promises
+    ///
+    /// `cargo xtask bench --help` lists what can be varied.
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
     /// Build the release binaries of the Lambdas
     Build,
     /// Build the state machines from state-machines/src
@@ -53,6 +64,9 @@ enum Xtask {
     /// Delete what was deployed
     #[command(disable_help_flag = true)]
     Destroy(Passed),
+    /// List and decide the calls of which nobody knows whether they were executed
+    #[command(disable_help_flag = true)]
+    Unresolved(Passed),
 }
 
 /// Arguments for the program that the command runs.
@@ -88,6 +102,8 @@ fn run(command: Xtask) -> anyhow::Result<()> {
             lint::all(&sh)?;
             test(&sh, &[])
         }
+        Xtask::Simulate(passed) => simulator(&sh, "simulate", &passed),
+        Xtask::Bench(passed) => simulator(&sh, "bench", &passed),
         Xtask::Build => {
             let lambdas = binaries::release(&sh)?;
             eprintln!("the Lambdas are in {}", lambdas.display());
@@ -101,6 +117,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Schema { check } => lint::schema(&sh, check),
         Xtask::Deploy(passed) => deployer(&sh, "deploy", &passed),
         Xtask::Destroy(passed) => deployer(&sh, "destroy", &passed),
+        Xtask::Unresolved(passed) => deployer(&sh, "unresolved", &passed),
     }
 }
 
@@ -141,6 +158,11 @@ fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
         cmd!(sh, "cargo test --workspace --doc --quiet").run()?;
     }
     Ok(())
+}
+
+fn simulator(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
+    let simulator = binaries::simulator(sh)?;
+    become_program(Command::new(simulator).arg(subcommand).args(&passed.args))
 }
 
 fn deployer(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::Value;
 use slowlane_message::{Method, QueuedCall};
 use slowlane_policy::settle::{Outcome, Why};
 use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::chance::{Dice, Latency};
 use crate::cloud::Cloud;
 use crate::faults::Fault;
-use crate::ledger::{Ledger, call_of};
+use crate::ledger::{Ledger, Nature, call_of};
 use crate::scenario::Mutant;
 use crate::time::Moment;
 use crate::transcript::Event;
@@ -21,6 +22,8 @@ use crate::transcript::Event;
 /// The longest that the API works on a request, whoever still listens: less than the worker's API
 /// time-out and the guard's settle window (30 s) together, which is what that window is for.
 const LONGEST_WORK: Duration = Duration::from_secs(25);
+/// The longest that the API is out of order.
+const LONGEST_OUTAGE_MS: u64 = 60_000;
 /// How long a refusal takes.
 const REFUSAL: Duration = Duration::from_millis(5);
 
@@ -43,6 +46,8 @@ struct Pool {
     working: u32,
     latency: Latency,
     dice: Dice,
+    /// Until when it is out of order.
+    down_until: Moment,
 }
 
 /// What the API does with a request.
@@ -53,7 +58,8 @@ enum Served {
 }
 
 enum Answer {
-    Created(String),
+    /// The record, and how many bytes the answer has beside it.
+    Created(String, usize),
     Found(Option<String>),
     TooManyRequests,
     Rejected,
@@ -69,7 +75,13 @@ enum Ask {
 impl SlowApi {
     /// An API with this limit, whose calls take this long.
     pub fn new(cloud: Cloud, ledger: Ledger, limit: u32, latency: Latency, dice: Dice) -> SlowApi {
-        let pool = Rc::new(RefCell::new(Pool { limit, working: 0, latency, dice }));
+        let pool = Rc::new(RefCell::new(Pool {
+            limit,
+            working: 0,
+            latency,
+            dice,
+            down_until: Moment::START,
+        }));
         SlowApi { cloud, ledger, pool }
     }
 
@@ -80,6 +92,10 @@ impl SlowApi {
 
     /// The API's side of a request. It works on whether or not the caller still listens.
     async fn serve(self, call: u64, ask: Ask, enqueued_at: Option<Moment>) -> Served {
+        if self.is_down() {
+            tokio::time::sleep(REFUSAL).await;
+            return Served::Answered(Answer::ServerError);
+        }
         let took_permit = {
             let mut pool = self.pool.borrow_mut();
             let free = pool.working < pool.limit;
@@ -110,6 +126,16 @@ impl SlowApi {
         served
     }
 
+    fn is_down(&self) -> bool {
+        let now = self.cloud.now();
+        let mut pool = self.pool.borrow_mut();
+        if self.strikes(Fault::ApiOutage) {
+            let lasts = Duration::from_millis(self.cloud.state().faults.below(LONGEST_OUTAGE_MS));
+            pool.down_until = now.plus(lasts);
+        }
+        now < pool.down_until
+    }
+
     async fn work(&self, call: u64, ask: Ask) -> Served {
         let mut time = {
             let pool = &mut *self.pool.borrow_mut();
@@ -129,11 +155,14 @@ impl SlowApi {
         }
         let answer = match ask {
             Ask::LookUp => Answer::Found(self.ledger.books().record_of(call)),
-            Ask::Execute if self.ledger.books().is_bad(call) => Answer::Rejected,
             Ask::Execute => {
                 let now = self.cloud.now();
-                let id = self.ledger.books().takes_effect(call, now);
-                Answer::Created(id)
+                let mut books = self.ledger.books();
+                match books.nature(call) {
+                    Nature::Bad => Answer::Rejected,
+                    Nature::Good => Answer::Created(books.takes_effect(call, now), 0),
+                    Nature::Wordy(bytes) => Answer::Created(books.takes_effect(call, now), bytes),
+                }
             }
         };
         if self.strikes(Fault::ApiLostReply) {
@@ -160,8 +189,8 @@ pub struct ApiClient {
 /// What the API told a caller that executed a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// It was done; this is the record.
-    Created(String),
+    /// It was done; this is the record, and so many bytes came with it.
+    Created(String, usize),
     /// It was not done: the limit.
     TooManyRequests,
     /// It will never be done.
@@ -174,7 +203,8 @@ impl ApiClient {
     /// Executes a call which was asked for at `enqueued_at`.
     pub async fn execute(&self, call: u64, enqueued_at: Option<Moment>) -> Told {
         match self.ask(call, Ask::Execute, enqueued_at).await {
-            Served::Answered(Answer::Created(id) | Answer::Found(Some(id))) => Told::Created(id),
+            Served::Answered(Answer::Created(id, bytes)) => Told::Created(id, bytes),
+            Served::Answered(Answer::Found(Some(id))) => Told::Created(id, 0),
             Served::Answered(Answer::TooManyRequests) => Told::TooManyRequests,
             Served::Answered(Answer::Rejected | Answer::Found(None)) => Told::Rejected,
             Served::Answered(Answer::ServerError) | Served::Broken => Told::Unknown,
@@ -226,13 +256,14 @@ impl Target for ApiClient {
             (Told::Unknown, Some(Mutant::LostMeansNotDone)) => {
                 Outcome::Transient("the connection broke".into())
             }
-            (Told::Created(_), Some(Mutant::Rejects)) => Outcome::Rejected("no".into()),
-            (Told::Created(_), Some(Mutant::WrongRecord)) => {
+            (Told::Created(..), Some(Mutant::Rejects)) => Outcome::Rejected("no".into()),
+            (Told::Created(..), Some(Mutant::WrongRecord)) => {
                 let id = Some("no such record".to_owned());
                 Outcome::Succeeded(TargetResponse { status: 201, id, body: None })
             }
-            (Told::Created(id), _) => {
-                Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body: None })
+            (Told::Created(id, bytes), _) => {
+                let body = (bytes > 0).then(|| Value::from("x".repeat(bytes)));
+                Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body })
             }
             (Told::TooManyRequests, _) => Outcome::Throttled { retry_after: None },
             (Told::Rejected, _) => Outcome::Rejected(Why {

@@ -1,22 +1,37 @@
 //! The comparison: one workload after the other on the same cloud, under every strategy; and the
-//! strategies with queues again at both ends of every unconfirmed fact's range.
+//! default dispatch, with the pattern as first published beside it, over what nobody has confirmed.
 
 use slowlane_message::Priority;
 
+use crate::chance::Dice;
 use crate::cloud::parameters::FACTS;
+use crate::parallel;
 use crate::report::Row;
 use crate::run::{Error, Onlooker, run};
 use crate::scenario::{Dispatch, Load, Scenario, Times};
 
+/// What a team gets that changes nothing.
+pub const DEFAULT: Dispatch = Dispatch::Doorbell;
+/// The pattern as it was first published.
+pub const PUBLISHED: Dispatch = Dispatch::DeferralYield;
+
 /// How much of the comparison is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// Limits 2 and 5, calls of 200 ms, floods: under a minute.
+    /// Limits 2 and 5, calls of 200 ms, floods: a minute.
     Quick,
     /// Limits 1, 2, 5, 10 and 20; calls of 50 ms, 200 ms, 1 s and a heavy-tailed 2 s; loads at
     /// half the limit, at the limit, and floods.
     Full,
 }
+
+/// Calls in a flood of the sweep, for the default dispatch at limits that have a bar for the wait:
+/// one in eight is HIGH, which makes 300, enough for a 99th percentile.
+const SWEPT_CALLS: u64 = 2_400;
+/// Calls in the other floods of the sweep.
+const FEWER_CALLS: u64 = 640;
+/// Combinations of all unconfirmed facts, each at one end of its range.
+const CORNERS: u64 = 4;
 
 /// The APIs of the comparison: fixed times, and one with a tail of five times its median.
 fn apis(extent: Extent) -> Vec<Times> {
@@ -32,42 +47,43 @@ fn apis(extent: Extent) -> Vec<Times> {
 }
 
 /// The workloads for a limit and an API: `half` and `full` are Poisson arrivals at that share of
-/// what the limit allows, a fifth of them HIGH; `flood` is 48 BATCH and 12 NORMAL calls for each
-/// slot at once, and a HIGH call every two service times of one slot.
+/// what the limit allows, a fifth of them HIGH; `flood` is [`flood`] with 60 calls for each slot.
 fn workload(name: &str, limit: u32, api: Times, seed: u64) -> Scenario {
-    let slots = f64::from(limit);
-    let load =
-        |priority, calls, every_ms, random| Load { priority, calls, start_ms: 0, every_ms, random };
-    let mean = api.latency().mean_ms();
-    let load = match name {
-        "flood" => vec![
-            load(Priority::Batch, 48 * u64::from(limit), 0.0, false),
-            load(Priority::Normal, 12 * u64::from(limit), 0.0, false),
-            load(Priority::High, 30, 2.0 * mean, true),
-        ],
-        _ => {
-            let share = if name == "half" { 0.5 } else { 1.0 };
-            let gap = mean / (slots * share);
-            let calls = 60 * u64::from(limit);
-            vec![
-                load(Priority::High, calls / 5, gap * 5.0, true),
-                load(Priority::Normal, calls * 3 / 10, gap / 0.3, true),
-                load(Priority::Batch, calls / 2, gap * 2.0, true),
-            ]
-        }
+    let calls = 60 * u64::from(limit);
+    let share = match name {
+        "flood" => return flood(calls, limit, api, seed),
+        "half" => 0.5,
+        _ => 1.0,
     };
+    let gap = api.latency().mean_ms() / (f64::from(limit) * share);
+    let load = vec![
+        arriving(Priority::High, calls / 5, gap * 5.0),
+        arriving(Priority::Normal, calls * 3 / 10, gap / 0.3),
+        arriving(Priority::Batch, calls / 2, gap * 2.0),
+    ];
     Scenario { name: name.to_owned(), seed, limit, api, load, ..Scenario::default() }
 }
 
-/// Makes the comparison. `told` is given every row as it is made, and how many there will be.
-///
-/// # Errors
-/// As [`run`].
-pub fn compare(
-    extent: Extent,
-    seed: u64,
-    told: &mut dyn FnMut(&Row, usize),
-) -> Result<Vec<Row>, Error> {
+/// Seven eighths of the calls at once, most of them BATCH, and HIGH calls that come one by one until
+/// shortly before the last of those is served.
+fn flood(calls: u64, limit: u32, api: Times, seed: u64) -> Scenario {
+    let gap = 7.0 * api.latency().mean_ms() / f64::from(limit);
+    let high = calls / 8;
+    let normal = calls / 5;
+    let load = vec![
+        arriving(Priority::Batch, calls - high - normal, 0.0),
+        arriving(Priority::Normal, normal, 0.0),
+        arriving(Priority::High, high, gap),
+    ];
+    Scenario { name: "flood".to_owned(), seed, limit, api, load, ..Scenario::default() }
+}
+
+fn arriving(priority: Priority, calls: u64, every_ms: f64) -> Load {
+    Load { priority, calls, start_ms: 0, every_ms, random: true }
+}
+
+/// The scenarios of the comparison: every strategy under every load.
+fn compared(extent: Extent, seed: u64) -> Vec<Scenario> {
     let (limits, loads): (&[u32], &[&str]) = match extent {
         Extent::Quick => (&[2, 5], &["flood"]),
         Extent::Full => (&[1, 2, 5, 10, 20], &["half", "full", "flood"]),
@@ -83,46 +99,87 @@ pub fn compare(
             }
         }
     }
-    rows(scenarios, told)
+    scenarios
 }
 
-/// Runs the flood at limit 5 at both ends of every unconfirmed fact's range, for the strategies
-/// with queues. The rows' `load` names the fact and its value.
-///
-/// # Errors
-/// As [`run`].
-pub fn sweep(
-    extent: Extent,
-    seed: u64,
-    told: &mut dyn FnMut(&Row, usize),
-) -> Result<Vec<Row>, Error> {
+/// The scenarios of the sweep: the flood as assumed, at both ends of every unconfirmed fact's range,
+/// and at some corners of all of them together.
+fn swept(extent: Extent, seed: u64) -> Vec<Scenario> {
+    let limits: &[u32] = match extent {
+        Extent::Quick => &[2, 5],
+        Extent::Full => &[1, 2, 5, 10, 20],
+    };
     let apis = apis(extent).into_iter().filter(|api| [200.0, 1_000.0].contains(&api.median_ms));
-    let queues = [Dispatch::DeferralYield, Dispatch::DeferralSwap, Dispatch::Doorbell];
     let mut scenarios = Vec::new();
     for api in apis {
-        for fact in FACTS {
-            for value in [fact.low, fact.high] {
-                for dispatch in queues {
-                    let mut scenario = workload("flood", 5, api, seed);
-                    scenario.dispatch = dispatch;
-                    scenario.name = format!("flood, {} = {value}", fact.name);
-                    scenario.parameters.insert(fact.name.to_owned(), value);
-                    scenarios.push(scenario);
+        for limit in limits {
+            for (facts, parameters) in settings_of_facts(seed) {
+                for dispatch in [PUBLISHED, DEFAULT] {
+                    let measured = dispatch == DEFAULT && *limit >= 5;
+                    let calls = if measured { SWEPT_CALLS } else { FEWER_CALLS };
+                    let flood = flood(calls, *limit, api, seed);
+                    let (facts, parameters) = (facts.clone(), parameters.clone());
+                    scenarios.push(Scenario { dispatch, facts, parameters, ..flood });
                 }
             }
         }
     }
-    rows(scenarios, told)
+    scenarios
 }
 
-fn rows(scenarios: Vec<Scenario>, told: &mut dyn FnMut(&Row, usize)) -> Result<Vec<Row>, Error> {
-    let total = scenarios.len();
-    let mut rows = Vec::with_capacity(total);
-    for scenario in scenarios {
-        let outcome = run(&scenario, Onlooker::nobody())?;
-        let row = Row::of(scenario.dispatch.name(), &scenario, &outcome);
-        told(&row, total);
-        rows.push(row);
+type Facts = (String, std::collections::BTreeMap<String, f64>);
+
+fn settings_of_facts(seed: u64) -> Vec<Facts> {
+    let mut settings = vec![("as assumed".to_owned(), Default::default())];
+    for fact in FACTS {
+        for value in [fact.low, fact.high] {
+            let parameters = [(fact.name.to_owned(), value)].into();
+            settings.push((format!("{} = {value}", fact.name), parameters));
+        }
     }
-    Ok(rows)
+    for corner in 1..=CORNERS {
+        let mut dice = Dice::new(seed, 200 + corner);
+        let mut end = |low, high| if dice.happens(0.5) { high } else { low };
+        let parameters = FACTS.map(|fact| (fact.name.to_owned(), end(fact.low, fact.high)));
+        settings.push((format!("corner {corner}"), parameters.into()));
+    }
+    settings
+}
+
+/// What the comparison came to.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Every strategy under every load.
+    pub compared: Vec<Row>,
+    /// The default dispatch and the pattern as first published over the unconfirmed facts.
+    pub swept: Vec<Row>,
+}
+
+/// Makes the comparison, on all cores. `told` is given every row as it is made, and how many there
+/// will be.
+///
+/// # Errors
+/// As [`run`].
+pub fn compare(
+    extent: Extent,
+    seed: u64,
+    mut told: impl FnMut(&Row, usize),
+) -> Result<Comparison, Error> {
+    let mut scenarios = compared(extent, seed);
+    let split = scenarios.len();
+    scenarios.extend(swept(extent, seed));
+    let total = scenarios.len();
+    let rows = parallel::map(
+        &scenarios,
+        |scenario| Ok(Row::of(scenario, &run(scenario, Onlooker::nobody())?)),
+        |row| {
+            row.as_ref().is_ok_and(|row| {
+                told(row, total);
+                true
+            })
+        },
+    );
+    let mut compared = rows.into_iter().collect::<Result<Vec<Row>, Error>>()?;
+    let swept = compared.split_off(split);
+    Ok(Comparison { compared, swept })
 }

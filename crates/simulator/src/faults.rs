@@ -17,7 +17,8 @@ pub enum Fault {
     LostReply,
     /// A request takes a hundred times as long as was drawn.
     SlowRequest,
-    /// A message is handed out twice at about the same time.
+    /// A message is handed out twice at about the same time; the first receipt is stale from then
+    /// on.
     Duplicate,
     /// A message loses its place in the queue.
     Reorder,
@@ -35,8 +36,13 @@ pub enum Fault {
     ApiError,
     /// The API does the work and answers 500 all the same.
     ApiErrorAfterCommit,
-    /// The API takes twenty times as long as was drawn.
+    /// The API takes twenty times as long as was drawn, which is often longer than the worker
+    /// waits: it works on all the same.
     ApiSlow,
+    /// The API is down for up to a minute: it answers 503 to everything.
+    ApiOutage,
+    /// The API's answer is larger than a workflow, or even the guard's table, can hold.
+    ApiLargeAnswer,
     /// The API rejects the request for good: it is the caller's mistake.
     ApiReject,
     /// An execution is stopped by somebody while it waits.
@@ -44,10 +50,13 @@ pub enum Fault {
     /// The machine that an environment runs on has its clock wrong, by up to a second: no two
     /// clocks are further apart than the guard's margin of 2 s.
     ClockSkew,
-    /// A ring is taken off the doorbell queue by an operator's mistake.
+    /// A ring is taken off the doorbell queue by an operator's mistake, who rings again up to five
+    /// minutes later, as the next enqueued call would.
     LostRing,
     /// A message that no one can read is put on one of the queues.
     Malformed,
+    /// A message as large as SQS takes, and no call, is put on one of the queues.
+    Oversized,
     /// The functions are deployed afresh while calls run: idle environments go at once, busy
     /// ones after the invocation they are in.
     Deploy,
@@ -57,7 +66,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault with its name in scenario files and on the command line.
-    pub const ALL: [(Fault, &'static str); 22] = [
+    pub const ALL: [(Fault, &'static str); 25] = [
         (Fault::AwsThrottle, "aws-throttle"),
         (Fault::AwsError, "aws-error"),
         (Fault::LostRequest, "lost-request"),
@@ -73,11 +82,14 @@ impl Fault {
         (Fault::ApiError, "api-error"),
         (Fault::ApiErrorAfterCommit, "api-error-after-commit"),
         (Fault::ApiSlow, "api-slow"),
+        (Fault::ApiOutage, "api-outage"),
+        (Fault::ApiLargeAnswer, "api-large-answer"),
         (Fault::ApiReject, "api-reject"),
         (Fault::Stop, "stop"),
         (Fault::ClockSkew, "clock-skew"),
         (Fault::LostRing, "lost-ring"),
         (Fault::Malformed, "malformed"),
+        (Fault::Oversized, "oversized"),
         (Fault::Deploy, "deploy"),
         (Fault::Redrive, "redrive"),
     ];
@@ -122,13 +134,38 @@ pub struct Faults {
     rates: Rates,
     dice: Dice,
     strikes: u64,
+    struck: Struck,
     spared: BTreeSet<u64>,
+}
+
+/// How often each fault struck.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Struck([u64; Fault::ALL.len()]);
+
+impl Struck {
+    /// How often this fault struck.
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.0[fault as usize]
+    }
+
+    /// How often any fault struck.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+impl std::ops::AddAssign for Struck {
+    fn add_assign(&mut self, other: Struck) {
+        for (mine, others) in self.0.iter_mut().zip(other.0) {
+            *mine += others;
+        }
+    }
 }
 
 impl Faults {
     /// Faults at these rates, under a run's seed.
     pub fn new(rates: Rates, spared: BTreeSet<u64>, dice: Dice) -> Faults {
-        Faults { rates, dice, strikes: 0, spared }
+        Faults { rates, dice, strikes: 0, struck: Struck::default(), spared }
     }
 
     /// No faults, ever.
@@ -142,7 +179,9 @@ impl Faults {
             return false;
         }
         self.strikes += 1;
-        !self.spared.contains(&(self.strikes - 1))
+        let strikes = !self.spared.contains(&(self.strikes - 1));
+        self.struck.0[fault as usize] += u64::from(strikes);
+        strikes
     }
 
     /// A number in `0..n` that shapes a fault which struck.
@@ -153,6 +192,11 @@ impl Faults {
     /// How many strikes there were, the spared ones included.
     pub fn count(&self) -> u64 {
         self.strikes
+    }
+
+    /// How often each fault struck.
+    pub fn struck(&self) -> Struck {
+        self.struck
     }
 
     /// The rates in force.

@@ -1,7 +1,7 @@
 //! What is known of every call, and what must always hold. It sees the API's side and the
 //! workflows' side of a call, and trusts neither the worker nor its records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::dispatch::longest_wait;
 
-use crate::faults::{Fault, Rates};
+use crate::faults::Rates;
 use crate::time::Moment;
 use crate::transcript::{Event, Watch};
 
@@ -22,13 +22,25 @@ const MOST_VIOLATIONS: usize = 20;
 struct Call {
     priority: Priority,
     repeatable: bool,
-    /// The API will reject it, whenever it is asked.
-    bad: bool,
+    nature: Nature,
     effects: u8,
     started: bool,
     ended: bool,
+    /// Nothing will be asked of it any more.
+    forgotten: bool,
     /// How many calls of its priority had started when it was asked for.
     started_before: u32,
+}
+
+/// How the API takes a call, whenever it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// It carries it out.
+    Good,
+    /// It rejects it.
+    Bad,
+    /// It carries it out, and answers with so many bytes.
+    Wordy(usize),
 }
 
 /// The bound on the wait that the doorbell wiring states, for a run without faults.
@@ -103,12 +115,15 @@ pub struct Ledger(Arc<Mutex<Books>>);
 /// All that is written down.
 #[derive(Debug)]
 pub struct Books {
-    calls: Vec<Call>,
+    calls: VecDeque<Call>,
+    /// How many calls are no longer in `calls`: the oldest ones.
+    dropped: u64,
     /// Whether anything may go wrong at all: if not, every call must succeed.
     faultless: bool,
-    rings_may_be_lost: bool,
     limit: u32,
     bound: Option<WaitBound>,
+    /// By priority: the longest wait that has a bound, and that bound.
+    longest_waits: [Option<(Duration, Duration)>; 3],
     started_by_priority: [u32; 3],
     longest_call: Duration,
     overruns_expected: bool,
@@ -122,6 +137,7 @@ pub struct Books {
     first_start: Option<Moment>,
     last_end: Moment,
     throttled_by_api: u64,
+    duplicates: u64,
 }
 
 impl Ledger {
@@ -129,11 +145,12 @@ impl Ledger {
     pub fn new(limit: u32, rates: &Rates) -> Ledger {
         let waits = std::array::from_fn(|_| histogram());
         Ledger(Arc::new(Mutex::new(Books {
-            calls: Vec::new(),
+            calls: VecDeque::new(),
+            dropped: 0,
             faultless: rates.active().next().is_none(),
-            rings_may_be_lost: rates.of(Fault::LostRing) > 0.0,
             limit,
             bound: None,
+            longest_waits: [None; 3],
             started_by_priority: [0; 3],
             longest_call: Duration::ZERO,
             overruns_expected: false,
@@ -147,6 +164,7 @@ impl Ledger {
             first_start: None,
             last_end: Moment::START,
             throttled_by_api: 0,
+            duplicates: 0,
         })))
     }
 
@@ -164,18 +182,33 @@ fn histogram() -> Histogram<u64> {
 
 impl Books {
     /// A workflow is about to ask for a call; returns the call's number.
-    pub fn open(&mut self, priority: Priority, repeatable: bool, bad: bool) -> u64 {
+    pub fn open(&mut self, priority: Priority, repeatable: bool, nature: Nature) -> u64 {
         self.waiting += 1;
-        self.calls.push(Call {
+        self.calls.push_back(Call {
             priority,
             repeatable,
-            bad,
+            nature,
             effects: 0,
             started: false,
             ended: false,
+            forgotten: false,
             started_before: self.started_by_priority[priority as usize],
         });
-        self.calls.len() as u64 - 1
+        self.opened() - 1
+    }
+
+    /// Nothing will be asked of a call any more: the books need room for what is in flight only.
+    pub fn forget(&mut self, call: u64) {
+        self.call(call).forgotten = true;
+        while self.calls.pop_front_if(|call| call.forgotten).is_some() {
+            self.dropped += 1;
+        }
+    }
+
+    /// # Panics
+    /// If the call was forgotten: then it was not over.
+    fn call(&mut self, call: u64) -> &mut Call {
+        &mut self.calls[(call - self.dropped) as usize]
     }
 
     /// From now on the limit is the API's alone to keep: the strategy does not claim to.
@@ -212,7 +245,7 @@ impl Books {
     /// The API starts to work on a call which was queued at `enqueued_at`.
     pub fn starts(&mut self, call: u64, enqueued_at: Option<Moment>, now: Moment) {
         self.first_start.get_or_insert(now);
-        let entry = &mut self.calls[call as usize];
+        let entry = self.call(call);
         if entry.started {
             return;
         }
@@ -241,6 +274,10 @@ impl Books {
         let longest = longest_wait(priority, ahead, bound.slots, service, bound.share_every)
             + service
             + bound.slack;
+        let known = &mut self.longest_waits[priority as usize];
+        if known.is_none_or(|(known, _)| wait > known) {
+            *known = Some((wait, longest));
+        }
         if wait > longest {
             let what =
                 format!("{priority} call {call}, {ahead} ahead, waited {wait:?} > {longest:?}");
@@ -260,17 +297,18 @@ impl Books {
         self.throttled_by_api += 1;
     }
 
-    /// Whether the API will reject a call.
-    pub fn is_bad(&self, call: u64) -> bool {
-        self.calls[call as usize].bad
+    /// How the API takes a call.
+    pub fn nature(&mut self, call: u64) -> Nature {
+        self.call(call).nature
     }
 
     /// The API carries a call out; returns the id of the record.
     pub fn takes_effect(&mut self, call: u64, now: Moment) -> String {
-        let entry = &mut self.calls[call as usize];
+        let entry = self.call(call);
         entry.effects = entry.effects.saturating_add(1);
         let (effects, repeatable) = (entry.effects, entry.repeatable);
         if effects > 1 && !repeatable {
+            self.duplicates += 1;
             let what = format!("call {call} has had {effects} effects");
             self.violated(now, Invariant::OneEffect, what);
         }
@@ -278,16 +316,17 @@ impl Books {
     }
 
     /// The record that a call has made at the API, if it has.
-    pub fn record_of(&self, call: u64) -> Option<String> {
-        let entry = &self.calls[call as usize];
+    pub fn record_of(&mut self, call: u64) -> Option<String> {
+        let entry = self.call(call);
         (entry.effects > 0).then(|| record_id(call, entry.effects, entry.repeatable))
     }
 
     /// The workflow of a call ended.
     pub fn closes(&mut self, call: u64, end: &End, now: Moment) {
         self.waiting -= 1;
-        self.calls[call as usize].ended = true;
-        let Call { effects, repeatable, bad, .. } = self.calls[call as usize];
+        let entry = self.call(call);
+        entry.ended = true;
+        let Call { effects, repeatable, nature, .. } = *entry;
         let name: Arc<str> = match end {
             End::Succeeded(_) => "Succeeded".into(),
             End::Failed(name) => name.clone(),
@@ -308,16 +347,16 @@ impl Books {
                     let what = format!("call {call} was executed, its workflow failed as {name}");
                     self.violated(now, Invariant::TrueResult, what);
                 }
-                if self.faultless && !bad && !self.overruns_expected {
+                if self.faultless && nature == Nature::Good && !self.overruns_expected {
                     let what = format!("call {call} failed as {name}, and nothing went wrong");
                     self.violated(now, Invariant::Success, what);
                 }
             }
-            End::TimedOut if !self.rings_may_be_lost => {
+            End::TimedOut => {
                 let what = format!("the workflow of call {call} was told nothing");
                 self.violated(now, Invariant::EveryExecutionEnds, what);
             }
-            End::TimedOut | End::Stopped => {}
+            End::Stopped => {}
         }
     }
 
@@ -345,7 +384,7 @@ impl Books {
 
     /// How many calls there were so far.
     pub fn opened(&self) -> u64 {
-        self.calls.len() as u64
+        self.dropped + self.calls.len() as u64
     }
 
     /// How many executions ended in each way.
@@ -356,6 +395,12 @@ impl Books {
     /// The waits of one priority, from the enqueuer's sending to the API, in milliseconds.
     pub fn waits(&self, priority: Priority) -> &Histogram<u64> {
         &self.waits[priority as usize]
+    }
+
+    /// The stated bound on the wait of the call of this priority that waited longest, if bounds are
+    /// kept.
+    pub fn bound_of_longest(&self, priority: Priority) -> Option<Duration> {
+        self.longest_waits[priority as usize].map(|(_, bound)| bound)
     }
 
     /// Time that the API worked, over the limit times the time from its first start to its last end.
@@ -382,19 +427,19 @@ impl Books {
 
     /// Effects beyond the first of calls that must not be repeated.
     pub fn duplicates(&self) -> u64 {
-        let extra = |call: &Call| u64::from(call.effects.saturating_sub(1));
-        self.calls.iter().filter(|call| !call.repeatable).map(extra).sum()
+        self.duplicates
     }
 
     /// Whether a message is a call that the API would have accepted.
     pub fn is_healthy(&self, body: &str) -> bool {
-        let call = call_in(body).and_then(|call| self.calls.get(call as usize));
-        call.is_some_and(|call| !call.bad)
+        let position = call_in(body).and_then(|call| call.checked_sub(self.dropped));
+        let call = position.and_then(|position| self.calls.get(position as usize));
+        call.is_some_and(|call| call.nature != Nature::Bad)
     }
 
     fn buried(&mut self, body: &str, now: Moment) {
         let Some(call) = call_in(body) else { return };
-        if !self.calls[call as usize].ended {
+        if !self.call(call).ended {
             let what = format!("SQS moved call {call} to the dead-letter queue");
             self.violated(now, Invariant::NoHealthyCallInDeadLetters, what);
         }

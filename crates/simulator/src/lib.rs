@@ -13,17 +13,24 @@
 //! - [`faults`]: what goes wrong, how often.
 //! - [`transcript`]: what happened, hashed and watched.
 //! - [`time`], [`chance`]: the only clock and the only dice.
+//! - [`bench`](mod@bench): the comparison of strategies; [`bars`]: what the default promises.
+//! - [`chaos`]: random scenarios with all faults, and how a failing one is made small.
+//! - [`vectors`]: dialogues that this cloud and other servers must answer alike.
 //!
 //! Time has a grain of one millisecond, that of tokio's timers. The runtime must be tokio's
 //! current-thread one with paused time: one thread, so that there is one order of events.
 
 pub mod api;
+pub mod bars;
 pub mod bench;
 pub mod chance;
 pub mod chaos;
 pub mod cloud;
+mod docs;
 pub mod faults;
 pub mod ledger;
+pub mod parallel;
+mod plain_doorbell;
 pub mod plots;
 pub mod programs;
 pub mod report;
@@ -32,4 +39,5 @@ pub mod scenario;
 pub mod strategies;
 pub mod time;
 pub mod transcript;
+pub mod vectors;
 mod wire;

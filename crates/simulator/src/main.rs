@@ -1,4 +1,4 @@
-//! The simulator's commands.
+//! `cargo xtask simulate` and `cargo xtask bench`.
 
 use std::fs;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -10,16 +10,17 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use slowlane_simulator::bench::{self, Extent};
-use slowlane_simulator::report::{self, Row, table};
+use slowlane_simulator::faults::Fault;
+use slowlane_simulator::report::{Row, table};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
-use slowlane_simulator::scenario::Scenario;
+use slowlane_simulator::scenario::{Dispatch, Scenario};
 use slowlane_simulator::time::Moment;
 use slowlane_simulator::transcript::{Event, Watch};
-use slowlane_simulator::{chaos, plots};
+use slowlane_simulator::{bars, chaos, plots};
 
 /// Runs the real enqueuer and worker on a simulated cloud, in virtual time.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "slowlane-simulator", bin_name = "cargo xtask", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -27,108 +28,116 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run one scenario, from a file or drawn from a seed.
+    /// Run one scenario, from a file or drawn from a seed; or many random ones
+    ///
+    /// Without a scenario it is the flood: 240 BATCH and 60 NORMAL calls at once, and a HIGH call
+    /// every 400 ms. The command fails if an invariant was broken.
     Simulate(Simulate),
-    /// Run random scenarios with all faults, and shrink the first that breaks an invariant.
-    Chaos(Chaos),
-    /// Compare the strategies on the same loads, and again over the unconfirmed facts.
+    /// Compare the strategies on the same loads, and check what the default promises
+    ///
+    /// Every strategy under every load; then the default dispatch, with the pattern as first
+    /// published beside it, at both ends of every fact about AWS that nobody has confirmed. The
+    /// command fails if a promise is broken anywhere.
     Bench(Bench),
 }
 
 #[derive(clap::Args)]
 struct Simulate {
-    /// A scenario in TOML; without it, the flood of `--calls` calls.
+    /// A scenario in TOML (crates/simulator/scenarios has some)
     #[arg(long)]
     scenario: Option<PathBuf>,
-    /// Run the random scenario of `--seed`, with all faults, instead of a file's.
+    /// Random scenarios in which everything goes wrong: that of `--seed`, or `--seeds` of them
     #[arg(long, conflicts_with = "scenario")]
     chaos: bool,
-    /// Rules everything that is left to chance.
+    /// How many random scenarios, from `--seed` on; the first that breaks an invariant is shrunk
+    #[arg(long, requires = "chaos", conflicts_with_all = ["report", "transcript", "plots"])]
+    seeds: Option<u64>,
+    /// Name every seed that breaks an invariant instead of shrinking the first
+    #[arg(long, requires = "seeds")]
+    keep_going: bool,
+    /// Where the shrunk scenario goes
+    #[arg(long, requires = "seeds", default_value = "failing.toml")]
+    shrunk: PathBuf,
+    /// Rules everything that is left to chance
     #[arg(long)]
     seed: Option<u64>,
-    /// Scale all loads so that there are this many calls.
+    /// Scale all loads so that there are this many calls
     #[arg(long)]
     calls: Option<u64>,
-    /// The API's limit.
+    /// The API's limit
     #[arg(long)]
     limit: Option<u32>,
-    /// Write the figures as JSON.
+    /// How calls find their slots
+    #[arg(long, value_parser = Dispatch::named)]
+    dispatch: Option<Dispatch>,
+    /// Write the figures as JSON
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Write every event, one a line.
+    /// Write every event, one a line
     #[arg(long)]
     transcript: Option<PathBuf>,
-}
-
-#[derive(clap::Args)]
-struct Chaos {
-    /// The first seed.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// How many seeds.
-    #[arg(long, default_value_t = 2_000)]
-    seeds: u64,
-    /// Name every seed that breaks an invariant instead of shrinking the first.
-    #[arg(long)]
-    keep_going: bool,
-    /// Where the shrunk scenario of a failing seed goes.
-    #[arg(long, default_value = "failing.toml")]
-    shrunk: PathBuf,
+    /// Draw slots, queues and waits into this directory
+    #[arg(long, conflicts_with = "transcript")]
+    plots: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 struct Bench {
-    /// Limits 2 and 5, calls of 200 ms, floods only: under a minute.
+    /// Limits 2 and 5, calls of 200 ms, floods only
     #[arg(long)]
     quick: bool,
-    /// Rules everything that is left to chance.
+    /// Rules everything that is left to chance
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write the rows as JSON.
+    /// Write the rows as JSON
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Write the plots and the tables into this directory.
+    /// Write the tables and the plots into this directory
     #[arg(long)]
     docs: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Simulate(arguments) => simulate(&arguments),
-        Command::Chaos(arguments) => run_chaos(&arguments),
+        Command::Simulate(arguments) => match arguments.seeds {
+            Some(seeds) => search(&arguments, seeds),
+            None => simulate(&arguments),
+        },
         Command::Bench(arguments) => run_bench(&arguments),
     }
 }
 
 fn simulate(arguments: &Simulate) -> Result<ExitCode> {
     let scenario = arguments.scenario()?;
+    let mut out = std::io::stdout().lock();
+    if let Some(directory) = &arguments.plots {
+        fs::create_dir_all(directory)?;
+        plots::draw(directory, std::slice::from_ref(&scenario))?;
+    }
     let bar = progress_bar(scenario.calls());
     let progress = |opened: u64, waiting: u64| bar.set_position(opened - waiting);
     let watch = arguments.transcript.as_deref().map(Lines::create).transpose()?;
     let watch = watch.map(|lines| Box::new(lines) as Box<dyn Watch>);
     let started = Instant::now();
     let outcome = run(&scenario, Onlooker { progress: &progress, watch })?;
-    let took = started.elapsed();
+    let took = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let row = Row::of(scenario.dispatch.name(), &scenario, &outcome);
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", table(std::slice::from_ref(&row)))?;
+    let row = Row::of(&scenario, &outcome);
+    let measures = &outcome.measures;
+    writeln!(out, "{}", table([&row]))?;
     writeln!(
         out,
-        "{} calls in {:.1} s, {:.0} a second; {} AWS requests, {:.1} us each; virtual {:.0} s",
-        outcome.measures.calls,
-        took.as_secs_f64(),
-        outcome.measures.calls as f64 / took.as_secs_f64(),
-        outcome.measures.aws_requests,
-        took.as_secs_f64() * 1e6 / outcome.measures.aws_requests.max(1) as f64,
-        outcome.measures.makespan.as_secs_f64(),
+        "{} calls in {took:.1} s, {:.0} a second; {} AWS requests, {:.1} us each; virtual {:.0} s; {}",
+        measures.calls,
+        measures.calls as f64 / took,
+        measures.aws_requests,
+        took * 1e6 / measures.aws_requests.max(1) as f64,
+        measures.makespan.as_secs_f64(),
+        memory(),
     )?;
-    writeln!(out, "ended: {:?}; faults: {}", outcome.ends, outcome.strikes)?;
+    writeln!(out, "ended: {:?}; faults: {}", outcome.ends, outcome.struck.total())?;
     writeln!(out, "seed {}, transcript {:016x}", scenario.seed, outcome.hash)?;
-    if let Some(path) = &arguments.report {
-        fs::write(path, serde_json::to_string_pretty(&[row])?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    write_report(arguments.report.as_deref(), &[row])?;
     tell_violations(&mut out, &outcome)
 }
 
@@ -152,6 +161,7 @@ impl Simulate {
         };
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         scenario.limit = self.limit.unwrap_or(scenario.limit);
+        scenario.dispatch = self.dispatch.unwrap_or(scenario.dispatch);
         if let Some(calls) = self.calls {
             scenario.scale_to(calls);
         }
@@ -159,73 +169,77 @@ impl Simulate {
     }
 }
 
-fn run_chaos(arguments: &Chaos) -> Result<ExitCode> {
-    let bar = progress_bar(arguments.seeds);
+/// Random scenarios, and the first failing one made small.
+fn search(arguments: &Simulate, seeds: u64) -> Result<ExitCode> {
+    let bar = progress_bar(seeds);
     let started = Instant::now();
-    let (mut calls, mut strikes, mut failing) = (0, 0, 0);
-    let mut out = std::io::stdout().lock();
-    for seed in arguments.from..arguments.from + arguments.seeds {
-        let scenario = chaos::scenario(seed, None);
-        let outcome = run(&scenario, Onlooker::nobody())?;
-        bar.inc(1);
-        calls += outcome.measures.calls;
-        strikes += outcome.strikes;
-        if let Some(violation) = outcome.violations.first() {
-            failing += 1;
-            writeln!(out, "seed {seed}, {}: {violation}", scenario.dispatch.name())?;
-            if arguments.keep_going {
-                continue;
-            }
-            bar.finish_and_clear();
-            writeln!(out, "replay: slowlane-simulator simulate --chaos --seed {seed}")?;
-            let shrunk = chaos::shrink(scenario, violation.invariant)?;
-            let path = arguments.shrunk.display();
-            fs::write(&arguments.shrunk, shrunk.to_toml()?)?;
-            writeln!(out, "shrunk: slowlane-simulator simulate --scenario {path}")?;
-            return Ok(ExitCode::FAILURE);
-        }
-    }
+    let first = arguments.seed.unwrap_or(0);
+    let searched = chaos::search(first..first + seeds, arguments.keep_going, || bar.inc(1))?;
     bar.finish_and_clear();
-    let took = started.elapsed().as_secs_f64();
-    let seeds = arguments.seeds;
+    let mut out = std::io::stdout().lock();
+    for (fault, name) in Fault::ALL {
+        writeln!(out, "{:>10} {name}", searched.struck.of(fault))?;
+    }
     writeln!(
         out,
-        "{seeds} seeds, {calls} calls, {strikes} faults, {failing} failing seeds, {took:.1} s"
+        "{} seeds from {first}, {} calls, {} events, {} faults, {} failing seeds, {:.1} s",
+        searched.seeds,
+        searched.calls,
+        searched.events,
+        searched.struck.total(),
+        searched.failing.len(),
+        started.elapsed().as_secs_f64(),
     )?;
-    Ok(if failing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for (seed, violation) in &searched.failing {
+        writeln!(out, "seed {seed}: {violation}\n  replay: {}", chaos::replay(*seed))?;
+    }
+    let Some((seed, violation)) = searched.failing.first() else { return Ok(ExitCode::SUCCESS) };
+    if !arguments.keep_going {
+        let shrunk = chaos::shrink(chaos::scenario(*seed, None), violation.invariant)?;
+        fs::write(&arguments.shrunk, shrunk.to_toml()?)?;
+        let path = arguments.shrunk.display();
+        writeln!(out, "  shrunk: cargo xtask simulate --scenario {path}")?;
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 fn run_bench(arguments: &Bench) -> Result<ExitCode> {
     let extent = if arguments.quick { Extent::Quick } else { Extent::Full };
     let bar = progress_bar(0);
-    let mut told = |row: &Row, total: usize| {
+    let started = Instant::now();
+    let comparison = bench::compare(extent, arguments.seed, |row, total| {
         bar.set_length(total as u64);
         bar.set_message(row.strategy.clone());
         bar.inc(1);
-    };
-    let rows = bench::compare(extent, arguments.seed, &mut told)?;
-    bar.reset();
-    let swept = bench::sweep(extent, arguments.seed, &mut |row, total| {
-        bar.set_length(total as u64);
-        bar.set_message(row.load.clone());
-        bar.inc(1);
     })?;
     bar.finish_and_clear();
-    let summary = report::extremes(&swept);
+    let bars = bars::check(&comparison.swept);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}\n\n{summary}", table(&rows))?;
-    if let Some(path) = &arguments.report {
-        let all: Vec<&Row> = rows.iter().chain(&swept).collect();
-        fs::write(path, serde_json::to_string_pretty(&all)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    writeln!(out, "{}\n\n{}\n", table(&comparison.compared), bars::table(&bars))?;
+    let rows = comparison.compared.len() + comparison.swept.len();
+    writeln!(out, "{rows} runs in {:.0} s", started.elapsed().as_secs_f64())?;
+    let all: Vec<&Row> = comparison.compared.iter().chain(&comparison.swept).collect();
+    write_report(arguments.report.as_deref(), &all)?;
     if let Some(directory) = &arguments.docs {
-        fs::create_dir_all(directory)?;
-        let text = format!("{}\n\n{summary}\n", table(&rows));
-        fs::write(directory.join("comparison.md"), text)?;
-        plots::draw(directory, arguments.seed)?;
+        comparison.write_docs(directory, arguments.seed)?;
     }
-    Ok(ExitCode::SUCCESS)
+    let broken = bars.iter().filter(|bar| !bar.kept).count();
+    writeln!(out, "{broken} of {} promises broken", bars.len())?;
+    Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn write_report(path: Option<&Path>, rows: &[impl serde::Serialize]) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(rows)?;
+    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The most memory that this process has had, where the system tells.
+fn memory() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map_or_else(|| "memory unknown".to_owned(), |kib| format!("{} MiB at most", kib / 1024))
 }
 
 fn progress_bar(length: u64) -> ProgressBar {

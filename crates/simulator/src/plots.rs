@@ -1,7 +1,6 @@
-//! Three plots of the flood, as SVG: what each slot does over time, how many calls of each
-//! priority wait, and how long they waited.
+//! Three plots of runs, as SVG: what each slot does over time, how many calls of each priority wait,
+//! and how long they waited.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,21 +10,24 @@ use plotters::prelude::*;
 
 use crate::api::{API_ENDS, API_STARTS};
 use crate::run::{ASKED, Onlooker, run};
-use crate::scenario::{Dispatch, Scenario};
+use crate::scenario::Scenario;
 use crate::time::Moment;
 use crate::transcript::{Event, Watch};
 
-const SIZE: (u32, u32) = (960, 720);
+const WIDTH: u32 = 960;
+const HEADER: u32 = 44;
+const STRIP: u32 = 230;
 const COLOURS: [RGBColor; 3] =
     [RGBColor(200, 60, 50), RGBColor(60, 120, 190), RGBColor(150, 160, 170)];
 const NAMES: [&str; 3] = ["HIGH", "NORMAL", "BATCH"];
-/// The strategies that are drawn under each other.
-const DRAWN: [Dispatch; 3] = [Dispatch::DeferralYield, Dispatch::DeferralSwap, Dispatch::Doorbell];
+const INK: RGBColor = RGBColor(40, 40, 40);
+/// The shortest wait that is drawn, in seconds.
+const SHORTEST: f64 = 0.01;
 
 /// Why the plots were not drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The flood could not be run.
+    /// A scenario could not be run.
     #[error(transparent)]
     Run(#[from] crate::run::Error),
     /// A file could not be written.
@@ -73,81 +75,106 @@ impl Watch for Recorder {
     }
 }
 
-/// Draws the flood at limit 5 and calls of 200 ms into `directory`: `slots.svg`, `depth.svg` and
+/// Runs `scenarios` and draws them under each other into `directory`: `slots.svg`, `depth.svg` and
 /// `waits.svg`.
 ///
 /// # Errors
-/// The flood cannot be run, or a file cannot be written.
-pub fn draw(directory: &Path, seed: u64) -> Result<(), Error> {
+/// A scenario cannot be run, or a file cannot be written.
+pub fn draw(directory: &Path, scenarios: &[Scenario]) -> Result<(), Error> {
     let mut stories = Vec::new();
-    for dispatch in DRAWN {
+    for scenario in scenarios {
         let story = Arc::new(Mutex::new(Story::default()));
         let watch: Box<dyn Watch> = Box::new(Recorder(story.clone()));
-        let scenario = Scenario { dispatch, seed, ..Scenario::flood() };
-        run(&scenario, Onlooker { progress: &|_, _| {}, watch: Some(watch) })?;
+        run(scenario, Onlooker { progress: &|_, _| {}, watch: Some(watch) })?;
         let calls = story.lock().unwrap_or_else(PoisonError::into_inner).calls.clone();
-        stories.push((dispatch.name(), calls));
+        stories.push((heading(scenario), calls));
     }
-    let longest = stories
+    let end = stories
         .iter()
         .flat_map(|(_, calls)| calls.iter().filter_map(|stages| stages.ended))
         .fold(1.0, f64::max);
-    for file in ["slots.svg", "depth.svg", "waits.svg"] {
+    for (file, title, strip) in [
+        ("slots.svg", "Calls at the API, one line a slot", slots as Strip),
+        ("depth.svg", "Calls that wait, by priority", depth),
+        ("waits.svg", "Share of calls that waited at most so long, by priority", waits),
+    ] {
         let path = directory.join(file);
-        let root = SVGBackend::new(&path, SIZE).into_drawing_area();
+        let size = (WIDTH, HEADER + STRIP * stories.len() as u32);
+        let root = SVGBackend::new(&path, size).into_drawing_area();
         root.fill(&WHITE).map_err(drawing)?;
-        for (area, (name, calls)) in root.split_evenly((DRAWN.len(), 1)).iter().zip(&stories) {
-            match file {
-                "slots.svg" => slots(area, name, calls, longest)?,
-                "depth.svg" => depth(area, name, calls, longest)?,
-                _ => waits(area, name, calls)?,
-            }
+        let (header, strips) = root.split_vertically(HEADER);
+        legend(&header, title)?;
+        let areas = strips.split_evenly((stories.len(), 1));
+        for (area, (name, calls)) in areas.iter().zip(&stories) {
+            strip(area, name, calls, end)?;
         }
         root.present().map_err(drawing)?;
     }
     Ok(())
 }
 
+fn heading(scenario: &Scenario) -> String {
+    let Scenario { dispatch, limit, api, .. } = scenario;
+    format!("{}, limit {limit}, calls of {} ms", dispatch.name(), api.median_ms)
+}
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Strip = fn(&Area<'_>, &str, &[Stages], f64) -> Result<(), Error>;
 
 fn drawing(error: impl std::fmt::Display) -> Error {
     Error::Drawing(error.to_string())
 }
 
+/// The drawing's title, and the colours' names.
+fn legend(header: &Area<'_>, title: &str) -> Result<(), Error> {
+    let style = ("sans-serif", 20).into_font().color(&INK);
+    header.draw_text(title, &style, (12, 12)).map_err(drawing)?;
+    for (position, (name, colour)) in NAMES.into_iter().zip(COLOURS).enumerate() {
+        let left = WIDTH as i32 - 300 + 100 * position as i32;
+        let swatch = Rectangle::new([(left, 15), (left + 14, 29)], colour.filled());
+        header.draw(&swatch).map_err(drawing)?;
+        let style = ("sans-serif", 15).into_font().color(&INK);
+        header.draw_text(name, &style, (left + 20, 15)).map_err(drawing)?;
+    }
+    Ok(())
+}
+
 /// One bar for each call at the API, on the lowest line that is free.
-fn slots(area: &Area<'_>, name: &str, calls: &[Stages], longest: f64) -> Result<(), Error> {
+fn slots(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), Error> {
     let mut served: Vec<_> = calls
         .iter()
         .filter_map(|stages| Some((stages.started?, stages.ended?, stages.priority)))
         .collect();
     served.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let free_from = RefCell::new(Vec::<f64>::new());
-    let line_for = |start: f64, end: f64| {
-        let mut lines = free_from.borrow_mut();
-        let line = lines.iter().position(|free| *free <= start).unwrap_or(lines.len());
-        if line == lines.len() {
-            lines.push(end);
-        } else {
-            lines[line] = end;
+    let mut free_from = Vec::<f64>::new();
+    let mut bars = Vec::new();
+    for (start, finish, priority) in served {
+        let line = free_from.iter().position(|free| *free <= start).unwrap_or(free_from.len());
+        if line == free_from.len() {
+            free_from.push(finish);
         }
-        line
-    };
-    let bars: Vec<_> = served
-        .iter()
-        .map(|(start, end, priority)| {
-            let line = line_for(*start, *end) as f64;
-            let corners = [(*start, line + 0.1), (*end, line + 0.9)];
-            Rectangle::new(corners, COLOURS[*priority].filled())
-        })
-        .collect();
-    let lines = free_from.borrow().len() as f64;
-    let mut chart = chart(area, &format!("{name}: slots at the API"), longest, lines, "slot")?;
+        free_from[line] = finish;
+        let corners = [(start, line as f64 + 0.6), (finish, line as f64 + 1.4)];
+        bars.push(Rectangle::new(corners, COLOURS[priority].filled()));
+    }
+    let lines = free_from.len() as f64;
+    let mut chart = chart(area, name, (0.0, end), (0.5, lines + 0.5))?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .x_desc("seconds since the flood came")
+        .y_desc("slot")
+        .y_labels(free_from.len().min(10))
+        .y_label_formatter(&|line| format!("{line:.0}"))
+        .label_style(("sans-serif", 13))
+        .draw()
+        .map_err(drawing)?;
     chart.draw_series(bars).map_err(drawing)?;
     Ok(())
 }
 
 /// How many calls of each priority were asked for and not started.
-fn depth(area: &Area<'_>, name: &str, calls: &[Stages], longest: f64) -> Result<(), Error> {
+fn depth(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), Error> {
     let mut lines: [Vec<(f64, f64)>; 3] = Default::default();
     for (priority, line) in lines.iter_mut().enumerate() {
         let of = || calls.iter().filter(|stages| stages.priority == priority);
@@ -162,24 +189,45 @@ fn depth(area: &Area<'_>, name: &str, calls: &[Stages], longest: f64) -> Result<
         }
     }
     let deepest = lines.iter().flatten().fold(1.0, |most: f64, point| most.max(point.1));
-    let title = format!("{name}: calls that wait");
-    let mut chart = chart(area, &title, longest, deepest, "calls")?;
-    for (line, colour) in lines.into_iter().zip(COLOURS) {
+    let mut chart = chart(area, name, (0.0, end), (0.0, deepest * 1.05))?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .x_desc("seconds since the flood came")
+        .y_desc("calls")
+        .y_labels(5)
+        .y_label_formatter(&|calls| format!("{calls:.0}"))
+        .label_style(("sans-serif", 13))
+        .draw()
+        .map_err(drawing)?;
+    // The most urgent last, so that it lies on top.
+    for (line, colour) in lines.into_iter().zip(COLOURS).rev() {
         let style = colour.stroke_width(2);
         chart.draw_series(LineSeries::new(line, style)).map_err(drawing)?;
     }
     Ok(())
 }
 
-/// The share of calls of each priority that waited no longer than so many seconds.
-fn waits(area: &Area<'_>, name: &str, calls: &[Stages]) -> Result<(), Error> {
+/// The share of calls of each priority that waited no longer than so many seconds, on a logarithmic
+/// axis.
+fn waits(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), Error> {
     let mut lines: [Vec<f64>; 3] = Default::default();
     for stages in calls {
-        lines[stages.priority].extend(stages.started.map(|started| started - stages.asked));
+        let wait = stages.started.map(|started| (started - stages.asked).max(SHORTEST).log10());
+        lines[stages.priority].extend(wait);
     }
-    let longest = lines.iter().flatten().fold(0.1, |most: f64, wait| most.max(*wait));
-    let title = format!("{name}: share of calls that waited at most so long");
-    let mut chart = chart(area, &title, longest, 1.0, "share")?;
+    let mut chart = chart(area, name, (SHORTEST.log10(), end.log10()), (0.0, 1.02))?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .x_desc("seconds waited, from the workflow's asking to the API's start")
+        .y_desc("share of calls")
+        .x_labels(8)
+        .x_label_formatter(&|log| tidy(10f64.powf(*log)))
+        .y_labels(5)
+        .label_style(("sans-serif", 13))
+        .draw()
+        .map_err(drawing)?;
     for (mut waits, colour) in lines.into_iter().zip(COLOURS) {
         waits.sort_by(f64::total_cmp);
         let count = waits.len().max(1) as f64;
@@ -191,34 +239,30 @@ fn waits(area: &Area<'_>, name: &str, calls: &[Stages]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Two significant digits.
+fn tidy(secs: f64) -> String {
+    let digits = (1 - secs.log10().floor() as i32).clamp(0, 3) as usize;
+    format!("{secs:.digits$}")
+}
+
 type Chart<'a> = ChartContext<
     'a,
     SVGBackend<'a>,
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
 >;
 
-/// Axes in seconds from 0 to `longest` and from 0 to `highest`, and the colours' names.
 fn chart<'a>(
     area: &Area<'a>,
     title: &str,
-    longest: f64,
-    highest: f64,
-    unit: &str,
+    (left, right): (f64, f64),
+    (bottom, top): (f64, f64),
 ) -> Result<Chart<'a>, Error> {
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 16))
+    ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 16).into_font().color(&INK))
         .margin(8)
-        .x_label_area_size(28)
-        .y_label_area_size(44)
-        .build_cartesian_2d(0.0..longest, 0.0..highest)
-        .map_err(drawing)?;
-    let mut mesh = chart.configure_mesh();
-    mesh.light_line_style(WHITE).x_desc("seconds").y_desc(unit).draw().map_err(drawing)?;
-    let (width, _) = area.dim_in_pixel();
-    for (position, (name, colour)) in NAMES.into_iter().zip(COLOURS).enumerate() {
-        let at = (width as i32 - 240 + 80 * position as i32, 8);
-        let style = ("sans-serif", 13).into_font().color(&colour);
-        area.draw_text(name, &style, at).map_err(drawing)?;
-    }
-    Ok(chart)
+        .margin_right(20)
+        .x_label_area_size(40)
+        .y_label_area_size(56)
+        .build_cartesian_2d(left..right, bottom..top)
+        .map_err(drawing)
 }

@@ -1,6 +1,8 @@
 //! The real enqueuer and the real worker, as functions of the simulated cloud.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,8 +20,11 @@ use crate::cloud::lambda::{FunctionId, FunctionSettings};
 use crate::cloud::mapping::MappingSettings;
 use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
 use crate::cloud::{Cloud, Context, Environment, Functions, Input};
+use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
 
+/// The names of the queues of calls, most urgent first.
+pub const QUEUES: [&str; 3] = ["high", "normal", "batch"];
 /// The guard's table.
 pub const TABLE: &str = "idempotency";
 /// The key under which the worker's guard keeps a call without tenant.
@@ -91,7 +96,7 @@ impl Deployment {
             reports_failures: true,
         };
         match scenario.dispatch {
-            Dispatch::Doorbell => {
+            Dispatch::Doorbell | Dispatch::DoorbellPlain => {
                 functions.create_mapping(mapping(doorbell, Some(slots(scenario).max(2))));
             }
             Dispatch::DeferralSwap | Dispatch::DeferralYield => {
@@ -120,19 +125,28 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
     };
     let redrive = Redrive { to: dead_letters, max_receive_count };
     let visibility = match scenario.dispatch {
-        Dispatch::Doorbell => timing.call_visibility,
+        Dispatch::Doorbell | Dispatch::DoorbellPlain => timing.call_visibility,
         _ => timing.deferral_visibility,
     };
-    let calls = ["high", "normal", "batch"]
-        .map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), RETENTION)));
+    let calls =
+        QUEUES.map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), RETENTION)));
     let ring = timing.ring_visibility;
     let doorbell = cloud.create_queue(settings("doorbell", ring, None, RETENTION));
     (calls, doorbell, dead_letters)
 }
 
+/// A queue's URL.
+pub fn url(queue: &str) -> String {
+    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{queue}")
+}
+
+/// A queue's ARN.
+pub fn arn(queue: &str) -> String {
+    format!("arn:aws:sqs:us-east-1:000000000000:{queue}")
+}
+
 /// The programs' environment variables, as the template sets them.
 fn variables(scenario: &Scenario, timing: &Timing) -> HashMap<&'static str, String> {
-    let url = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}");
     let secs = |time: Duration| time.as_secs().to_string();
     let (dispatch, on_higher) = match scenario.dispatch {
         Dispatch::DeferralSwap => ("deferral", "swap"),
@@ -195,7 +209,10 @@ fn worker(
     timing: &Timing,
 ) -> Result<FunctionId, Error> {
     let lowest_first = scenario.mutant == Some(Mutant::LowestFirst);
+    let plain = scenario.dispatch == Dispatch::DoorbellPlain;
     let config = slowlane_worker::Config::from_vars(|name| match name {
+        "DISPATCH" if plain => Some("deferral".to_owned()),
+        "MAX_DEFERRALS" if plain => Some("0".to_owned()),
         "HIGH_QUEUE_URL" if lowest_first => variables.get("BATCH_QUEUE_URL").cloned(),
         "BATCH_QUEUE_URL" if lowest_first => variables.get("HIGH_QUEUE_URL").cloned(),
         name => variables.get(name).cloned(),
@@ -210,10 +227,18 @@ fn worker(
     };
     let (api, mutant) = (api.clone(), scenario.mutant);
     let cloud = functions.cloud().clone();
+    let share_every = NonZeroU32::new(scenario.share_every).unwrap_or(NonZeroU32::MIN);
+    let call_visibility = timing.call_visibility;
     let boot = move |sdk: SdkConfig, seed: u64| {
         let worker =
             Worker::new(config.clone(), &sdk, api.client(mutant), seed).with_metrics(|_| {});
-        Rc::new(WorkerProgram { worker, cloud: cloud.clone() }) as Rc<dyn Environment>
+        if plain {
+            let (sqs, turn) = (aws_sdk_sqs::Client::new(&sdk), Cell::new(seed >> 32));
+            Rc::new(PlainSlot { worker, sqs, turn, share_every, call_visibility })
+                as Rc<dyn Environment>
+        } else {
+            Rc::new(WorkerProgram { worker, cloud: cloud.clone() })
+        }
     };
     Ok(functions.create(settings, Rc::new(boot)))
 }
@@ -276,7 +301,7 @@ fn record(received: &Received, queue: &str) -> SqsMessage {
     message.message_id = Some(received.message.to_string());
     message.receipt_handle = Some(received.receipt.to_string());
     message.body = Some(received.body.to_string());
-    message.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:000000000000:{queue}"));
+    message.event_source_arn = Some(arn(queue));
     message.attributes = HashMap::from([
         ("ApproximateReceiveCount".to_owned(), received.receive_count.to_string()),
         ("SentTimestamp".to_owned(), received.sent_at.epoch_millis().to_string()),

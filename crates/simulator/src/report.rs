@@ -13,6 +13,8 @@ pub struct Row {
     pub strategy: String,
     /// The scenario's name.
     pub load: String,
+    /// What was assumed of the unconfirmed facts.
+    pub facts: String,
     /// The API's limit.
     pub limit: u32,
     /// The median time of a call at the API.
@@ -37,6 +39,8 @@ pub struct Row {
     pub duplicates: u64,
     /// Waits by priority.
     pub wait_ms: Waits,
+    /// The stated bound on the wait of the BATCH call that waited longest, where there is one.
+    pub batch_bound_ms: Option<u64>,
     /// Requests to AWS for each call, those of mappings included.
     pub aws_requests_per_call: f64,
     /// List price of a million such calls.
@@ -59,14 +63,15 @@ pub struct Waits {
 }
 
 impl Row {
-    /// The figures of a run under this strategy.
-    pub fn of(strategy: &str, scenario: &Scenario, outcome: &Outcome) -> Row {
+    /// The figures of a run.
+    pub fn of(scenario: &Scenario, outcome: &Outcome) -> Row {
         let measures = &outcome.measures;
         let calls = measures.calls.max(1) as f64;
         let [high, normal, batch] = measures.waits;
         Row {
-            strategy: strategy.to_owned(),
+            strategy: scenario.dispatch.name().to_owned(),
             load: scenario.name.clone(),
+            facts: scenario.facts.clone(),
             limit: scenario.limit,
             latency_ms: scenario.api.median_ms,
             seed: scenario.seed,
@@ -79,6 +84,7 @@ impl Row {
             healthy_in_dlq: measures.healthy_in_dlq,
             duplicates: measures.duplicates,
             wait_ms: Waits { high, normal, batch },
+            batch_bound_ms: measures.batch_bound.map(|bound| bound.as_millis() as u64),
             aws_requests_per_call: measures.aws_requests as f64 / calls,
             usd_per_million: measures.price * 1e6 / calls,
             violations: outcome.violations.len(),
@@ -88,14 +94,15 @@ impl Row {
 }
 
 /// The rows as a table for people.
-pub fn table(rows: &[Row]) -> Table {
+pub fn table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([
         "strategy",
-        "load",
-        "limit",
         "API ms",
+        "limit",
+        "load",
+        "succeeded",
         "used",
         "429",
         "throttled",
@@ -104,65 +111,94 @@ pub fn table(rows: &[Row]) -> Table {
         "HIGH p50",
         "p99",
         "max",
+        "NORMAL p50",
+        "p99",
         "BATCH p50",
+        "p99",
         "max",
+        "bound",
         "req/call",
         "$/M",
     ]);
     for row in rows {
-        let Waits { high, batch, .. } = row.wait_ms;
+        let Waits { high, normal, batch } = row.wait_ms;
         table.add_row([
             row.strategy.clone(),
-            row.load.clone(),
-            row.limit.to_string(),
             format!("{:.0}", row.latency_ms),
+            row.limit.to_string(),
+            row.load.clone(),
+            format!("{}/{}", row.succeeded, row.calls),
             format!("{:.3}", row.utilisation),
             row.http_429.to_string(),
             row.throttled_deliveries.to_string(),
             row.healthy_in_dlq.to_string(),
             row.duplicates.to_string(),
-            high.p50.to_string(),
-            high.p99.to_string(),
-            high.max.to_string(),
-            batch.p50.to_string(),
-            batch.max.to_string(),
+            secs(high.p50),
+            secs(high.p99),
+            secs(high.max),
+            secs(normal.p50),
+            secs(normal.p99),
+            secs(batch.p50),
+            secs(batch.p99),
+            secs(batch.max),
+            row.batch_bound_ms.map_or_else(String::new, secs),
             format!("{:.1}", row.aws_requests_per_call),
             format!("{:.2}", row.usd_per_million),
         ]);
     }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    right_from(&mut table, 4);
     table
 }
 
-/// What the ends of the unconfirmed facts' ranges do to each strategy: the least use and the
-/// longest HIGH wait over all of `swept`, and the facts that cause them.
-pub fn extremes(swept: &[Row]) -> Table {
+/// What the unconfirmed facts do: for each of their values the default dispatch and the pattern as
+/// first published, on the same flood.
+pub fn facts_table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["strategy", "API ms", "least used", "by", "HIGH p99 at most", "by", "DLQ"]);
-    let mut groups: Vec<(&str, f64)> =
-        swept.iter().map(|row| (&*row.strategy, row.latency_ms)).collect();
-    groups.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(b.0)));
-    groups.dedup();
-    for (strategy, latency_ms) in groups {
-        let rows = || {
-            swept.iter().filter(move |row| row.strategy == strategy && row.latency_ms == latency_ms)
-        };
-        let least = rows().min_by(|a, b| a.utilisation.total_cmp(&b.utilisation));
-        let longest = rows().max_by_key(|row| row.wait_ms.high.p99);
-        let (Some(least), Some(longest)) = (least, longest) else { continue };
-        let in_dlq: u64 = rows().map(|row| row.healthy_in_dlq).sum();
+    table.set_header([
+        "API ms",
+        "limit",
+        "unconfirmed facts",
+        "strategy",
+        "used",
+        "HIGH p50",
+        "p99",
+        "max",
+        "BATCH max",
+        "429",
+        "throttled",
+        "DLQ",
+        "req/call",
+    ]);
+    for row in rows {
+        let Waits { high, batch, .. } = row.wait_ms;
         table.add_row([
-            strategy.to_owned(),
-            format!("{latency_ms:.0}"),
-            format!("{:.3}", least.utilisation),
-            least.load.clone(),
-            longest.wait_ms.high.p99.to_string(),
-            longest.load.clone(),
-            in_dlq.to_string(),
+            format!("{:.0}", row.latency_ms),
+            row.limit.to_string(),
+            row.facts.clone(),
+            row.strategy.clone(),
+            format!("{:.3}", row.utilisation),
+            secs(high.p50),
+            secs(high.p99),
+            secs(high.max),
+            secs(batch.max),
+            row.http_429.to_string(),
+            row.throttled_deliveries.to_string(),
+            row.healthy_in_dlq.to_string(),
+            format!("{:.1}", row.aws_requests_per_call),
         ]);
     }
+    right_from(&mut table, 4);
     table
+}
+
+fn right_from(table: &mut Table, first: usize) {
+    for column in table.column_iter_mut().skip(first) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// Milliseconds as seconds.
+fn secs(millis: u64) -> String {
+    format!("{:.2}", millis as f64 / 1000.0)
 }

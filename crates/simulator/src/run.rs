@@ -1,7 +1,7 @@
 //! A scenario, run: workflows start, the real programs work, things go wrong, and the books are
 //! kept until every workflow has ended.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -17,11 +17,11 @@ use crate::chance::{Dice, Latency};
 use crate::cloud::lambda::{Bill, Failure};
 use crate::cloud::mapping;
 use crate::cloud::parameters::Unconfirmed;
-use crate::cloud::sqs::Send;
+use crate::cloud::sqs::{LARGEST_MESSAGE, Send};
 use crate::cloud::tokens::Ended;
 use crate::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
-use crate::faults::{Fault, Faults, Rates};
-use crate::ledger::{End, Invariant, Ledger, Violation, WaitBound, key_of};
+use crate::faults::{Fault, Faults, Rates, Struck};
+use crate::ledger::{End, Invariant, Ledger, Nature, Violation, WaitBound, key_of};
 use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::scenario::{self, Load, Scenario};
 use crate::strategies::{Rival, Wanted};
@@ -37,8 +37,12 @@ const LONGEST_UNRUNG: u32 = 60;
 pub const ASKED: &str = "asked";
 /// How long after the last workflow's end leftovers may take to be cleared away.
 const LONGEST_DRAIN: Duration = Duration::from_secs(7_200);
-/// How long after its workflow's end a call's record is kept in a run without faults.
+/// How long after its workflow's end a call is remembered in a run without faults.
 const REMEMBERED: Duration = Duration::from_secs(120);
+/// Sizes of answers that do not fit: a workflow takes 262,144 bytes, an item 409,600.
+const LARGE_ANSWERS: [usize; 2] = [300_000, 450_000];
+/// The longest until an operator who has lost a ring rings again.
+const LONGEST_UNNOTICED_MS: u64 = 300_000;
 /// State transitions of one execution: the start, the task and the end.
 const TRANSITIONS: u64 = 3;
 
@@ -49,8 +53,10 @@ pub struct Outcome {
     pub hash: u64,
     /// How many events there were.
     pub events: u64,
-    /// How many faults struck.
+    /// How many faults were due to strike, those that were spared included.
     pub strikes: u64,
+    /// How often each fault struck.
+    pub struck: Struck,
     /// What was broken; empty if all held.
     pub violations: Vec<Violation>,
     /// How many executions ended in each way.
@@ -80,6 +86,8 @@ pub struct Measures {
     pub duplicates: u64,
     /// Wait from the enqueuer's sending to the API, most urgent priority first.
     pub waits: [Wait; 3],
+    /// The stated bound on the wait of the BATCH call that waited longest, where there is one.
+    pub batch_bound: Option<Duration>,
     /// Requests to AWS, those of mappings included.
     pub aws_requests: u64,
     /// List price, USD.
@@ -172,6 +180,7 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
             rival,
             ledger,
             ended: RefCell::default(),
+            lost_rings: Cell::default(),
         });
         run.play(onlooker.progress).await;
         Ok(run.outcome())
@@ -203,6 +212,8 @@ struct Run {
     ledger: Ledger,
     /// Calls that ended, oldest first, whose records are still kept.
     ended: RefCell<VecDeque<(Moment, u64)>>,
+    /// Rings that were lost and not yet made good.
+    lost_rings: Cell<u32>,
 }
 
 impl Run {
@@ -242,12 +253,24 @@ impl Run {
         for _ in 0..load.calls {
             self.cloud.clock().sleep_until(Moment::from_millis(at as u64)).await;
             let repeatable = dice.happens(self.scenario.repeatable);
-            let bad = self.cloud.state().faults.strikes(Fault::ApiReject);
-            let call = self.ledger.books().open(load.priority, repeatable, bad);
+            let nature = self.nature_of_next();
+            let call = self.ledger.books().open(load.priority, repeatable, nature);
             let execution = self.clone().execution(call, load.priority, repeatable, dice.seed());
             tokio::task::spawn_local(execution);
             let gap = Latency::Exponential { mean_ms: load.every_ms };
             at += if load.random { dice.draw(&gap).as_secs_f64() * 1e3 } else { load.every_ms };
+        }
+    }
+
+    fn nature_of_next(&self) -> Nature {
+        let faults = &mut self.cloud.state().faults;
+        if faults.strikes(Fault::ApiReject) {
+            Nature::Bad
+        } else if faults.strikes(Fault::ApiLargeAnswer) {
+            // More than SendTaskSuccess takes, or more than an item of DynamoDB holds as well.
+            Nature::Wordy(LARGE_ANSWERS[faults.below(2) as usize])
+        } else {
+            Nature::Good
         }
     }
 
@@ -289,6 +312,7 @@ impl Run {
             let payload = request(call, priority, repeatable, &token.to_string());
             let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
             let failure = match invoked.await {
+                Ok(_) if self.cloud.state().faults.strikes(Fault::LostReply) => Failure::Unheard,
                 Ok(_) => {
                     self.stop_perhaps(token);
                     return ended(self.cloud.wait_for(task, timeout).await);
@@ -323,7 +347,7 @@ impl Run {
     }
 
     /// The faults that come from people rather than from machines.
-    fn operators_err(&self) {
+    fn operators_err(self: &Rc<Self>) {
         let now = self.cloud.now();
         let (queues, doorbell) = (self.deployment.calls, self.deployment.doorbell);
         let mut state = self.cloud.state();
@@ -334,10 +358,19 @@ impl Run {
             let _ = state.send(queue, plain(body), now);
             let _ = state.send(doorbell, plain("ring"), now);
         }
+        if state.faults.strikes(Fault::Oversized) {
+            let queue = queues[state.faults.below(3) as usize];
+            // As large as SQS takes it.
+            let _ = state.send(queue, plain(&"x".repeat(LARGEST_MESSAGE)), now);
+            let _ = state.send(doorbell, plain("ring"), now);
+        }
         if state.faults.strikes(Fault::LostRing) {
             let (sqs, mut odds) = state.sqs();
-            let lost = sqs.snatch(doorbell, now, &mut odds).unwrap_or(0);
-            state.saw(now, Event::Run("ring lost", lost, 0));
+            if let Some(lost) = sqs.snatch(doorbell, now, &mut odds) {
+                state.saw(now, Event::Run("ring lost", lost, 0));
+                let unnoticed = Duration::from_millis(state.faults.below(LONGEST_UNNOTICED_MS));
+                tokio::task::spawn_local(self.clone().ring_again(unnoticed));
+            }
         }
         if state.faults.strikes(Fault::Redrive) {
             let (from, to) = (self.deployment.dead_letters, queues[state.faults.below(3) as usize]);
@@ -352,24 +385,37 @@ impl Run {
         }
     }
 
+    async fn ring_again(self: Rc<Self>, unnoticed: Duration) {
+        self.lost_rings.set(self.lost_rings.get() + 1);
+        tokio::time::sleep(unnoticed).await;
+        let now = self.cloud.now();
+        // A ring is small.
+        let _ = self.cloud.state().send(self.deployment.doorbell, plain("ring"), now);
+        self.lost_rings.set(self.lost_rings.get() - 1);
+    }
+
     /// Without faults nothing asks for a call again a while after its end.
     fn forget(&self) {
-        if !self.ledger.books().is_faultless() {
-            return;
-        }
         let now = self.cloud.now();
         let mut ended = self.ended.borrow_mut();
         let mut state = self.cloud.state();
+        let mut books = self.ledger.books();
+        if !books.is_faultless() {
+            return;
+        }
         while let Some((_, call)) = ended.pop_front_if(|(at, _)| now.since(*at) > REMEMBERED) {
             state.dynamo.forget(TABLE, &record_key(&key_of(call)));
+            books.forget(call);
         }
     }
 
     /// Whether calls wait on the queues although no ring exists and no slot works.
     fn is_unrung(&self) -> bool {
         let doorbell = matches!(self.scenario.dispatch, scenario::Dispatch::Doorbell);
-        let rings_may_be_lost = self.cloud.state().faults.rates().of(Fault::LostRing) > 0.0;
-        if !doorbell || rings_may_be_lost || self.functions.running(self.deployment.worker) > 0 {
+        if !doorbell
+            || self.lost_rings.get() > 0
+            || self.functions.running(self.deployment.worker) > 0
+        {
             return false;
         }
         self.lies_on(&[self.deployment.doorbell]) == 0
@@ -413,6 +459,7 @@ impl Run {
             hash: state.transcript.hash(),
             events: state.transcript.events(),
             strikes: state.faults.count(),
+            struck: state.faults.struck(),
             violations: books.violations().to_vec(),
             ends: books.ends().clone(),
             measures: Measures {
@@ -425,6 +472,7 @@ impl Run {
                 healthy_in_dlq: dead.filter(|body| books.is_healthy(body)).count() as u64,
                 duplicates: books.duplicates(),
                 waits: Priority::ALL.map(wait),
+                batch_bound: books.bound_of_longest(Priority::Batch),
                 aws_requests: state.requests.sent() + state.requests.polls(),
                 price: state.requests.price(&bills, state.dynamo.units()),
                 worker_invocations: worker.invocations,
@@ -473,10 +521,16 @@ fn error_name(failure: &Failure) -> &str {
         Failure::Throttled => "Lambda.TooManyRequestsException",
         Failure::TimedOut => "Sandbox.Timedout",
         Failure::Crashed => "Runtime.ExitError",
+        Failure::Unheard => "Lambda.SdkClientException",
         Failure::Error(name) => name,
     }
 }
 
 fn is_retried(name: &str) -> bool {
-    matches!(name, "Lambda.TooManyRequestsException" | "Slowlane.QueueUnavailable")
+    matches!(
+        name,
+        "Lambda.TooManyRequestsException"
+            | "Lambda.SdkClientException"
+            | "Slowlane.QueueUnavailable"
+    )
 }

@@ -18,6 +18,8 @@ use crate::faults::{Fault, Rates};
 pub struct Scenario {
     /// What it is called in reports.
     pub name: String,
+    /// What its unconfirmed facts are called in reports.
+    pub facts: String,
     /// Rules everything that is left to chance.
     pub seed: u64,
     /// The API's limit: calls at the same time.
@@ -64,6 +66,7 @@ impl Default for Scenario {
     fn default() -> Scenario {
         Scenario {
             name: String::new(),
+            facts: "as assumed".to_owned(),
             seed: 1,
             limit: 5,
             dispatch: Dispatch::Doorbell,
@@ -91,8 +94,10 @@ impl Default for Scenario {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dispatch {
-    /// A ring wakes a slot.
+    /// A ring wakes a slot, which settles one call while the next is at the API.
     Doorbell,
+    /// A ring wakes a slot, which does one thing after another.
+    DoorbellPlain,
     /// A mapping for each queue; a slot woken by a lower call runs the higher one instead.
     DeferralSwap,
     /// A mapping for each queue; a slot woken by a lower call gives it back and ends.
@@ -109,20 +114,31 @@ pub enum Dispatch {
 
 impl Dispatch {
     /// All of them, as reports list them.
-    pub const ALL: [Dispatch; 7] = [
+    pub const ALL: [Dispatch; 8] = [
         Dispatch::Direct,
         Dispatch::Cascade,
         Dispatch::Semaphore,
         Dispatch::Map,
         Dispatch::DeferralYield,
         Dispatch::DeferralSwap,
+        Dispatch::DoorbellPlain,
         Dispatch::Doorbell,
     ];
+
+    /// The one of this name.
+    ///
+    /// # Errors
+    /// There is none; the text says which there are.
+    pub fn named(name: &str) -> Result<Dispatch, String> {
+        let known = Dispatch::ALL.into_iter().find(|dispatch| dispatch.name() == name);
+        known.ok_or_else(|| format!("one of {}", Dispatch::ALL.map(Dispatch::name).join(", ")))
+    }
 
     /// Its name in scenario files and reports.
     pub fn name(self) -> &'static str {
         match self {
             Dispatch::Doorbell => "doorbell",
+            Dispatch::DoorbellPlain => "doorbell-plain",
             Dispatch::DeferralSwap => "deferral-swap",
             Dispatch::DeferralYield => "deferral-yield",
             Dispatch::Direct => "direct",

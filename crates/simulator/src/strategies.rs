@@ -252,7 +252,7 @@ impl Environment for Caller {
             let call = payload["call"].as_u64().unwrap_or_default();
             let at = payload["at"].as_u64().map(Moment::from_millis);
             match self.0.execute(call, at).await {
-                Told::Created(id) => Ok(json!({ "id": id })),
+                Told::Created(id, _) => Ok(json!({ "id": id })),
                 Told::TooManyRequests => Err(THROTTLED.to_owned()),
                 Told::Rejected => Err("Rejected".to_owned()),
                 Told::Unknown => Err("Unknown".to_owned()),

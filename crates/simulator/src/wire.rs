@@ -127,7 +127,11 @@ impl Front {
             panic!("the simulator does not know the request {target:?}");
         };
         let body = request.body().bytes().unwrap_or_default();
-        let attempts = self.cloud.state().sdk_attempts;
+        let attempts = match action {
+            // The worker turns the SDK's retries off for these (`slowlane_worker`, `receive.rs`).
+            Action::ReceiveMessage => 1,
+            _ => self.cloud.state().sdk_attempts,
+        };
         let mut attempt = 1;
         let outcome = loop {
             match self.attempt(action, body).await {

@@ -182,7 +182,7 @@ fn a_batch_request_reports_each_entry() {
             .await
             .unwrap();
         assert_eq!(deleted.successful()[0].id(), "good");
-        assert_eq!(deleted.failed()[0].code(), "com.amazonaws.sqs#ReceiptHandleIsInvalid");
+        assert_eq!(deleted.failed()[0].code(), "ReceiptHandleIsInvalid");
     });
 }
 

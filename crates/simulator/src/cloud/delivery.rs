@@ -1,7 +1,6 @@
 //! Polling a queue, and the event source mappings that do it for a function.
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use super::mapping::{self, MappingSettings, Scaler};
 use super::parameters::Unconfirmed;
 use super::sqs::{Ask, Error, QueueId, Receipt, Received, Send};
 use super::{Cloud, Functions, Input, State};
+use crate::faults::Fault;
 use crate::time::Moment;
 use crate::transcript::Event;
 
@@ -120,21 +120,38 @@ impl Cloud {
 impl Functions {
     /// Creates an event source mapping, which polls from now on.
     pub fn create_mapping(&self, settings: MappingSettings) {
-        let scaler = Scaler::new(&settings, self.cloud().now());
-        let pollers = scaler.pollers();
-        let crew = RefCell::new(Crew { scaler, running: pollers });
-        let mapping = Rc::new(Mapping { settings, crew });
-        for _ in 0..pollers {
-            tokio::task::spawn_local(self.clone().poller(mapping.clone()));
+        let crew = Crew { scaler: Scaler::new(&settings), running: 0 };
+        let mapping = Rc::new(Mapping { settings, crew: RefCell::new(crew) });
+        self.hire(&mapping);
+        tokio::task::spawn_local(self.clone().keep_scaling(mapping));
+    }
+
+    /// Starts as many pollers as are wanted and not there.
+    fn hire(&self, mapping: &Rc<Mapping>) {
+        let mut crew = mapping.crew.borrow_mut();
+        while crew.running < crew.scaler.pollers() {
+            crew.running += 1;
+            tokio::task::spawn_local(self.clone().keep_polling(mapping.clone()));
         }
     }
 
-    /// Boxed, because a poller may start others of its kind.
-    fn poller(self, mapping: Rc<Mapping>) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(async move { self.keep_polling(mapping).await })
+    async fn keep_scaling(self, mapping: Rc<Mapping>) {
+        let cloud = self.cloud();
+        let interval = cloud.state().parameters().duration(Unconfirmed::PollerRampInterval);
+        loop {
+            tokio::time::sleep(interval).await;
+            let now = cloud.now();
+            let available = {
+                let mut state = cloud.state();
+                let (sqs, mut odds) = state.sqs();
+                sqs.counts(mapping.settings.queue, now, &mut odds).visible > 0
+            };
+            mapping.crew.borrow_mut().scaler.look(available, interval);
+            self.hire(&mapping);
+        }
     }
 
-    async fn keep_polling(&self, mapping: Rc<Mapping>) {
+    async fn keep_polling(self, mapping: Rc<Mapping>) {
         let cloud = self.cloud();
         let ask = Ask { max: mapping.settings.batch_size, visibility: None, long: true };
         loop {
@@ -142,35 +159,19 @@ impl Functions {
             let received = cloud.poll(mapping.settings.queue, ask, mapping::POLL).await;
             cloud.state().requests.count_poll();
             cloud.travel_one_way().await;
+            // A lost reply hides its messages until their visibility timeout is over.
+            let lost = cloud.state().faults.strikes(Fault::LostReply);
             let batch = received.unwrap_or_default();
-            match self.adjust(&mapping, !batch.is_empty()) {
-                Adjust::Leave => {
-                    // What it has received comes back by its visibility timeout.
+            if !batch.is_empty() && !lost {
+                self.deliver(&mapping.settings, batch.into()).await;
+            } else {
+                let mut crew = mapping.crew.borrow_mut();
+                if crew.running > crew.scaler.pollers() {
+                    crew.running -= 1;
                     return;
                 }
-                Adjust::Hire(more) => {
-                    for _ in 0..more {
-                        tokio::task::spawn_local(self.clone().poller(mapping.clone()));
-                    }
-                }
-            }
-            if !batch.is_empty() {
-                self.deliver(&mapping.settings, batch.into()).await;
             }
         }
-    }
-
-    fn adjust(&self, mapping: &Mapping, found: bool) -> Adjust {
-        let mut crew = mapping.crew.borrow_mut();
-        let cloud = self.cloud();
-        let wanted = crew.scaler.polled(found, cloud.now(), cloud.state().parameters());
-        if crew.running > wanted && !found {
-            crew.running -= 1;
-            return Adjust::Leave;
-        }
-        let more = wanted.saturating_sub(crew.running);
-        crew.running += more;
-        Adjust::Hire(more)
     }
 
     /// Delivers one batch: a throttled delivery is tried again with growing pauses until the
@@ -199,6 +200,10 @@ impl Functions {
             let now = cloud.now();
             let mut state = cloud.state();
             state.requests.count_poll();
+            if state.faults.strikes(Fault::LostRequest) {
+                // What was done comes back.
+                return;
+            }
             for received in done {
                 state.delete(settings.queue, received.receipt, now);
             }
@@ -218,9 +223,4 @@ struct Mapping {
 struct Crew {
     scaler: Scaler,
     running: u32,
-}
-
-enum Adjust {
-    Leave,
-    Hire(u32),
 }

@@ -35,6 +35,9 @@ pub enum Failure {
     /// It was killed at the function's timeout.
     #[error("the function timed out")]
     TimedOut,
+    /// It ran, and the caller never heard of it.
+    #[error("the function's answer was lost")]
+    Unheard,
     /// Its process died.
     #[error("the function's process died")]
     Crashed,

@@ -9,7 +9,6 @@ use super::lambda::{Failure, FunctionId};
 use super::parameters::{Parameters, Unconfirmed};
 use super::sqs::{QueueId, Received};
 use crate::chance::Dice;
-use crate::time::Moment;
 
 /// Batches that a mapping reads at once when it starts (doc).
 pub const FIRST_POLLERS: u32 = 5;
@@ -35,29 +34,20 @@ pub struct MappingSettings {
     pub reports_failures: bool,
 }
 
-/// How many pollers a mapping runs: it starts with [`FIRST_POLLERS`], adds while every poll finds
-/// something, and falls back when none does. At its cap it stops reading (report), so the cap is
-/// one of pollers.
+/// How many pollers a mapping runs: it starts with [`FIRST_POLLERS`], adds while messages are still
+/// available (doc), and falls back when none are. At its cap it stops reading (report), so the cap
+/// is one of pollers.
 #[derive(Clone, Debug)]
 pub struct Scaler {
     cap: u32,
     pollers: u32,
-    stepped_at: Moment,
-    found: bool,
-    came_back_empty: bool,
 }
 
 impl Scaler {
-    /// The scaler of a mapping created at `now`.
-    pub fn new(settings: &MappingSettings, now: Moment) -> Scaler {
+    /// The scaler of a new mapping.
+    pub fn new(settings: &MappingSettings) -> Scaler {
         let cap = settings.maximum_concurrency.unwrap_or(MOST_POLLERS);
-        Scaler {
-            cap,
-            pollers: FIRST_POLLERS.min(cap),
-            stepped_at: now,
-            found: false,
-            came_back_empty: false,
-        }
+        Scaler { cap, pollers: FIRST_POLLERS.min(cap) }
     }
 
     /// How many pollers should run.
@@ -65,24 +55,15 @@ impl Scaler {
         self.pollers
     }
 
-    /// Takes note of a poll; returns how many pollers should run now.
-    pub fn polled(&mut self, found: bool, now: Moment, parameters: &Parameters) -> u32 {
-        self.found |= found;
-        self.came_back_empty |= !found;
-        let interval = parameters.duration(Unconfirmed::PollerRampInterval);
-        let elapsed = now.since(self.stepped_at);
-        if elapsed >= interval {
-            let step = f64::from(POLLERS_PER_MINUTE) * elapsed.as_secs_f64() / 60.0;
-            if !self.came_back_empty {
-                self.pollers = (self.pollers + step as u32).min(self.cap);
-            } else if !self.found {
-                self.pollers = FIRST_POLLERS.min(self.cap);
-            }
-            self.stepped_at = now;
-            self.found = false;
-            self.came_back_empty = false;
+    /// Looks at the queue, `interval` after the last look: are messages still available although
+    /// the pollers take what they can?
+    pub fn look(&mut self, available: bool, interval: Duration) {
+        if available {
+            let step = f64::from(POLLERS_PER_MINUTE) * interval.as_secs_f64() / 60.0;
+            self.pollers = self.pollers.saturating_add(step as u32).min(self.cap);
+        } else {
+            self.pollers = FIRST_POLLERS.min(self.cap);
         }
-        self.pollers
     }
 }
 
@@ -141,6 +122,7 @@ mod tests {
     use super::*;
     use crate::cloud::Odds;
     use crate::faults::Faults;
+    use crate::time::Moment;
 
     fn batch() -> Vec<Received> {
         let (parameters, mut faults) = (Parameters::default(), Faults::none());
@@ -198,12 +180,14 @@ mod tests {
             maximum_concurrency: Some(20),
             reports_failures: true,
         };
-        let parameters = Parameters::default();
-        let mut scaler = Scaler::new(&settings, Moment::START);
-        assert_eq!(scaler.polled(true, Moment::from_millis(100), &parameters), 5);
-        assert_eq!(scaler.polled(true, Moment::from_millis(10_000), &parameters), 20);
-        scaler.polled(false, Moment::from_millis(10_001), &parameters);
-        assert_eq!(scaler.polled(false, Moment::from_millis(30_000), &parameters), 5);
+        let mut scaler = Scaler::new(&settings);
+        assert_eq!(scaler.pollers(), 5);
+        scaler.look(true, Duration::from_secs(1));
+        assert_eq!(scaler.pollers(), 10);
+        scaler.look(true, Duration::from_secs(10));
+        assert_eq!(scaler.pollers(), 20);
+        scaler.look(false, Duration::from_secs(10));
+        assert_eq!(scaler.pollers(), 5);
     }
 
     #[test]

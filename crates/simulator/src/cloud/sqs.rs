@@ -18,6 +18,8 @@ use crate::time::Moment;
 
 /// Messages in flight per standard queue beyond which a receive is refused (model).
 pub const IN_FLIGHT_LIMIT: usize = 120_000;
+/// Longest time that a receive waits (model).
+pub const LONGEST_POLL: Duration = Duration::from_secs(20);
 /// Longest delay of a message (model).
 pub const LONGEST_DELAY: Duration = Duration::from_secs(900);
 /// Longest visibility timeout, and the longest that one receive may be extended in all (doc).
@@ -188,6 +190,15 @@ pub enum Error {
     /// A number or a size is outside its range; the text says which.
     #[error("{0}")]
     InvalidParameterValue(&'static str),
+    /// A batch has no entry.
+    #[error("The batch request doesn't contain any entries.")]
+    EmptyBatchRequest,
+    /// A batch has more than ten entries.
+    #[error("The batch request contains more entries than permissible.")]
+    TooManyEntriesInBatchRequest,
+    /// Two entries of a batch have the same id.
+    #[error("Two or more batch entries in the request have the same Id.")]
+    BatchEntryIdsNotDistinct,
 }
 
 /// The queues of an account.

@@ -1,6 +1,7 @@
 //! SQS in AWS JSON 1.0.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,9 @@ use serde_json::value::RawValue;
 
 use super::{Reply, read};
 use crate::cloud::requests::Action;
-use crate::cloud::sqs::{Ask, Error, LONGEST_VISIBILITY, QueueId, Receipt, Received, Send};
+use crate::cloud::sqs::{
+    Ask, Error, LONGEST_POLL, LONGEST_VISIBILITY, QueueId, Receipt, Received, Send,
+};
 use crate::cloud::{Cloud, State};
 use crate::time::Moment;
 
@@ -118,6 +121,9 @@ pub(super) async fn receive(cloud: &Cloud, body: &[u8]) -> Reply {
     let request: Receive<'_> = read(body);
     let queue = named(&cloud.state(), &request.queue_url);
     let received = match queue {
+        Ok(_) if request.wait() > LONGEST_POLL => {
+            Err(Error::InvalidParameterValue("WaitTimeSeconds is 0 to 20."))
+        }
         Ok(queue) => cloud.poll(queue, request.ask(), request.wait()).await,
         Err(error) => Err(error),
     };
@@ -238,17 +244,21 @@ impl Done {
     }
 }
 
-/// A batch has 1 to 10 entries (model).
-fn check_entries<T>(entries: &[T]) -> Result<(), Error> {
-    match entries.len() {
-        1..=10 => Ok(()),
-        _ => Err(Error::InvalidParameterValue("A batch has 1 to 10 entries.")),
+/// A batch has 1 to 10 entries, no two with the same id (model).
+fn check_entries<'e>(ids: impl ExactSizeIterator<Item = &'e Cow<'e, str>>) -> Result<(), Error> {
+    match ids.len() {
+        0 => return Err(Error::EmptyBatchRequest),
+        1..=10 => {}
+        _ => return Err(Error::TooManyEntriesInBatchRequest),
     }
+    let count = ids.len();
+    let distinct: HashSet<&str> = ids.map(|id| &**id).collect();
+    if distinct.len() == count { Ok(()) } else { Err(Error::BatchEntryIdsNotDistinct) }
 }
 
 fn send_batch(state: &mut State, body: &[u8], now: Moment) -> Result<Reply, Error> {
     let request: Batch<'_, SendMessage<'_>> = read(body);
-    check_entries(&request.entries)?;
+    check_entries(request.entries.iter().map(|entry| &entry.id))?;
     let queue = named(state, &request.queue_url)?;
     let mut done = Done::default();
     for entry in &request.entries {
@@ -296,7 +306,7 @@ fn delete(state: &mut State, body: &[u8], now: Moment) -> Result<Reply, Error> {
 
 fn delete_batch(state: &mut State, body: &[u8], now: Moment) -> Result<Reply, Error> {
     let request: Batch<'_, ByReceipt<'_>> = read(body);
-    check_entries(&request.entries)?;
+    check_entries(request.entries.iter().map(|entry| &entry.id))?;
     let queue = named(state, &request.queue_url)?;
     let mut done = Done::default();
     for entry in &request.entries {
@@ -314,7 +324,7 @@ fn change(state: &mut State, body: &[u8], now: Moment) -> Result<Reply, Error> {
 
 fn change_batch(state: &mut State, body: &[u8], now: Moment) -> Result<Reply, Error> {
     let request: Batch<'_, ByReceipt<'_>> = read(body);
-    check_entries(&request.entries)?;
+    check_entries(request.entries.iter().map(|entry| &entry.id))?;
     let queue = named(state, &request.queue_url)?;
     let mut done = Done::default();
     for entry in &request.entries {
@@ -355,15 +365,18 @@ fn named(state: &State, url: &str) -> Result<QueueId, Error> {
 }
 
 fn refused(error: Error) -> Reply {
-    Reply::refused(kind(error), &error.to_string())
+    Reply::refused(&format!("com.amazonaws.sqs#{}", kind(error)), &error.to_string())
 }
 
 fn kind(error: Error) -> &'static str {
     match error {
-        Error::QueueDoesNotExist => "com.amazonaws.sqs#QueueDoesNotExist",
-        Error::OverLimit => "com.amazonaws.sqs#OverLimit",
-        Error::ReceiptHandleIsInvalid => "com.amazonaws.sqs#ReceiptHandleIsInvalid",
-        Error::MessageNotInflight => "com.amazonaws.sqs#MessageNotInflight",
-        Error::InvalidParameterValue(_) => "com.amazonaws.sqs#InvalidParameterValue",
+        Error::QueueDoesNotExist => "QueueDoesNotExist",
+        Error::OverLimit => "OverLimit",
+        Error::ReceiptHandleIsInvalid => "ReceiptHandleIsInvalid",
+        Error::MessageNotInflight => "MessageNotInflight",
+        Error::InvalidParameterValue(_) => "InvalidParameterValue",
+        Error::EmptyBatchRequest => "EmptyBatchRequest",
+        Error::TooManyEntriesInBatchRequest => "TooManyEntriesInBatchRequest",
+        Error::BatchEntryIdsNotDistinct => "BatchEntryIdsNotDistinct",
     }
 }

@@ -1,0 +1,91 @@
+//! The comparison as files for people: two pages of tables and three plots.
+
+use std::fs;
+use std::path::Path;
+
+use crate::bars;
+use crate::bench::Comparison;
+use crate::plots;
+use crate::report::{facts_table, table};
+use crate::scenario::{Dispatch, Scenario};
+
+/// The strategies whose flood is drawn.
+const DRAWN: [Dispatch; 3] = [Dispatch::DeferralYield, Dispatch::DeferralSwap, Dispatch::Doorbell];
+
+/// Why the files were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be written.
+    #[error("cannot write {path}: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A plot could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] plots::Error),
+}
+
+impl Comparison {
+    /// Writes `comparison.md`, `bars.md`, `slots.svg`, `depth.svg` and `waits.svg`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn write_docs(&self, directory: &Path, seed: u64) -> Result<(), Error> {
+        let bars = bars::table(&bars::check(&self.swept));
+        write(directory, "comparison.md", &self.comparison_page(seed))?;
+        let page = format!(
+            "# What the default dispatch promises\n\n{}\n\n\
+             The flood: five eighths of the calls BATCH and a fifth NORMAL, all at once; one in \
+             eight is HIGH, and comes at random while the others wait. Service times are the API's \
+             time for a call. `deferral-yield` is the pattern as first published, on the same \
+             floods.\n\n{bars}\n\n\
+             ## At every value of what nobody has confirmed\n\n\
+             Each fact at both ends of its range, the others as assumed; a corner has all of them \
+             at one end or the other, drawn by the seed. `src/cloud/parameters.rs` says what the \
+             facts mean. Waits are in seconds.\n\n{}\n",
+            generated(seed),
+            facts_table(&self.swept),
+        );
+        write(directory, "bars.md", &page)?;
+        let scenarios = DRAWN.map(|dispatch| Scenario { dispatch, seed, ..Scenario::flood() });
+        Ok(plots::draw(directory, &scenarios)?)
+    }
+
+    fn comparison_page(&self, seed: u64) -> String {
+        let mut page = format!(
+            "# Eight strategies under the same loads\n\n{}\n\n\
+             `half` and `full` are random arrivals at half of what the limit allows and at all of \
+             it; `flood` is 60 calls for each slot at once, with sparse HIGH calls among them. \
+             `used` is the time that the API worked over what the limit allows, from the first \
+             call to the last. Waits are in seconds, from the enqueuer's sending (the workflow's \
+             asking, where there is no queue) to the API's start. `DLQ` counts healthy calls in \
+             the dead-letter queue, `twice` effects beyond the first of calls that must have one, \
+             `bound` is the stated bound on the BATCH wait, where there is one.\n",
+            generated(seed)
+        );
+        let mut latencies: Vec<f64> = self.compared.iter().map(|row| row.latency_ms).collect();
+        latencies.dedup();
+        for latency_ms in latencies {
+            let rows = self.compared.iter().filter(|row| row.latency_ms == latency_ms);
+            let tail = if latency_ms == 2_000.0 { ", with a tail: p99 10 s" } else { "" };
+            page += &format!("\n## Calls of {latency_ms} ms{tail}\n\n{}\n", table(rows));
+        }
+        page
+    }
+}
+
+fn generated(seed: u64) -> String {
+    format!(
+        "Made by `cargo xtask bench --docs crates/simulator/docs` with seed {seed}; not edited."
+    )
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<(), Error> {
+    let path = directory.join(name);
+    let failed = |source| Error::File { path: path.display().to_string(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    fs::write(&path, text).map_err(failed)
+}

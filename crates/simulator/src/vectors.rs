@@ -1,0 +1,181 @@
+//! Shared vectors: short dialogues with SQS, DynamoDB and Step Functions, each with the answer that
+//! AWS's documents promise. They run on this crate's cloud and on any other server that speaks
+//! AWS's API, so that neither is believed without a witness.
+//!
+//! A server may differ only where [`DIFFERENCES`] says so, with who is right. A difference that is
+//! not listed is reported by [`judge`], and so is one that is listed and gone.
+
+mod callbacks;
+mod dynamodb;
+mod sqs;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// Somewhere that speaks AWS's API.
+pub trait Place {
+    /// Sends requests there.
+    fn sdk(&self) -> &SdkConfig;
+
+    /// Creates a standard queue and returns its URL.
+    fn create_queue(&self, queue: NewQueue<'_>) -> impl Future<Output = String>;
+
+    /// Creates a table whose partition key is the text `id`.
+    fn create_table(&self, name: &str) -> impl Future<Output = ()>;
+
+    /// Starts an execution that waits for a callback, for `timeout` at most.
+    fn begin_task(&self, timeout: Duration) -> impl Future<Output = String>;
+
+    /// Stops the execution that waits for this token.
+    fn stop(&self, token: &str) -> impl Future<Output = ()>;
+
+    /// How the execution that waited for this token ended: `succeeded` and its output, `failed` and
+    /// the error's name, `timed out` or `stopped`.
+    fn end_of(&self, token: &str) -> impl Future<Output = String>;
+}
+
+/// What a queue is created with.
+#[derive(Clone, Copy, Debug)]
+pub struct NewQueue<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its visibility timeout, in seconds.
+    pub visibility_secs: u32,
+    /// The URL of its dead-letter queue, and `maxReceiveCount`.
+    pub redrive: Option<(&'a str, u32)>,
+}
+
+/// A dialogue, and what was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vector {
+    /// What is done.
+    pub name: &'static str,
+    /// What AWS answers, and the kind of source that says so.
+    pub aws: (&'static str, Source),
+    /// What was answered.
+    pub saw: String,
+}
+
+/// Where it is said what AWS answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The API model.
+    Model,
+    /// AWS's documentation.
+    Doc,
+    /// Somebody measured it.
+    Report,
+}
+
+/// A server that the vectors have run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// This crate's cloud.
+    Simulator,
+    /// The local AWS of the demo and the whole-path tests.
+    MiniStack,
+}
+
+/// A known difference between a server and AWS's documents.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// The server that differs.
+    pub server: Server,
+    /// The vector's name.
+    pub vector: &'static str,
+    /// What the server answers.
+    pub saw: &'static str,
+    /// What that means for the project.
+    pub remark: &'static str,
+}
+
+/// Every known difference. AWS's documents are right in each.
+pub const DIFFERENCES: &[Difference] = &[];
+
+/// Holds every dialogue with a place.
+pub async fn observe(place: &impl Place) -> Vec<Vector> {
+    let mut seen = Seen::default();
+    sqs::observe(place, &mut seen).await;
+    dynamodb::observe(place, &mut seen).await;
+    callbacks::observe(place, &mut seen).await;
+    seen.0
+}
+
+/// What is wrong with what a server answered: differences that are not listed, and listed ones that
+/// are gone.
+pub fn judge(server: Server, seen: &[Vector]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for Vector { name, aws: (aws, _), saw } in seen {
+        let listed = DIFFERENCES.iter().find(|one| one.server == server && one.vector == *name);
+        let expected = listed.map_or(*aws, |one| one.saw);
+        if saw != expected {
+            wrong.push(format!("{name}: {saw:?}, not {expected:?} (AWS: {aws:?})"));
+        }
+    }
+    let unknown = DIFFERENCES
+        .iter()
+        .filter(|one| one.server == server && !seen.iter().any(|vector| vector.name == one.vector));
+    wrong.extend(unknown.map(|one| format!("no vector is called {:?}", one.vector)));
+    wrong
+}
+
+/// The vectors and the known differences as a page for people. `seen` may come from any server.
+pub fn page(seen: &[Vector]) -> String {
+    let mut page = "# Shared vectors\n\n\
+        Made by `UPDATE_DOCS=1 cargo test -p slowlane-simulator --test vectors`; not edited.\n\n\
+        Each row is a dialogue that runs on the simulated cloud (`tests/vectors.rs`) and on \
+        MiniStack (`tests/tests/it/vectors.rs` of the workspace). \"as AWS\" means that the server \
+        answers what AWS's documents promise; where it does not, the documents are right and the \
+        server's answer is shown. A difference that appears or disappears fails a test.\n\n\
+        | dialogue | AWS | said by | simulator | MiniStack |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for Vector { name, aws: (aws, source), .. } in seen {
+        let answer = |server| {
+            let listed = DIFFERENCES.iter().find(|one| one.server == server && one.vector == *name);
+            listed.map_or("as AWS", |one| one.saw)
+        };
+        let (mine, others) = (answer(Server::Simulator), answer(Server::MiniStack));
+        let source = format!("{source:?}").to_lowercase();
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "| {name} | {aws} | {source} | {mine} | {others} |");
+    }
+    page += "\n## What the differences mean\n\n";
+    for Difference { server, vector, remark, .. } in DIFFERENCES {
+        let _ = writeln!(page, "- {server:?}, {vector}: {remark}");
+    }
+    page
+}
+
+/// The answers so far.
+#[derive(Default)]
+struct Seen(Vec<Vector>);
+
+impl Seen {
+    /// Takes note of an answer.
+    fn note(
+        &mut self,
+        name: &'static str,
+        aws: &'static str,
+        source: Source,
+        saw: impl Into<String>,
+    ) {
+        self.0.push(Vector { name, aws: (aws, source), saw: saw.into() });
+    }
+}
+
+/// A request's outcome in a word: `ok`, or the error's code as the API model has it.
+fn word<T, E: ProvideErrorMetadata>(outcome: &Result<T, E>) -> String {
+    let Err(error) = outcome else { return "ok".to_owned() };
+    let code = error.code().unwrap_or("no code");
+    // The older protocol's names, which the newer one still sends beside its own.
+    let code = code.rsplit('#').next().unwrap_or(code);
+    let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
+    match code {
+        "NonExistentQueue" => "QueueDoesNotExist",
+        code => code,
+    }
+    .to_owned()
+}
