@@ -60,7 +60,7 @@ pub struct MiniStack {
 }
 
 impl MiniStack {
-    /// Starts `python -m ministack` on a free loopback port and waits until it is ready.
+    /// Starts it on a free loopback port and waits until it is ready.
     /// Its temporary files and its log (`ministack.log`) lie in `dir`, which is made if it
     /// does not exist.
     ///
@@ -130,7 +130,7 @@ impl MiniStack {
 fn command(python: &Path, port: u16, endpoint: &str, temporary: &Path) -> Command {
     let mut command = Command::new(python);
     command
-        .args(["-m", "ministack"])
+        .args(["-c", include_str!("serve.py")])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("BIND_HOST", "127.0.0.1")

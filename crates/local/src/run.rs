@@ -16,8 +16,7 @@ use crate::workload::{Order, Workload};
 
 /// StartExecution calls under way at once. The local server is one Python process that works
 /// executions off in a thread each, and shares one core between these and everything else. With
-/// few at once, a burst of 300 takes ten seconds in which the slots get little of that core;
-/// with all at once, JSONata expressions run into their limit of a second.
+/// few at once, a burst of 300 takes ten seconds in which the slots get little of that core.
 const STARTS_AT_ONCE: usize = 32;
 
 /// DescribeExecution calls under way at once.

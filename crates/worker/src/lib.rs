@@ -160,9 +160,9 @@ impl<T: Target> Worker<T> {
         for record in event.records {
             let message_id = record.message_id.clone().unwrap_or_default();
             let (done, keep) = match &self.config.dispatch {
-                Dispatch::Doorbell { share_every, ring_visibility, .. } => {
+                Dispatch::Doorbell { share_every, .. } => {
                     let receipt = record.receipt_handle.unwrap_or_default();
-                    self.queues.hold_ring(&receipt, *ring_visibility).await;
+                    self.queues.hold_ring(&receipt).await;
                     // A call taken at the last moment must still end before Lambda kills us.
                     let stop_at = deadline
                         .checked_sub(self.config.call_visibility)

@@ -1,16 +1,26 @@
 //! The queues: all that the worker knows of SQS.
 
+mod rings;
+
+pub(crate) use rings::Ring;
+
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use slowlane_message::Priority;
+use tokio::time::sleep;
 
 use crate::config::{Config, Dispatch, QueueUrls};
 
-/// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
-const MAX_DELAY: Duration = Duration::from_secs(900);
+/// How often a receive is tried.
+const RECEIVE_TRIES: u32 = 3;
+/// How long before a receive is tried again.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
+/// A message may have 1 MiB, its attributes included (API model, `SendMessage`).
+const MAX_MESSAGE_BYTES: usize = 1_048_576;
 /// SQS hides a message for 12 hours at most (API model, `ChangeMessageVisibility`).
 const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
 
@@ -18,9 +28,18 @@ const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
     sqs: Client,
+    /// Never tries a request again by itself: see [`Queues::take`].
+    receiver: Client,
     urls: QueueUrls,
-    doorbell_url: Option<String>,
+    doorbell: Option<Doorbell>,
     call_visibility: Duration,
+}
+
+/// The queue of rings. The deferral wiring has none.
+#[derive(Debug, Clone)]
+struct Doorbell {
+    url: String,
+    ring_visibility: Duration,
 }
 
 /// A message taken from a queue of calls.
@@ -46,14 +65,18 @@ pub(crate) struct Error {
 
 impl Queues {
     pub(crate) fn new(sqs: Client, config: &Config) -> Self {
-        let doorbell_url = match &config.dispatch {
-            Dispatch::Doorbell { queue_url, .. } => Some(queue_url.clone()),
+        let doorbell = match &config.dispatch {
+            Dispatch::Doorbell { queue_url, ring_visibility, .. } => {
+                Some(Doorbell { url: queue_url.clone(), ring_visibility: *ring_visibility })
+            }
             Dispatch::Deferral { .. } => None,
         };
+        let once = sqs.config().to_builder().retry_config(RetryConfig::disabled()).build();
         Queues {
             sqs,
+            receiver: Client::from_conf(once),
             urls: config.queues.clone(),
-            doorbell_url,
+            doorbell,
             call_visibility: config.call_visibility,
         }
     }
@@ -61,13 +84,33 @@ impl Queues {
     /// Takes one call, waiting up to `wait` for it (whole seconds, 20 at most). A short poll
     /// (`wait` zero) asks only some of SQS's servers and may miss a message; a long one asks
     /// all of them.
+    ///
+    /// A receive whose answer is lost may have hidden a call that nobody knows of, so each that
+    /// fails is rung for, at the time when such a call is visible again.
     pub(crate) async fn take(
         &self,
         priority: Priority,
         wait: Duration,
     ) -> Result<Option<Received>, Error> {
+        let mut tries = 1;
+        loop {
+            match self.receive(priority, wait).await {
+                Ok(received) => return Ok(received),
+                Err(error) => {
+                    self.ring(self.call_visibility).await?;
+                    if tries == RECEIVE_TRIES {
+                        return Err(error);
+                    }
+                    tries += 1;
+                    sleep(RECEIVE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn receive(&self, priority: Priority, wait: Duration) -> Result<Option<Received>, Error> {
         let received = self
-            .sqs
+            .receiver
             .receive_message()
             .queue_url(self.urls.of(priority))
             .max_number_of_messages(1)
@@ -136,59 +179,32 @@ impl Queues {
             .map_err(|error| failed("change a call of", received.priority.as_str(), &error))
     }
 
-    /// Wakes a slot `after` so long. In the deferral wiring there is no doorbell: the queues'
-    /// own mappings wake a worker, and this does nothing.
-    pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
-        let Some(url) = &self.doorbell_url else { return Ok(()) };
-        self.sqs
-            .send_message()
-            .queue_url(url)
-            .message_body("ring")
-            .delay_seconds(whole_secs(after, MAX_DELAY))
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| failed("ring", "doorbell", &error))
-    }
-
-    /// Hides the ring that woke this invocation for `visibility` from now on. A mapping may
-    /// have received it long before it could be delivered, and a ring that comes back before a
-    /// killed slot's calls do would find nothing.
-    pub(crate) async fn hold_ring(&self, receipt_handle: &str, visibility: Duration) {
-        let Some(url) = &self.doorbell_url else { return };
-        let held = self
-            .sqs
-            .change_message_visibility()
-            .queue_url(url)
-            .receipt_handle(receipt_handle)
-            .visibility_timeout(whole_secs(visibility, MAX_VISIBILITY))
-            .send()
-            .await;
-        if let Err(error) = held {
-            let error = failed("hold a ring of", "doorbell", &error);
-            tracing::warn!(%error, "another ring is sent in its place");
-            if let Err(error) = self.ring(visibility).await {
-                tracing::error!(%error, "if this slot is killed, only the next ring finds its calls");
-            }
-        }
-    }
-
-    /// Puts a call that cannot be run on the dead-letter queue, with the reason beside it.
+    /// Puts a call that cannot be run on the dead-letter queue, with the reason beside it. Where
+    /// the body is so long that the reason has no room, the log keeps that.
     pub(crate) async fn dead_letter(&self, received: &Received, reason: &str) -> Result<(), Error> {
-        let attribute = |text: &str| {
-            MessageAttributeValue::builder().data_type("String").string_value(text).build()
-        };
-        let mut send =
-            self.sqs.send_message().queue_url(&self.urls.dead_letter).message_body(&received.body);
-        for (name, text) in [
+        let attributes = [
             ("reason", reason),
             ("source_queue", received.priority.as_str()),
             ("source_message_id", received.message_id.as_str()),
-        ] {
-            let value =
-                attribute(text).map_err(|error| failed("write to", "dead-letter", &error))?;
-            send = send.message_attributes(name, value);
-        }
+        ];
+        let bytes = attributes.iter().map(|(name, text)| name.len() + "String".len() + text.len());
+        let send =
+            self.sqs.send_message().queue_url(&self.urls.dead_letter).message_body(&received.body);
+        let send = if received.body.len() + bytes.sum::<usize>() > MAX_MESSAGE_BYTES {
+            tracing::error!(
+                reason,
+                message_id = received.message_id,
+                "a dead letter without its reason"
+            );
+            send
+        } else {
+            attributes.into_iter().try_fold(send, |send, (name, text)| {
+                let value = MessageAttributeValue::builder().data_type("String").string_value(text);
+                let value =
+                    value.build().map_err(|error| failed("write to", "dead-letter", &error))?;
+                Ok(send.message_attributes(name, value))
+            })?
+        };
         send.send().await.map(drop).map_err(|error| failed("write to", "dead-letter", &error))
     }
 }
@@ -215,7 +231,11 @@ mod tests {
     fn seconds_are_rounded_up_and_capped() {
         let table = [(0, 0), (1, 1), (1000, 1), (1001, 2), (901_000, 900)];
         for (millis, secs) in table {
-            assert_eq!(whole_secs(Duration::from_millis(millis), MAX_DELAY), secs, "{millis} ms");
+            assert_eq!(
+                whole_secs(Duration::from_millis(millis), Duration::from_secs(900)),
+                secs,
+                "{millis} ms"
+            );
         }
     }
 }

@@ -13,9 +13,11 @@
 //!   ([`policy::prefetch`](slowlane_policy::prefetch)). One that had to wait too long because
 //!   the present call runs late is given back: another slot may be free for it.
 //! * A search asks the queues in the order of the turn by short polls. Those may miss a
-//!   message, so a slot that is about to conclude that nothing is left *listens* first: it
+//!   message: HIGH is polled a second time while a lower call is claimed, and a slot that is about to conclude that nothing is left *listens* first: it
 //!   polls all three queues at once for a second, which asks all of SQS's servers. Only then
-//!   does it let its ring go.
+//!   does it let its ring go, and with it the rings that it took before it listened: a slot
+//!   that stays awake runs many calls, each of which has sent a ring, and each ring left over
+//!   would wake a slot for nothing.
 //! * No request is dropped half-way: a receive whose answer nobody reads would hide a call
 //!   for its whole visibility time-out.
 //!
@@ -27,23 +29,26 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::LocalBoxFuture;
+use futures::future::{LocalBoxFuture, OptionFuture, join};
 use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
-use slowlane_policy::dispatch::poll_order;
+use slowlane_policy::dispatch::{looks_again, poll_order};
 use slowlane_policy::prefetch::ServiceTimes;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Worker;
 use crate::metrics::Counts;
 use crate::process::{Answered, Ended, How, Prepared, Ready};
-use crate::receive::{self, Received};
+use crate::receive::{self, Received, Ring};
 use crate::target::Target;
 
 /// How long a slot listens before it concludes that nothing is left. SQS asks all of its
 /// servers from one second on.
 const LISTEN: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::ZERO;
+
+/// How many rings a slot takes, about, before it listens.
+const RINGS_AT_ONCE: usize = 100;
 
 /// How an invocation ended.
 #[derive(Debug)]
@@ -62,6 +67,8 @@ struct Slot<'w, T> {
     /// The call that is ready to follow, and since when.
     candidate: Option<(Ready, Instant)>,
     search: Search,
+    /// Rings taken before the latest listening, of calls that ran on another ring.
+    spare_rings: Vec<Ring>,
     /// Polls of the listening that have not been answered.
     listening: usize,
     /// Whether the latest listening, if it is complete, has found nothing.
@@ -78,21 +85,27 @@ struct Slot<'w, T> {
 /// Where the search for the next call stands.
 enum Search {
     Idle,
-    /// One queue is being polled, the others are to follow.
+    /// One queue of the turn's order is being polled, the rest is to follow.
     Sweeping {
         began: Instant,
+        order: [Priority; 3],
         rest: VecDeque<Priority>,
     },
     /// A message was found and is being prepared.
     Preparing {
         began: Instant,
     },
+    /// Nothing was found. Before the slot listens, it takes what rings there are.
+    TakingRings,
 }
 
 enum Event {
     Swept(Priority, Result<Option<Received>, receive::Error>),
+    TookRings(Result<Vec<Ring>, receive::Error>),
     Heard(Result<Option<Received>, receive::Error>),
-    Prepared(Box<Prepared>),
+    ReturnedRings(Result<(), receive::Error>),
+    /// And perhaps something more urgent was found meanwhile.
+    Prepared(Box<Prepared>, Option<Received>),
     Answered(Box<Answered>),
     Ended(Box<Ended>),
     /// It is time to fetch the next call, or to give the fetched one back.
@@ -108,6 +121,7 @@ impl<T: Target> Worker<T> {
             running: None,
             candidate: None,
             search: Search::Idle,
+            spare_rings: Vec::new(),
             listening: 0,
             quiet: false,
             fetched_beside: false,
@@ -118,10 +132,15 @@ impl<T: Target> Worker<T> {
             ring_served: true,
         };
         slot.run().await;
-        let Slot { counts, ring_served, quiet, .. } = slot;
+        let Slot { counts, ring_served, quiet, spare_rings, .. } = slot;
+        if ring_served && quiet {
+            self.queues.delete_rings(&spare_rings).await;
+            return Done { counts, ring_served };
+        }
+        let returned = self.queues.return_rings(&spare_rings).await;
         // Time was up before the queues were seen to be empty: another slot goes on.
-        let ring_served = ring_served && (quiet || self.queues.ring(SHORT).await.is_ok());
-        Done { counts, ring_served }
+        let rung = quiet || self.queues.ring(SHORT).await.is_ok();
+        Done { counts, ring_served: ring_served && returned.is_ok() && rung }
     }
 }
 
@@ -147,17 +166,17 @@ impl<'w, T: Target> Slot<'w, T> {
     /// Takes in what has happened.
     fn on(&mut self, event: Event) {
         match event {
-            Event::Swept(_, Ok(Some(received))) => {
-                self.worker.end_turn();
-                self.prepare(received);
-            }
+            Event::Swept(_, Ok(Some(received))) => self.on_found(received),
             Event::Swept(_, Ok(None)) => self.sweep_on(),
             Event::Swept(priority, Err(error)) => {
                 tracing::warn!(%error, %priority, "a poll failed");
                 self.sweep_on();
             }
+            Event::TookRings(rings) => self.on_took_rings(rings),
             Event::Heard(heard) => self.on_heard(heard),
-            Event::Prepared(prepared) => self.on_prepared(*prepared),
+            Event::ReturnedRings(returned) => self.ring_served &= returned.is_ok(),
+            Event::Prepared(prepared, None) => self.on_prepared(*prepared),
+            Event::Prepared(prepared, Some(urgent)) => self.on_overtaken(*prepared, urgent),
             Event::Answered(answered) => {
                 self.times.record_call(answered.took);
                 self.running = None;
@@ -167,6 +186,15 @@ impl<'w, T: Target> Slot<'w, T> {
             Event::Ended(ended) => self.end(&ended),
             Event::TimeUp => self.on_time_up(),
         }
+    }
+
+    /// The search has found a message.
+    fn on_found(&mut self, received: Received) {
+        self.worker.end_turn();
+        let Search::Sweeping { began, order, .. } = self.search else { return };
+        self.search = Search::Preparing { began };
+        let again = looks_again(order, received.priority, received.receive_count);
+        self.prepare(received, again);
     }
 
     /// A message was prepared: it is ready to follow, or needed no call.
@@ -186,6 +214,30 @@ impl<'w, T: Target> Slot<'w, T> {
         }
     }
 
+    /// While a message was prepared a more urgent one was found, which takes its place.
+    fn on_overtaken(&mut self, prepared: Prepared, urgent: Received) {
+        match prepared {
+            Prepared::Ready(ready) => self.give_back(ready),
+            Prepared::Ended(ended) => self.end(&ended),
+        }
+        self.prepare(urgent, false);
+    }
+
+    fn on_took_rings(&mut self, rings: Result<Vec<Ring>, receive::Error>) {
+        let rings = rings.unwrap_or_else(|error| {
+            tracing::warn!(%error, "rings that are left over will wake slots for nothing");
+            Vec::new()
+        });
+        let all = rings.is_empty();
+        self.spare_rings.extend(rings);
+        if all || self.spare_rings.len() >= RINGS_AT_ONCE {
+            self.search = Search::Idle;
+            self.listen();
+        } else {
+            self.take_rings();
+        }
+    }
+
     /// A poll of the listening was answered.
     fn on_heard(&mut self, heard: Result<Option<Received>, receive::Error>) {
         self.listening -= 1;
@@ -197,8 +249,8 @@ impl<'w, T: Target> Slot<'w, T> {
             }
             Ok(Some(received)) => {
                 self.quiet = false;
-                self.search = Search::Sweeping { began: Instant::now(), rest: VecDeque::new() };
-                self.prepare(received);
+                self.search = Search::Preparing { began: Instant::now() };
+                self.prepare(received, false);
             }
             Err(error) => {
                 tracing::warn!(%error, "a poll failed: the queues cannot be said to be empty");
@@ -212,13 +264,7 @@ impl<'w, T: Target> Slot<'w, T> {
     fn on_time_up(&mut self) {
         match self.candidate.take() {
             // The present call runs late: the fetched one must not wait for it.
-            Some((ready, _)) => {
-                self.counts.give_backs += 1;
-                let worker = self.worker;
-                self.spawn(
-                    async move { Event::Ended(Box::new(worker.give_back_ready(ready).await)) },
-                );
-            }
+            Some((ready, _)) => self.give_back(ready),
             None => {
                 self.fetched_beside = true;
                 self.sweep();
@@ -249,8 +295,8 @@ impl<'w, T: Target> Slot<'w, T> {
     }
 
     fn sweep(&mut self) {
-        let rest = VecDeque::from(poll_order(self.worker.turn(), self.share_every));
-        self.search = Search::Sweeping { began: Instant::now(), rest };
+        let order = poll_order(self.worker.turn(), self.share_every);
+        self.search = Search::Sweeping { began: Instant::now(), order, rest: order.into() };
         self.sweep_on();
     }
 
@@ -265,8 +311,25 @@ impl<'w, T: Target> Slot<'w, T> {
         } else {
             self.search = Search::Idle;
             if self.running.is_none() {
-                self.listen();
+                self.take_rings();
             }
+        }
+    }
+
+    fn take_rings(&mut self) {
+        self.search = Search::TakingRings;
+        let worker = self.worker;
+        self.spawn(async move { Event::TookRings(worker.queues.take_rings().await) });
+    }
+
+    /// There is work: whoever the rings were sent for is to be woken after all.
+    fn return_rings(&mut self) {
+        let rings = std::mem::take(&mut self.spare_rings);
+        if !rings.is_empty() {
+            let worker = self.worker;
+            self.spawn(
+                async move { Event::ReturnedRings(worker.queues.return_rings(&rings).await) },
+            );
         }
     }
 
@@ -279,12 +342,25 @@ impl<'w, T: Target> Slot<'w, T> {
         }
     }
 
-    fn prepare(&mut self, received: Received) {
-        if let Search::Sweeping { began, .. } = self.search {
-            self.search = Search::Preparing { began };
-        }
+    fn prepare(&mut self, received: Received, looks_again: bool) {
+        self.return_rings();
         let worker = self.worker;
-        self.spawn(async move { Event::Prepared(Box::new(worker.prepare(received).await)) });
+        self.spawn(async move {
+            let look =
+                OptionFuture::from(looks_again.then(|| worker.queues.take(Priority::High, SHORT)));
+            let (prepared, looked) = join(worker.prepare(received), look).await;
+            let urgent = looked.transpose().unwrap_or_else(|error| {
+                tracing::warn!(%error, "a second look at HIGH failed");
+                None
+            });
+            Event::Prepared(Box::new(prepared), urgent.flatten())
+        });
+    }
+
+    fn give_back(&mut self, ready: Ready) {
+        self.counts.give_backs += 1;
+        let worker = self.worker;
+        self.spawn(async move { Event::Ended(Box::new(worker.give_back_ready(ready).await)) });
     }
 
     /// A message more than the slot can use.

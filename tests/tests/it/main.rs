@@ -11,6 +11,8 @@
 mod arrows;
 mod bad_input;
 mod faults;
+mod local_aws;
 mod priorities;
+mod rings;
 mod setup;
 mod traps;

@@ -351,6 +351,16 @@ fn no_message_makes_the_handler_fail() {
     });
 }
 
+/// The same for one so long that SQS would not take it with a reason beside it.
+#[test]
+fn a_message_that_leaves_no_room_for_a_reason_is_kept_without() {
+    on("swap", async |rig: Rig| {
+        rig.put_body(Priority::Batch, &"x".repeat(1024 * 1024 - 10)).await;
+        assert!(!rig.deliver(Priority::Batch).await.kept, "it is dealt with");
+        assert_eq!(rig.counts("dead").await, (1, 0), "and not lost");
+    });
+}
+
 /// Trap 8. Calls that were deferred together must not come back together.
 #[test]
 fn deferred_calls_come_back_spread_out() {

@@ -1,0 +1,128 @@
+//! The doorbell. In the deferral wiring there is none: the queues' own mappings wake a worker,
+//! and nothing here does anything.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+};
+use futures::future::join_all;
+
+use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
+
+/// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
+const MAX_DELAY: Duration = Duration::from_secs(900);
+/// The entries of a batch request, and the messages of a receive (API model).
+const BATCH: usize = 10;
+
+/// A ring taken from the doorbell by a slot, by its receipt handle.
+#[derive(Debug, Clone)]
+pub(crate) struct Ring(String);
+
+impl Queues {
+    /// Wakes a slot `after` so long.
+    pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
+        let Some(doorbell) = &self.doorbell else { return Ok(()) };
+        self.sqs
+            .send_message()
+            .queue_url(&doorbell.url)
+            .message_body("ring")
+            .delay_seconds(whole_secs(after, MAX_DELAY))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed("ring", "doorbell", &error))
+    }
+
+    /// Hides the ring that woke this invocation anew. A mapping may have received it long before
+    /// it could be delivered, and a ring that comes back before a killed slot's calls do would
+    /// find nothing.
+    pub(crate) async fn hold_ring(&self, receipt_handle: &str) {
+        let Some(doorbell) = &self.doorbell else { return };
+        let held = self
+            .sqs
+            .change_message_visibility()
+            .queue_url(&doorbell.url)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
+            .send()
+            .await;
+        if let Err(error) = held {
+            let error = failed("hold a ring of", "doorbell", &error);
+            tracing::warn!(%error, "another ring is sent in its place");
+            if let Err(error) = self.ring(doorbell.ring_visibility).await {
+                tracing::error!(%error, "if this slot is killed, only the next ring finds its calls");
+            }
+        }
+    }
+
+    /// Takes rings that no slot has been woken by, as many as one request gives. If its answer is
+    /// lost, it may have hidden some, and one is sent in their place.
+    pub(crate) async fn take_rings(&self) -> Result<Vec<Ring>, Error> {
+        let Some(doorbell) = &self.doorbell else { return Ok(Vec::new()) };
+        let received = self
+            .receiver
+            .receive_message()
+            .queue_url(&doorbell.url)
+            .max_number_of_messages(i32::try_from(BATCH).unwrap_or(1))
+            .wait_time_seconds(0)
+            .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
+            .send()
+            .await;
+        match received {
+            Ok(received) => {
+                let rings = received.messages.unwrap_or_default().into_iter();
+                Ok(rings.filter_map(|ring| ring.receipt_handle.map(Ring)).collect())
+            }
+            Err(error) => {
+                self.ring(Duration::ZERO).await?;
+                Err(failed("receive from", "doorbell", &error))
+            }
+        }
+    }
+
+    /// Deletes rings that have been answered. One that stays only wakes a slot for nothing.
+    pub(crate) async fn delete_rings(&self, rings: &[Ring]) {
+        let Some(doorbell) = &self.doorbell else { return };
+        let batches = rings.chunks(BATCH).map(|batch| {
+            let entries = batch.iter().enumerate().filter_map(|(id, Ring(receipt))| {
+                let entry = DeleteMessageBatchRequestEntry::builder();
+                entry.id(id.to_string()).receipt_handle(receipt).build().ok()
+            });
+            let request = self.sqs.delete_message_batch().queue_url(&doorbell.url);
+            request.set_entries(Some(entries.collect())).send()
+        });
+        for deleted in join_all(batches).await {
+            if let Err(error) = deleted {
+                let error = failed("delete from", "doorbell", &error);
+                tracing::warn!(%error, "rings that have been answered will ring again");
+            }
+        }
+    }
+
+    /// Makes rings visible again that were taken for nothing. If some stay hidden, one is sent in
+    /// their place: they were sent for calls that may be waiting now.
+    pub(crate) async fn return_rings(&self, rings: &[Ring]) -> Result<(), Error> {
+        let Some(doorbell) = &self.doorbell else { return Ok(()) };
+        let batches = rings.chunks(BATCH).map(|batch| {
+            let entries = batch.iter().enumerate().filter_map(|(id, Ring(receipt))| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder();
+                entry.id(id.to_string()).receipt_handle(receipt).visibility_timeout(0).build().ok()
+            });
+            let request = self.sqs.change_message_visibility_batch().queue_url(&doorbell.url);
+            request.set_entries(Some(entries.collect())).send()
+        });
+        let mut all_returned = true;
+        for returned in join_all(batches).await {
+            match returned {
+                Ok(returned) => all_returned &= returned.failed.is_empty(),
+                Err(error) => {
+                    let error = failed("change a ring of", "doorbell", &error);
+                    tracing::warn!(%error, "another ring is sent in its place");
+                    all_returned = false;
+                }
+            }
+        }
+        if all_returned { Ok(()) } else { self.ring(Duration::ZERO).await }
+    }
+}

@@ -1,0 +1,46 @@
+//! The doorbell: no call is left without a ring, and no slot is woken for nothing by the hundred.
+//! The real worker runs on the simulated AWS.
+
+use slowlane_message::Priority;
+use slowlane_simulator::run::{Onlooker, Outcome, run};
+use slowlane_simulator::scenario::{Load, Scenario};
+
+fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
+    Ok(run(scenario, Onlooker::nobody())?)
+}
+
+/// The answer to a receive may be lost after SQS has hidden a call for it. Nobody has that call
+/// then, and its ring may be gone before it is visible again.
+#[test]
+fn a_call_hidden_by_a_receive_whose_answer_was_lost_is_rung_for() -> anyhow::Result<()> {
+    let mut lost = 0;
+    for seed in 1..=60 {
+        let calls =
+            Load { priority: Priority::High, calls: 8, start_ms: 0, every_ms: 900.0, random: true };
+        let scenario = Scenario {
+            seed,
+            limit: 2,
+            load: vec![calls],
+            faults: [("lost-reply".to_owned(), 0.05)].into(),
+            ..Scenario::default()
+        };
+        let outcome = play(&scenario)?;
+        assert_eq!(outcome.violations, [], "seed {seed}");
+        assert_eq!(outcome.ends.get("Succeeded"), Some(&8), "seed {seed}: {:?}", outcome.ends);
+        lost += outcome.strikes;
+    }
+    assert!(lost > 100, "{lost} answers were lost");
+    Ok(())
+}
+
+/// A slot that stays awake runs many calls on one ring. The rings of the others are taken off the
+/// doorbell in tens, and do not wake a slot each.
+#[test]
+fn after_a_flood_slots_are_not_woken_for_nothing() -> anyhow::Result<()> {
+    let outcome = play(&Scenario::flood())?;
+    let calls = outcome.measures.calls;
+    assert_eq!(outcome.ends.get("Succeeded"), Some(&calls), "{:?}", outcome.ends);
+    let invocations = outcome.measures.worker_invocations;
+    assert!(invocations < calls / 5, "{invocations} invocations for {calls} calls");
+    Ok(())
+}
