@@ -11,6 +11,9 @@
 //!    without changes is a success; a failure is told by resource, with what to do about it.
 //! 4. [`local`]: only when the endpoint is on this machine, what the local server dropped is set.
 //!
+//! For whoever runs a deployment, [`unresolved`] lists the calls that a person must decide, and
+//! takes the decision.
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use slowlane_deployer::{Deployer, Endpoint, Plan, Progress};
@@ -35,11 +38,13 @@ pub mod package;
 mod plan;
 mod progress;
 pub mod stack;
+pub mod unresolved;
 
 pub use endpoint::Endpoint;
 pub use outputs::Outputs;
 pub use plan::Plan;
 pub use progress::Progress;
+pub use unresolved::Unresolved;
 
 use aws_config::SdkConfig;
 use std::collections::BTreeMap;

@@ -5,13 +5,17 @@
 use anyhow::Context as _;
 use slowlane_deployer::stack::{self, FailedResource};
 use slowlane_deployer::{DeployError, Deployer, Endpoint, Plan, Progress};
+use slowlane_idempotency::{Claim, Claimed, DynamoDbStore, Guard, Key, Request, Scope, Settings};
 use slowlane_local::MiniStack;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 struct Local {
     directory: tempfile::TempDir,
     // Ends when this is dropped.
-    _ministack: MiniStack,
+    ministack: MiniStack,
     deployer: Deployer,
 }
 
@@ -25,12 +29,34 @@ impl Local {
         }
         let ministack = MiniStack::start(Path::new(&python), directory.path()).await?;
         let endpoint = Endpoint::Local { url: ministack.endpoint().into() };
-        Ok(Self { directory, _ministack: ministack, deployer: Deployer::new(endpoint).await })
+        let deployer = Deployer::new(endpoint).await;
+        Ok(Self { directory, ministack, deployer })
     }
 
     fn plan(&self) -> Plan {
         Plan::new("trial", &repository(), self.directory.path())
             .parameter("NetSuiteAccountId", "1234567")
+    }
+
+    /// Runs `slowlane-deployer unresolved`.
+    fn unresolved(&self, args: &[&str]) -> anyhow::Result<Output> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slowlane-deployer"));
+        let endpoint = ["--stack", "trial", "--endpoint-url", self.ministack.endpoint()];
+        Ok(command.arg("unresolved").args(args).args(endpoint).output()?)
+    }
+
+    /// The same, for what must succeed: what it printed.
+    fn told(&self, args: &[&str]) -> anyhow::Result<String> {
+        let output = self.unresolved(args)?;
+        anyhow::ensure!(output.status.success(), "{args:?}: {output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// And for what must fail: what it said.
+    fn refused(&self, args: &[&str]) -> anyhow::Result<String> {
+        let output = self.unresolved(args)?;
+        anyhow::ensure!(!output.status.success(), "{args:?}: {output:?}");
+        Ok(String::from_utf8(output.stderr)?)
     }
 }
 
@@ -122,5 +148,78 @@ async fn a_bad_parameter_is_told_in_the_services_words() -> anyhow::Result<()> {
     let error = local.deployer.deploy(&plan, &Progress::hidden()).await.unwrap_err();
     let text = format!("{:#}", anyhow::Error::from(error));
     assert!(text.contains("Dispatch") && text.contains("bell"), "{text}");
+    Ok(())
+}
+
+fn request(scope: &str, key: &str) -> anyhow::Result<Request> {
+    Ok(Request::new(Scope::new(scope)?, Key::new(key)?, "the same request")?)
+}
+
+async fn claim(
+    guard: &Guard<DynamoDbStore>,
+    scope: &str,
+    key: &str,
+) -> anyhow::Result<Claim<DynamoDbStore>> {
+    match guard.claim(&request(scope, key)?).await? {
+        Claimed::Run(claim) => Ok(claim),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let outputs = local.deployer.deploy(&local.plan(), &Progress::hidden()).await?;
+    assert_eq!(local.told(&["list"])?, "");
+    assert_eq!(local.told(&["list", "--json"])?, "[]\n");
+
+    // Two calls of 2023, and one of this moment.
+    let client = aws_sdk_dynamodb::Client::new(local.deployer.config());
+    let store = DynamoDbStore::new(client, &outputs.idempotency_table_name);
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let settings = Settings { clock: Arc::new(move || then), ..Settings::default() };
+    let past = Guard::new(store.clone(), settings);
+    let guard = Guard::new(store, Settings::default());
+    claim(&past, "calls", "order-1").await?.needs_person("no answer, nobody to ask").await?;
+    claim(&past, "acme", "order-2").await?.unknown("no answer").await?;
+    claim(&guard, "calls", "order-3").await?.unknown("no answer just now").await?;
+    claim(&guard, "calls", "order-4").await?;
+
+    let table = local.told(&["list"])?;
+    for text in ["order-1", "NEEDS_PERSON", "nobody to ask", "acme", "2023-11-14T22:13:20.000Z"] {
+        assert!(table.contains(text), "{text} is not in\n{table}");
+    }
+    assert!(!table.contains("order-4"), "it is in progress:\n{table}");
+    let listed: serde_json::Value = serde_json::from_str(&local.told(&["list", "--json"])?)?;
+    assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
+    assert_eq!(listed[2]["key"], "order-3", "the oldest come first: {listed}");
+    assert_eq!(listed[2]["payload_sha256"], request("calls", "order-3")?.payload().to_string());
+
+    // It is there: a new run gets the answer. It is not: a new run makes the call.
+    let body = r#"{"lines":2}"#;
+    local.told(&["resolve", "order-1", "--done", "--id", "1001", "--body", body])?;
+    let Claimed::Replay(answer) = guard.claim(&request("calls", "order-1")?).await? else {
+        anyhow::bail!("the answer is not given again");
+    };
+    assert_eq!(answer, serde_json::json!({ "status": 204, "id": "1001", "body": { "lines": 2 } }));
+    local.told(&["resolve", "order-2", "--scope", "acme", "--not-done"])?;
+    assert_eq!(claim(&guard, "acme", "order-2").await?.attempt(), 2);
+
+    for (args, why) in [
+        (
+            &["resolve", "order-1", "--not-done"][..],
+            "nothing to decide: calls#order-1 is COMPLETED",
+        ),
+        (&["resolve", "order-4", "--done"][..], "nothing to decide: calls#order-4 is CLAIMED"),
+        (&["resolve", "order-5", "--done"][..], "no call \"order-5\" in the scope \"calls\""),
+        (&["resolve", "order-3", "--not-done"][..], "may still execute it until"),
+        (&["resolve", "order-3"][..], "--done"),
+        (&["resolve", "order-3", "--done", "--not-done"][..], "cannot be used with"),
+        (&["resolve", "order-3", "--not-done", "--id", "1"][..], "cannot be used with"),
+        (&["resolve", "order-3", "--done", "--body", "{"][..], "--body"),
+    ] {
+        let told = local.refused(args)?;
+        assert!(told.contains(why), "{args:?}: {told}");
+    }
     Ok(())
 }

@@ -1,0 +1,167 @@
+//! Calls that may have been executed, and of which nobody knows: to look at, and to decide.
+//!
+//! A worker decides most of them itself, by asking the API. What it cannot decide it leaves to a
+//! person: the call's workflow fails with `Slowlane.NeedsPerson`, its record stays in the guard's
+//! table without an expiry, and no new run of the workflow makes the call before somebody has
+//! looked at the API and said what is there.
+
+use aws_config::SdkConfig;
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+use slowlane_idempotency::{
+    DynamoDbStore, Guard, Key, Record, RequestError, Scope, Settings, Unknown, resolve, store,
+};
+
+/// The scope of the calls of those who name no tenant.
+pub const DEFAULT_SCOPE: &str = "calls";
+
+/// The unresolved calls of one deployment.
+#[derive(Debug)]
+pub struct Unresolved {
+    guard: Guard<DynamoDbStore>,
+}
+
+/// Names a call.
+#[derive(Clone, Debug)]
+pub struct CallName {
+    scope: Scope,
+    key: Key,
+}
+
+/// Why nothing was listed or decided.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No call can have this name.
+    #[error(transparent)]
+    Name(#[from] RequestError),
+    /// There is no record of it.
+    #[error("there is no call {key:?} in the scope {scope:?}")]
+    NoSuchCall {
+        /// Its scope.
+        scope: String,
+        /// Its key.
+        key: String,
+    },
+    /// It is known what became of it, or its worker is still at it.
+    #[error("there is nothing to decide: {id} is {record}")]
+    NothingToDecide {
+        /// Scope and key.
+        id: String,
+        /// What its record says.
+        record: String,
+    },
+    /// The guard did not take the decision; the source says why.
+    #[error("nothing was decided")]
+    NotDecided(#[from] resolve::Error),
+    /// The table could not be read.
+    #[error("the table of the idempotency guard could not be read")]
+    Store(#[from] store::Error),
+}
+
+impl CallName {
+    /// The call with this idempotency key; its scope is its tenant, or [`DEFAULT_SCOPE`].
+    ///
+    /// # Errors
+    /// When one is empty or too long, or the scope has a `#`.
+    pub fn new(scope: &str, key: &str) -> Result<Self, Error> {
+        Ok(Self { scope: Scope::new(scope)?, key: Key::new(key)? })
+    }
+}
+
+impl Unresolved {
+    /// The calls in a guard's table, the stack's output `IdempotencyTableName`.
+    pub fn new(config: &SdkConfig, table: &str) -> Self {
+        let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(config), table);
+        // The worker's guard has the same settings, as far as they count for a decision.
+        Self { guard: Guard::new(store, Settings::default()) }
+    }
+
+    /// Up to `most` of them, the oldest first. It scans the table.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn list(&self, most: usize) -> Result<Vec<Record>, Error> {
+        let mut records = self.guard.list_unresolved(most).await?;
+        records.sort_by_key(Record::uncertain_since);
+        Ok(records)
+    }
+
+    /// The API has executed the call, and this was its answer, or would have been: `status`,
+    /// the record's `id`, the `body`. A new run of the workflow gets it without a call.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub async fn done(
+        &self,
+        call: &CallName,
+        status: u16,
+        id: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<(), Error> {
+        // As the worker stores it (`TargetResponse`).
+        let mut answer = json!({ "status": status });
+        if let Some(id) = id {
+            answer["id"] = id.into();
+        }
+        if let Some(body) = body {
+            answer["body"] = body.clone();
+        }
+        Ok(self.find(call).await?.adopt(&answer).await?)
+    }
+
+    /// The API has not executed the call: a new run of the workflow makes it.
+    ///
+    /// # Errors
+    /// See [`enum@Error`]; among them that the API may still be at work on it.
+    pub async fn not_done(&self, call: &CallName) -> Result<(), Error> {
+        Ok(self.find(call).await?.release().await?)
+    }
+
+    async fn find(&self, call: &CallName) -> Result<Unknown<DynamoDbStore>, Error> {
+        let CallName { scope, key } = call;
+        if let Some(unknown) = self.guard.find_unresolved(scope, key).await? {
+            return Ok(unknown);
+        }
+        match self.guard.read(scope, key).await? {
+            Some(record) => Err(Error::NothingToDecide {
+                id: record.id.to_string(),
+                record: record.to_string(),
+            }),
+            None => Err(Error::NoSuchCall { scope: scope.to_string(), key: key.to_string() }),
+        }
+    }
+}
+
+/// The calls as a table for people.
+pub fn table(records: &[Record]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["key", "scope", "state", "since", "sha256 of the request", "why"]);
+    for record in records {
+        table.add_row([
+            record.id.key().to_owned(),
+            record.id.scope().to_owned(),
+            record.status.to_string(),
+            record.uncertain_since().to_string(),
+            record.payload.to_string()[..12].to_owned(),
+            record.why.clone().unwrap_or_else(|| "its worker did not come back".to_owned()),
+        ]);
+    }
+    table.to_string()
+}
+
+/// The calls as a JSON array, for programs.
+pub fn as_json(records: &[Record]) -> Value {
+    let one = |record: &Record| {
+        json!({
+            "key": record.id.key(),
+            "scope": record.id.scope(),
+            "state": record.status.as_str(),
+            "since": record.uncertain_since().to_string(),
+            "why": record.why,
+            "payload_sha256": record.payload.to_string(),
+            "attempt": record.holder.attempt,
+        })
+    };
+    records.iter().map(one).collect()
+}
