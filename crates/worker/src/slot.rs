@@ -29,7 +29,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{LocalBoxFuture, OptionFuture, join};
+use futures::future::{LocalBoxFuture, join, join_all};
 use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
 use slowlane_policy::dispatch::{looks_again, poll_order};
@@ -46,6 +46,9 @@ use crate::target::Target;
 /// servers from one second on.
 const LISTEN: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::ZERO;
+
+/// How many short polls a second look at HIGH is. They ask different servers of SQS.
+const LOOKS: usize = 2;
 
 /// How many rings a slot takes, about, before it listens.
 const RINGS_AT_ONCE: usize = 100;
@@ -105,7 +108,7 @@ enum Event {
     Heard(Result<Option<Received>, receive::Error>),
     ReturnedRings(Result<(), receive::Error>),
     /// And perhaps something more urgent was found meanwhile.
-    Prepared(Box<Prepared>, Option<Received>),
+    Prepared(Box<Prepared>, Vec<Received>),
     Answered(Box<Answered>),
     Ended(Box<Ended>),
     /// It is time to fetch the next call, or to give the fetched one back.
@@ -175,8 +178,7 @@ impl<'w, T: Target> Slot<'w, T> {
             Event::TookRings(rings) => self.on_took_rings(rings),
             Event::Heard(heard) => self.on_heard(heard),
             Event::ReturnedRings(returned) => self.ring_served &= returned.is_ok(),
-            Event::Prepared(prepared, None) => self.on_prepared(*prepared),
-            Event::Prepared(prepared, Some(urgent)) => self.on_overtaken(*prepared, urgent),
+            Event::Prepared(prepared, urgent) => self.on_prepared(*prepared, urgent),
             Event::Answered(answered) => {
                 self.times.record_call(answered.took);
                 self.running = None;
@@ -197,8 +199,19 @@ impl<'w, T: Target> Slot<'w, T> {
         self.prepare(received, again);
     }
 
-    /// A message was prepared: it is ready to follow, or needed no call.
-    fn on_prepared(&mut self, prepared: Prepared) {
+    /// A message was prepared: it is ready to follow, or needed no call, or something more urgent
+    /// was found meanwhile and takes its place.
+    fn on_prepared(&mut self, prepared: Prepared, urgent: Vec<Received>) {
+        let mut urgent = urgent.into_iter();
+        if let Some(first) = urgent.next() {
+            match prepared {
+                Prepared::Ready(ready) => self.give_back(ready),
+                Prepared::Ended(ended) => self.end(&ended),
+            }
+            self.prepare(first, false);
+            urgent.for_each(|more| self.return_at_once(more));
+            return;
+        }
         let search = std::mem::replace(&mut self.search, Search::Idle);
         match prepared {
             Prepared::Ready(ready) => {
@@ -212,15 +225,6 @@ impl<'w, T: Target> Slot<'w, T> {
                 self.end(&ended);
             }
         }
-    }
-
-    /// While a message was prepared a more urgent one was found, which takes its place.
-    fn on_overtaken(&mut self, prepared: Prepared, urgent: Received) {
-        match prepared {
-            Prepared::Ready(ready) => self.give_back(ready),
-            Prepared::Ended(ended) => self.end(&ended),
-        }
-        self.prepare(urgent, false);
     }
 
     fn on_took_rings(&mut self, rings: Result<Vec<Ring>, receive::Error>) {
@@ -345,15 +349,17 @@ impl<'w, T: Target> Slot<'w, T> {
     fn prepare(&mut self, received: Received, looks_again: bool) {
         self.return_rings();
         let worker = self.worker;
+        let looks = if looks_again { LOOKS } else { 0 };
         self.spawn(async move {
-            let look =
-                OptionFuture::from(looks_again.then(|| worker.queues.take(Priority::High, SHORT)));
-            let (prepared, looked) = join(worker.prepare(received), look).await;
-            let urgent = looked.transpose().unwrap_or_else(|error| {
-                tracing::warn!(%error, "a second look at HIGH failed");
-                None
+            let looks = join_all((0..looks).map(|_| worker.queues.take(Priority::High, SHORT)));
+            let (prepared, looked) = join(worker.prepare(received), looks).await;
+            let urgent = looked.into_iter().filter_map(|look| {
+                look.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a second look at HIGH failed");
+                    None
+                })
             });
-            Event::Prepared(Box::new(prepared), urgent.flatten())
+            Event::Prepared(Box::new(prepared), urgent.collect())
         });
     }
 
