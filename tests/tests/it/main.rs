@@ -11,8 +11,12 @@
 mod arrows;
 mod bad_input;
 mod faults;
+mod guard;
+mod kills;
 mod local_aws;
+mod lost_answers;
 mod priorities;
 mod rings;
 mod setup;
+mod tap;
 mod traps;

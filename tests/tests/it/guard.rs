@@ -1,0 +1,50 @@
+//! The idempotency guard's DynamoDB store on the local AWS.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use slowlane_idempotency::{
+    DynamoDbStore, Guard, Key, Layout, PartitionValue, Scope, Settings, conformance,
+};
+
+use crate::setup::{Scenario, settings};
+
+#[tokio::test]
+async fn the_store_conforms_and_one_of_fifty_claimants_wins() -> anyhow::Result<()> {
+    let scenario = Scenario::deploy("guard", settings()).await?;
+    let client = Client::new(scenario.stack.sdk());
+    let store =
+        DynamoDbStore::new(client.clone(), &scenario.stack.outputs().idempotency_table_name);
+    conformance::check(&store, "suite").await?;
+    let guard = Guard::new(store, Settings::default());
+    for round in 0..5 {
+        let (scope, key) = (Scope::new("race")?, Key::new(round.to_string())?);
+        conformance::one_claimant_wins(&guard, scope, key, 50).await?;
+    }
+
+    let shared = shared_table(&client).await?;
+    for (value, namespace) in
+        [(PartitionValue::Fixed("calls".into()), "fixed"), (PartitionValue::Scope, "scope")]
+    {
+        let layout = Layout::PartitionAndSort { partition: "pk".into(), value, sort: "sk".into() };
+        let store = DynamoDbStore::new(client.clone(), &shared).layout(layout);
+        conformance::check(&store, namespace).await?;
+    }
+    Ok(())
+}
+
+/// A table with a sort key, as others have it.
+async fn shared_table(client: &Client) -> anyhow::Result<String> {
+    let mut create =
+        client.create_table().table_name("shared").billing_mode(BillingMode::PayPerRequest);
+    for (key, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        let attribute = AttributeDefinition::builder().attribute_name(key);
+        let element = KeySchemaElement::builder().attribute_name(key).key_type(kind);
+        create = create
+            .attribute_definitions(attribute.attribute_type(ScalarAttributeType::S).build()?)
+            .key_schema(element.build()?);
+    }
+    create.send().await?;
+    Ok("shared".to_owned())
+}

@@ -1,0 +1,198 @@
+//! Real workers, killed with SIGKILL: each call leaves one record, and each workflow ends.
+//!
+//! The calls are creates, which made twice are two records. Their workers speak to AWS and to
+//! the API through a proxy ([`tap`](crate::tap)) that kills them at a chosen request.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use aws_sdk_lambda::types::Environment;
+use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::{Value, json};
+
+use crate::setup::{Ended, Scenario, settings};
+use crate::tap::{Kill, Moment, Seen, Step, Tap};
+
+/// How long a call takes at the API.
+const LATENCY: Duration = Duration::from_millis(1000);
+
+/// The durations of [`slowlane_policy::timing`], in the same order and shorter, so that what a
+/// killed worker held comes back soon.
+const API_TIMEOUT_SECS: i32 = 5;
+const CALL_VISIBILITY_SECS: i32 = 12;
+const FUNCTION_TIMEOUT_SECS: i32 = 22;
+const RING_VISIBILITY_SECS: i32 = 34;
+
+#[tokio::test]
+async fn a_worker_killed_at_any_step_leaves_one_record() -> anyhow::Result<()> {
+    use Moment::{After, Before, During};
+    let points = [
+        (Step::Claim, Before),
+        (Step::Claim, After),
+        (Step::DispatchedMark, Before),
+        (Step::DispatchedMark, After),
+        (Step::ApiCall, Before),
+        (Step::ApiCall, During),
+        (Step::ApiCall, After),
+        (Step::StoredResult, Before),
+        (Step::StoredResult, After),
+        (Step::Callback, Before),
+        (Step::Callback, After),
+        (Step::Delete, Before),
+        (Step::Delete, After),
+    ];
+    let key = |(step, moment): &(Step, Moment)| format!("{step:?}-{moment:?}");
+    let keys: Vec<String> = points.iter().map(key).collect();
+    // Each call is killed once, at its own point.
+    let plan = move |seen: &Seen, kills: &[Kill]| {
+        let (step, key_seen) = seen.step.as_ref()?;
+        let (_, moment) =
+            points.iter().find(|point| point.0 == *step && key(point) == *key_seen)?;
+        let before = kills.iter().any(|kill| kill.step == seen.step && kill.moment == *moment);
+        (!before).then_some(*moment)
+    };
+    let (scenario, tap) = deploy("killed-at-a-step", plan).await?;
+    run(&scenario, &keys).await?;
+
+    let kills = tap.kills();
+    let mut killed: Vec<_> = kills
+        .iter()
+        .filter_map(|kill| Some((kill.step.clone()?, kill.moment)))
+        .map(|((step, at_key), moment)| (at_key, format!("{step:?}-{moment:?}")))
+        .collect();
+    killed.sort();
+    let mut expected: Vec<_> = keys.iter().map(|key| (key.clone(), key.clone())).collect();
+    expected.sort();
+    assert_eq!(killed, expected, "each was killed at its point, and once");
+    // The one that was killed while the API was at work on it.
+    let during = kills.iter().find(|kill| kill.moment == During).context("one was")?;
+    let calls = scenario.stack.sandbox().report().await?.calls;
+    let key = key(&(Step::ApiCall, During));
+    let worked_on = calls.iter().find(|call| call.external_id.as_ref() == Some(&key));
+    let worked_on = worked_on.context("the API saw it")?;
+    assert!(worked_on.start_ms < during.at_ms && during.at_ms < worked_on.end_ms, "{worked_on:?}");
+    Ok(())
+}
+
+/// Kills workers at requests that chance chooses; `KILLS_SEED` replays the choice. (What the
+/// machine schedules between the requests is its own.)
+#[tokio::test]
+async fn workers_killed_at_random_moments_leave_one_record_each() -> anyhow::Result<()> {
+    let seed = match std::env::var("KILLS_SEED") {
+        Ok(seed) => seed.parse().context("KILLS_SEED is a number")?,
+        Err(_) => fastrand::u64(..),
+    };
+    eprintln!("KILLS_SEED={seed}");
+    // The nth worker dies at its request of this number, if it gets so far.
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let deaths: Vec<(u32, Moment)> = (0..8)
+        .map(|_| {
+            let moment = if chance.bool() { Moment::Before } else { Moment::After };
+            (chance.u32(0..25), moment)
+        })
+        .collect();
+    let plan = move |seen: &Seen, _: &[Kill]| {
+        let (request, moment) = deaths.get(seen.worker)?;
+        (seen.request == *request).then_some(*moment)
+    };
+    let (scenario, tap) = deploy("killed-at-random", plan).await?;
+    let keys: Vec<String> = (1..=8).map(|number| format!("order-{number}")).collect();
+    let done = run(&scenario, &keys).await;
+    let kills = tap.kills();
+    done.with_context(|| format!("KILLS_SEED={seed} replays {kills:#?}"))?;
+    assert!(!kills.is_empty(), "KILLS_SEED={seed} kills nobody");
+    Ok(())
+}
+
+/// A stack whose workers speak through a proxy that follows `plan`, three at a time.
+async fn deploy(
+    name: &str,
+    plan: impl Fn(&Seen, &[Kill]) -> Option<Moment> + Send + 'static,
+) -> anyhow::Result<(Scenario, Tap)> {
+    let tap = Tap::start(LATENCY / 2, plan).await?;
+    let mut settings = settings();
+    settings.sandbox.limit = 3;
+    settings.sandbox.latency_ms = u64::try_from(LATENCY.as_millis())?;
+    settings.parameters = vec![("NetSuiteBaseUrl", tap.url().to_owned())];
+    let scenario = Scenario::deploy(name, settings).await?;
+    let sdk = scenario.stack.sdk();
+    let aws = sdk.endpoint_url().context("a local AWS has a URL")?;
+    tap.connect(aws, scenario.stack.sandbox().endpoint())?;
+
+    let lambda = aws_sdk_lambda::Client::new(sdk);
+    let worker = &scenario.stack.outputs().worker_function_name;
+    let now = lambda.get_function_configuration().function_name(worker).send().await?;
+    let mut variables = now.environment.and_then(|all| all.variables).unwrap_or_default();
+    for (name, value) in [
+        ("API_TIMEOUT_SECS", API_TIMEOUT_SECS.to_string()),
+        ("CALL_VISIBILITY_SECS", CALL_VISIBILITY_SECS.to_string()),
+        ("RING_VISIBILITY_SECS", RING_VISIBILITY_SECS.to_string()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", tap.url().to_owned()),
+        ("AWS_ENDPOINT_URL_SFN", tap.url().to_owned()),
+        ("AWS_ENDPOINT_URL_SQS", tap.url().to_owned()),
+    ] {
+        variables.insert(name.to_owned(), value);
+    }
+    let environment = Environment::builder().set_variables(Some(variables)).build();
+    lambda
+        .update_function_configuration()
+        .function_name(worker)
+        .environment(environment)
+        .timeout(FUNCTION_TIMEOUT_SECS)
+        .send()
+        .await?;
+    let doorbell = scenario.stack.outputs().doorbell_queue_url.as_deref();
+    aws_sdk_sqs::Client::new(sdk)
+        .set_queue_attributes()
+        .queue_url(doorbell.context("the wiring is doorbell")?)
+        .attributes(QueueAttributeName::VisibilityTimeout, RING_VISIBILITY_SECS.to_string())
+        .send()
+        .await?;
+    Ok((scenario, tap))
+}
+
+/// Runs a workflow for each key, all at once, and checks that each ends with the one record that
+/// the API has for it.
+async fn run(scenario: &Scenario, keys: &[String]) -> anyhow::Result<()> {
+    let machine = &scenario.stack.outputs().throttled_call_arn;
+    let inputs: Vec<Value> = keys.iter().map(|key| create(key)).collect();
+    let workflows = inputs.iter().map(|input| scenario.execute(machine, input));
+    let ended: Vec<Ended> = futures::future::try_join_all(workflows).await?;
+    // What was not deleted comes back, and must have no second effect either.
+    let settled = scenario.stack.settle(Duration::from_secs(120)).await?;
+    ensure!(settled, "messages were left in the queues");
+    let calls = scenario.stack.sandbox().report().await?.calls;
+    for (key, ended) in keys.iter().zip(&ended) {
+        ensure!(ended.status == ExecutionStatus::Succeeded, "{key}: {ended:?}");
+        ensure!(ended.output["id"].is_string(), "{key}: {ended:?}");
+        let created = calls
+            .iter()
+            .filter(|call| call.external_id.as_ref() == Some(key) && call.has_effect())
+            .count();
+        ensure!(created == 1, "{key} was created {created} times: {calls:#?}");
+    }
+    let ids: HashSet<_> = ended.iter().map(|ended| ended.output["id"].to_string()).collect();
+    ensure!(ids.len() == keys.len(), "two workflows got one record: {ended:#?}");
+    ensure!(scenario.stack.sandbox().stats().await?.duplicate_effects == 0, "{calls:#?}");
+    ensure!(scenario.dead_letters().await? == 0, "nothing was given up");
+    Ok(())
+}
+
+/// A create, which can be found again by its external id and must not be made twice.
+fn create(key: &str) -> Value {
+    json!({
+        "priority": "NORMAL",
+        "idempotency_key": key,
+        "request": {
+            "method": "POST",
+            "resource": "salesOrder",
+            "body": {
+                "externalId": key,
+                "entity": { "id": "7" },
+                "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
+            },
+        },
+    })
+}
