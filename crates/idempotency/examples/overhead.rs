@@ -2,7 +2,7 @@
 //! one plain `PutItem`, measured in turn in one run, and how many requests each makes.
 //!
 //! ```sh
-//! cargo run --release -p slowlane-idempotency --example overhead -- http://127.0.0.1:4566
+//! cargo run -p slowlane-idempotency --example overhead -- http://127.0.0.1:4566
 //! ```
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 

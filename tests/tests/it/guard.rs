@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use slowlane_idempotency::{
-    DynamoDbStore, Guard, Key, Layout, PartitionValue, Scope, Settings, conformance,
+    DynamoDbStore, Guard, Key, Layout, Offloading, PartitionValue, S3Blobs, Scope, Settings,
+    conformance,
 };
 
 use crate::setup::{Scenario, settings};
@@ -17,11 +18,19 @@ async fn the_store_conforms_and_one_of_fifty_claimants_wins() -> anyhow::Result<
     let store =
         DynamoDbStore::new(client.clone(), &scenario.stack.outputs().idempotency_table_name);
     conformance::check(&store, "suite").await?;
-    let guard = Guard::new(store, Settings::default());
+    let guard = Guard::new(store.clone(), Settings::default());
     for round in 0..5 {
         let (scope, key) = (Scope::new("race")?, Key::new(round.to_string())?);
         conformance::one_claimant_wins(&guard, scope, key, 50).await?;
     }
+
+    let s3 = aws_sdk_s3::config::Builder::from(scenario.stack.sdk()).force_path_style(true);
+    let s3 = aws_sdk_s3::Client::from_conf(s3.build());
+    s3.create_bucket().bucket("results").send().await?;
+    let blobs = S3Blobs::new(s3.clone(), "results", "large/");
+    conformance::check(&Offloading::new(store, blobs, 10_000), "offloading").await?;
+    let objects = s3.list_objects_v2().bucket("results").prefix("large/").send().await?;
+    assert!(objects.key_count() > Some(0), "{objects:?}");
 
     let shared = shared_table(&client).await?;
     for (value, namespace) in
