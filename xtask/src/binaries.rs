@@ -4,10 +4,21 @@ use crate::target_dir;
 use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
-/// Programs for this machine, by package name: without whole-program optimization, in one call
-/// of cargo, so that what they share is compiled once. Answers their directory.
-pub(crate) fn local(sh: &Shell, packages: &[&str]) -> anyhow::Result<PathBuf> {
-    let packages = packages.iter().flat_map(|name| ["--package", name]);
+/// What runs on this machine.
+const PROGRAMS: [&str; 6] = [
+    "slowlane-enqueuer",
+    "slowlane-worker",
+    "slowlane-netsuite-sandbox",
+    "slowlane-local",
+    "slowlane-deployer",
+    "slowlane-simulator",
+];
+
+/// The programs for this machine, without whole-program optimization. Answers their directory.
+/// All of them, whichever is needed: cargo compiles what they share, the AWS SDK above all, anew
+/// for another choice of packages, because it enables other features.
+pub(crate) fn local(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let packages = PROGRAMS.iter().flat_map(|name| ["--package", name]);
     cmd!(sh, "cargo build --profile local {packages...}").run()?;
     Ok(target_dir(sh)?.join("local"))
 }
@@ -19,13 +30,7 @@ pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(target_dir(sh)?.join("release"))
 }
 
-/// The deployer's program.
-pub(crate) fn deployer(sh: &Shell) -> anyhow::Result<PathBuf> {
-    Ok(local(sh, &["slowlane-deployer"])?.join("slowlane-deployer"))
-}
-
-/// The simulator's program. Only here does the whole of the SDK run hot, so it alone is worth a
-/// profile of its own.
+/// The simulator's program, optimized: here the whole of the SDK runs hot, millions of times.
 pub(crate) fn simulator(sh: &Shell) -> anyhow::Result<PathBuf> {
     cmd!(sh, "cargo build --profile simulation --package slowlane-simulator").run()?;
     Ok(target_dir(sh)?.join("simulation/slowlane-simulator"))

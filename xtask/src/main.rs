@@ -123,17 +123,14 @@ fn run(command: Xtask) -> anyhow::Result<()> {
 
 fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     if passed.ask_for_help() {
-        let local = binaries::local(sh, &["slowlane-local"])?;
+        let local = binaries::local(sh)?;
         return become_program(
             Command::new(local.join("slowlane-local")).arg("demo").args(&passed.args),
         );
     }
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
-    let binaries = binaries::local(
-        sh,
-        &["slowlane-enqueuer", "slowlane-worker", "slowlane-netsuite-sandbox", "slowlane-local"],
-    )?;
+    let binaries = binaries::local(sh)?;
     let mut demo = Command::new(binaries.join("slowlane-local"));
     demo.arg("demo").args(&passed.args).envs(tools(&binaries, &python));
     become_program(&mut demo)
@@ -142,18 +139,20 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
 fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
     let python = python::local_aws(sh)?;
     sh.set_var("SLOWLANE_NETSUITE_PYTHON", python::netsuite_client(sh)?);
-    let binaries = binaries::local(
-        sh,
-        &["slowlane-enqueuer", "slowlane-worker", "slowlane-netsuite-sandbox"],
-    )?;
+    let binaries = binaries::local(sh)?;
     for (name, value) in tools(&binaries, &python) {
         sh.set_var(name, value);
+    }
+    // With a filter, neither the many random scenarios nor the documentation tests are asked for.
+    if args.is_empty() {
+        let simulator = binaries.join("slowlane-simulator");
+        cmd!(sh, "{simulator} simulate --chaos --seeds 2000").run()?;
     }
     if cmd!(sh, "cargo nextest --version").quiet().ignore_stderr().read().is_err() {
         return Ok(cmd!(sh, "cargo test --workspace {args...}").run()?);
     }
     cmd!(sh, "cargo nextest run --workspace {args...}").run()?;
-    // nextest runs no documentation tests. With a filter, they are not asked for.
+    // nextest runs no documentation tests.
     if args.is_empty() {
         cmd!(sh, "cargo test --workspace --doc --quiet").run()?;
     }
@@ -166,7 +165,7 @@ fn simulator(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()
 }
 
 fn deployer(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
-    let deployer = binaries::deployer(sh)?;
+    let deployer = binaries::local(sh)?.join("slowlane-deployer");
     let mut command = Command::new(deployer);
     command.arg(subcommand);
     if subcommand == "deploy" {
