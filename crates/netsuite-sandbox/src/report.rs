@@ -29,7 +29,7 @@ pub struct Report {
     pub http_429: u64,
     /// Records that calls created (seeded ones do not count).
     pub records_created: u64,
-    /// Effects beyond the first: see [`Report::duplicate_effects`]'s rule in the README.
+    /// Effects beyond the first.
     ///
     /// A call *has an effect* if it created a record or added lines to a sublist of one that was
     /// there. Effects are counted by the call's idempotency key (header
