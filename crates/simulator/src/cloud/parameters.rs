@@ -15,6 +15,8 @@ pub struct Fact {
     pub high: f64,
     /// What it says.
     pub meaning: &'static str,
+    /// Whether it plays a part only when something goes wrong, or when nothing happens for minutes.
+    pub rare: bool,
 }
 
 /// The unconfirmed facts, by position in [`FACTS`].
@@ -54,6 +56,7 @@ pub const FACTS: [Fact; 12] = [
         default: 200.0,
         high: 1_000.0,
         meaning: "first pause of an event source mapping after a throttled delivery; it doubles",
+        rare: false,
     },
     Fact {
         name: "throttle_backoff_cap_ms",
@@ -61,6 +64,7 @@ pub const FACTS: [Fact; 12] = [
         default: 5_000.0,
         high: 10_000.0,
         meaning: "longest pause of an event source mapping between two tries of a throttled delivery",
+        rare: false,
     },
     Fact {
         name: "poller_ramp_interval_ms",
@@ -68,6 +72,7 @@ pub const FACTS: [Fact; 12] = [
         default: 10_000.0,
         high: 60_000.0,
         meaning: "time between two changes of an event source mapping's poller count",
+        rare: false,
     },
     Fact {
         name: "short_poll_miss",
@@ -75,6 +80,7 @@ pub const FACTS: [Fact; 12] = [
         default: 0.05,
         high: 0.5,
         meaning: "chance that one short poll does not see one visible message",
+        rare: false,
     },
     Fact {
         name: "returned_first",
@@ -82,6 +88,7 @@ pub const FACTS: [Fact; 12] = [
         default: 0.0,
         high: 1.0,
         meaning: "1: a message that became visible again is served in the order of its sending, 0: last",
+        rare: false,
     },
     Fact {
         name: "stale_delete_deletes",
@@ -89,6 +96,7 @@ pub const FACTS: [Fact; 12] = [
         default: 0.0,
         high: 1.0,
         meaning: "chance that DeleteMessage with a stale receipt handle deletes the message",
+        rare: true,
     },
     Fact {
         name: "heartbeat_tells",
@@ -96,6 +104,7 @@ pub const FACTS: [Fact; 12] = [
         default: 1.0,
         high: 1.0,
         meaning: "1: SendTaskHeartbeat on a task without HeartbeatSeconds says when nobody waits, 0: it always succeeds",
+        rare: true,
     },
     Fact {
         name: "environment_idle_ms",
@@ -103,6 +112,7 @@ pub const FACTS: [Fact; 12] = [
         default: 300_000.0,
         high: 900_000.0,
         meaning: "idle life of a Lambda environment",
+        rare: true,
     },
     Fact {
         name: "function_error_pause_ms",
@@ -110,6 +120,7 @@ pub const FACTS: [Fact; 12] = [
         default: 1_000.0,
         high: 10_000.0,
         meaning: "pause of a poller after its function failed",
+        rare: true,
     },
     Fact {
         name: "slot_release_lag_ms",
@@ -117,6 +128,7 @@ pub const FACTS: [Fact; 12] = [
         default: 2.0,
         high: 50.0,
         meaning: "time from an invocation's answer until its slot takes the next one",
+        rare: false,
     },
     Fact {
         name: "ttl_lag_ms",
@@ -124,6 +136,7 @@ pub const FACTS: [Fact; 12] = [
         default: 600_000.0,
         high: 172_800_000.0,
         meaning: "how late DynamoDB deletes an item that has expired",
+        rare: true,
     },
     Fact {
         name: "orphan_arrives",
@@ -131,6 +144,7 @@ pub const FACTS: [Fact; 12] = [
         default: 0.5,
         high: 1.0,
         meaning: "chance that a request on its way when its process dies still arrives",
+        rare: true,
     },
 ];
 
