@@ -93,7 +93,88 @@ pub struct Difference {
 }
 
 /// Every known difference. AWS's documents are right in each.
-pub const DIFFERENCES: &[Difference] = &[];
+pub const DIFFERENCES: &[Difference] = &[
+    ministack(
+        "a delete, twice",
+        "ok, ReceiptHandleIsInvalid",
+        "the worker only logs a delete that fails",
+    ),
+    ministack(
+        "the visibility of a deleted message",
+        "ReceiptHandleIsInvalid",
+        "another code for the same refusal",
+    ),
+    ministack(
+        "the visibility of a message that is visible again",
+        "ok",
+        "a give-back that comes too late hides the message once more",
+    ),
+    ministack(
+        "a delete with a stale receipt, and with the fresh one",
+        "ok, MissingParameter",
+        "follows from the one before: the message is hidden, so there is no fresh receipt",
+    ),
+    ministack(
+        "a delay of 900 s, and of 901 s",
+        "ok, ok",
+        "the worker caps its delays at 900 s, and the simulator holds it to that",
+    ),
+    ministack(
+        "a visibility of over 12 hours, and of 60 s",
+        "ok, ok",
+        "the worker caps its visibilities at 12 hours",
+    ),
+    ministack(
+        "a receive of 0 messages, of 11, and one that waits 21 s",
+        "InvalidParameterValue, InvalidParameterValue, ok",
+        "the worker waits for 20 s at most",
+    ),
+    ministack(
+        "what its workflow gets",
+        "succeeded {\"id\": 1}",
+        "the same JSON, written with a space",
+    ),
+    ministack(
+        "a task that has succeeded: success again, heartbeat",
+        "TaskDoesNotExist, TaskDoesNotExist",
+        "the worker takes both answers for \"nobody waits\"",
+    ),
+    ministack(
+        "an execution that was stopped: heartbeat, success",
+        "ok, ok",
+        "a stopped workflow's call is made all the same; only the simulator shows that it is not on AWS",
+    ),
+    ministack(
+        "a task past its TimeoutSeconds: its end, heartbeat, success",
+        "timed out, TaskDoesNotExist, TaskDoesNotExist",
+        "the worker takes both answers for \"nobody waits\"",
+    ),
+    ministack(
+        "a token that nobody gave out: success, heartbeat",
+        "TaskDoesNotExist, TaskDoesNotExist",
+        "the worker takes both answers for \"nobody waits\"",
+    ),
+    ministack("success with an output that is no JSON", "ok", "the worker's outputs are JSON"),
+    ministack(
+        "failure with an error of 257 characters",
+        "TaskDoesNotExist",
+        "follows from the one before: the task has ended",
+    ),
+    ministack(
+        "failure with a cause of 32,769 characters",
+        "TaskDoesNotExist",
+        "follows from the same: the task has ended",
+    ),
+    ministack(
+        "success after such mistakes",
+        "TaskDoesNotExist",
+        "follows from the same: the task has ended",
+    ),
+];
+
+const fn ministack(vector: &'static str, saw: &'static str, remark: &'static str) -> Difference {
+    Difference { server: Server::MiniStack, vector, saw, remark }
+}
 
 /// Holds every dialogue with a place.
 pub async fn observe(place: &impl Place) -> Vec<Vector> {
