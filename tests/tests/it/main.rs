@@ -20,3 +20,4 @@ mod rings;
 mod setup;
 mod tap;
 mod traps;
+mod vectors;

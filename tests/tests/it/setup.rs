@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use aws_config::SdkConfig;
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::Value;
-use slowlane_deployer::Progress;
+use slowlane_deployer::{Deployer, Endpoint, Progress};
 use slowlane_local::report::Observed;
 use slowlane_local::run::{self, Execution, Started};
 use slowlane_local::{
@@ -50,8 +51,7 @@ impl Scenario {
     pub(crate) async fn deploy(name: &str, settings: Settings) -> anyhow::Result<Self> {
         let tools = Tools::from_env()?;
         let directory = empty_directory(name)?;
-        let ministack =
-            MINISTACK.get_or_try_init(|| MiniStack::start(&tools.python, &directory)).await?;
+        let ministack = ministack(&tools, &directory).await?;
         let progress = Progress::hidden();
         let stack =
             Stack::deploy(ministack, &tools, name, &settings, &directory, &progress).await?;
@@ -135,6 +135,17 @@ impl Scenario {
             .await?;
         received.messages.unwrap_or_default().pop().context("no message came within 20 s")
     }
+}
+
+/// The local AWS of this process, with nothing deployed for the caller.
+pub(crate) async fn local_aws(name: &str) -> anyhow::Result<SdkConfig> {
+    let ministack = ministack(&Tools::from_env()?, &empty_directory(name)?).await?;
+    let endpoint = Endpoint::Local { url: ministack.endpoint().to_owned() };
+    Ok(Deployer::new(endpoint).await.config().clone())
+}
+
+async fn ministack(tools: &Tools, directory: &Path) -> anyhow::Result<&'static MiniStack> {
+    Ok(MINISTACK.get_or_try_init(|| MiniStack::start(&tools.python, directory)).await?)
 }
 
 /// A directory below `target/` for a scenario's logs; what an earlier run left in it is removed.
