@@ -14,16 +14,36 @@ use crate::Worker;
 use crate::process::{Ended, How, Ready, ReadyTo, Taken};
 use crate::receive::Received;
 use crate::target::{Target, TargetResponse};
-use crate::task_callback;
+use crate::task_callback::MAX_OUTPUT_BYTES;
 
 /// How long a call is put off when AWS itself could not be reached for it.
 const PUT_OFF: Duration = Duration::from_secs(5);
 
+/// In the stored result of a call: how many bytes its answer had, and that nobody gets it.
+const TOO_LARGE: &str = "too_large_bytes";
+/// Room for what is added to a stored result before a workflow gets it.
+const REPLAYED_BYTES: usize = r#","replayed":false"#.len();
+
+/// What is stored of an answer: all of it, unless it is too large for a workflow's state. Then it
+/// may be too large for the guard's record too, which must be completed all the same: a call
+/// without a result would be made again.
+pub(crate) fn to_store(response: &TargetResponse) -> Value {
+    shortened(json!(response))
+}
+
+fn shortened(answer: Value) -> Value {
+    let bytes = answer.to_string().len() + REPLAYED_BYTES;
+    if bytes <= MAX_OUTPUT_BYTES {
+        return answer;
+    }
+    json!({ "status": answer["status"], "id": answer["id"], TOO_LARGE: bytes })
+}
+
 impl<T: Target> Worker<T> {
     /// The stored result of an earlier run goes to whoever waits now.
     pub(crate) async fn replay(&self, taken: Taken, stored: Value) -> Ended {
-        match serde_json::from_value::<TargetResponse>(stored) {
-            Ok(response) => self.resume(taken, &response, How::Replayed).await,
+        match serde_json::from_value::<TargetResponse>(stored.clone()) {
+            Ok(_) => self.resume(taken, shortened(stored), How::Replayed).await,
             Err(error) => {
                 let why = format!("the guard's stored result cannot be read: {error}");
                 self.bury(taken, FailureName::InvalidMessage, why.into()).await
@@ -31,22 +51,23 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// Resumes the workflow with the API's answer, which is stored by now.
-    pub(crate) async fn resume(&self, taken: Taken, response: &TargetResponse, how: How) -> Ended {
-        let mut output = json!(response);
+    /// Resumes the workflow with the API's answer as it is stored by now.
+    pub(crate) async fn resume(&self, taken: Taken, stored: Value, how: How) -> Ended {
+        if let Some(bytes) = stored[TOO_LARGE].as_u64() {
+            // The record exists: its id is what the workflow must not lose.
+            let why = json!({
+                "message": format!(
+                    "the answer has {bytes} bytes, and a task's output may have {MAX_OUTPUT_BYTES}"
+                ),
+                "status": stored["status"],
+                "id": stored["id"],
+            });
+            return self.fail_with(taken, FailureName::ResultTooLarge, why, how).await;
+        }
+        let mut output = stored;
         output["replayed"] = Value::from(how == How::Replayed);
-        let token = &taken.call.task_token;
-        match self.callback.succeed(token, &output.to_string()).await {
+        match self.callback.succeed(&taken.call.task_token, &output.to_string()).await {
             Ok(_) => self.delete(taken, how, None).await,
-            Err(error @ task_callback::Error::TooLarge { .. }) => {
-                // The record exists: its id is what the workflow must not lose.
-                let why = json!({
-                    "message": error.to_string(),
-                    "status": response.status,
-                    "id": response.id,
-                });
-                self.fail_with(taken, FailureName::ResultTooLarge, why, how).await
-            }
             Err(error) => self.put_off(taken, error.to_string()).await,
         }
     }

@@ -20,6 +20,7 @@ use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
 use tokio::time::{Instant, timeout};
 
+use crate::ending::to_store;
 use crate::receive::Received;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 use crate::task_callback::Waiting;
@@ -288,10 +289,13 @@ impl<T: Target> Worker<T> {
                 Ok(()) => self.bury(taken, FailureName::NeedsPerson, why).await,
                 Err(error) => self.put_off(taken, error.to_string()).await,
             },
-            Answer::Found(unknown, response) => match unknown.adopt(&response).await {
-                Ok(()) => self.resume(taken, &response, How::Succeeded).await,
-                Err(error) => self.put_off(taken, error.to_string()).await,
-            },
+            Answer::Found(unknown, response) => {
+                let result = to_store(&response);
+                match unknown.adopt(&result).await {
+                    Ok(()) => self.resume(taken, result, How::Succeeded).await,
+                    Err(error) => self.put_off(taken, error.to_string()).await,
+                }
+            }
             Answer::Undecidable(unknown, why) => self.leave_to_person(taken, &unknown, why).await,
             Answer::Postponed(why) => self.put_off(taken, why).await,
         };
@@ -315,10 +319,13 @@ impl<T: Target> Worker<T> {
         let attempts = Attempts { used, max: self.config.max_attempts };
         let (now, deadline) = (self.clock.now(), taken.call.deadline);
         match settle(outcome, &attempts, now, deadline, &self.retry, self.unit()) {
-            Settlement::Complete(response) => match claim.complete(&response).await {
-                Ok(()) => self.resume(taken, &response, how).await,
-                Err(error) => self.put_off(taken, error.to_string()).await,
-            },
+            Settlement::Complete(response) => {
+                let result = to_store(&response);
+                match claim.complete(&result).await {
+                    Ok(()) => self.resume(taken, result, how).await,
+                    Err(error) => self.put_off(taken, error.to_string()).await,
+                }
+            }
             Settlement::Fail {
                 name: name @ (FailureName::Rejected | FailureName::Unauthorized),
                 why,

@@ -6,7 +6,7 @@ use slowlane_message::TaskToken;
 use slowlane_policy::settle::FailureName;
 
 /// The output of a task is at most 262,144 bytes (API model, `SendTaskSuccess`).
-const MAX_OUTPUT_BYTES: usize = 262_144;
+pub(crate) const MAX_OUTPUT_BYTES: usize = 262_144;
 /// The cause of a failure is at most 32,768 characters (API model, `SendTaskFailure`).
 const MAX_CAUSE_CHARS: usize = 32_768;
 
@@ -26,12 +26,8 @@ pub(crate) enum Waiting {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("Step Functions did not take the callback: {0}")]
-    Request(String),
-    #[error("the answer has {bytes} bytes, and a task's output may have {MAX_OUTPUT_BYTES}")]
-    TooLarge { bytes: usize },
-}
+#[error("Step Functions did not take the callback: {0}")]
+pub(crate) struct Error(String);
 
 impl TaskCallback {
     pub(crate) fn new(sfn: Client) -> Self {
@@ -46,11 +42,8 @@ impl TaskCallback {
         waiting(sent)
     }
 
-    /// Resumes the workflow with `output`, a JSON text.
+    /// Resumes the workflow with `output`, a JSON text of [`MAX_OUTPUT_BYTES`] at most.
     pub(crate) async fn succeed(&self, token: &TaskToken, output: &str) -> Result<Waiting, Error> {
-        if output.len() > MAX_OUTPUT_BYTES {
-            return Err(Error::TooLarge { bytes: output.len() });
-        }
         let sent =
             self.sfn.send_task_success().task_token(token.as_str()).output(output).send().await;
         waiting(sent)
@@ -87,7 +80,7 @@ where
         Ok(_) => Ok(Waiting::Yes),
         Err(error) => match error.as_service_error().and_then(ProvideErrorMetadata::code) {
             Some("TaskTimedOut" | "TaskDoesNotExist" | "InvalidToken") => Ok(Waiting::No),
-            _ => Err(Error::Request(DisplayErrorContext(&error).to_string())),
+            _ => Err(Error(DisplayErrorContext(&error).to_string())),
         },
     }
 }

@@ -34,6 +34,7 @@ const CALL_TIME: Duration = Duration::from_millis(200);
 #[derive(Clone, Default)]
 struct Api {
     keys: Rc<RefCell<Vec<String>>>,
+    answer_bytes: Rc<Cell<usize>>,
     throttles: Rc<Cell<u32>>,
     refusals: Rc<Cell<u32>>,
 }
@@ -50,7 +51,11 @@ impl Target for Api {
         }
         self.keys.borrow_mut().push(call.idempotency_key.to_string());
         tokio::time::sleep(CALL_TIME).await;
-        Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body: None })
+        let body = match self.answer_bytes.get() {
+            0 => None,
+            bytes => Some(Value::from("x".repeat(bytes))),
+        };
+        Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body })
     }
 
     fn after_loss(&self, _: &QueuedCall) -> AfterLoss {
@@ -359,6 +364,30 @@ fn a_message_that_leaves_no_room_for_a_reason_is_kept_without() {
         assert!(!rig.deliver(Priority::Batch).await.kept, "it is dealt with");
         assert_eq!(rig.counts("dead").await, (1, 0), "and not lost");
     });
+}
+
+/// An answer too large for a workflow's state, or even for the guard's record, is an answer: the
+/// call is not made again, now or by a later run, and the workflow learns the record's id.
+#[test]
+fn an_answer_that_is_too_large_fails_its_workflow_and_is_not_asked_for_again() {
+    for bytes in [300_000, 500_000] {
+        on("swap", async |rig: Rig| {
+            rig.api.answer_bytes.set(bytes);
+            for run in 1..=2 {
+                let task = rig.put(Priority::High, "large").await;
+                assert!(!rig.deliver(Priority::High).await.kept, "run {run} with {bytes} bytes");
+                match rig.end_of(task).await {
+                    Waited::Ended(Ended::Failed { error, cause }) => {
+                        assert_eq!(&*error, "Slowlane.ResultTooLarge");
+                        let cause: Value = serde_json::from_str(&cause).unwrap();
+                        assert_eq!(cause["id"], "1", "{cause}");
+                    }
+                    other => panic!("run {run} with {bytes} bytes: {other:?}"),
+                }
+            }
+            assert_eq!(rig.called(), ["large"]);
+        });
+    }
 }
 
 /// Trap 8. Calls that were deferred together must not come back together.
