@@ -1,6 +1,8 @@
 //! The simulator's shared vectors on the local AWS: what it answers otherwise than AWS's documents
 //! say is listed, so that neither a new difference nor one that has gone passes unseen.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
