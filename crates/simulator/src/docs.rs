@@ -40,8 +40,9 @@ impl Comparison {
             "# What the default dispatch promises\n\n{}\n\n\
              The flood: five eighths of the calls BATCH and a fifth NORMAL, all at once; one in \
              eight is HIGH, and comes at random while the others wait. Service times are the API's \
-             time for a call. `deferral-yield` is the pattern as first published, on the same \
-             floods.\n\n{bars}\n\n\
+             time for a call. A flood has 800 calls (100 HIGH) for the default at the limits that \
+             have a bar for the wait, and 160 (20 HIGH) elsewhere and for `deferral-yield`, the \
+             pattern as first published: its p99 is its longest wait.\n\n{bars}\n\n\
              ## At every value of what nobody has confirmed\n\n\
              Each fact that plays a part while nothing goes wrong, at both ends of its range, the \
              others as assumed; a corner has all facts at one end or the other, drawn by the \
