@@ -153,6 +153,8 @@ impl<'w, T: Target> Slot<'w, T> {
         while !self.tasks.is_empty() {
             let event = match self.wake_at() {
                 Some(at) => tokio::select! {
+                    // What has happened goes before what is due, so that one seed gives one run.
+                    biased;
                     Some(event) = self.tasks.next() => event,
                     () = sleep_until(at) => Event::TimeUp,
                 },
