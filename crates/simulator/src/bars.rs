@@ -20,7 +20,7 @@ pub struct Bar {
     pub kept: bool,
     /// How many rows it was looked for in, and how many of them break it.
     pub rows: (usize, usize),
-    /// The worst figure of the pattern as first published, on the same loads.
+    /// The worst figure of the pattern as first published, on smaller floods of the same make.
     pub published: f64,
 }
 

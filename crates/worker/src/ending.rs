@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use slowlane_idempotency::{Claimed, DynamoDbStore, Unknown};
 use slowlane_message::{QueuedCall, salvage_token};
@@ -42,7 +43,7 @@ fn shortened(answer: Value) -> Value {
 impl<T: Target> Worker<T> {
     /// The stored result of an earlier run goes to whoever waits now.
     pub(crate) async fn replay(&self, taken: Taken, stored: Value) -> Ended {
-        match serde_json::from_value::<TargetResponse>(stored.clone()) {
+        match TargetResponse::deserialize(&stored) {
             Ok(_) => self.resume(taken, shortened(stored), How::Replayed).await,
             Err(error) => {
                 let why = format!("the guard's stored result cannot be read: {error}");

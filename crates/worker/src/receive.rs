@@ -54,7 +54,7 @@ pub(crate) struct Received {
     pub(crate) receive_count: u32,
 }
 
-/// A request to SQS that failed, after the SDK's own retries.
+/// A request to SQS that failed, after all its tries.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} the {queue} queue: {cause}")]
 pub(crate) struct Error {
@@ -101,6 +101,7 @@ impl Queues {
                     if tries == RECEIVE_TRIES {
                         return Err(error);
                     }
+                    tracing::debug!(%error, "tried again");
                     tries += 1;
                     sleep(RECEIVE_PAUSE).await;
                 }

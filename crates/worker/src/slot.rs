@@ -13,11 +13,12 @@
 //!   ([`policy::prefetch`](slowlane_policy::prefetch)). One that had to wait too long because
 //!   the present call runs late is given back: another slot may be free for it.
 //! * A search asks the queues in the order of the turn by short polls. Those may miss a
-//!   message: HIGH is polled a second time while a lower call is claimed, and a slot that is about to conclude that nothing is left *listens* first: it
-//!   polls all three queues at once for a second, which asks all of SQS's servers. Only then
-//!   does it let its ring go, and with it the rings that it took before it listened: a slot
-//!   that stays awake runs many calls, each of which has sent a ring, and each ring left over
-//!   would wake a slot for nothing.
+//!   message, so HIGH is polled again while a lower call is claimed
+//!   ([`looks_again`]), and a slot that is about to conclude that nothing is left *listens*
+//!   first: it polls all three queues at once for a second, which asks all of SQS's servers.
+//! * Only then does a slot let its ring go, and with it the rings that it took before it
+//!   listened. It ran many calls while it was awake, each of them was rung for, and each ring
+//!   left over would wake a slot for nothing.
 //! * No request is dropped half-way: a receive whose answer nobody reads would hide a call
 //!   for its whole visibility time-out.
 //!
@@ -103,12 +104,12 @@ enum Search {
 }
 
 enum Event {
-    Swept(Priority, Result<Option<Received>, receive::Error>),
+    Swept(Result<Option<Received>, receive::Error>),
     TookRings(Result<Vec<Ring>, receive::Error>),
     Heard(Result<Option<Received>, receive::Error>),
     ReturnedRings(Result<(), receive::Error>),
-    /// And perhaps something more urgent was found meanwhile.
-    Prepared(Box<Prepared>, Vec<Received>),
+    /// And what the second look at HIGH, if there was one, has come to.
+    Prepared(Box<Prepared>, Vec<Result<Option<Received>, receive::Error>>),
     Answered(Box<Answered>),
     Ended(Box<Ended>),
     /// It is time to fetch the next call, or to give the fetched one back.
@@ -171,16 +172,16 @@ impl<'w, T: Target> Slot<'w, T> {
     /// Takes in what has happened.
     fn on(&mut self, event: Event) {
         match event {
-            Event::Swept(_, Ok(Some(received))) => self.on_found(received),
-            Event::Swept(_, Ok(None)) => self.sweep_on(),
-            Event::Swept(priority, Err(error)) => {
-                tracing::warn!(%error, %priority, "a poll failed");
+            Event::Swept(Ok(Some(received))) => self.on_found(received),
+            Event::Swept(Ok(None)) => self.sweep_on(),
+            Event::Swept(Err(error)) => {
+                self.on_failed_poll(&error);
                 self.sweep_on();
             }
             Event::TookRings(rings) => self.on_took_rings(rings),
             Event::Heard(heard) => self.on_heard(heard),
             Event::ReturnedRings(returned) => self.ring_served &= returned.is_ok(),
-            Event::Prepared(prepared, urgent) => self.on_prepared(*prepared, urgent),
+            Event::Prepared(prepared, looked) => self.on_prepared(*prepared, looked),
             Event::Answered(answered) => {
                 self.times.record_call(answered.took);
                 self.running = None;
@@ -203,7 +204,18 @@ impl<'w, T: Target> Slot<'w, T> {
 
     /// A message was prepared: it is ready to follow, or needed no call, or something more urgent
     /// was found meanwhile and takes its place.
-    fn on_prepared(&mut self, prepared: Prepared, urgent: Vec<Received>) {
+    fn on_prepared(
+        &mut self,
+        prepared: Prepared,
+        looked: Vec<Result<Option<Received>, receive::Error>>,
+    ) {
+        let mut urgent = Vec::new();
+        for look in looked {
+            match look {
+                Ok(found) => urgent.extend(found),
+                Err(error) => self.on_failed_poll(&error),
+            }
+        }
         let mut urgent = urgent.into_iter();
         if let Some(first) = urgent.next() {
             match prepared {
@@ -259,12 +271,19 @@ impl<'w, T: Target> Slot<'w, T> {
                 self.prepare(received, false);
             }
             Err(error) => {
-                tracing::warn!(%error, "a poll failed: the queues cannot be said to be empty");
+                // The queues cannot be said to be empty.
+                self.on_failed_poll(&error);
                 self.quiet = false;
-                self.ring_served = false;
                 self.stop_at = Instant::now();
             }
         }
+    }
+
+    /// A poll failed for good. It may have hidden a call without having been able to ring for
+    /// it, so the slot's own ring must come back.
+    fn on_failed_poll(&mut self, error: &receive::Error) {
+        tracing::warn!(%error, "a poll failed");
+        self.ring_served = false;
     }
 
     fn on_time_up(&mut self) {
@@ -311,9 +330,7 @@ impl<'w, T: Target> Slot<'w, T> {
         let Search::Sweeping { rest, .. } = &mut self.search else { return };
         if let Some(priority) = rest.pop_front() {
             let worker = self.worker;
-            self.spawn(
-                async move { Event::Swept(priority, worker.queues.take(priority, SHORT).await) },
-            );
+            self.spawn(async move { Event::Swept(worker.queues.take(priority, SHORT).await) });
         } else {
             self.search = Search::Idle;
             if self.running.is_none() {
@@ -355,13 +372,7 @@ impl<'w, T: Target> Slot<'w, T> {
         self.spawn(async move {
             let looks = join_all((0..looks).map(|_| worker.queues.take(Priority::High, SHORT)));
             let (prepared, looked) = join(worker.prepare(received), looks).await;
-            let urgent = looked.into_iter().filter_map(|look| {
-                look.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "a second look at HIGH failed");
-                    None
-                })
-            });
-            Event::Prepared(Box::new(prepared), urgent.collect())
+            Event::Prepared(Box::new(prepared), looked)
         });
     }
 

@@ -2,11 +2,13 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ReturnConsumedCapacity,
+    ScalarAttributeType,
 };
+use serde_json::json;
 use slowlane_idempotency::{
-    DynamoDbStore, Guard, Key, Layout, Offloading, PartitionValue, S3Blobs, Scope, Settings,
-    conformance,
+    DynamoDbStore, Failure, Guard, Key, Layout, Offloading, PartitionValue, Request, S3Blobs,
+    Scope, Settings, conformance,
 };
 
 use crate::setup::{Scenario, settings};
@@ -40,6 +42,25 @@ async fn the_store_conforms_and_one_of_fifty_claimants_wins() -> anyhow::Result<
         let store = DynamoDbStore::new(client.clone(), &shared).layout(layout);
         conformance::check(&store, namespace).await?;
     }
+    Ok(())
+}
+
+/// What the server says that it costs to write a record of ours.
+#[tokio::test]
+async fn a_record_is_one_write_unit() -> anyhow::Result<()> {
+    let scenario = Scenario::deploy("write-unit", settings()).await?;
+    let client = Client::new(scenario.stack.sdk());
+    let table = &scenario.stack.outputs().idempotency_table_name;
+    let guard = Guard::new(DynamoDbStore::new(client.clone(), table), Settings::default());
+    let request = Request::new(Scope::new("orders")?, Key::new("1")?, &json!({ "total": 10 }))?;
+    let result = json!({ "status": 204, "id": "1001", "location": "l".repeat(300) });
+    guard.run(&request, async |_| Ok::<_, Failure<String>>(result)).await?;
+
+    let scanned = client.scan().table_name(table).send().await?;
+    let item = scanned.items().first().cloned();
+    let put = client.put_item().table_name(table).set_item(item);
+    let put = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await?;
+    assert_eq!(put.consumed_capacity.and_then(|cost| cost.capacity_units), Some(1.0));
     Ok(())
 }
 

@@ -1,14 +1,8 @@
 //! All integration tests in one binary, because each binary links the AWS SDK anew.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test may panic and speak"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod cases;
 mod conformance;
-mod endpoint;
 mod errors;
 mod examples;
 mod interleavings;

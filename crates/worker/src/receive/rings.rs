@@ -13,7 +13,7 @@ use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
 /// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The entries of a batch request, and the messages of a receive (API model).
-const BATCH: usize = 10;
+const BATCH: u8 = 10;
 
 /// A ring taken from the doorbell by a slot, by its receipt handle.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Queues {
             .receiver
             .receive_message()
             .queue_url(&doorbell.url)
-            .max_number_of_messages(i32::try_from(BATCH).unwrap_or(1))
+            .max_number_of_messages(BATCH.into())
             .wait_time_seconds(0)
             .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
             .send()
@@ -84,7 +84,7 @@ impl Queues {
     /// Deletes rings that have been answered. One that stays only wakes a slot for nothing.
     pub(crate) async fn delete_rings(&self, rings: &[Ring]) {
         let Some(doorbell) = &self.doorbell else { return };
-        let batches = rings.chunks(BATCH).map(|batch| {
+        let batches = rings.chunks(BATCH.into()).map(|batch| {
             let entries = batch.iter().enumerate().filter_map(|(id, Ring(receipt))| {
                 let entry = DeleteMessageBatchRequestEntry::builder();
                 entry.id(id.to_string()).receipt_handle(receipt).build().ok()
@@ -104,7 +104,7 @@ impl Queues {
     /// their place: they were sent for calls that may be waiting now.
     pub(crate) async fn return_rings(&self, rings: &[Ring]) -> Result<(), Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(()) };
-        let batches = rings.chunks(BATCH).map(|batch| {
+        let batches = rings.chunks(BATCH.into()).map(|batch| {
             let entries = batch.iter().enumerate().filter_map(|(id, Ring(receipt))| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder();
                 entry.id(id.to_string()).receipt_handle(receipt).visibility_timeout(0).build().ok()
