@@ -47,6 +47,9 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::Redrive, 0.005),
 ];
 
+/// The limits of random scenarios: most as an API has them, two at which slots wake slots.
+const LIMITS: [u32; 7] = [1, 2, 3, 4, 5, 7, 12];
+
 /// The scenario of a seed: a small load on a small limit, with about half of all faults, and the
 /// unconfirmed facts anywhere in their ranges.
 pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
@@ -58,7 +61,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     let mut scenario = Scenario {
         name: format!("chaos {seed}"),
         seed,
-        limit: 1 + dice.below(5) as u32,
+        limit: LIMITS[dice.below(LIMITS.len() as u64) as usize],
         dispatch,
         api: Times { median_ms: 20.0 + dice.below(1_500) as f64, p99_ms: None },
         api_timeout_secs: 10,
@@ -74,7 +77,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
             priority,
             calls: 1 + dice.below(12),
             start_ms: dice.below(10_000),
-            every_ms: dice.below(2_000) as f64,
+            every_ms: if dice.happens(0.25) { 0.0 } else { dice.below(2_000) as f64 },
             random: true,
         });
     }

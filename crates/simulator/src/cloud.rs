@@ -4,6 +4,7 @@
 //! arguments. The only waiting is done by [`Cloud`]'s async functions, on tokio's clock.
 
 pub mod dynamodb;
+pub mod events;
 pub mod lambda;
 pub mod mapping;
 pub mod parameters;
@@ -25,6 +26,7 @@ use crate::faults::{Fault, Faults};
 use crate::time::{Clock, Moment};
 use crate::transcript::{Event, Transcript};
 use dynamodb::Dynamo;
+use events::Events;
 pub use functions::{Boot, Context, Environment, Functions, Input};
 use parameters::Parameters;
 use requests::Requests;
@@ -92,6 +94,8 @@ pub struct State {
     pub dynamo: Dynamo,
     /// Step Functions' tasks.
     pub tokens: Tokens,
+    /// Lambda's asynchronous invocations.
+    pub events: Events,
     /// Secrets Manager: text by name.
     pub secrets: HashMap<String, String>,
     /// What has been asked of AWS, for the price.
@@ -167,6 +171,7 @@ impl Cloud {
                     sqs: Sqs::default(),
                     dynamo: Dynamo::default(),
                     tokens: Tokens::default(),
+                    events: Events::default(),
                     secrets: HashMap::new(),
                     requests: Requests::default(),
                     transcript: Transcript::default(),

@@ -49,6 +49,9 @@ impl fmt::Display for Told<'_> {
                 write!(f, "{}: message {message} to the dead-letter queue", queue_name(*queue))
             }
             Event::Throttled(function) => write!(f, "{} throttled", function_name(*function)),
+            Event::Dropped(function) => {
+                write!(f, "an invocation of {} dropped", function_name(*function))
+            }
             Event::Started(function, number) => {
                 write!(f, "{} {number} starts", function_name(*function))
             }

@@ -42,6 +42,8 @@ const ACCOUNT_CONCURRENCY: u32 = 1_000;
 const RETENTION: Duration = Duration::from_secs(345_600);
 const DEAD_RETENTION: Duration = Duration::from_secs(1_209_600);
 const MEMORY_MB: u32 = 256;
+/// The template's `MaximumEventAgeInSeconds`.
+const EVENT_AGE: Duration = Duration::from_secs(60);
 const ENQUEUER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the template makes, on the simulated cloud.
@@ -159,6 +161,8 @@ fn variables(scenario: &Scenario, timing: &Timing) -> HashMap<&'static str, Stri
     };
     let receives = max_receive_count(scenario.max_deferrals, scenario.max_attempts);
     HashMap::from([
+        ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
+        ("API_CONCURRENCY", scenario.limit.to_string()),
         ("DISPATCH", dispatch.to_owned()),
         ("ON_HIGHER", on_higher.to_owned()),
         ("HIGH_QUEUE_URL", url("high")),
@@ -196,6 +200,7 @@ fn enqueuer(
         name: "enqueuer",
         concurrency: ACCOUNT_CONCURRENCY.saturating_sub(scenario.limit).max(1),
         timeout: ENQUEUER_TIMEOUT,
+        event_age: EVENT_AGE,
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
     };
@@ -226,6 +231,7 @@ fn worker(
         name: "worker",
         concurrency: slots(scenario),
         timeout: timing.function_timeout,
+        event_age: EVENT_AGE,
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
     };
@@ -287,13 +293,19 @@ impl Environment for WorkerProgram {
         context: Context,
     ) -> Pin<Box<dyn Future<Output = Result<Value, String>>>> {
         Box::pin(async move {
-            let Input::Batch(queue, messages) = input else {
-                return Err("the worker takes a batch".to_owned());
+            let handled = match input {
+                Input::Batch(queue, messages) => {
+                    let name = self.cloud.state().sqs.settings(queue).name.clone();
+                    let mut event = SqsEvent::default();
+                    let records = messages.iter().map(|received| record(received, &name));
+                    event.records = records.collect();
+                    self.worker.handle(event, context.deadline).await
+                }
+                Input::Payload(payload) => {
+                    let handed = serde_json::from_value(payload).map_err(|e| e.to_string())?;
+                    self.worker.handle_ring(handed, context.deadline).await
+                }
             };
-            let name = self.cloud.state().sqs.settings(queue).name.clone();
-            let mut event = SqsEvent::default();
-            event.records = messages.iter().map(|received| record(received, &name)).collect();
-            let handled = self.worker.handle(event, context.deadline).await;
             serde_json::to_value(handled.response).map_err(|error| error.to_string())
         })
     }

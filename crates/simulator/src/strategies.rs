@@ -87,6 +87,7 @@ impl Rival {
             name: "caller",
             concurrency: 1_000,
             timeout: Duration::from_secs(900),
+            event_age: Duration::from_secs(21_600),
             memory_mb: 256,
             cold_start: scenario.cold_start.latency(),
         };

@@ -62,8 +62,10 @@ pub enum Event<'a> {
         /// Its text.
         body: &'a str,
     },
-    /// A mapping's delivery was refused for want of concurrency.
+    /// A delivery was refused for want of concurrency.
     Throttled(FunctionId),
+    /// An asynchronous invocation was dropped: it was refused until it was too old.
+    Dropped(FunctionId),
     /// An invocation began, in this environment.
     Started(FunctionId, u32),
     /// An invocation ended.

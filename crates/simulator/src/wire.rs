@@ -2,6 +2,7 @@
 //! for as long as the dice say, and are answered in the services' own JSON.
 
 mod dynamodb;
+mod lambda;
 mod sqs;
 mod states;
 
@@ -81,6 +82,15 @@ impl HttpConnector for Front {
     }
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    action: Action,
+    /// The function to invoke, if that is what it is.
+    function: &'a str,
+    body: &'a [u8],
+}
+
 /// An answer of a service.
 struct Reply {
     status: u16,
@@ -123,10 +133,16 @@ impl Front {
     /// Sends a request, up to the configured number of times.
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let Some(action) = Action::of(target) else {
-            panic!("the simulator does not know the request {target:?}");
+        let invoked = lambda::invoked(request);
+        let known = invoked.map(|_| Action::Invoke).or_else(|| Action::of(target));
+        let Some(action) = known else {
+            panic!("the simulator does not know the request {target:?} to {}", request.uri());
         };
-        let body = request.body().bytes().unwrap_or_default();
+        let ask = Ask {
+            action,
+            function: invoked.unwrap_or_default(),
+            body: request.body().bytes().unwrap_or_default(),
+        };
         let attempts = match action {
             // The worker turns the SDK's retries off for these (`slowlane_worker`, `receive.rs`).
             Action::ReceiveMessage => 1,
@@ -134,7 +150,7 @@ impl Front {
         };
         let mut attempt = 1;
         let outcome = loop {
-            match self.attempt(action, body).await {
+            match self.attempt(ask).await {
                 Tried::Answered(reply) => break Ok(reply),
                 Tried::Passing(outcome) if attempt >= attempts => break outcome,
                 Tried::Passing(_) => {}
@@ -155,21 +171,21 @@ impl Front {
     }
 
     /// One try: there, what the service does, and back.
-    async fn attempt(&self, action: Action, body: &[u8]) -> Tried {
+    async fn attempt(&self, ask: Ask<'_>) -> Tried {
         let (there, back, mishap) = {
             let mut state = self.cloud.state();
-            state.requests.count(action, body.len());
+            state.requests.count(ask.action, ask.body.len());
             let time = state.travel_time();
             (time / 2, time - time / 2, Mishap::draw(&mut state))
         };
-        let mut underway = Underway { front: self, action, body, arrived: false };
+        let mut underway = Underway { front: self, ask, arrived: false };
         tokio::time::sleep(there).await;
         underway.arrived = true;
         let reply = match mishap {
             Some(Mishap::LostRequest) => return Tried::Passing(Err(reset())),
-            Some(Mishap::Throttled) => throttled(action.service()),
+            Some(Mishap::Throttled) => throttled(ask.action.service()),
             Some(Mishap::Failed) => Reply::failed(500, "InternalServerError", "try again"),
-            Some(Mishap::LostReply) | None => self.arrive(action, body).await,
+            Some(Mishap::LostReply) | None => self.arrive(ask).await,
         };
         tokio::time::sleep(back).await;
         match mishap {
@@ -180,21 +196,23 @@ impl Front {
     }
 
     /// The service carries the request out. Only a long poll takes time.
-    async fn arrive(&self, action: Action, body: &[u8]) -> Reply {
-        if action == Action::ReceiveMessage {
-            return sqs::receive(&self.cloud, body).await;
+    async fn arrive(&self, ask: Ask<'_>) -> Reply {
+        if ask.action == Action::ReceiveMessage {
+            return sqs::receive(&self.cloud, ask.body).await;
         }
         let now = self.cloud.now();
-        answer(&mut self.cloud.state(), action, body, now)
+        answer(&mut self.cloud.state(), ask, now)
     }
 }
 
-fn answer(state: &mut State, action: Action, body: &[u8], now: Moment) -> Reply {
+fn answer(state: &mut State, ask: Ask<'_>, now: Moment) -> Reply {
+    let Ask { action, function, body } = ask;
     match action.service() {
         Service::Sqs => sqs::answer(state, action, body, now),
         Service::DynamoDb => dynamodb::answer(state, action, body, now),
         Service::StepFunctions => states::answer(state, action, body, now),
         Service::SecretsManager => secret(state, body),
+        Service::Lambda => lambda::take(state, function, body),
     }
 }
 
@@ -264,8 +282,7 @@ impl Mishap {
 /// A request on its way. If its process dies before it arrives, it may arrive all the same.
 struct Underway<'a> {
     front: &'a Front,
-    action: Action,
-    body: &'a [u8],
+    ask: Ask<'a>,
     arrived: bool,
 }
 
@@ -279,10 +296,10 @@ impl Drop for Underway<'_> {
         let mut state = cloud.state();
         let odd = state.parameters().get(Unconfirmed::OrphanArrives);
         if state.dice_happens(odd) {
-            let (caller, action) = (self.front.caller, self.action);
+            let (caller, action) = (self.front.caller, self.ask.action);
             let reply = match action {
-                Action::ReceiveMessage => sqs::receive_once(&mut state, self.body, now),
-                action => answer(&mut state, action, self.body, now),
+                Action::ReceiveMessage => sqs::receive_once(&mut state, self.ask.body, now),
+                _ => answer(&mut state, self.ask, now),
             };
             let status = reply.status;
             state.saw(now, Event::Request { caller, action, status });

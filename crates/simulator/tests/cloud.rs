@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
 use serde_json::{Value, json};
 use slowlane_simulator::chance::{Dice, Latency};
@@ -311,6 +313,7 @@ fn sleeper(
         name: "sleeper",
         concurrency,
         timeout: Duration::from_secs(timeout_secs),
+        event_age: Duration::from_secs(60),
         memory_mb: 128,
         cold_start: Latency::fixed_ms(80),
     };
@@ -377,6 +380,32 @@ fn a_timeout_kills_and_the_message_comes_back_after_its_visibility_timeout() {
         // A killed environment is not used again.
         assert_eq!(functions.bill(function).cold_starts, 2);
     });
+}
+
+/// An asynchronous invocation waits for a slot, with pauses of 1, 2, 4, 8 ... s, and is dropped when
+/// it is a minute old.
+#[test]
+fn an_asynchronous_invocation_is_tried_again_until_it_is_too_old() {
+    for (first_ms, runs) in [(2_500, 2), (59_000, 1)] {
+        on_a_cloud(|cloud| async move {
+            let functions = Functions::new(cloud.clone());
+            let (function, log) = sleeper(&functions, 1, 600, first_ms);
+            let first = functions.invoke(function, Input::Payload(json!({})));
+            let lambda = aws_sdk_lambda::Client::new(&cloud.sdk(Caller::Person, 0));
+            let second = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let event = lambda.invoke().function_name("sleeper");
+                let event = event.invocation_type(InvocationType::Event);
+                let taken = event.payload(Blob::new("{}")).send().await.unwrap();
+                assert_eq!(taken.status_code(), 202);
+            };
+            let (first, ()) = tokio::join!(first, second);
+            first.unwrap();
+            tokio::time::sleep(Duration::from_secs(200)).await;
+            let log = log.lock().unwrap();
+            assert_eq!((log.finished, log.most), (runs, 1));
+        });
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ use slowlane_policy::deferral::OnHigher;
 /// Everything the worker is told by its template.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: whom a slot wakes other slots of.
+    pub function: String,
     /// Where calls come from and where those go that cannot be run.
     pub queues: QueueUrls,
     /// `DISPATCH`: how a call finds this worker.
@@ -64,6 +66,8 @@ pub enum Dispatch {
         queue_url: String,
         /// `SHARE_EVERY`: every so many turns a slot polls from the lowest queue up.
         share_every: NonZeroU32,
+        /// `API_CONCURRENCY`: the API's limit, as the function's reserved concurrency has it.
+        limit: u32,
         /// `RING_VISIBILITY_SECS`: how long a ring stays hidden while a slot serves it. After
         /// that every call which a killed slot held is visible again.
         ring_visibility: Duration,
@@ -88,6 +92,7 @@ impl Config {
     /// One error that names every variable which is missing or ill-formed.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, env::Error> {
         env::read(lookup, |env| {
+            let function = env.required("AWS_LAMBDA_FUNCTION_NAME", "this function's name");
             let high = env.required("HIGH_QUEUE_URL", "the URL of the HIGH queue");
             let normal = env.required("NORMAL_QUEUE_URL", "the URL of the NORMAL queue");
             let batch = env.required("BATCH_QUEUE_URL", "the URL of the BATCH queue");
@@ -104,6 +109,7 @@ impl Config {
             let metrics_namespace =
                 env.optional("METRICS_NAMESPACE", "a CloudWatch namespace", "Slowlane".to_owned());
             Ok(Config {
+                function: function?,
                 queues: QueueUrls {
                     high: high?,
                     normal: normal?,
@@ -128,10 +134,12 @@ fn read_dispatch(env: &mut Env<'_>) -> Result<Dispatch, Recorded> {
         Wiring::Doorbell => {
             let queue_url = env.required("DOORBELL_QUEUE_URL", "the URL of the doorbell queue");
             let share_every = env.required("SHARE_EVERY", "a whole number of turns, 2 or more");
+            let limit = env.required("API_CONCURRENCY", "how many calls the API may have at once");
             let ring_visibility = seconds(env, "RING_VISIBILITY_SECS");
             Ok(Dispatch::Doorbell {
                 queue_url: queue_url?,
                 share_every: share_every?,
+                limit: limit?,
                 ring_visibility: ring_visibility?,
             })
         }
@@ -177,11 +185,13 @@ mod tests {
         .unwrap_err();
         let text = error.to_string();
         let bad = [
+            "AWS_LAMBDA_FUNCTION_NAME",
             "NORMAL_QUEUE_URL",
             "BATCH_QUEUE_URL",
             "DEAD_LETTER_QUEUE_URL",
             "DOORBELL_QUEUE_URL",
             "RING_VISIBILITY_SECS",
+            "API_CONCURRENCY",
             "SHARE_EVERY is \"0\"",
             "IDEMPOTENCY_TABLE",
             "API_TIMEOUT_SECS is \"soon\"",

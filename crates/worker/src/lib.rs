@@ -5,7 +5,8 @@
 //! concurrency is that limit. The way of a call through the files:
 //!
 //! 1. An SQS event arrives at [`Worker::handle`]. Its queue tells which wiring woke the worker:
-//!    a ring of the doorbell ([`slot`]) or a call itself ([`deferral`]).
+//!    a ring of the doorbell ([`slot`]) or a call itself ([`deferral`]). A ring can also be
+//!    handed on by another slot ([`wake`]).
 //! 2. A message is taken from the most urgent queue that has one ([`receive`]).
 //! 3. It is prepared, called and settled ([`process`]), with the answer named in [`outcome`]
 //!    and each way to end it in [`ending`].
@@ -42,6 +43,7 @@ mod slot;
 mod target;
 pub mod targets;
 mod task_callback;
+mod wake;
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,16 +60,20 @@ use slowlane_lambda::logs;
 use slowlane_message::Priority;
 use slowlane_policy::deferral::DeferralSettings;
 use slowlane_policy::settle::RetrySettings;
+use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
 pub use config::{Config, Dispatch, QueueUrls};
 pub use metrics::Counts;
 pub use slowlane_policy::deferral::OnHigher;
 pub use target::{AfterLoss, Reconciled, Target, TargetResponse};
+pub use wake::{HandedRing, Wake};
 
 use process::Ended;
-use receive::{Queues, Received};
+use receive::{Queues, Received, Ring};
+use slot::Done;
 use task_callback::TaskCallback;
+use wake::Function;
 
 /// Runs the worker as a Lambda function until Lambda stops it. `connect` makes the target;
 /// it is given the SDK configuration to read secrets with.
@@ -92,10 +98,13 @@ where
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let target = connect(&sdk).await.map_err(Into::into)?;
     let worker = Worker::new(config, &sdk, target, fastrand::u64(..));
-    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
         let deadline = worker.deadline(event.context.deadline);
-        let handled = worker.handle(event.payload, deadline);
-        async { Ok::<_, lambda_runtime::Error>(handled.await.response) }
+        let handled = match event.payload {
+            Wake::Mapping(event) => worker.handle(event, deadline).await,
+            Wake::Slot(handed) => worker.handle_ring(handed, deadline).await,
+        };
+        Ok::<_, lambda_runtime::Error>(handled.response)
     }))
     .await
 }
@@ -106,6 +115,7 @@ pub struct Worker<T> {
     queues: Queues,
     guard: Guard<DynamoDbStore>,
     callback: TaskCallback,
+    function: Function,
     target: T,
     clock: Clock,
     retry: RetrySettings,
@@ -136,6 +146,7 @@ impl<T: Target> Worker<T> {
             queues: Queues::new(aws_sdk_sqs::Client::new(sdk), &config),
             guard: guard(&config, sdk, &clock, seed),
             callback: TaskCallback::new(aws_sdk_sfn::Client::new(sdk)),
+            function: Function::new(aws_sdk_lambda::Client::new(sdk), config.function.clone()),
             target,
             clock,
             retry: RetrySettings::for_max_wait(config.max_wait),
@@ -160,14 +171,9 @@ impl<T: Target> Worker<T> {
         for record in event.records {
             let message_id = record.message_id.clone().unwrap_or_default();
             let (done, keep) = match &self.config.dispatch {
-                Dispatch::Doorbell { share_every, .. } => {
-                    let receipt = record.receipt_handle.unwrap_or_default();
-                    self.queues.hold_ring(&receipt).await;
-                    // A call taken at the last moment must still end before Lambda kills us.
-                    let stop_at = deadline
-                        .checked_sub(self.config.call_visibility)
-                        .unwrap_or_else(Instant::now);
-                    let done = self.serve_ring(stop_at, *share_every).await;
+                Dispatch::Doorbell { limit, .. } => {
+                    let ring = Ring(record.receipt_handle.unwrap_or_default());
+                    let done = self.serve_ring(&ring, allowance(*limit), deadline).await;
                     (done.counts, !done.ring_served)
                 }
                 Dispatch::Deferral { on_higher, max_deferrals } => {
@@ -184,12 +190,31 @@ impl<T: Target> Worker<T> {
                 response.add_failure(message_id);
             }
         }
-        (self.emit)(&counts.into_emf(
-            &self.config.metrics_namespace,
-            self.clock.now(),
-            matches!(self.config.dispatch, Dispatch::Doorbell { .. }),
-        ));
+        self.report_invocation(counts);
         Handled { response, counts }
+    }
+
+    /// Handles a ring that another slot has handed on, until `deadline` at the latest. No mapping
+    /// will delete that ring.
+    pub async fn handle_ring(&self, handed: HandedRing, deadline: Instant) -> Handled {
+        let done = self.serve_ring(&handed.ring, handed.allowance, deadline).await;
+        if done.ring_served {
+            self.queues.delete_rings(&[handed.ring]).await;
+        }
+        self.report_invocation(done.counts);
+        Handled { response: SqsBatchResponse::default(), counts: done.counts }
+    }
+
+    async fn serve_ring(&self, ring: &Ring, allowance: u32, deadline: Instant) -> Done {
+        let Dispatch::Doorbell { share_every, .. } = self.config.dispatch else {
+            // A ring that was on its way while the deployment changed its wiring.
+            return Done { counts: Counts::default(), ring_served: true };
+        };
+        self.queues.hold_ring(ring).await;
+        // A call taken at the last moment must still end before Lambda kills us.
+        let stop_at =
+            deadline.checked_sub(self.config.call_visibility).unwrap_or_else(Instant::now);
+        self.run_slot(stop_at, share_every, allowance).await
     }
 
     async fn serve_record(
@@ -244,6 +269,12 @@ impl<T: Target> Worker<T> {
     /// Randomness for the policy, in [0, 1).
     fn unit(&self) -> f64 {
         self.rng.borrow_mut().f64()
+    }
+
+    fn report_invocation(&self, counts: Counts) {
+        let doorbell = matches!(self.config.dispatch, Dispatch::Doorbell { .. });
+        let now = self.clock.now();
+        (self.emit)(&counts.into_emf(&self.config.metrics_namespace, now, doorbell));
     }
 
     fn report(&self, ended: &Ended) {

@@ -19,6 +19,8 @@
 //! * Only then does a slot let its ring go, and with it the rings that it took before it
 //!   listened. It ran many calls while it was awake, each of them was rung for, and each ring
 //!   left over would wake a slot for nothing.
+//! * A slot that works wakes others for rings that no poller has taken, as far as it is allowed
+//!   ([`policy::wake`](slowlane_policy::wake)): a mapping begins with few pollers.
 //! * No request is dropped half-way: a receive whose answer nobody reads would hide a call
 //!   for its whole visibility time-out.
 //!
@@ -79,6 +81,10 @@ struct Slot<'w, T> {
     quiet: bool,
     /// Whether the next call was fetched, or tried to be, beside the present one.
     fetched_beside: bool,
+    /// How many slots this one may still wake.
+    allowance: u32,
+    /// Whether it is about to wake some.
+    waking: bool,
     times: ServiceTimes,
     stop_at: Instant,
     share_every: NonZeroU32,
@@ -112,13 +118,20 @@ enum Event {
     Prepared(Box<Prepared>, Vec<Result<Option<Received>, receive::Error>>),
     Answered(Box<Answered>),
     Ended(Box<Ended>),
+    /// So much of the allowance was used to wake others.
+    Woke(u32),
     /// It is time to fetch the next call, or to give the fetched one back.
     TimeUp,
 }
 
 impl<T: Target> Worker<T> {
-    /// Serves one ring: runs calls until none is left or time is up.
-    pub(crate) async fn serve_ring(&self, stop_at: Instant, share_every: NonZeroU32) -> Done {
+    /// Runs calls until none is left or time is up, and wakes up to `allowance` other slots.
+    pub(crate) async fn run_slot(
+        &self,
+        stop_at: Instant,
+        share_every: NonZeroU32,
+        allowance: u32,
+    ) -> Done {
         let mut slot = Slot {
             worker: self,
             tasks: FuturesUnordered::new(),
@@ -129,6 +142,8 @@ impl<T: Target> Worker<T> {
             listening: 0,
             quiet: false,
             fetched_beside: false,
+            allowance,
+            waking: false,
             times: ServiceTimes::default(),
             stop_at,
             share_every,
@@ -189,6 +204,13 @@ impl<'w, T: Target> Slot<'w, T> {
                 self.spawn(async move { Event::Ended(Box::new(worker.settle(*answered).await)) });
             }
             Event::Ended(ended) => self.end(&ended),
+            Event::Woke(used) => {
+                self.waking = false;
+                self.allowance = self.allowance.saturating_sub(used);
+                if used > 0 {
+                    self.wake_others();
+                }
+            }
             Event::TimeUp => self.on_time_up(),
         }
     }
@@ -317,6 +339,16 @@ impl<'w, T: Target> Slot<'w, T> {
         self.quiet = false;
         let worker = self.worker;
         self.spawn(async move { Event::Answered(Box::new(worker.call(ready).await)) });
+        self.wake_others();
+    }
+
+    fn wake_others(&mut self) {
+        if self.allowance == 0 || self.waking || self.running.is_none() {
+            return;
+        }
+        self.waking = true;
+        let (worker, allowance) = (self.worker, self.allowance);
+        self.spawn(async move { Event::Woke(worker.wake_others(allowance).await) });
     }
 
     fn sweep(&mut self) {
@@ -342,7 +374,7 @@ impl<'w, T: Target> Slot<'w, T> {
     fn take_rings(&mut self) {
         self.search = Search::TakingRings;
         let worker = self.worker;
-        self.spawn(async move { Event::TookRings(worker.queues.take_rings().await) });
+        self.spawn(async move { Event::TookRings(worker.queues.take_rings(u32::MAX).await) });
     }
 
     /// There is work: whoever the rings were sent for is to be woken after all.

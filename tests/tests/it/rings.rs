@@ -3,7 +3,7 @@
 
 use slowlane_message::Priority;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
-use slowlane_simulator::scenario::{Load, Scenario};
+use slowlane_simulator::scenario::{Load, Scenario, Times};
 
 fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
     Ok(run(scenario, Onlooker::nobody())?)
@@ -42,5 +42,26 @@ fn after_a_flood_slots_are_not_woken_for_nothing() -> anyhow::Result<()> {
     assert_eq!(outcome.ends.get("Succeeded"), Some(&calls), "{:?}", outcome.ends);
     let invocations = outcome.measures.worker_invocations;
     assert!(invocations < calls / 5, "{invocations} invocations for {calls} calls");
+    Ok(())
+}
+
+/// A mapping begins with five pollers and here adds more only after a minute. Still all twenty slots
+/// are at work from the beginning, because slots wake slots; the burst would take 32 s otherwise.
+#[test]
+fn a_burst_wakes_every_slot_at_once() -> anyhow::Result<()> {
+    let burst =
+        Load { priority: Priority::Batch, calls: 800, start_ms: 0, every_ms: 0.0, random: false };
+    let scenario = Scenario {
+        limit: 20,
+        api: Times::fixed(200.0),
+        load: vec![burst],
+        parameters: [("poller_ramp_interval_ms".to_owned(), 60_000.0)].into(),
+        ..Scenario::default()
+    };
+    let outcome = play(&scenario)?;
+    assert_eq!(outcome.violations, []);
+    let measures = outcome.measures;
+    assert_eq!((measures.max_concurrency, measures.http_429), (20, 0));
+    assert!(measures.utilisation > 0.85, "{measures:?}");
     Ok(())
 }

@@ -187,6 +187,7 @@ struct Delivered {
 
 fn worker(cloud: &Cloud, on_higher: &str, api: &Api) -> Worker<Api> {
     let vars = HashMap::from([
+        ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
         ("DISPATCH", "deferral".to_owned()),
         ("ON_HIGHER", on_higher.to_owned()),
         ("HIGH_QUEUE_URL", url("high")),

@@ -90,7 +90,9 @@ struct Hosted {
 impl Functions {
     /// No functions yet.
     pub fn new(cloud: Cloud) -> Functions {
-        Functions { cloud, account: Rc::default() }
+        let functions = Functions { cloud, account: Rc::default() };
+        tokio::task::spawn_local(functions.clone().keep_running_events());
+        functions
     }
 
     /// The services that the functions send requests to.
@@ -113,6 +115,23 @@ impl Functions {
     /// How many invocations of a function hold a slot.
     pub fn running(&self, function: FunctionId) -> u32 {
         self.with(function, |function| function.running())
+    }
+
+    /// The function of this name.
+    ///
+    /// # Panics
+    /// If there is none: a program of ours asked for it.
+    pub(super) fn named(&self, name: &str) -> FunctionId {
+        let functions = &self.account.borrow().functions;
+        let position = functions.iter().position(|hosted| hosted.function.settings().name == name);
+        match position {
+            Some(position) => FunctionId(position as u32),
+            None => panic!("no function is called {name:?}"),
+        }
+    }
+
+    pub(super) fn event_age(&self, function: FunctionId) -> Duration {
+        self.with(function, |function| function.settings().event_age)
     }
 
     /// Deploys every function afresh.

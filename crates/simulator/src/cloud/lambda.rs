@@ -20,6 +20,9 @@ pub struct FunctionSettings {
     pub concurrency: u32,
     /// Age at which an invocation is killed.
     pub timeout: Duration,
+    /// Age at which an asynchronous invocation that has not run is dropped
+    /// (`MaximumEventAgeInSeconds`: 60 to 21,600 s, which is the default).
+    pub event_age: Duration,
     /// Memory, for the price.
     pub memory_mb: u32,
     /// How long a new environment takes until it can handle its first event.
@@ -154,6 +157,7 @@ mod tests {
             name: "worker",
             concurrency,
             timeout: Duration::from_secs(60),
+            event_age: Duration::from_secs(60),
             memory_mb: 128,
             cold_start: Latency::fixed_ms(80),
         })

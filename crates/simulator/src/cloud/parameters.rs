@@ -42,6 +42,8 @@ pub enum Unconfirmed {
     FunctionErrorPause,
     /// Time from an invocation's answer until its slot takes the next one.
     SlotReleaseLag,
+    /// Time until Lambda first tries to run an asynchronous invocation that it has taken.
+    EventDelay,
     /// How late DynamoDB deletes an expired item.
     TtlLag,
     /// Chance that a request on its way when its process dies still arrives.
@@ -49,7 +51,7 @@ pub enum Unconfirmed {
 }
 
 /// Every unconfirmed fact with its range.
-pub const FACTS: [Fact; 12] = [
+pub const FACTS: [Fact; 13] = [
     Fact {
         name: "throttle_backoff_first_ms",
         low: 50.0,
@@ -128,6 +130,14 @@ pub const FACTS: [Fact; 12] = [
         default: 2.0,
         high: 50.0,
         meaning: "time from an invocation's answer until its slot takes the next one",
+        rare: false,
+    },
+    Fact {
+        name: "event_delay_ms",
+        low: 1.0,
+        default: 50.0,
+        high: 1_000.0,
+        meaning: "time until Lambda first tries to run an asynchronous invocation",
         rare: false,
     },
     Fact {

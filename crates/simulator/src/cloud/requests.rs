@@ -23,6 +23,7 @@ pub enum Action {
     SendTaskFailure,
     SendTaskHeartbeat,
     GetSecretValue,
+    Invoke,
 }
 
 /// The services whose requests are priced or answered in their own way.
@@ -36,11 +37,13 @@ pub enum Service {
     StepFunctions,
     /// Secrets Manager.
     SecretsManager,
+    /// Lambda. What it invokes is priced by the function's bill.
+    Lambda,
 }
 
 impl Action {
-    /// Every action with its `X-Amz-Target`.
-    pub const ALL: [(Action, &'static str); 16] = [
+    /// Every action with its `X-Amz-Target`; Lambda, which has none, with a name in its manner.
+    pub const ALL: [(Action, &'static str); 17] = [
         (Action::SendMessage, "AmazonSQS.SendMessage"),
         (Action::SendMessageBatch, "AmazonSQS.SendMessageBatch"),
         (Action::ReceiveMessage, "AmazonSQS.ReceiveMessage"),
@@ -57,6 +60,7 @@ impl Action {
         (Action::SendTaskFailure, "AWSStepFunctions.SendTaskFailure"),
         (Action::SendTaskHeartbeat, "AWSStepFunctions.SendTaskHeartbeat"),
         (Action::GetSecretValue, "secretsmanager.GetSecretValue"),
+        (Action::Invoke, "Lambda.Invoke"),
     ];
 
     /// The action that a request's `X-Amz-Target` names.
@@ -75,6 +79,7 @@ impl Action {
                 Service::StepFunctions
             }
             Action::GetSecretValue => Service::SecretsManager,
+            Action::Invoke => Service::Lambda,
             _ => Service::Sqs,
         }
     }

@@ -7,6 +7,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
 };
 use futures::future::join_all;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
 
@@ -15,9 +16,9 @@ const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The entries of a batch request, and the messages of a receive (API model).
 const BATCH: u8 = 10;
 
-/// A ring taken from the doorbell by a slot, by its receipt handle.
-#[derive(Debug, Clone)]
-pub(crate) struct Ring(String);
+/// A ring taken from the doorbell, by its receipt handle.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ring(pub(crate) String);
 
 impl Queues {
     /// Wakes a slot `after` so long.
@@ -37,13 +38,13 @@ impl Queues {
     /// Hides the ring that woke this invocation anew. A mapping may have received it long before
     /// it could be delivered, and a ring that comes back before a killed slot's calls do would
     /// find nothing.
-    pub(crate) async fn hold_ring(&self, receipt_handle: &str) {
+    pub(crate) async fn hold_ring(&self, ring: &Ring) {
         let Some(doorbell) = &self.doorbell else { return };
         let held = self
             .sqs
             .change_message_visibility()
             .queue_url(&doorbell.url)
-            .receipt_handle(receipt_handle)
+            .receipt_handle(&ring.0)
             .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
             .send()
             .await;
@@ -56,15 +57,15 @@ impl Queues {
         }
     }
 
-    /// Takes rings that no slot has been woken by, as many as one request gives. If its answer is
-    /// lost, it may have hidden some, and one is sent in their place.
-    pub(crate) async fn take_rings(&self) -> Result<Vec<Ring>, Error> {
+    /// Takes rings that no slot has been woken by, as many as one request gives and `most` at
+    /// most. If its answer is lost, it may have hidden some, and one is sent in their place.
+    pub(crate) async fn take_rings(&self, most: u32) -> Result<Vec<Ring>, Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(Vec::new()) };
         let received = self
             .receiver
             .receive_message()
             .queue_url(&doorbell.url)
-            .max_number_of_messages(BATCH.into())
+            .max_number_of_messages(u8::try_from(most).map_or(BATCH, |most| most.min(BATCH)).into())
             .wait_time_seconds(0)
             .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
             .send()
