@@ -165,7 +165,7 @@ pub struct Comparison {
 pub fn compare(
     extent: Extent,
     seed: u64,
-    mut told: impl FnMut(&Row, usize),
+    mut told: impl FnMut(&Row, usize) + Send,
 ) -> Result<Comparison, Error> {
     let mut scenarios = compared(extent, seed);
     let split = scenarios.len();

@@ -119,7 +119,7 @@ pub struct Searched {
 pub fn search(
     seeds: std::ops::Range<u64>,
     keep_going: bool,
-    mut told: impl FnMut(),
+    mut told: impl FnMut() + Send,
 ) -> Result<Searched, Error> {
     let seeds: Vec<u64> = seeds.collect();
     let outcomes = parallel::map(
