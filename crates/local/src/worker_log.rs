@@ -21,6 +21,8 @@ pub struct WorkerCounts {
     pub swaps: u64,
     /// Rings that found no call.
     pub empty_rings: u64,
+    /// Invocations that other slots asked for.
+    pub slots_woken: u64,
 }
 
 impl WorkerCounts {
@@ -47,6 +49,7 @@ impl WorkerCounts {
         self.deferrals += sum(&line["Deferrals"]);
         self.swaps += sum(&line["Swaps"]);
         self.empty_rings += sum(&line["EmptyRings"]);
+        self.slots_woken += sum(&line["SlotsWoken"]);
     }
 }
 
@@ -76,12 +79,12 @@ mod tests {
             "{\"level\":\"INFO\",\"message\":\"\\\"Swaps\\\": 7\"}\n\
              {\"_aws\":{},\"Invocations\":1,\"Deferrals\":[1,2.0],\"Swaps\":0}\n\
              not JSON, with \"_aws\" in it\n\
-             {\"_aws\":{},\"Invocations\":1.0,\"EmptyRings\":3}\n",
+             {\"_aws\":{},\"Invocations\":1.0,\"EmptyRings\":3,\"SlotsWoken\":1}\n",
         )
         .unwrap();
         assert_eq!(
             WorkerCounts::read(&log).unwrap(),
-            WorkerCounts { invocations: 2, deferrals: 3, swaps: 0, empty_rings: 3 }
+            WorkerCounts { invocations: 2, deferrals: 3, swaps: 0, empty_rings: 3, slots_woken: 1 }
         );
     }
 

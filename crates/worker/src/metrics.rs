@@ -26,6 +26,8 @@ pub struct Counts {
     pub throttles: u32,
     /// Calls put back to be tried or asked about again.
     pub retries: u32,
+    /// Other slots woken, whether or not they were free.
+    pub slots_woken: u32,
 }
 
 impl Counts {
@@ -52,6 +54,7 @@ impl Counts {
             .metric("Deferrals", Unit::Count, self.deferrals.into())
             .metric("Swaps", Unit::Count, self.swaps.into())
             .metric("GiveBacks", Unit::Count, self.give_backs.into())
+            .metric("SlotsWoken", Unit::Count, self.slots_woken.into())
             .metric("Throttles", Unit::Count, self.throttles.into())
             .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
             .into_json()
@@ -66,6 +69,7 @@ impl AddAssign for Counts {
         self.give_backs += other.give_backs;
         self.throttles += other.throttles;
         self.retries += other.retries;
+        self.slots_woken += other.slots_woken;
     }
 }
 

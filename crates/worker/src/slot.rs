@@ -44,6 +44,7 @@ use crate::metrics::Counts;
 use crate::process::{Answered, Ended, How, Prepared, Ready};
 use crate::receive::{self, Received, Ring};
 use crate::target::Target;
+use crate::wake::Woken;
 
 /// How long a slot listens before it concludes that nothing is left. SQS asks all of its
 /// servers from one second on.
@@ -118,8 +119,7 @@ enum Event {
     Prepared(Box<Prepared>, Vec<Result<Option<Received>, receive::Error>>),
     Answered(Box<Answered>),
     Ended(Box<Ended>),
-    /// So much of the allowance was used to wake others.
-    Woke(u32),
+    Woke(Woken),
     /// It is time to fetch the next call, or to give the fetched one back.
     TimeUp,
 }
@@ -204,13 +204,7 @@ impl<'w, T: Target> Slot<'w, T> {
                 self.spawn(async move { Event::Ended(Box::new(worker.settle(*answered).await)) });
             }
             Event::Ended(ended) => self.end(&ended),
-            Event::Woke(used) => {
-                self.waking = false;
-                self.allowance = self.allowance.saturating_sub(used);
-                if used > 0 {
-                    self.wake_others();
-                }
-            }
+            Event::Woke(woken) => self.on_woke(woken),
             Event::TimeUp => self.on_time_up(),
         }
     }
@@ -308,6 +302,16 @@ impl<'w, T: Target> Slot<'w, T> {
         self.ring_served = false;
     }
 
+    /// Where one ring was left there may be more.
+    fn on_woke(&mut self, woken: Woken) {
+        self.waking = false;
+        self.counts.slots_woken += woken.slots;
+        self.allowance = self.allowance.saturating_sub(woken.allowance_used);
+        if woken.slots > 0 {
+            self.wake_others();
+        }
+    }
+
     fn on_time_up(&mut self) {
         match self.candidate.take() {
             // The present call runs late: the fetched one must not wait for it.
@@ -374,7 +378,7 @@ impl<'w, T: Target> Slot<'w, T> {
     fn take_rings(&mut self) {
         self.search = Search::TakingRings;
         let worker = self.worker;
-        self.spawn(async move { Event::TookRings(worker.queues.take_rings(u32::MAX).await) });
+        self.spawn(async move { Event::TookRings(worker.queues.take_rings().await) });
     }
 
     /// There is work: whoever the rings were sent for is to be woken after all.

@@ -37,6 +37,14 @@ pub struct HandedRing {
     pub(crate) allowance: u32,
 }
 
+/// What came of waking others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Woken {
+    pub(crate) slots: u32,
+    /// What of the allowance is gone: the slots woken and what was handed on to them.
+    pub(crate) allowance_used: u32,
+}
+
 /// The worker's own function.
 #[derive(Debug, Clone)]
 pub(crate) struct Function {
@@ -66,36 +74,39 @@ impl Function {
 
 impl<T: Target> Worker<T> {
     /// Wakes a slot for each ring that nobody has taken, `allowance` at most, what those may wake
-    /// in their turn included. Returns how much of it was used.
-    pub(crate) async fn wake_others(&self, allowance: u32) -> u32 {
-        let rings = match self.queues.take_rings(allowance).await {
+    /// in their turn included.
+    pub(crate) async fn wake_others(&self, allowance: u32) -> Woken {
+        let rings = match self.queues.take_rings_to_hand_on(allowance).await {
             Ok(rings) => rings,
             Err(error) => {
                 tracing::warn!(%error, "no other slot is woken");
-                return 0;
+                return Woken::default();
             }
         };
         let each = handed_on(allowance, u32::try_from(rings.len()).unwrap_or(u32::MAX));
         let wakes = rings.into_iter().map(async |ring| {
             let handed = HandedRing { ring, allowance: each };
             match self.function.wake(&handed).await {
-                Ok(()) => Ok(1 + each),
+                Ok(()) => Ok(()),
                 Err(error) => {
                     tracing::warn!(error, "another slot was not woken");
                     Err(handed.ring)
                 }
             }
         });
-        let (mut used, mut kept) = (0, Vec::new());
-        for woken in join_all(wakes).await {
-            match woken {
-                Ok(spent) => used += spent,
+        let (mut woken, mut kept) = (Woken::default(), Vec::new());
+        for wake in join_all(wakes).await {
+            match wake {
+                Ok(()) => {
+                    woken.slots += 1;
+                    woken.allowance_used += 1 + each;
+                }
                 Err(ring) => kept.push(ring),
             }
         }
         if let Err(error) = self.queues.return_rings(&kept).await {
             tracing::warn!(%error, "rings come back only after their visibility time-out");
         }
-        used
+        woken
     }
 }

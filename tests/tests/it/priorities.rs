@@ -40,6 +40,15 @@ async fn doorbell_with_one_slot() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// More slots than a mapping begins with: those that work wake others, and the API still sees no
+/// more calls than its limit.
+#[tokio::test]
+async fn doorbell_with_twelve_slots() -> anyhow::Result<()> {
+    let report = run_22("doorbell-12", 12, Dispatch::Doorbell, OnHigher::Swap).await?;
+    assert!(report.worker.slots_woken > 0, "{report:#?}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn deferral_that_swaps() -> anyhow::Result<()> {
     let report = run_22("deferral-swap", 2, Dispatch::Deferral, OnHigher::Swap).await?;

@@ -13,6 +13,9 @@ use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
 
 /// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
 const MAX_DELAY: Duration = Duration::from_secs(900);
+/// How long a ring is hidden while Lambda tries to wake a slot with it: a little more than the
+/// template's `MaximumEventAgeInSeconds`.
+const HANDED_ON: Duration = Duration::from_secs(70);
 /// The entries of a batch request, and the messages of a receive (API model).
 const BATCH: u8 = 10;
 
@@ -57,9 +60,20 @@ impl Queues {
         }
     }
 
-    /// Takes rings that no slot has been woken by, as many as one request gives and `most` at
-    /// most. If its answer is lost, it may have hidden some, and one is sent in their place.
-    pub(crate) async fn take_rings(&self, most: u32) -> Result<Vec<Ring>, Error> {
+    /// Takes rings that no slot has been woken by, as many as one request gives, for as long as a
+    /// slot may live.
+    pub(crate) async fn take_rings(&self) -> Result<Vec<Ring>, Error> {
+        self.take_some_rings(BATCH.into(), MAX_VISIBILITY).await
+    }
+
+    /// Takes rings to wake other slots with, `most` at most. A slot that is woken holds its ring
+    /// anew; a ring whose slot was never free comes back soon.
+    pub(crate) async fn take_rings_to_hand_on(&self, most: u32) -> Result<Vec<Ring>, Error> {
+        self.take_some_rings(most, HANDED_ON).await
+    }
+
+    /// If the answer is lost, some rings may have been hidden, and one is sent in their place.
+    async fn take_some_rings(&self, most: u32, hidden: Duration) -> Result<Vec<Ring>, Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(Vec::new()) };
         let received = self
             .receiver
@@ -67,7 +81,7 @@ impl Queues {
             .queue_url(&doorbell.url)
             .max_number_of_messages(u8::try_from(most).map_or(BATCH, |most| most.min(BATCH)).into())
             .wait_time_seconds(0)
-            .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
+            .visibility_timeout(whole_secs(hidden, doorbell.ring_visibility))
             .send()
             .await;
         match received {
