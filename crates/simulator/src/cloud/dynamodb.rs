@@ -232,11 +232,15 @@ impl Table {
         self.items.insert(key, item);
     }
 
-    /// Drops the entries of items that are gone, before they outnumber those that are there.
+    /// Drops the entries of items that moved on or are gone, before they outnumber the others: one
+    /// entry an item is left, so that this is not due again with the next item.
     fn compact(&mut self) {
         if self.expiring.len() > 1_024 + 2 * self.items.len() {
-            let items = &self.items;
-            self.expiring.retain(|Reverse((_, key))| items.contains_key(key));
+            let mut expiring = std::mem::take(&mut self.expiring);
+            expiring.retain(|Reverse((expiry, key))| {
+                self.items.get(key).and_then(|item| self.expiry(item)) == Some(*expiry)
+            });
+            self.expiring = expiring;
         }
     }
 
