@@ -30,8 +30,9 @@ pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(target_dir(sh)?.join("release"))
 }
 
-/// The simulator's program, optimized: here the whole of the SDK runs hot, millions of times.
+/// The simulator's program, optimized as the Lambdas are for a deploy: here all of the SDK runs hot,
+/// millions of times, and small code is fast code.
 pub(crate) fn simulator(sh: &Shell) -> anyhow::Result<PathBuf> {
-    cmd!(sh, "cargo build --profile simulation --package slowlane-simulator").run()?;
-    Ok(target_dir(sh)?.join("simulation/slowlane-simulator"))
+    cmd!(sh, "cargo build --release --package slowlane-simulator").run()?;
+    Ok(target_dir(sh)?.join("release/slowlane-simulator"))
 }

@@ -18,6 +18,10 @@ use slowlane_simulator::scenario::{Dispatch, Scenario};
 use slowlane_simulator::transcript::Watch;
 use slowlane_simulator::{bars, chaos, plots};
 
+/// A fifth of a run's time goes to the many small allocations of the AWS SDK.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the real enqueuer and worker on a simulated cloud, in virtual time.
 #[derive(Parser)]
 #[command(name = "slowlane-simulator", bin_name = "cargo xtask", version)]
