@@ -9,16 +9,13 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use slowlane_idempotency::{Claimed, DynamoDbStore, Unknown};
 use slowlane_message::{QueuedCall, salvage_token};
-use slowlane_policy::settle::{FailureName, Why};
+use slowlane_policy::settle::{FailureName, Why, put_off};
 
 use crate::Worker;
 use crate::process::{Ended, How, Ready, ReadyTo, Taken};
 use crate::receive::Received;
 use crate::target::{Target, TargetResponse};
 use crate::task_callback::MAX_OUTPUT_BYTES;
-
-/// How long a call is put off when AWS itself could not be reached for it.
-const PUT_OFF: Duration = Duration::from_secs(5);
 
 /// In the stored result of a call: how many bytes its answer had, and that nobody gets it.
 const TOO_LARGE: &str = "too_large_bytes";
@@ -182,7 +179,8 @@ impl<T: Target> Worker<T> {
         call: Option<QueuedCall>,
         why: String,
     ) -> Ended {
-        match self.return_to_queue(&received, PUT_OFF).await {
+        let after = put_off(received.receive_count, self.unit());
+        match self.return_to_queue(&received, after).await {
             Ok(()) => Ended::of(received, call, How::PutOff, Some(why)),
             Err(also) => Ended::of(received, call, How::Failed, Some(format!("{why}; {also}"))),
         }
