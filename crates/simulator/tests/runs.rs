@@ -105,6 +105,16 @@ fn random_seeds_with_all_faults_break_nothing() {
 }
 
 #[test]
+fn a_random_scenario_is_the_same_each_time() {
+    for seed in 0..8 {
+        let scenario = chaos::scenario(seed, None);
+        let [first, second] = [play(&scenario), play(&scenario)];
+        let said = |outcome: &Outcome| (outcome.hash, outcome.events, outcome.strikes);
+        assert_eq!(said(&first), said(&second), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_failing_scenario_is_shrunk_and_still_fails() {
     let mut scenario = chaos::scenario(3, Some(Dispatch::Doorbell));
     scenario.mutant = Some(Mutant::WrongRecord);
