@@ -18,7 +18,9 @@
 //!   first: it polls all three queues at once for a second, which asks all of SQS's servers.
 //! * Only then does a slot let its ring go, and with it the rings that it took before it
 //!   listened. It ran many calls while it was awake, each of them was rung for, and each ring
-//!   left over would wake a slot for nothing.
+//!   left over would wake a slot for nothing. For the same reason it takes ten rings off the
+//!   doorbell with every ten calls while rings pile up there; that is safe because the ring that
+//!   woke it stays until it has listened.
 //! * A slot that works wakes others for rings that no poller has taken, as far as it is allowed
 //!   ([`policy::wake`](slowlane_policy::wake)): a mapping begins with few pollers.
 //! * No request is dropped half-way: a receive whose answer nobody reads would hide a call
@@ -54,6 +56,9 @@ const SHORT: Duration = Duration::ZERO;
 /// How many short polls a second look at HIGH is. They ask different servers of SQS.
 const LOOKS: usize = 2;
 
+/// With how many calls a slot takes as many rings off the doorbell.
+const CALLS_TO_THIN_OUT: u32 = 10;
+
 /// How many rings a slot takes, about, before it listens.
 const RINGS_AT_ONCE: usize = 100;
 
@@ -86,6 +91,8 @@ struct Slot<'w, T> {
     allowance: u32,
     /// Whether it is about to wake some.
     waking: bool,
+    /// How many calls the API has answered.
+    answered: u32,
     times: ServiceTimes,
     stop_at: Instant,
     share_every: NonZeroU32,
@@ -120,6 +127,7 @@ enum Event {
     Answered(Box<Answered>),
     Ended(Box<Ended>),
     Woke(Woken),
+    ThinnedOut(Result<bool, receive::Error>),
     /// It is time to fetch the next call, or to give the fetched one back.
     TimeUp,
 }
@@ -144,6 +152,7 @@ impl<T: Target> Worker<T> {
             fetched_beside: false,
             allowance,
             waking: false,
+            answered: 0,
             times: ServiceTimes::default(),
             stop_at,
             share_every,
@@ -202,9 +211,11 @@ impl<'w, T: Target> Slot<'w, T> {
                 self.running = None;
                 let worker = self.worker;
                 self.spawn(async move { Event::Ended(Box::new(worker.settle(*answered).await)) });
+                self.thin_out_rings();
             }
             Event::Ended(ended) => self.end(&ended),
             Event::Woke(woken) => self.on_woke(woken),
+            Event::ThinnedOut(thinned) => self.on_thinned_out(thinned),
             Event::TimeUp => self.on_time_up(),
         }
     }
@@ -312,6 +323,14 @@ impl<'w, T: Target> Slot<'w, T> {
         }
     }
 
+    /// A ring that is gone may have been sent for a call that came after the latest listening.
+    fn on_thinned_out(&mut self, thinned: Result<bool, receive::Error>) {
+        match thinned {
+            Ok(gone) => self.quiet &= !gone,
+            Err(error) => tracing::warn!(%error, "rings pile up"),
+        }
+    }
+
     fn on_time_up(&mut self) {
         match self.candidate.take() {
             // The present call runs late: the fetched one must not wait for it.
@@ -389,6 +408,15 @@ impl<'w, T: Target> Slot<'w, T> {
             self.spawn(
                 async move { Event::ReturnedRings(worker.queues.return_rings(&rings).await) },
             );
+        }
+    }
+
+    /// Each call that has been answered was rung for.
+    fn thin_out_rings(&mut self) {
+        self.answered += 1;
+        if self.answered.is_multiple_of(CALLS_TO_THIN_OUT) {
+            let worker = self.worker;
+            self.spawn(async move { Event::ThinnedOut(worker.queues.thin_out_rings().await) });
         }
     }
 

@@ -1,9 +1,16 @@
 //! The doorbell: no call is left without a ring, and no slot is woken for nothing by the hundred.
 //! The real worker runs on the simulated AWS.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use slowlane_message::Priority;
+use slowlane_simulator::cloud::sqs::QueueId;
+use slowlane_simulator::programs::QUEUE_NAMES;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Load, Scenario, Times};
+use slowlane_simulator::time::Moment;
+use slowlane_simulator::transcript::{Event, Watch};
 
 fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
     Ok(run(scenario, Onlooker::nobody())?)
@@ -63,5 +70,45 @@ fn a_burst_wakes_every_slot_at_once() -> anyhow::Result<()> {
     let measures = outcome.measures;
     assert_eq!((measures.max_concurrency, measures.http_429), (20, 0));
     assert!(measures.utilisation > 0.85, "{measures:?}");
+    Ok(())
+}
+
+/// The rings on the doorbell, and the most that there ever were.
+#[derive(Clone, Default)]
+struct Rings(Arc<[AtomicI64; 2]>);
+
+impl Watch for Rings {
+    fn saw(&mut self, _: Moment, event: &Event<'_>) {
+        let is_doorbell = |queue: &QueueId| QUEUE_NAMES.get(queue.0 as usize) == Some(&"doorbell");
+        let change = match event {
+            Event::Sent { queue, .. } if is_doorbell(queue) => 1,
+            Event::Deleted { queue, .. } if is_doorbell(queue) => -1,
+            _ => return,
+        };
+        let now = self.0[0].fetch_add(change, Ordering::Relaxed) + change;
+        self.0[1].fetch_max(now, Ordering::Relaxed);
+    }
+}
+
+/// Slots that are never idle answer one ring in many. The others do not pile up for hours, to be
+/// cleared away when the work is done.
+#[test]
+fn while_slots_are_busy_rings_do_not_pile_up() -> anyhow::Result<()> {
+    let busy = Load {
+        priority: Priority::Normal,
+        calls: 2_000,
+        start_ms: 0,
+        every_ms: 43.0,
+        random: true,
+    };
+    let scenario =
+        Scenario { limit: 5, api: Times::fixed(200.0), load: vec![busy], ..Scenario::default() };
+    let rings = Rings::default();
+    let watch: Box<dyn Watch> = Box::new(rings.clone());
+    let outcome = run(&scenario, Onlooker { watch: Some(watch), ..Onlooker::nobody() })?;
+    assert_eq!(outcome.violations, []);
+    let [left, most] = [0, 1].map(|at| rings.0[at].load(Ordering::Relaxed));
+    assert_eq!(left, 0);
+    assert!(most < 300, "{most} rings at once for 2000 calls");
     Ok(())
 }

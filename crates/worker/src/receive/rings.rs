@@ -72,6 +72,19 @@ impl Queues {
         self.take_some_rings(most, HANDED_ON).await
     }
 
+    /// Takes ten rings off the doorbell for good, if there are as many: then no poller is free that
+    /// they could wake a slot by. Fewer are left where they were. Answers whether they are gone.
+    pub(crate) async fn thin_out_rings(&self) -> Result<bool, Error> {
+        let rings = self.take_some_rings(BATCH.into(), HANDED_ON).await?;
+        let enough = rings.len() == usize::from(BATCH);
+        if enough {
+            self.delete_rings(&rings).await;
+        } else {
+            self.return_rings(&rings).await?;
+        }
+        Ok(enough)
+    }
+
     /// If the answer is lost, some rings may have been hidden, and one is sent in their place.
     async fn take_some_rings(&self, most: u32, hidden: Duration) -> Result<Vec<Ring>, Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(Vec::new()) };
