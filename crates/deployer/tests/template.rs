@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slowlane_policy::timing::{API_TIMEOUTS_SECS, Timing, max_receive_count};
+use slowlane_policy::wake::EVENT_AGE;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -77,6 +78,22 @@ fn every_allowed_value_has_its_numbers() {
         let line = section.lines().find(|line| line.contains("AllowedValues:")).unwrap();
         assert_eq!(line.trim(), format!("AllowedValues: {values:?}"), "{parameter}");
     }
+}
+
+/// The worker rings for itself and invokes itself: Lambda must not take that for an endless loop, and
+/// must give up an invocation as soon as the policy counts on.
+#[test]
+fn the_worker_may_wake_itself() {
+    let template = template();
+    let resource = |name: &str| {
+        let begin = template.find(&format!("\n  {name}:\n")).unwrap() + 1;
+        let section = &template[begin..];
+        &section[..section.find("\n\n").unwrap()]
+    };
+    assert!(resource("WorkerFunction").contains("\n      RecursiveLoop: Allow\n"));
+    let limits = resource("WakeLimits");
+    let age = format!("\n      MaximumEventAgeInSeconds: {}\n", EVENT_AGE.as_secs());
+    assert!(limits.contains(&age), "{limits}");
 }
 
 #[test]

@@ -550,7 +550,10 @@ mod tests {
                 "http_429": 0, "duplicate_effects": 0, "lost": 0,
                 "wait_ms": {"high": one(100.0), "normal": none, "batch": none},
                 "queue_wait_ms": {"high": one(30.0), "normal": none, "batch": none},
-                "worker": {"invocations": 0, "deferrals": 0, "swaps": 0, "empty_rings": 0, "slots_woken": 0},
+                "worker": {
+                    "invocations": 0, "deferrals": 0, "swaps": 0, "empty_rings": 0,
+                    "slots_woken": 0,
+                },
                 "dead_letters": 0,
             })
         );

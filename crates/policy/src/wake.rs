@@ -12,7 +12,20 @@
 //! five of them and all that they may wake are as many slots as the limit has, rounded up to
 //! five. Up to a limit of five nobody wakes anybody.
 //!
+//! A slot is woken by an asynchronous invocation, which Lambda tries again while no slot is free,
+//! for [`EVENT_AGE`]; its ring is hidden for [`RING_HIDDEN`], and comes back if it was in vain.
+//!
 //! [scaling]: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+
+use std::time::Duration;
+
+/// How long Lambda tries to wake a slot: the least that it takes (API model,
+/// `MaximumEventAgeInSeconds`). The template says the same, which a test compares.
+pub const EVENT_AGE: Duration = Duration::from_secs(60);
+
+/// How long a ring is hidden to wake a slot with it: a little longer than that. A slot that is
+/// woken holds it anew.
+pub const RING_HIDDEN: Duration = Duration::from_secs(70);
 
 /// How many rings a mapping reads at once when it starts (AWS's documentation).
 pub const FIRST_POLLERS: u32 = 5;

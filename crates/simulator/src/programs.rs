@@ -12,11 +12,12 @@ use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use serde_json::Value;
 use slowlane_enqueuer::Enqueuer;
 use slowlane_policy::timing::{Timing, max_receive_count};
+use slowlane_policy::wake::EVENT_AGE;
 use slowlane_worker::Worker;
 
 use crate::api::{ApiClient, SlowApi};
 use crate::cloud::dynamodb::TableSettings;
-use crate::cloud::lambda::{FunctionId, FunctionSettings};
+use crate::cloud::lambda::{DEFAULT_EVENT_AGE, FunctionId, FunctionSettings};
 use crate::cloud::mapping::MappingSettings;
 use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
 use crate::cloud::{Cloud, Context, Environment, Functions, Input};
@@ -42,8 +43,6 @@ const ACCOUNT_CONCURRENCY: u32 = 1_000;
 const RETENTION: Duration = Duration::from_secs(345_600);
 const DEAD_RETENTION: Duration = Duration::from_secs(1_209_600);
 const MEMORY_MB: u32 = 256;
-/// The template's `MaximumEventAgeInSeconds`.
-const EVENT_AGE: Duration = Duration::from_secs(60);
 const ENQUEUER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the template makes, on the simulated cloud.
@@ -200,7 +199,7 @@ fn enqueuer(
         name: "enqueuer",
         concurrency: ACCOUNT_CONCURRENCY.saturating_sub(scenario.limit).max(1),
         timeout: ENQUEUER_TIMEOUT,
-        event_age: EVENT_AGE,
+        event_age: DEFAULT_EVENT_AGE,
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
     };

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::api::{ApiClient, SlowApi, Told};
 use crate::chance::Dice;
 use crate::cloud::dynamodb::{Bindings, Change, Item, TableSettings, Write};
-use crate::cloud::lambda::{Failure, FunctionId, FunctionSettings};
+use crate::cloud::lambda::{DEFAULT_EVENT_AGE, Failure, FunctionId, FunctionSettings};
 use crate::cloud::requests::Action;
 use crate::cloud::{Context, Environment, Functions, Input};
 use crate::ledger::End;
@@ -87,7 +87,7 @@ impl Rival {
             name: "caller",
             concurrency: 1_000,
             timeout: Duration::from_secs(900),
-            event_age: Duration::from_secs(21_600),
+            event_age: DEFAULT_EVENT_AGE,
             memory_mb: 256,
             cold_start: scenario.cold_start.latency(),
         };

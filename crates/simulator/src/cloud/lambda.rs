@@ -11,6 +11,9 @@ use crate::time::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FunctionId(pub u32);
 
+/// The age at which an asynchronous invocation is dropped unless the function says otherwise (doc).
+pub const DEFAULT_EVENT_AGE: Duration = Duration::from_secs(21_600);
+
 /// What a function is created with.
 #[derive(Clone, Debug)]
 pub struct FunctionSettings {
@@ -21,7 +24,7 @@ pub struct FunctionSettings {
     /// Age at which an invocation is killed.
     pub timeout: Duration,
     /// Age at which an asynchronous invocation that has not run is dropped
-    /// (`MaximumEventAgeInSeconds`: 60 to 21,600 s, which is the default).
+    /// (`MaximumEventAgeInSeconds`: 60 to 21,600 s).
     pub event_age: Duration,
     /// Memory, for the price.
     pub memory_mb: u32,

@@ -8,14 +8,12 @@ use aws_sdk_sqs::types::{
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
+use slowlane_policy::wake::RING_HIDDEN;
 
 use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
 
 /// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
 const MAX_DELAY: Duration = Duration::from_secs(900);
-/// How long a ring is hidden while Lambda tries to wake a slot with it: a little more than the
-/// template's `MaximumEventAgeInSeconds`.
-const HANDED_ON: Duration = Duration::from_secs(70);
 /// The entries of a batch request, and the messages of a receive (API model).
 const BATCH: u8 = 10;
 
@@ -69,13 +67,13 @@ impl Queues {
     /// Takes rings to wake other slots with, `most` at most. A slot that is woken holds its ring
     /// anew; a ring whose slot was never free comes back soon.
     pub(crate) async fn take_rings_to_hand_on(&self, most: u32) -> Result<Vec<Ring>, Error> {
-        self.take_some_rings(most, HANDED_ON).await
+        self.take_some_rings(most, RING_HIDDEN).await
     }
 
     /// Takes ten rings off the doorbell for good, if there are as many: then no poller is free that
     /// they could wake a slot by. Fewer are left where they were. Answers whether they are gone.
     pub(crate) async fn thin_out_rings(&self) -> Result<bool, Error> {
-        let rings = self.take_some_rings(BATCH.into(), HANDED_ON).await?;
+        let rings = self.take_some_rings(BATCH.into(), RING_HIDDEN).await?;
         let enough = rings.len() == usize::from(BATCH);
         if enough {
             self.delete_rings(&rings).await;
