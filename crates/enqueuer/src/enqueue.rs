@@ -1,6 +1,5 @@
 //! From a workflow's request to a message on the queue of its priority.
 
-use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
@@ -57,9 +56,10 @@ pub enum Error {
 }
 
 impl Enqueuer {
-    /// An enqueuer that speaks to AWS, and reads the time, as `sdk` says.
-    pub fn new(config: Config, sdk: &SdkConfig) -> Self {
-        Enqueuer { config, sqs: Client::new(sdk), clock: Clock::of(sdk) }
+    /// An enqueuer that sends by `sqs`, and reads the time as that does.
+    pub fn new(config: Config, sqs: Client) -> Self {
+        let clock = Clock::of(sqs.config().time_source());
+        Enqueuer { config, sqs, clock }
     }
 
     /// Queues the call in `payload` (an [`EnqueueRequest`] as JSON) and rings for it.

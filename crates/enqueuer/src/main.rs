@@ -11,7 +11,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     logs::init(&lookup("LOG_LEVEL").unwrap_or_default());
     let config = Config::from_vars(lookup)?;
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let enqueuer = Enqueuer::new(config, &sdk);
+    let enqueuer = Enqueuer::new(config, aws_sdk_sqs::Client::new(&sdk));
     lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| {
         enqueuer.handle(event.payload)
     }))

@@ -1,4 +1,4 @@
-//! The one clock of a Lambda: the time source of its AWS SDK configuration.
+//! The one clock of a Lambda: the time source of its AWS clients.
 //!
 //! Requests are signed with it and deadlines are checked against it, so that whoever
 //! replaces it (a simulator, a test) rules all of the program's time at once.
@@ -6,7 +6,6 @@
 use std::time::SystemTime;
 
 use aws_smithy_async::time::SharedTimeSource;
-use aws_types::SdkConfig;
 use jiff::Timestamp;
 
 /// Wall-clock time as the AWS SDK sees it.
@@ -14,9 +13,10 @@ use jiff::Timestamp;
 pub struct Clock(SharedTimeSource);
 
 impl Clock {
-    /// The clock that `sdk` signs its requests with.
-    pub fn of(sdk: &SdkConfig) -> Self {
-        Clock(sdk.time_source().unwrap_or_default())
+    /// The clock that a client signs its requests with: its configuration's `time_source`, or
+    /// the system's where it has none.
+    pub fn of(time_source: Option<SharedTimeSource>) -> Self {
+        Clock(time_source.unwrap_or_default())
     }
 
     /// Now, as the standard library has it.

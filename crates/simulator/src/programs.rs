@@ -23,6 +23,7 @@ use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
 use crate::cloud::{Cloud, Context, Environment, Functions, Input};
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
+use crate::wire::unsigned;
 
 /// The names of the queues of calls, most urgent first.
 pub const QUEUES: [&str; 3] = ["high", "normal", "batch"];
@@ -204,7 +205,8 @@ fn enqueuer(
         cold_start: scenario.cold_start.latency(),
     };
     let boot = move |sdk: SdkConfig, _: u64| {
-        Rc::new(EnqueuerProgram(Enqueuer::new(config.clone(), &sdk))) as Rc<dyn Environment>
+        let enqueuer = Enqueuer::new(config.clone(), unsigned::sqs(&sdk));
+        Rc::new(EnqueuerProgram(enqueuer)) as Rc<dyn Environment>
     };
     Ok(functions.create(settings, Rc::new(boot)))
 }
@@ -239,10 +241,12 @@ fn worker(
     let share_every = NonZeroU32::new(scenario.share_every).unwrap_or(NonZeroU32::MIN);
     let call_visibility = timing.call_visibility;
     let boot = move |sdk: SdkConfig, seed: u64| {
+        let clients = unsigned::worker(&sdk);
+        let sqs = clients.sqs.clone();
         let worker =
-            Worker::new(config.clone(), &sdk, api.client(mutant), seed).with_metrics(|_| {});
+            Worker::new(config.clone(), clients, api.client(mutant), seed).with_metrics(|_| {});
         if plain {
-            let (sqs, turn) = (aws_sdk_sqs::Client::new(&sdk), Cell::new(seed >> 32));
+            let turn = Cell::new(seed >> 32);
             Rc::new(PlainSlot { worker, sqs, turn, share_every, call_visibility })
                 as Rc<dyn Environment>
         } else {

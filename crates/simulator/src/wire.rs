@@ -5,6 +5,7 @@ mod dynamodb;
 mod lambda;
 mod sqs;
 mod states;
+pub(crate) mod unsigned;
 
 use std::time::Duration;
 

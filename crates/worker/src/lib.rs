@@ -32,6 +32,7 @@
 //! }
 //! ```
 
+mod clients;
 mod config;
 mod deferral;
 mod ending;
@@ -63,6 +64,7 @@ use slowlane_policy::settle::RetrySettings;
 use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
+pub use clients::Clients;
 pub use config::{Config, Dispatch, QueueUrls};
 pub use metrics::Counts;
 pub use slowlane_policy::deferral::OnHigher;
@@ -97,7 +99,7 @@ where
         .build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let target = connect(&sdk).await.map_err(Into::into)?;
-    let worker = Worker::new(config, &sdk, target, fastrand::u64(..));
+    let worker = Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..));
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
         let deadline = worker.deadline(event.context.deadline);
         let handled = match event.payload {
@@ -136,17 +138,18 @@ pub struct Handled {
 }
 
 impl<T: Target> Worker<T> {
-    /// A worker that speaks to AWS, and reads the time, as `sdk` says. `seed` rules its jitter.
-    pub fn new(config: Config, sdk: &SdkConfig, target: T, seed: u64) -> Self {
-        let clock = Clock::of(sdk);
+    /// A worker that speaks to AWS by `clients`. `seed` rules its jitter.
+    pub fn new(config: Config, clients: Clients, target: T, seed: u64) -> Self {
+        let Clients { sqs, sfn, dynamodb, lambda } = clients;
+        let clock = Clock::of(sqs.config().time_source());
         let mut rng = fastrand::Rng::with_seed(seed);
         Worker {
             // Slots that start together must not take their turns for the lower queues together.
             turn: Cell::new(rng.u64(..1 << 32)),
-            queues: Queues::new(aws_sdk_sqs::Client::new(sdk), &config),
-            guard: guard(&config, sdk, &clock, seed),
-            callback: TaskCallback::new(aws_sdk_sfn::Client::new(sdk)),
-            function: Function::new(aws_sdk_lambda::Client::new(sdk), config.function.clone()),
+            queues: Queues::new(sqs, &config),
+            guard: guard(&config, dynamodb, &clock, seed),
+            callback: TaskCallback::new(sfn),
+            function: Function::new(lambda, config.function.clone()),
             target,
             clock,
             retry: RetrySettings::for_max_wait(config.max_wait),
@@ -283,8 +286,13 @@ impl<T: Target> Worker<T> {
     }
 }
 
-fn guard(config: &Config, sdk: &SdkConfig, clock: &Clock, seed: u64) -> Guard<DynamoDbStore> {
-    let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(sdk), &config.idempotency_table);
+fn guard(
+    config: &Config,
+    dynamodb: aws_sdk_dynamodb::Client,
+    clock: &Clock,
+    seed: u64,
+) -> Guard<DynamoDbStore> {
+    let store = DynamoDbStore::new(dynamodb, &config.idempotency_table);
     let clock = clock.clone();
     // Owners must differ between any two claims, so they come from a stream of their own.
     let owners = Mutex::new(fastrand::Rng::with_seed(seed ^ 0x006F_776E_6572));

@@ -16,6 +16,7 @@ mod kills;
 mod local_aws;
 mod lost_answers;
 mod priorities;
+mod rig;
 mod rings;
 mod setup;
 mod tap;

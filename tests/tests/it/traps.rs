@@ -2,233 +2,18 @@
 //! while": each is a way in which the pattern, as it is usually written, loses, delays or
 //! repeats work. The real worker runs on the simulated AWS, in virtual time.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
-
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
-use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::{Value, json};
-use slowlane_message::{Priority, QueuedCall};
-use slowlane_policy::settle::Outcome;
-use slowlane_simulator::chance::Latency;
-use slowlane_simulator::cloud::dynamodb::TableSettings;
-use slowlane_simulator::cloud::sqs::QueueSettings;
+use slowlane_message::Priority;
+use slowlane_simulator::cloud::Waited;
 use slowlane_simulator::cloud::tokens::Ended;
-use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
-use slowlane_simulator::time::in_virtual_time;
-use slowlane_simulator::transcript::Caller;
-use slowlane_worker::{AfterLoss, Config, Counts, Reconciled, Target, TargetResponse, Worker};
 use tokio::time::Instant;
 
-const MAX_DEFERRALS: u32 = 3;
-const MAX_ATTEMPTS: u32 = 3;
-const QUEUE_VISIBILITY: Duration = Duration::from_secs(1620);
-const CALL_TIME: Duration = Duration::from_millis(200);
-
-/// An API that answers after [`CALL_TIME`], and remembers what it was asked; before that it is
-/// at its limit, and then out of reach, as often as it is told.
-#[derive(Clone, Default)]
-struct Api {
-    keys: Rc<RefCell<Vec<String>>>,
-    answer_bytes: Rc<Cell<usize>>,
-    throttles: Rc<Cell<u32>>,
-    refusals: Rc<Cell<u32>>,
-}
-
-impl Target for Api {
-    async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
-        if let Some(left) = self.throttles.get().checked_sub(1) {
-            self.throttles.set(left);
-            return Outcome::Throttled { retry_after: None };
-        }
-        if let Some(left) = self.refusals.get().checked_sub(1) {
-            self.refusals.set(left);
-            return Outcome::Transient("no connection".into());
-        }
-        self.keys.borrow_mut().push(call.idempotency_key.to_string());
-        tokio::time::sleep(CALL_TIME).await;
-        let body = match self.answer_bytes.get() {
-            0 => None,
-            bytes => Some(Value::from("x".repeat(bytes))),
-        };
-        Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body })
-    }
-
-    fn after_loss(&self, _: &QueuedCall) -> AfterLoss {
-        AfterLoss::Reconcile
-    }
-
-    async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
-        Reconciled::NotDone
-    }
-}
-
-/// The queues, the table and one worker of the deferral wiring.
-struct Rig {
-    cloud: Cloud,
-    sqs: aws_sdk_sqs::Client,
-    api: Api,
-    worker: Worker<Api>,
-}
-
-fn url(queue: &str) -> String {
-    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{queue}")
-}
-
-fn name(priority: Priority) -> String {
-    priority.as_str().to_lowercase()
-}
-
-impl Rig {
-    fn new(on_higher: &str) -> Rig {
-        let mut settings = CloudSettings::new(1);
-        settings.latency = Latency::fixed_ms(6);
-        let cloud = Cloud::new(settings);
-        for queue in ["high", "normal", "batch", "dead"] {
-            cloud.create_queue(QueueSettings {
-                name: queue.to_owned(),
-                visibility: QUEUE_VISIBILITY,
-                redrive: None,
-                retention: Duration::from_secs(345_600),
-            });
-        }
-        cloud.state().dynamo.create(TableSettings {
-            name: "guard".to_owned(),
-            key: "id".to_owned(),
-            ttl: None,
-        });
-        let api = Api::default();
-        let worker = worker(&cloud, on_higher, &api);
-        let sqs = aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, 0));
-        Rig { cloud, sqs, api, worker }
-    }
-
-    /// Puts a call on its queue, with an execution that waits for it.
-    async fn put(&self, priority: Priority, key: &str) -> Task {
-        let task = self.cloud.begin_task();
-        let now_ms = i64::try_from(self.cloud.now().epoch_millis()).unwrap();
-        let now = jiff::Timestamp::from_millisecond(now_ms).unwrap();
-        let body = json!({
-            "version": "1.0",
-            "task_token": task.token().to_string(),
-            "priority": priority.as_str(),
-            "idempotency_key": key,
-            "request": { "method": "POST", "resource": "salesOrder", "body": {} },
-            "enqueued_at": format!("{now:.3}"),
-            "deadline": format!("{:.3}", now + jiff::SignedDuration::from_hours(10)),
-        });
-        self.put_body(priority, &body.to_string()).await;
-        task
-    }
-
-    async fn put_body(&self, priority: Priority, body: &str) {
-        let queue = url(&name(priority));
-        self.sqs.send_message().queue_url(queue).message_body(body).send().await.unwrap();
-    }
-
-    /// Delivers the next message of a queue as its mapping would, and does what the mapping
-    /// does with the answer: deletes the message unless it is among the failures.
-    async fn deliver(&self, priority: Priority) -> Delivered {
-        let message = self.receive(priority, QUEUE_VISIBILITY).await.expect("a message to deliver");
-        let deadline = Instant::now() + Duration::from_secs(270);
-        let handled = self.worker.handle(event(priority, &message), deadline).await;
-        let kept = !handled.response.batch_item_failures.is_empty();
-        if !kept {
-            let delete = self.sqs.delete_message().queue_url(url(&name(priority)));
-            delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
-        }
-        Delivered { kept, counts: handled.counts }
-    }
-
-    async fn receive(
-        &self,
-        priority: Priority,
-        visibility: Duration,
-    ) -> Option<aws_sdk_sqs::types::Message> {
-        let ask = self.sqs.receive_message().queue_url(url(&name(priority))).wait_time_seconds(1);
-        let ask = ask.visibility_timeout(i32::try_from(visibility.as_secs()).unwrap());
-        let ask = ask.message_system_attribute_names(MessageSystemAttributeName::All);
-        ask.send().await.unwrap().messages.unwrap_or_default().into_iter().next()
-    }
-
-    /// Messages of a queue: visible now, and hidden.
-    async fn counts(&self, queue: &str) -> (u64, u64) {
-        let asked = self
-            .sqs
-            .get_queue_attributes()
-            .queue_url(url(queue))
-            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
-            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
-        let attributes = asked.send().await.unwrap().attributes.unwrap();
-        let count = |name: QueueAttributeName| attributes[&name].parse().unwrap();
-        (
-            count(QueueAttributeName::ApproximateNumberOfMessages),
-            count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
-        )
-    }
-
-    fn called(&self) -> Vec<String> {
-        self.api.keys.borrow().clone()
-    }
-
-    async fn end_of(&self, task: Task) -> Waited {
-        self.cloud.wait_for(task, Duration::from_secs(1)).await
-    }
-}
-
-struct Delivered {
-    kept: bool,
-    counts: Counts,
-}
-
-fn worker(cloud: &Cloud, on_higher: &str, api: &Api) -> Worker<Api> {
-    let vars = HashMap::from([
-        ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
-        ("DISPATCH", "deferral".to_owned()),
-        ("ON_HIGHER", on_higher.to_owned()),
-        ("HIGH_QUEUE_URL", url("high")),
-        ("NORMAL_QUEUE_URL", url("normal")),
-        ("BATCH_QUEUE_URL", url("batch")),
-        ("DEAD_LETTER_QUEUE_URL", url("dead")),
-        ("IDEMPOTENCY_TABLE", "guard".to_owned()),
-        ("API_TIMEOUT_SECS", "30".to_owned()),
-        ("CALL_VISIBILITY_SECS", "90".to_owned()),
-        ("MAX_WAIT_SECS", "3600".to_owned()),
-        ("MAX_DEFERRALS", MAX_DEFERRALS.to_string()),
-        ("MAX_ATTEMPTS", MAX_ATTEMPTS.to_string()),
-        ("MAX_RECEIVE_COUNT", "437".to_owned()),
-    ]);
-    let config = Config::from_vars(|name| vars.get(name).cloned()).unwrap();
-    let sdk = cloud.sdk(Caller::Person, 0);
-    Worker::new(config, &sdk, api.clone(), 7).with_metrics(|_| {})
-}
-
-fn event(priority: Priority, message: &aws_sdk_sqs::types::Message) -> SqsEvent {
-    let mut record = SqsMessage::default();
-    record.message_id = message.message_id.clone();
-    record.receipt_handle = message.receipt_handle.clone();
-    record.body = message.body.clone();
-    record.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:0:{}", name(priority)));
-    for (name, value) in message.attributes.iter().flatten() {
-        record.attributes.insert(name.as_str().to_owned(), value.clone());
-    }
-    let mut event = SqsEvent::default();
-    event.records = vec![record];
-    event
-}
-
-fn on(on_higher: &str, test: impl AsyncFnOnce(Rig)) {
-    let on_higher = on_higher.to_owned();
-    in_virtual_time(async move { test(Rig::new(&on_higher)).await }).unwrap();
-}
-
-fn is_success(end: &Waited) -> bool {
-    matches!(end, Waited::Ended(Ended::Succeeded(_)))
-}
+use crate::rig::{MAX_ATTEMPTS, MAX_DEFERRALS, QUEUE_VISIBILITY, Rig, event, is_success, on};
 
 /// Trap 1. With a mapping on each queue, HIGH's own mapping takes a HIGH call at once, and while
 /// it is throttled the call is hidden and its queue looks empty. Nothing that a worker does can
@@ -238,7 +23,7 @@ fn is_success(end: &Waited) -> bool {
 fn a_throttled_high_call_is_not_lost_and_not_waited_for() {
     on("swap", async |rig: Rig| {
         let high = rig.put(Priority::High, "high").await;
-        rig.receive(Priority::High, Duration::from_secs(10)).await.expect("the mapping takes it");
+        rig.receive("high", Duration::from_secs(10)).await.expect("the mapping takes it");
         rig.put(Priority::Batch, "batch").await;
         rig.deliver(Priority::Batch).await;
         assert_eq!(rig.called(), ["batch"], "an idle slot helps nobody");
@@ -254,7 +39,7 @@ fn nobody_steps_back_for_a_call_that_nobody_may_run_yet() {
     for on_higher in ["swap", "yield"] {
         on(on_higher, async |rig: Rig| {
             rig.put(Priority::Normal, "normal").await;
-            rig.receive(Priority::Normal, Duration::from_secs(60)).await.expect("hidden now");
+            rig.receive("normal", Duration::from_secs(60)).await.expect("hidden now");
             rig.put(Priority::Batch, "batch").await;
             let delivered = rig.deliver(Priority::Batch).await;
             assert_eq!((delivered.kept, delivered.counts.deferrals), (false, 0));
@@ -322,7 +107,7 @@ fn yielding_looks_without_receiving() {
         rig.put(Priority::Batch, "batch").await;
         assert!(rig.deliver(Priority::Batch).await.kept);
         assert_eq!(rig.counts("high").await, (1, 0));
-        let message = rig.receive(Priority::High, Duration::ZERO).await.unwrap();
+        let message = rig.receive("high", Duration::ZERO).await.unwrap();
         let received =
             &message.attributes.unwrap()[&MessageSystemAttributeName::ApproximateReceiveCount];
         assert_eq!(received, "1", "only this test has received it");
@@ -423,9 +208,9 @@ fn a_worker_killed_at_any_moment_repeats_nothing() {
         let seen = results.clone();
         on("swap", async move |rig: Rig| {
             let task = rig.put(Priority::High, "high").await;
-            let message = rig.receive(Priority::High, QUEUE_VISIBILITY).await.unwrap();
+            let message = rig.receive("high", QUEUE_VISIBILITY).await.unwrap();
             let deadline = Instant::now() + Duration::from_secs(270);
-            let handling = rig.worker.handle(event(Priority::High, &message), deadline);
+            let handling = rig.worker.handle(event("high", &message), deadline);
             // A dropped future is a killed process: nothing of it runs any more.
             let killed = tokio::time::timeout(Duration::from_millis(millis), handling).await;
             for _ in 0..5 {

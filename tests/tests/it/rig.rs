@@ -1,0 +1,263 @@
+//! One worker on the simulated AWS, in virtual time: messages are delivered to it by hand.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use serde_json::{Value, json};
+use slowlane_message::{Priority, QueuedCall};
+use slowlane_policy::settle::Outcome;
+use slowlane_simulator::chance::Latency;
+use slowlane_simulator::cloud::dynamodb::TableSettings;
+use slowlane_simulator::cloud::sqs::QueueSettings;
+use slowlane_simulator::cloud::tokens::Ended;
+use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
+use slowlane_simulator::time::in_virtual_time;
+use slowlane_simulator::transcript::Caller;
+use slowlane_worker::{
+    AfterLoss, Clients, Config, Counts, Reconciled, Target, TargetResponse, Worker,
+};
+use tokio::time::Instant;
+
+pub(crate) const MAX_DEFERRALS: u32 = 3;
+pub(crate) const MAX_ATTEMPTS: u32 = 3;
+pub(crate) const QUEUE_VISIBILITY: Duration = Duration::from_secs(1620);
+const CALL_TIME: Duration = Duration::from_millis(200);
+const LATE_CALL_TIME: Duration = Duration::from_millis(260);
+
+/// An API that answers after [`CALL_TIME`], or later to a call whose key begins with `late`, and
+/// remembers what it was asked; before that it is at its limit, and then out of reach, as often
+/// as it is told.
+#[derive(Clone, Default)]
+pub(crate) struct Api {
+    keys: Rc<RefCell<Vec<String>>>,
+    pub(crate) answer_bytes: Rc<Cell<usize>>,
+    pub(crate) throttles: Rc<Cell<u32>>,
+    pub(crate) refusals: Rc<Cell<u32>>,
+}
+
+impl Target for Api {
+    async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
+        if let Some(left) = self.throttles.get().checked_sub(1) {
+            self.throttles.set(left);
+            return Outcome::Throttled { retry_after: None };
+        }
+        if let Some(left) = self.refusals.get().checked_sub(1) {
+            self.refusals.set(left);
+            return Outcome::Transient("no connection".into());
+        }
+        self.keys.borrow_mut().push(call.idempotency_key.to_string());
+        let late = call.idempotency_key.as_str().starts_with("late");
+        tokio::time::sleep(if late { LATE_CALL_TIME } else { CALL_TIME }).await;
+        let body = match self.answer_bytes.get() {
+            0 => None,
+            bytes => Some(Value::from("x".repeat(bytes))),
+        };
+        Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body })
+    }
+
+    fn after_loss(&self, _: &QueuedCall) -> AfterLoss {
+        AfterLoss::Reconcile
+    }
+
+    async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
+        Reconciled::NotDone
+    }
+}
+
+/// The queues, the table and one worker.
+pub(crate) struct Rig {
+    pub(crate) cloud: Cloud,
+    pub(crate) sqs: aws_sdk_sqs::Client,
+    pub(crate) api: Api,
+    pub(crate) worker: Worker<Api>,
+}
+
+fn url(queue: &str) -> String {
+    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{queue}")
+}
+
+fn name(priority: Priority) -> String {
+    priority.as_str().to_lowercase()
+}
+
+impl Rig {
+    /// A worker of the deferral wiring.
+    fn deferral(on_higher: &str) -> Rig {
+        Rig::new(&[("DISPATCH", "deferral"), ("ON_HIGHER", on_higher)])
+    }
+
+    /// The only slot of a limit, woken by the doorbell.
+    pub(crate) fn slot(more: &[(&'static str, &str)]) -> Rig {
+        Rig::new(&[&[("SHARE_EVERY", "1000"), ("API_CONCURRENCY", "1")], more].concat())
+    }
+
+    fn new(vars: &[(&'static str, &str)]) -> Rig {
+        let mut settings = CloudSettings::new(1);
+        settings.latency = Latency::fixed_ms(6);
+        let cloud = Cloud::new(settings);
+        for queue in ["high", "normal", "batch", "dead", "doorbell"] {
+            cloud.create_queue(QueueSettings {
+                name: queue.to_owned(),
+                visibility: QUEUE_VISIBILITY,
+                redrive: None,
+                retention: Duration::from_secs(345_600),
+            });
+        }
+        cloud.state().dynamo.create(TableSettings {
+            name: "guard".to_owned(),
+            key: "id".to_owned(),
+            ttl: None,
+        });
+        let api = Api::default();
+        let worker = worker(&cloud, vars, &api);
+        let sqs = aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, 0));
+        Rig { cloud, sqs, api, worker }
+    }
+
+    /// Puts a call on its queue, with an execution that waits for it.
+    pub(crate) async fn put(&self, priority: Priority, key: &str) -> Task {
+        let task = self.cloud.begin_task();
+        let now_ms = i64::try_from(self.cloud.now().epoch_millis()).unwrap();
+        let now = jiff::Timestamp::from_millisecond(now_ms).unwrap();
+        let body = json!({
+            "version": "1.0",
+            "task_token": task.token().to_string(),
+            "priority": priority.as_str(),
+            "idempotency_key": key,
+            "request": { "method": "POST", "resource": "salesOrder", "body": {} },
+            "enqueued_at": format!("{now:.3}"),
+            "deadline": format!("{:.3}", now + jiff::SignedDuration::from_hours(10)),
+        });
+        self.put_body(priority, &body.to_string()).await;
+        task
+    }
+
+    pub(crate) async fn put_body(&self, priority: Priority, body: &str) {
+        self.send(&name(priority), body).await;
+    }
+
+    /// Rings the doorbell.
+    pub(crate) async fn ring(&self) {
+        self.send("doorbell", "ring").await;
+    }
+
+    async fn send(&self, queue: &str, body: &str) {
+        self.sqs.send_message().queue_url(url(queue)).message_body(body).send().await.unwrap();
+    }
+
+    /// Delivers the next message of a queue as its mapping would, and does what the mapping
+    /// does with the answer: deletes the message unless it is among the failures.
+    pub(crate) async fn deliver(&self, priority: Priority) -> Delivered {
+        self.deliver_from(&name(priority)).await
+    }
+
+    /// The same for the next ring of the doorbell.
+    pub(crate) async fn wake_slot(&self) -> Delivered {
+        self.deliver_from("doorbell").await
+    }
+
+    async fn deliver_from(&self, queue: &str) -> Delivered {
+        let message = self.receive(queue, QUEUE_VISIBILITY).await.expect("a message to deliver");
+        let deadline = Instant::now() + Duration::from_secs(270);
+        let handled = self.worker.handle(event(queue, &message), deadline).await;
+        let kept = !handled.response.batch_item_failures.is_empty();
+        if !kept {
+            let delete = self.sqs.delete_message().queue_url(url(queue));
+            delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
+        }
+        Delivered { kept, counts: handled.counts }
+    }
+
+    pub(crate) async fn receive(
+        &self,
+        queue: &str,
+        visibility: Duration,
+    ) -> Option<aws_sdk_sqs::types::Message> {
+        let ask = self.sqs.receive_message().queue_url(url(queue)).wait_time_seconds(1);
+        let ask = ask.visibility_timeout(i32::try_from(visibility.as_secs()).unwrap());
+        let ask = ask.message_system_attribute_names(MessageSystemAttributeName::All);
+        ask.send().await.unwrap().messages.unwrap_or_default().into_iter().next()
+    }
+
+    /// Messages of a queue: visible now, and hidden.
+    pub(crate) async fn counts(&self, queue: &str) -> (u64, u64) {
+        let asked = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(url(queue))
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
+            .attribute_names(QueueAttributeName::ApproximateNumberOfMessagesNotVisible);
+        let attributes = asked.send().await.unwrap().attributes.unwrap();
+        let count = |name: QueueAttributeName| attributes[&name].parse().unwrap();
+        (
+            count(QueueAttributeName::ApproximateNumberOfMessages),
+            count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+        )
+    }
+
+    pub(crate) fn called(&self) -> Vec<String> {
+        self.api.keys.borrow().clone()
+    }
+
+    pub(crate) async fn end_of(&self, task: Task) -> Waited {
+        self.cloud.wait_for(task, Duration::from_secs(1)).await
+    }
+}
+
+pub(crate) struct Delivered {
+    pub(crate) kept: bool,
+    pub(crate) counts: Counts,
+}
+
+fn worker(cloud: &Cloud, more: &[(&'static str, &str)], api: &Api) -> Worker<Api> {
+    let mut vars = HashMap::from([
+        ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
+        ("HIGH_QUEUE_URL", url("high")),
+        ("NORMAL_QUEUE_URL", url("normal")),
+        ("BATCH_QUEUE_URL", url("batch")),
+        ("DEAD_LETTER_QUEUE_URL", url("dead")),
+        ("DOORBELL_QUEUE_URL", url("doorbell")),
+        ("RING_VISIBILITY_SECS", "300".to_owned()),
+        ("IDEMPOTENCY_TABLE", "guard".to_owned()),
+        ("API_TIMEOUT_SECS", "30".to_owned()),
+        ("CALL_VISIBILITY_SECS", "90".to_owned()),
+        ("MAX_WAIT_SECS", "3600".to_owned()),
+        ("MAX_DEFERRALS", MAX_DEFERRALS.to_string()),
+        ("MAX_ATTEMPTS", MAX_ATTEMPTS.to_string()),
+        ("MAX_RECEIVE_COUNT", "437".to_owned()),
+    ]);
+    vars.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let config = Config::from_vars(|name| vars.get(name).cloned()).unwrap();
+    let clients = Clients::new(&cloud.sdk(Caller::Person, 0));
+    Worker::new(config, clients, api.clone(), 7).with_metrics(|_| {})
+}
+
+pub(crate) fn event(queue: &str, message: &aws_sdk_sqs::types::Message) -> SqsEvent {
+    let mut record = SqsMessage::default();
+    record.message_id = message.message_id.clone();
+    record.receipt_handle = message.receipt_handle.clone();
+    record.body = message.body.clone();
+    record.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:0:{queue}"));
+    for (name, value) in message.attributes.iter().flatten() {
+        record.attributes.insert(name.as_str().to_owned(), value.clone());
+    }
+    let mut event = SqsEvent::default();
+    event.records = vec![record];
+    event
+}
+
+/// Runs a test of the deferral wiring in virtual time.
+pub(crate) fn on(on_higher: &str, test: impl AsyncFnOnce(Rig)) {
+    let on_higher = on_higher.to_owned();
+    in_virtual_time(async move { test(Rig::deferral(&on_higher)).await }).unwrap();
+}
+
+pub(crate) fn is_success(end: &Waited) -> bool {
+    matches!(end, Waited::Ended(Ended::Succeeded(_)))
+}
