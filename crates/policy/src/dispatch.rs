@@ -10,14 +10,14 @@
 //!
 //! So a HIGH call is passed over by a lower one only on an owed turn, and no queue starves.
 //!
-//! # The second look
+//! # Looking again
 //!
 //! A slot finds a call by short polls, and a short poll asks only some of SQS's servers: it can
 //! say that HIGH is empty when it is not. Also a HIGH call can arrive while a lower one is being
-//! claimed. So beside the claim of a lower call the slot polls HIGH again, and what it finds
-//! runs first; the lower call is given back ([`looks_again`]). Not on an owed turn, and only for
-//! a call that has been handed out rarely, so that being given back uses up no more than
-//! [`MAX_LOOKS`] of the receives that a call has.
+//! claimed, or waits for the slot's present call to end. So the slot polls HIGH again meanwhile,
+//! and what it finds runs first; the lower call is given back ([`looks_again`]). Not on an owed
+//! turn, and only for a call that has been handed out rarely, so that being given back uses up no
+//! more than [`MAX_LOOKS`] of the receives that a call has.
 //!
 //! # The turn counter
 //!
@@ -68,11 +68,11 @@ pub fn poll_order(turn: u64, share_every: NonZeroU32) -> [Priority; 3] {
     }
 }
 
-/// How often a call may be handed out before no second look is taken any more.
+/// How often a call may be handed out before HIGH is no longer polled again for it.
 pub const MAX_LOOKS: u32 = 5;
 
-/// Whether to poll HIGH again while a call is claimed that was found in `order`, the turn's,
-/// and handed out `receive_count` times.
+/// Whether to poll HIGH again before a call runs that was found in `order`, the turn's, and
+/// handed out `receive_count` times.
 pub fn looks_again(order: [Priority; 3], found: Priority, receive_count: u32) -> bool {
     order[0] == Priority::High && found != Priority::High && receive_count <= MAX_LOOKS
 }

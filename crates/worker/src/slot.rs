@@ -13,9 +13,10 @@
 //!   ([`policy::prefetch`](slowlane_policy::prefetch)). One that had to wait too long because
 //!   the present call runs late is given back: another slot may be free for it.
 //! * A search asks the queues in the order of the turn by short polls. Those may miss a
-//!   message, so HIGH is polled again while a lower call is claimed
-//!   ([`looks_again`]), and a slot that is about to conclude that nothing is left *listens*
-//!   first: it polls all three queues at once for a second, which asks all of SQS's servers.
+//!   message, so HIGH is polled again while a lower call is claimed, and while it then waits for
+//!   the present one ([`looks_again`]). And a slot that is about to conclude that nothing is left
+//!   *listens* first: it polls all three queues at once for a second, which asks all of SQS's
+//!   servers.
 //! * Only then does a slot let its ring go, and with it the rings that it took before it
 //!   listened. It ran many calls while it was awake, each of them was rung for, and each ring
 //!   left over would wake a slot for nothing. For the same reason it takes ten rings off the
@@ -34,7 +35,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{LocalBoxFuture, join, join_all};
+use futures::future::{LocalBoxFuture, OptionFuture, join};
 use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
 use slowlane_policy::dispatch::{looks_again, poll_order};
@@ -53,8 +54,9 @@ use crate::wake::Woken;
 const LISTEN: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::ZERO;
 
-/// How many short polls a second look at HIGH is. They ask different servers of SQS.
-const LOOKS: usize = 2;
+/// How often HIGH is polled again before a lower call runs: beside its claim, then one after the
+/// other for as long as it waits for the present call.
+const LOOKS: u32 = 3;
 
 /// With how many calls a slot takes as many rings off the doorbell.
 const CALLS_TO_THIN_OUT: u32 = 10;
@@ -81,6 +83,8 @@ struct Slot<'w, T> {
     search: Search,
     /// Rings taken before the latest listening, of calls that ran on another ring.
     spare_rings: Vec<Ring>,
+    /// How often HIGH is still to be polled again before the next call runs.
+    looks_left: u32,
     /// Polls of the listening that have not been answered.
     listening: usize,
     /// Whether the latest listening, if it is complete, has found nothing.
@@ -118,12 +122,14 @@ enum Search {
 }
 
 enum Event {
-    Swept(Result<Option<Received>, receive::Error>),
+    Swept(Polled),
     TookRings(Result<Vec<Ring>, receive::Error>),
-    Heard(Result<Option<Received>, receive::Error>),
+    Heard(Polled),
     ReturnedRings(Result<(), receive::Error>),
-    /// And what the second look at HIGH, if there was one, has come to.
-    Prepared(Box<Prepared>, Vec<Result<Option<Received>, receive::Error>>),
+    /// And what another look at HIGH beside it, if there was one, has come to.
+    Prepared(Box<Prepared>, Option<Polled>),
+    /// HIGH was polled again for the call that waited when so many calls had been answered.
+    LookedAgain(Polled, u32),
     Answered(Box<Answered>),
     Ended(Box<Ended>),
     Woke(Woken),
@@ -131,6 +137,9 @@ enum Event {
     /// It is time to fetch the next call, or to give the fetched one back.
     TimeUp,
 }
+
+/// The answer to a poll.
+type Polled = Result<Option<Received>, receive::Error>;
 
 impl<T: Target> Worker<T> {
     /// Runs calls until none is left or time is up, and wakes up to `allowance` other slots.
@@ -147,6 +156,7 @@ impl<T: Target> Worker<T> {
             candidate: None,
             search: Search::Idle,
             spare_rings: Vec::new(),
+            looks_left: 0,
             listening: 0,
             quiet: false,
             fetched_beside: false,
@@ -206,6 +216,7 @@ impl<'w, T: Target> Slot<'w, T> {
             Event::Heard(heard) => self.on_heard(heard),
             Event::ReturnedRings(returned) => self.ring_served &= returned.is_ok(),
             Event::Prepared(prepared, looked) => self.on_prepared(*prepared, looked),
+            Event::LookedAgain(looked, answered) => self.on_looked_again(looked, answered),
             Event::Answered(answered) => {
                 self.times.record_call(answered.took);
                 self.running = None;
@@ -226,31 +237,18 @@ impl<'w, T: Target> Slot<'w, T> {
         let Search::Sweeping { began, order, .. } = self.search else { return };
         self.search = Search::Preparing { began };
         let again = looks_again(order, received.priority, received.receive_count);
-        self.prepare(received, again);
+        self.prepare(received, if again { LOOKS } else { 0 });
     }
 
     /// A message was prepared: it is ready to follow, or needed no call, or something more urgent
     /// was found meanwhile and takes its place.
-    fn on_prepared(
-        &mut self,
-        prepared: Prepared,
-        looked: Vec<Result<Option<Received>, receive::Error>>,
-    ) {
-        let mut urgent = Vec::new();
-        for look in looked {
-            match look {
-                Ok(found) => urgent.extend(found),
-                Err(error) => self.on_failed_poll(&error),
-            }
-        }
-        let mut urgent = urgent.into_iter();
-        if let Some(first) = urgent.next() {
+    fn on_prepared(&mut self, prepared: Prepared, looked: Option<Polled>) {
+        if let Some(urgent) = looked.and_then(|looked| self.found_again(looked)) {
             match prepared {
                 Prepared::Ready(ready) => self.give_back(ready),
                 Prepared::Ended(ended) => self.end(&ended),
             }
-            self.prepare(first, false);
-            urgent.for_each(|more| self.return_at_once(more));
+            self.prepare(urgent, 0);
             return;
         }
         let search = std::mem::replace(&mut self.search, Search::Idle);
@@ -260,12 +258,35 @@ impl<'w, T: Target> Slot<'w, T> {
                     self.times.record_fetch(began.elapsed());
                 }
                 self.candidate = Some((ready, Instant::now()));
+                self.look_again();
             }
             Prepared::Ended(ended) => {
                 self.fetched_beside = false;
                 self.end(&ended);
             }
         }
+    }
+
+    /// What was found takes the place of the call that waits, if that is still the same.
+    fn on_looked_again(&mut self, looked: Polled, answered: u32) {
+        let Some(urgent) = self.found_again(looked) else {
+            return self.look_again();
+        };
+        match self.candidate.take_if(|_| answered == self.answered) {
+            Some((ready, _)) => {
+                self.give_back(ready);
+                self.search = Search::Preparing { began: Instant::now() };
+                self.prepare(urgent, 0);
+            }
+            None => self.return_at_once(urgent),
+        }
+    }
+
+    fn found_again(&mut self, looked: Polled) -> Option<Received> {
+        looked.unwrap_or_else(|error| {
+            self.on_failed_poll(&error);
+            None
+        })
     }
 
     fn on_took_rings(&mut self, rings: Result<Vec<Ring>, receive::Error>) {
@@ -284,7 +305,7 @@ impl<'w, T: Target> Slot<'w, T> {
     }
 
     /// A poll of the listening was answered.
-    fn on_heard(&mut self, heard: Result<Option<Received>, receive::Error>) {
+    fn on_heard(&mut self, heard: Polled) {
         self.listening -= 1;
         match heard {
             Ok(None) => {}
@@ -295,7 +316,7 @@ impl<'w, T: Target> Slot<'w, T> {
             Ok(Some(received)) => {
                 self.quiet = false;
                 self.search = Search::Preparing { began: Instant::now() };
-                self.prepare(received, false);
+                self.prepare(received, 0);
             }
             Err(error) => {
                 // The queues cannot be said to be empty.
@@ -429,14 +450,27 @@ impl<'w, T: Target> Slot<'w, T> {
         }
     }
 
-    fn prepare(&mut self, received: Received, looks_again: bool) {
+    /// Prepares what was found. HIGH is polled again `looks` times before it runs.
+    fn prepare(&mut self, received: Received, looks: u32) {
         self.return_rings();
         let worker = self.worker;
-        let looks = if looks_again { LOOKS } else { 0 };
+        let look = (looks > 0).then(|| worker.queues.take(Priority::High, SHORT));
+        self.looks_left = looks.saturating_sub(1);
         self.spawn(async move {
-            let looks = join_all((0..looks).map(|_| worker.queues.take(Priority::High, SHORT)));
-            let (prepared, looked) = join(worker.prepare(received), looks).await;
+            let (prepared, looked) = join(worker.prepare(received), OptionFuture::from(look)).await;
             Event::Prepared(Box::new(prepared), looked)
+        });
+    }
+
+    /// While a call waits for the present one, a more urgent one may come.
+    fn look_again(&mut self) {
+        if self.looks_left == 0 || self.candidate.is_none() || self.running.is_none() {
+            return;
+        }
+        self.looks_left -= 1;
+        let (worker, answered) = (self.worker, self.answered);
+        self.spawn(async move {
+            Event::LookedAgain(worker.queues.take(Priority::High, SHORT).await, answered)
         });
     }
 

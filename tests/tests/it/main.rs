@@ -21,4 +21,5 @@ mod rings;
 mod setup;
 mod tap;
 mod traps;
+mod urgent;
 mod vectors;
