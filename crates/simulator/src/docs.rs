@@ -40,7 +40,7 @@ impl Comparison {
             "# What the default dispatch promises\n\n{}\n\n\
              The flood: a fifth of the calls NORMAL and nearly three quarters BATCH, all at once; \
              one in sixteen is HIGH, and comes at random while the others wait. Service times are \
-             the API's time for a call. A flood has 1,600 calls (100 HIGH) for the default at the \
+             the API's time for a call. A flood has 6,400 calls (400 HIGH) for the default at the \
              limits that have a bar for the wait, and 320 (20 HIGH) elsewhere and for \
              `deferral-yield`, the pattern as first published: its p99 is its longest \
              wait.\n\n{bars}\n\n\
