@@ -1,11 +1,13 @@
 //! Random scenarios in which everything may go wrong, and how a failing one is made small.
 
+use std::ops::AddAssign;
+
 use crate::chance::Dice;
 use crate::cloud::parameters::FACTS;
 use crate::faults::{Fault, Struck};
 use crate::ledger::{Invariant, Violation};
 use crate::parallel;
-use crate::run::{Error, Onlooker, run};
+use crate::run::{Error, Onlooker, Outcome, run};
 use crate::scenario::{Dispatch, Load, Scenario, Times};
 use slowlane_message::Priority;
 
@@ -122,24 +124,47 @@ pub fn search(
     mut told: impl FnMut() + Send,
 ) -> Result<Searched, Error> {
     let seeds: Vec<u64> = seeds.collect();
-    let outcomes = parallel::map(
+    let each = parallel::map(
         &seeds,
-        |seed| run(&scenario(*seed, None), Onlooker::nobody()).map(|outcome| (*seed, outcome)),
-        |outcome| {
+        |seed| Ok(Searched::of(*seed, run(&scenario(*seed, None), Onlooker::nobody())?)),
+        |one: &Result<Searched, Error>| {
             told();
-            outcome.as_ref().is_ok_and(|(_, outcome)| keep_going || outcome.violations.is_empty())
+            one.as_ref().is_ok_and(|one| keep_going || one.failing.is_empty())
         },
     );
     let mut searched = Searched::default();
-    for outcome in outcomes {
-        let (seed, outcome) = outcome?;
-        searched.seeds += 1;
-        searched.calls += outcome.measures.calls;
-        searched.events += outcome.events;
-        searched.struck += outcome.struck;
-        searched.failing.extend(outcome.violations.into_iter().next().map(|first| (seed, first)));
+    for one in each {
+        searched += one?;
     }
     Ok(searched)
+}
+
+impl Searched {
+    fn of(seed: u64, outcome: Outcome) -> Searched {
+        Searched {
+            seeds: 1,
+            calls: outcome.measures.calls,
+            events: outcome.events,
+            struck: outcome.struck,
+            failing: outcome
+                .violations
+                .into_iter()
+                .next()
+                .map(|first| (seed, first))
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+impl AddAssign for Searched {
+    fn add_assign(&mut self, other: Searched) {
+        self.seeds += other.seeds;
+        self.calls += other.calls;
+        self.events += other.events;
+        self.struck += other.struck;
+        self.failing.extend(other.failing);
+    }
 }
 
 /// The command that runs the random scenario of a seed again.
