@@ -479,30 +479,3 @@ fn the_same_seed_gives_the_same_history() {
         assert_ne!(hash, history(4, faults).0);
     }
 }
-
-/// `cargo test --release -p slowlane-simulator --test cloud -- --ignored --nocapture speed`
-#[test]
-#[ignore = "a measurement"]
-fn speed_of_requests() {
-    let started = std::time::Instant::now();
-    let requests = 300_000;
-    let virtual_time = on_a_cloud(|cloud| async move {
-        queue(&cloud, "work", 30, None);
-        let sqs = sqs(&cloud);
-        for _ in 0..requests / 3 {
-            sqs.send_message().queue_url("x/work").message_body("a message").send().await.unwrap();
-            let got = sqs
-                .receive_message()
-                .queue_url("x/work")
-                .wait_time_seconds(1)
-                .send()
-                .await
-                .unwrap();
-            let receipt = got.messages.unwrap()[0].receipt_handle.clone().unwrap();
-            sqs.delete_message().queue_url("x/work").receipt_handle(receipt).send().await.unwrap();
-        }
-        cloud.now()
-    });
-    let each = started.elapsed().as_secs_f64() * 1e6 / f64::from(requests);
-    println!("{each:.1} us a request, {:.0} requests/s, virtual {virtual_time:?}", 1e6 / each);
-}
