@@ -146,13 +146,7 @@ impl Searched {
             calls: outcome.measures.calls,
             events: outcome.events,
             struck: outcome.struck,
-            failing: outcome
-                .violations
-                .into_iter()
-                .next()
-                .map(|first| (seed, first))
-                .into_iter()
-                .collect(),
+            failing: outcome.violations.into_iter().take(1).map(|first| (seed, first)).collect(),
         }
     }
 }
