@@ -216,15 +216,20 @@ impl DynamoDbStore {
 /// The expressions of one `UpdateItem`, with a `#name` for every attribute used and a
 /// `:value` for every value: DynamoDB refuses a request that defines one it does not use.
 struct Update {
-    set: Vec<String>,
-    remove: Vec<String>,
+    set: Clause,
+    remove: Clause,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
 
 impl Update {
     fn new() -> Self {
-        Self { set: Vec::new(), remove: Vec::new(), names: HashMap::new(), values: HashMap::new() }
+        Self {
+            set: Clause::new("SET "),
+            remove: Clause::new(" REMOVE "),
+            names: HashMap::with_capacity(24),
+            values: HashMap::with_capacity(24),
+        }
     }
 
     /// Makes the item what the record says, whatever it was.
@@ -237,29 +242,28 @@ impl Update {
             let untried = AttributeValue::N(write.record.untried.to_string());
             self.assign(name::UNTRIED, name::UNTRIED, Some(untried));
         }
-        let attempt = self.name_as(name::ATTEMPT, name::ATTEMPT);
         match write.when {
             When::Free { .. } => {
-                let zero = self.value("zero", AttributeValue::N("0".into()));
-                let one = self.value("one", AttributeValue::N("1".into()));
-                self.set.push(format!("{attempt} = if_not_exists({attempt}, {zero}) + {one}"));
+                self.name_as(name::ATTEMPT, name::ATTEMPT);
+                self.value("zero", AttributeValue::N("0".into()));
+                self.value("one", AttributeValue::N("1".into()));
+                self.set.push(&["#attempt = if_not_exists(#attempt, :zero) + :one"]);
             }
             When::Held { .. } => {
                 let number = AttributeValue::N(write.record.holder.attempt.to_string());
-                let value = self.value(name::ATTEMPT, number);
-                self.set.push(format!("{attempt} = {value}"));
+                self.assign(name::ATTEMPT, name::ATTEMPT, Some(number));
             }
         }
     }
 
     fn assign(&mut self, placeholder: &str, attribute: &str, value: Option<AttributeValue>) {
-        let name = self.name_as(placeholder, attribute);
+        self.name_as(placeholder, attribute);
         match value {
             Some(value) => {
-                let value = self.value(placeholder, value);
-                self.set.push(format!("{name} = {value}"));
+                self.value(placeholder, value);
+                self.set.push(&["#", placeholder, " = :", placeholder]);
             }
-            None => self.remove.push(name),
+            None => self.remove.push(&["#", placeholder]),
         }
     }
 
@@ -267,36 +271,35 @@ impl Update {
     fn condition(&mut self, write: &Write, id_attribute: &str) -> String {
         match write.when {
             When::Held { by, from } => {
-                let owner = AttributeValue::S(by.owner.to_string());
-                let held_by = self.value("held_by", owner);
-                let attempt = AttributeValue::N(by.attempt.to_string());
-                let held_attempt = self.value("held_attempt", attempt);
+                self.value("held_by", AttributeValue::S(by.owner.to_string()));
+                self.value("held_attempt", AttributeValue::N(by.attempt.to_string()));
                 let from: Vec<_> = from.iter().map(|status| self.status(*status)).collect();
                 format!(
-                    "#owner = {held_by} AND #attempt = {held_attempt} AND #status IN ({})",
+                    "#owner = :held_by AND #attempt = :held_attempt AND #status IN ({})",
                     from.join(", ")
                 )
             }
             When::Free { lapsed_before } => {
-                let id = self.name_as("id", id_attribute);
+                self.name_as("id", id_attribute);
                 let before = AttributeValue::N(lapsed_before.as_millis().to_string());
-                let before = self.value("lapsed_before", before);
+                self.value("lapsed_before", before);
+                self.value("no", AttributeValue::Bool(false));
                 let claimed = self.status(Status::Claimed);
                 let completed = self.status(Status::Completed);
                 let released = self.status(Status::Released);
-                let no = self.value("no", AttributeValue::Bool(false));
-                let abandoned = format!("(#status = {claimed} AND #lease_until_ms < {before})");
+                let abandoned =
+                    format!("(#status = {claimed} AND #lease_until_ms < :lapsed_before)");
                 let mut condition = format!(
-                    "attribute_not_exists({id}) \
+                    "attribute_not_exists(#id) \
                      OR #status = {released} \
-                     OR ({abandoned} AND #repeatable = {no}) \
-                     OR (#status = {completed} AND #kept_until_ms < {before})"
+                     OR ({abandoned} AND #repeatable = :no) \
+                     OR (#status = {completed} AND #kept_until_ms < :lapsed_before)"
                 );
                 if write.record.repeatable {
-                    let yes = self.value("yes", AttributeValue::Bool(true));
+                    self.value("yes", AttributeValue::Bool(true));
                     let unknown = self.status(Status::Unknown);
                     condition.push_str(&format!(
-                        " OR (#repeatable = {yes} AND #payload_sha256 = :payload_sha256 \
+                        " OR (#repeatable = :yes AND #payload_sha256 = :payload_sha256 \
                          AND ({abandoned} OR #status = {unknown}))"
                     ));
                 }
@@ -305,21 +308,21 @@ impl Update {
         }
     }
 
-    fn name_as(&mut self, placeholder: &str, attribute: &str) -> String {
-        let placeholder = format!("#{placeholder}");
-        self.names.insert(placeholder.clone(), attribute.to_owned());
-        placeholder
+    /// Makes `#placeholder` stand for an attribute.
+    fn name_as(&mut self, placeholder: &str, attribute: &str) {
+        self.names.insert(["#", placeholder].concat(), attribute.to_owned());
     }
 
-    fn value(&mut self, name: &str, value: AttributeValue) -> String {
-        let placeholder = format!(":{name}");
-        self.values.insert(placeholder.clone(), value);
-        placeholder
+    /// Makes `:placeholder` stand for a value.
+    fn value(&mut self, placeholder: &str, value: AttributeValue) {
+        self.values.insert([":", placeholder].concat(), value);
     }
 
+    /// A status as a condition names it.
     fn status(&mut self, status: Status) -> String {
-        let name = format!("is_{}", status.as_str().to_lowercase());
-        self.value(&name, AttributeValue::S(status.to_string()))
+        let placeholder = format!(":is_{}", status.as_str().to_lowercase());
+        self.values.insert(placeholder.clone(), AttributeValue::S(status.to_string()));
+        placeholder
     }
 
     fn into_request(
@@ -327,10 +330,7 @@ impl Update {
         request: UpdateItemFluentBuilder,
         write: &Write,
     ) -> UpdateItemFluentBuilder {
-        let mut expression = format!("SET {}", self.set.join(", "));
-        if !self.remove.is_empty() {
-            expression.push_str(&format!(" REMOVE {}", self.remove.join(", ")));
-        }
+        let expression = self.set.text + &self.remove.text;
         let returned = match write.when {
             When::Free { .. } => ReturnValue::UpdatedNew,
             When::Held { .. } => ReturnValue::None,
@@ -340,6 +340,24 @@ impl Update {
             .set_expression_attribute_names(Some(self.names))
             .set_expression_attribute_values(Some(self.values))
             .return_values(returned)
+    }
+}
+
+/// A clause of an update expression; without members it is empty.
+struct Clause {
+    word: &'static str,
+    text: String,
+}
+
+impl Clause {
+    fn new(word: &'static str) -> Self {
+        Self { word, text: String::with_capacity(512) }
+    }
+
+    /// Adds a member, of which these are the parts.
+    fn push(&mut self, member: &[&str]) {
+        self.text.push_str(if self.text.is_empty() { self.word } else { ", " });
+        self.text.extend(member.iter().copied());
     }
 }
 
