@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::api::{ApiClient, SlowApi, Told};
 use crate::chance::Dice;
-use crate::cloud::dynamodb::{Bindings, Change, Item, TableSettings, Write};
+use crate::cloud::dynamodb::{self, Bindings, Change, Item, Returns, TableSettings, Write};
 use crate::cloud::lambda::{DEFAULT_EVENT_AGE, Failure, FunctionId, FunctionSettings};
 use crate::cloud::requests::Action;
 use crate::cloud::{Context, Environment, Functions, Input};
@@ -165,18 +165,16 @@ impl Rival {
             let mut state = cloud.state();
             state.requests.count(Action::UpdateItem, 0);
             let parameters = state.parameters().clone();
+            let mut values = Item::default();
+            values.set(":by", dynamodb::Value::Number(by.into()));
+            values.set(":limit", dynamodb::Value::Number(self.limit.into()));
+            values.set(":none", dynamodb::Value::Number(0));
             let write = Write {
                 key: "api".into(),
-                change: Change::Update("ADD held :by".into()),
-                condition: Some(condition.into()),
-                bindings: Bindings {
-                    names: Vec::new(),
-                    values: Item::read(json!({
-                        ":by": {"N": by.to_string()},
-                        ":limit": {"N": self.limit.to_string()},
-                        ":none": {"N": "0"},
-                    })),
-                },
+                change: Change::Update("ADD held :by"),
+                condition: Some(condition),
+                bindings: Bindings { names: Vec::new(), values },
+                returns: Returns::Nothing,
             };
             state.dynamo.write(TABLE, write, now, &parameters).is_ok()
         };

@@ -29,37 +29,41 @@ pub struct TableSettings {
 
 /// A write of one item.
 #[derive(Clone, Debug)]
-pub struct Write {
+pub struct Write<'a> {
     /// The partition key.
     pub key: Box<str>,
     /// What to do.
-    pub change: Change,
+    pub change: Change<'a>,
     /// The condition, in DynamoDB's words.
-    pub condition: Option<Box<str>>,
+    pub condition: Option<&'a str>,
     /// What the expressions refer to.
-    pub bindings: Bindings,
+    pub bindings: Bindings<'a>,
+    /// What to answer.
+    pub returns: Returns,
 }
 
 /// What a write does to its item.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum Change<'a> {
     /// PutItem: replaces it.
     Put(Item),
     /// UpdateItem, in DynamoDB's words.
-    Update(Box<str>),
+    Update(&'a str),
     /// DeleteItem.
     Delete,
 }
 
-/// What a write did.
-#[derive(Clone, Debug)]
-pub struct Written {
+/// What a write answers (`ReturnValues`; its `UPDATED_OLD` is not modelled).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// No item.
+    Nothing,
     /// The item before.
-    pub old: Option<Item>,
+    AllOld,
     /// The item after.
-    pub new: Option<Item>,
-    /// Of the item after, the attributes that an update expression named.
-    pub updated: Option<Item>,
+    AllNew,
+    /// Of the item after, the attributes that the update expression named.
+    UpdatedNew,
 }
 
 /// Why a write was refused (model).
@@ -124,51 +128,58 @@ impl Dynamo {
         Ok(&table.ok_or(Error::ResourceNotFound)?.settings.key)
     }
 
-    /// Carries out one conditional write.
+    /// Carries out one conditional write. Answers the item that `write.returns` asks for.
     ///
     /// # Errors
     /// The condition does not hold, the item gets too large, or there is no such table.
     pub fn write(
         &mut self,
         table: &str,
-        write: Write,
+        write: Write<'_>,
         now: Moment,
         parameters: &Parameters,
-    ) -> Result<Written, Error> {
+    ) -> Result<Option<Item>, Error> {
         let table = self.tables.iter_mut().find(|t| t.settings.name == table);
         let table = table.ok_or(Error::ResourceNotFound)?;
         table.expire(now, parameters);
         let old = table.items.get(&write.key);
-        if let Some(text) = &write.condition {
+        if let Some(text) = write.condition {
             let condition = self.expressions.condition(text);
             if !condition.holds(old, &write.bindings) {
                 self.units.write += old.map_or(1, |item| item.size().div_ceil(1024) as u64);
                 return Err(Error::ConditionalCheckFailed(old.cloned()));
             }
         }
-        let old = old.cloned();
         let mut updated = None;
         let new = match write.change {
             Change::Delete => None,
             Change::Put(item) => Some(item),
             Change::Update(text) => {
-                let mut item = old.clone().unwrap_or_default();
+                let mut item = old.cloned().unwrap_or_default();
                 let key = Value::Text(write.key.clone());
                 item.set(&table.settings.key, key);
-                let update = self.expressions.update(&text);
+                let update = self.expressions.update(text);
                 update.apply(&mut item, &write.bindings);
-                updated = Some(update.touched(&item, &write.bindings));
+                if write.returns == Returns::UpdatedNew {
+                    updated = Some(update.touched(&item, &write.bindings));
+                }
                 Some(item)
             }
         };
-        let size = |item: &Option<Item>| item.as_ref().map_or(0, Item::size);
-        if size(&new) > LARGEST_ITEM {
+        let new_size = new.as_ref().map_or(0, Item::size);
+        if new_size > LARGEST_ITEM {
             return Err(Error::ItemTooLarge);
         }
-        let larger = size(&old).max(size(&new)).max(1);
+        let larger = old.map_or(0, Item::size).max(new_size).max(1);
         self.units.write += larger.div_ceil(1024) as u64;
-        table.store(write.key, new.clone());
-        Ok(Written { old, new, updated })
+        let answer = match write.returns {
+            Returns::Nothing => None,
+            Returns::AllOld => old.cloned(),
+            Returns::AllNew => new.clone(),
+            Returns::UpdatedNew => updated,
+        };
+        table.store(write.key, new);
+        Ok(answer)
     }
 
     /// Reads one item. Expired items stay readable until they are deleted (doc).
@@ -304,14 +315,16 @@ mod tests {
         dynamo
     }
 
-    fn claim(owner: &str, expires_at: u64) -> Write {
+    fn claim(owner: &str, expires_at: u64) -> Write<'static> {
+        let item = json!({
+            "id": {"S": "k"}, "owner": {"S": owner}, "expires_at": {"N": expires_at.to_string()},
+        });
         Write {
             key: "k".into(),
-            change: Change::Put(Item::read(json!({
-                "id": {"S": "k"}, "owner": {"S": owner}, "expires_at": {"N": expires_at.to_string()},
-            }))),
-            condition: Some("attribute_not_exists(id)".into()),
+            change: Change::Put(serde_json::from_value(item).unwrap()),
+            condition: Some("attribute_not_exists(id)"),
             bindings: Bindings::default(),
+            returns: Returns::AllOld,
         }
     }
 
@@ -319,7 +332,7 @@ mod tests {
     fn a_conditional_put_lets_one_win_and_shows_the_winner() {
         let (mut dynamo, parameters) = (dynamo(), Parameters::default());
         let won = dynamo.write("guard", claim("a", 4_000_000_000), Moment::START, &parameters);
-        assert!(won.unwrap().old.is_none());
+        assert_eq!(won.unwrap(), None);
         let lost = dynamo.write("guard", claim("b", 4_000_000_000), Moment::START, &parameters);
         let Err(Error::ConditionalCheckFailed(Some(seen))) = lost else {
             panic!("{lost:?}");

@@ -1,35 +1,31 @@
 //! DynamoDB in AWS JSON 1.0: single items.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
+use serde_with::{As, Map, Same};
 
 use super::{Reply, read};
 use crate::cloud::State;
-use crate::cloud::dynamodb::{Bindings, Change, Error, Item, Value, Write, Written};
+use crate::cloud::dynamodb::{Bindings, Change, Error, Item, Returns, Value, Write};
 use crate::cloud::requests::Action;
 use crate::time::Moment;
 
+/// Names and expressions are borrowed, so that one with an escape in its JSON is not understood.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Request<'a> {
-    #[serde(borrow)]
-    table_name: Cow<'a, str>,
+    table_name: &'a str,
     key: Option<Item>,
     item: Option<Item>,
-    #[serde(borrow)]
-    condition_expression: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    update_expression: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    expression_attribute_names: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    condition_expression: Option<&'a str>,
+    update_expression: Option<&'a str>,
+    #[serde(borrow, default, with = "As::<Map<Same, Same>>")]
+    expression_attribute_names: Vec<(&'a str, &'a str)>,
     #[serde(default)]
     expression_attribute_values: Item,
-    #[serde(borrow, default)]
-    return_values: Cow<'a, str>,
-    #[serde(borrow, default)]
-    return_values_on_condition_check_failure: Cow<'a, str>,
+    #[serde(default)]
+    return_values: &'a str,
+    #[serde(default)]
+    return_values_on_condition_check_failure: &'a str,
     #[serde(default)]
     consistent_read: bool,
 }
@@ -49,15 +45,14 @@ pub(super) fn answer(state: &mut State, action: Action, body: &[u8], now: Moment
     let parameters = state.parameters().clone();
     let outcome = match key(state, &request) {
         Ok(key) if action == Action::GetItem => {
-            let table = &request.table_name;
-            let item = (state.dynamo).read(table, &key, request.consistent_read, now, &parameters);
+            let (table, consistent) = (request.table_name, request.consistent_read);
+            let item = state.dynamo.read(table, &key, consistent, now, &parameters);
             item.map(|item| Answer { item, attributes: None })
         }
         Ok(key) => {
-            let (table, returns) = (request.table_name.clone(), request.return_values.clone());
-            let write = write(action, key, request);
-            let written = state.dynamo.write(&table, write, now, &parameters);
-            written.map(|written| Answer { item: None, attributes: attributes(&returns, written) })
+            let table = request.table_name;
+            let written = state.dynamo.write(table, write(action, key, request), now, &parameters);
+            written.map(|attributes| Answer { item: None, attributes })
         }
         Err(error) => Err(error),
     };
@@ -68,7 +63,7 @@ pub(super) fn answer(state: &mut State, action: Action, body: &[u8], now: Moment
 }
 
 fn key(state: &State, request: &Request<'_>) -> Result<Box<str>, Error> {
-    let name = state.dynamo.key_of(&request.table_name)?;
+    let name = state.dynamo.key_of(request.table_name)?;
     let holder = request.key.as_ref().or(request.item.as_ref());
     match holder.and_then(|item| item.get(name)) {
         Some(Value::Text(key)) => Ok(key.clone()),
@@ -76,31 +71,28 @@ fn key(state: &State, request: &Request<'_>) -> Result<Box<str>, Error> {
     }
 }
 
-fn write(action: Action, key: Box<str>, request: Request<'_>) -> Write {
+fn write(action: Action, key: Box<str>, request: Request<'_>) -> Write<'_> {
     let change = match action {
         Action::PutItem => Change::Put(request.item.unwrap_or_default()),
-        Action::UpdateItem => Change::Update(request.update_expression.unwrap_or_default().into()),
+        Action::UpdateItem => Change::Update(request.update_expression.unwrap_or_default()),
         _ => Change::Delete,
     };
-    let names = request.expression_attribute_names.into_iter();
+    let returns = match request.return_values {
+        "" | "NONE" => Returns::Nothing,
+        "ALL_OLD" => Returns::AllOld,
+        "ALL_NEW" => Returns::AllNew,
+        "UPDATED_NEW" => Returns::UpdatedNew,
+        other => panic!("DynamoDB: ReturnValues {other} is not modelled"),
+    };
     Write {
         key,
         change,
-        condition: request.condition_expression.map(|text| Box::from(&*text)),
+        condition: request.condition_expression,
         bindings: Bindings {
-            names: names.map(|(k, v)| (Box::from(&*k), Box::from(&*v))).collect(),
+            names: request.expression_attribute_names,
             values: request.expression_attribute_values,
         },
-    }
-}
-
-fn attributes(returns: &str, written: Written) -> Option<Item> {
-    match returns {
-        "" | "NONE" => None,
-        "ALL_OLD" => written.old,
-        "ALL_NEW" => written.new,
-        "UPDATED_NEW" => written.updated,
-        other => panic!("DynamoDB: ReturnValues {other} is not modelled"),
+        returns,
     }
 }
 

@@ -7,19 +7,19 @@ use super::value::{Item, Value};
 
 /// The names (`#n`) and values (`:v`) that an expression refers to.
 #[derive(Clone, Debug, Default)]
-pub struct Bindings {
+pub struct Bindings<'a> {
     /// `ExpressionAttributeNames`.
-    pub names: Vec<(Box<str>, Box<str>)>,
+    pub names: Vec<(&'a str, &'a str)>,
     /// `ExpressionAttributeValues`.
     pub values: Item,
 }
 
-impl Bindings {
+impl Bindings<'_> {
     fn name<'a>(&'a self, written: &'a str) -> &'a str {
         if !written.starts_with('#') {
             return written;
         }
-        match self.names.iter().find(|(known, _)| &**known == written) {
+        match self.names.iter().find(|(known, _)| *known == written) {
             Some((_, name)) => name,
             None => panic!("DynamoDB: the expression uses {written}, which is not bound"),
         }
@@ -113,7 +113,7 @@ impl Condition {
 
     /// Whether it holds for `item`. A comparison with a missing attribute, or between two types,
     /// is false (doc); `<>` is true then.
-    pub fn holds(&self, item: Option<&Item>, bindings: &Bindings) -> bool {
+    pub fn holds(&self, item: Option<&Item>, bindings: &Bindings<'_>) -> bool {
         let find = |operand: &Operand| operand.find(item, bindings);
         match self {
             Condition::Or(a, b) => a.holds(item, bindings) || b.holds(item, bindings),
@@ -162,7 +162,7 @@ impl Comparison {
 
 impl Operand {
     /// The value as it lies in the item or the bindings, where it need not be computed.
-    fn find<'a>(&self, item: Option<&'a Item>, bindings: &'a Bindings) -> Option<&'a Value> {
+    fn find<'a>(&self, item: Option<&'a Item>, bindings: &'a Bindings<'_>) -> Option<&'a Value> {
         match self {
             Operand::Path(path) => at(item, path, bindings),
             Operand::Bound(name) => Some(bindings.value(name)),
@@ -170,7 +170,7 @@ impl Operand {
         }
     }
 
-    fn compute(&self, item: &Item, bindings: &Bindings) -> Value {
+    fn compute(&self, item: &Item, bindings: &Bindings<'_>) -> Value {
         match self {
             Operand::Path(_) | Operand::Bound(_) => match self.find(Some(item), bindings) {
                 Some(value) => value.clone(),
@@ -193,7 +193,7 @@ fn add(a: Value, b: Value, sign: i128) -> Value {
     }
 }
 
-fn at<'a>(item: Option<&'a Item>, path: &Path, bindings: &Bindings) -> Option<&'a Value> {
+fn at<'a>(item: Option<&'a Item>, path: &Path, bindings: &Bindings<'_>) -> Option<&'a Value> {
     let (first, rest) = path.split_first()?;
     let mut value = item?.get(bindings.name(first))?;
     for name in rest {
@@ -233,7 +233,7 @@ impl Update {
     }
 
     /// The attributes of `item` that this expression sets (`UPDATED_NEW`).
-    pub fn touched(&self, item: &Item, bindings: &Bindings) -> Item {
+    pub fn touched(&self, item: &Item, bindings: &Bindings<'_>) -> Item {
         let mut touched = Item::default();
         for (path, _) in self.set.iter().chain(&self.add) {
             let name = path.first().map_or("", |name| bindings.name(name));
@@ -245,18 +245,18 @@ impl Update {
     }
 
     /// Applies it; right-hand sides see the item as it was before (doc).
-    pub fn apply(&self, item: &mut Item, bindings: &Bindings) {
-        let before = item.clone();
-        for (path, operand) in &self.set {
-            set(item, path, operand.compute(&before, bindings), bindings);
-        }
-        for (path, operand) in &self.add {
-            let more = operand.compute(&before, bindings);
-            let sum = match at(Some(&before), path, bindings) {
-                Some(value) => add(value.clone(), more, 1),
-                None => more,
-            };
-            set(item, path, sum, bindings);
+    pub fn apply(&self, item: &mut Item, bindings: &Bindings<'_>) {
+        let set = self.set.iter().map(|(path, operand)| (path, operand.compute(item, bindings)));
+        let add = self.add.iter().map(|(path, operand)| {
+            let more = operand.compute(item, bindings);
+            match at(Some(item), path, bindings) {
+                Some(value) => (path, add(value.clone(), more, 1)),
+                None => (path, more),
+            }
+        });
+        let values: Vec<_> = set.chain(add).collect();
+        for (path, value) in values {
+            set_at(item, path, value, bindings);
         }
         for path in &self.remove {
             let [name] = path.as_slice() else {
@@ -267,7 +267,7 @@ impl Update {
     }
 }
 
-fn set(item: &mut Item, path: &Path, value: Value, bindings: &Bindings) {
+fn set_at(item: &mut Item, path: &Path, value: Value, bindings: &Bindings<'_>) {
     let (Some(last), parents) = (path.last(), &path[..path.len() - 1]) else {
         return;
     };
@@ -469,10 +469,14 @@ mod tests {
 
     use super::*;
 
-    fn bindings() -> Bindings {
+    fn read(item: serde_json::Value) -> Item {
+        serde_json::from_value(item).unwrap()
+    }
+
+    fn bindings() -> Bindings<'static> {
         Bindings {
-            names: vec![("#s".into(), "status".into())],
-            values: Item::read(json!({
+            names: vec![("#s", "status")],
+            values: read(json!({
                 ":one": {"N": "1"}, ":nine": {"N": "9"}, ":ten": {"N": "10"},
                 ":run": {"S": "RUNNING"}, ":done": {"S": "DONE"},
             })),
@@ -480,7 +484,7 @@ mod tests {
     }
 
     fn item() -> Item {
-        Item::read(json!({
+        read(json!({
             "id": {"S": "k"}, "status": {"S": "RUNNING"}, "attempt": {"N": "9"},
             "deep": {"M": {"lease": {"N": "10"}}},
         }))

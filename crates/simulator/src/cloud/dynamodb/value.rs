@@ -2,54 +2,33 @@
 
 use std::cmp::Ordering;
 
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value as Json;
+use serde::{Deserialize, Serialize};
+use serde_with::{As, DisplayFromStr, Map, Same};
 
-/// An attribute value. Sets and binary are not modelled: reading one panics.
-#[derive(Clone, Debug, PartialEq)]
+/// An attribute value. Sets and binary are not modelled: reading one is an error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
-    /// `S`.
+    /// Text.
+    #[serde(rename = "S")]
     Text(Box<str>),
-    /// `N`; whole numbers only, DynamoDB itself takes 38 digits.
+    /// Whole numbers only; DynamoDB itself takes 38 digits.
+    #[serde(rename = "N", with = "As::<DisplayFromStr>")]
     Number(i128),
-    /// `BOOL`.
+    /// True or false.
+    #[serde(rename = "BOOL")]
     Bool(bool),
-    /// `NULL`.
-    Null,
-    /// `M`.
+    /// Always true: null.
+    #[serde(rename = "NULL")]
+    Null(bool),
+    /// Attributes in an attribute.
+    #[serde(rename = "M")]
     Map(Item),
-    /// `L`.
+    /// Values without names.
+    #[serde(rename = "L")]
     List(Vec<Value>),
 }
 
 impl Value {
-    /// Reads `{"S": "text"}` and its like.
-    ///
-    /// # Panics
-    /// On a type that is not modelled, or on JSON that DynamoDB would refuse as well.
-    pub fn read(json: Json) -> Value {
-        let Json::Object(fields) = json else {
-            panic!("DynamoDB: no attribute value: {json}");
-        };
-        match fields.into_iter().next() {
-            Some((kind, Json::String(text))) if kind == "S" => Value::Text(text.into()),
-            Some((kind, Json::String(text))) if kind == "N" => match text.parse() {
-                Ok(number) => Value::Number(number),
-                Err(_) => panic!("DynamoDB: the number {text} is not modelled"),
-            },
-            Some((kind, Json::Bool(value))) if kind == "BOOL" => Value::Bool(value),
-            Some((kind, Json::Bool(true))) if kind == "NULL" => Value::Null,
-            Some((kind, Json::Object(fields))) if kind == "M" => {
-                Value::Map(Item::read(Json::Object(fields)))
-            }
-            Some((kind, Json::Array(values))) if kind == "L" => {
-                Value::List(values.into_iter().map(Value::read).collect())
-            }
-            other => panic!("DynamoDB: an attribute value that is not modelled: {other:?}"),
-        }
-    }
-
     /// The order of two values of the same type that has one: text by bytes, numbers.
     pub fn order(&self, other: &Value) -> Option<Ordering> {
         match (self, other) {
@@ -65,56 +44,18 @@ impl Value {
         match self {
             Value::Text(text) => text.len(),
             Value::Number(number) => 2 + number.unsigned_abs().max(1).ilog10() as usize / 2,
-            Value::Bool(_) | Value::Null => 1,
+            Value::Bool(_) | Value::Null(_) => 1,
             Value::Map(item) => 3 + item.0.len() + item.size(),
             Value::List(values) => 3 + values.iter().map(|value| 1 + value.size()).sum::<usize>(),
         }
     }
 }
 
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        match self {
-            Value::Text(text) => map.serialize_entry("S", text)?,
-            Value::Number(number) => map.serialize_entry("N", &number.to_string())?,
-            Value::Bool(value) => map.serialize_entry("BOOL", value)?,
-            Value::Null => map.serialize_entry("NULL", &true)?,
-            Value::Map(item) => map.serialize_entry("M", item)?,
-            Value::List(values) => map.serialize_entry("L", &Values(values))?,
-        }
-        map.end()
-    }
-}
-
-struct Values<'a>(&'a [Value]);
-
-impl Serialize for Values<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.0.len()))?;
-        for value in self.0 {
-            seq.serialize_element(value)?;
-        }
-        seq.end()
-    }
-}
-
 /// An item, or a map inside one: a handful of attributes, so a list is the fastest map.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Item(Vec<(Box<str>, Value)>);
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Item(#[serde(with = "As::<Map<Same, Same>>")] Vec<(Box<str>, Value)>);
 
 impl Item {
-    /// Reads an object of attribute values.
-    ///
-    /// # Panics
-    /// As [`Value::read`].
-    pub fn read(json: Json) -> Item {
-        let Json::Object(fields) = json else {
-            panic!("DynamoDB: no map of attributes: {json}");
-        };
-        Item(fields.into_iter().map(|(name, value)| (name.into(), Value::read(value))).collect())
-    }
-
     /// The attribute of this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let (_, value) = self.0.iter().find(|(known, _)| &**known == name)?;
@@ -148,17 +89,5 @@ impl Item {
     /// Its size in bytes: names and values (doc).
     pub fn size(&self) -> usize {
         self.iter().map(|(name, value)| name.len() + value.size()).sum()
-    }
-}
-
-impl Serialize for Item {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Item, D::Error> {
-        Json::deserialize(deserializer).map(Item::read)
     }
 }
