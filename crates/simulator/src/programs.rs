@@ -23,7 +23,7 @@ use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
 use crate::cloud::{Cloud, Context, Environment, Functions, Input};
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
-use crate::wire::unsigned;
+use crate::wire::clients;
 
 /// The names of the queues of calls, most urgent first.
 pub const QUEUES: [&str; 3] = ["high", "normal", "batch"];
@@ -205,7 +205,7 @@ fn enqueuer(
         cold_start: scenario.cold_start.latency(),
     };
     let boot = move |sdk: SdkConfig, _: u64| {
-        let enqueuer = Enqueuer::new(config.clone(), unsigned::sqs(&sdk));
+        let enqueuer = Enqueuer::new(config.clone(), clients::sqs(&sdk));
         Rc::new(EnqueuerProgram(enqueuer)) as Rc<dyn Environment>
     };
     Ok(functions.create(settings, Rc::new(boot)))
@@ -241,7 +241,7 @@ fn worker(
     let share_every = NonZeroU32::new(scenario.share_every).unwrap_or(NonZeroU32::MIN);
     let call_visibility = timing.call_visibility;
     let boot = move |sdk: SdkConfig, seed: u64| {
-        let clients = unsigned::worker(&sdk);
+        let clients = clients::worker(&sdk);
         let sqs = clients.sqs.clone();
         let worker =
             Worker::new(config.clone(), clients, api.client(mutant), seed).with_metrics(|_| {});

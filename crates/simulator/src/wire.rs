@@ -1,36 +1,29 @@
 //! The cloud behind the AWS SDK's HTTP client: requests of the real programs arrive here, travel
 //! for as long as the dice say, and are answered in the services' own JSON.
 
+pub(crate) mod clients;
 mod dynamodb;
 mod lambda;
 mod sqs;
 mod states;
-pub(crate) mod unsigned;
 
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_runtime::invocation_id::InvocationIdInterceptor;
-use aws_runtime::request_info::RequestInfoInterceptor;
-use aws_runtime::user_agent::UserAgentInterceptor;
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::identity::{
-    Identity, IdentityFuture, ResolveCachedIdentity, SharedIdentityCache, SharedIdentityResolver,
-};
-use aws_smithy_runtime_api::client::interceptors::disable_interceptor;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer, Layer};
 use serde::Serialize;
 
 use crate::cloud::parameters::Unconfirmed;
@@ -55,8 +48,8 @@ impl Cloud {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .endpoint_url("http://cloud.invalid")
-            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
-            .identity_cache(SharedIdentityCache::new(Reticent::new(credentials)))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .identity_cache(IdentityCache::no_cache())
             .http_client(Front { cloud: self.clone(), caller })
             .time_source(WallClock::new(self.clock(), skew_millis))
             .sleep_impl(TokioSleep::new())
@@ -64,39 +57,6 @@ impl Cloud {
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()
-    }
-}
-
-/// An identity that is always at hand and keeps quiet about the SDK that uses it: no service here
-/// reads the headers with its version and its tries, and writing them costs as much as the answer
-/// does. An identity's settings are the only ones that an [`SdkConfig`] can bring into a request.
-#[derive(Debug)]
-struct Reticent {
-    credentials: Credentials,
-    headers: FrozenLayer,
-}
-
-impl Reticent {
-    fn new(credentials: Credentials) -> Reticent {
-        const UNREAD: &str = "the simulator does not read its header";
-        let mut layer = Layer::new("no headers about the SDK");
-        layer.store_put(disable_interceptor::<UserAgentInterceptor>(UNREAD));
-        layer.store_put(disable_interceptor::<InvocationIdInterceptor>(UNREAD));
-        layer.store_put(disable_interceptor::<RequestInfoInterceptor>(UNREAD));
-        Reticent { credentials, headers: layer.freeze() }
-    }
-}
-
-impl ResolveCachedIdentity for Reticent {
-    fn resolve_cached_identity<'a>(
-        &'a self,
-        _: SharedIdentityResolver,
-        _: &'a RuntimeComponents,
-        _: &'a ConfigBag,
-    ) -> IdentityFuture<'a> {
-        let identity = Identity::builder().data(self.credentials.clone());
-        let identity = identity.property(self.headers.clone()).build();
-        IdentityFuture::ready(identity.map_err(Into::into))
     }
 }
 

@@ -1,0 +1,113 @@
+//! Clients that leave out what nobody here looks at: signatures, and headers about the SDK.
+//!
+//! Hashing a signature alone takes a quarter of a request's time. Whether the programs sign as
+//! AWS wants it is not a question for the simulator: the same code runs with the SDK's own
+//! signatures everywhere else.
+
+use aws_config::SdkConfig;
+use aws_runtime::invocation_id::InvocationIdInterceptor;
+use aws_runtime::request_info::RequestInfoInterceptor;
+use aws_runtime::service_clock_skew::ServiceClockSkewInterceptor;
+use aws_runtime::user_agent::UserAgentInterceptor;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::{
+    AuthScheme, AuthSchemeEndpointConfig, AuthSchemeId, Sign,
+};
+use aws_smithy_runtime_api::client::identity::{Identity, SharedIdentityResolver};
+use aws_smithy_runtime_api::client::interceptors::context::BeforeSerializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::{
+    Intercept, disable_interceptor, dyn_dispatch_hint,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
+use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer, Layer};
+use slowlane_worker::Clients;
+
+/// A client of SQS.
+pub(crate) fn sqs(sdk: &SdkConfig) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::config::Builder::from(sdk);
+    let config = config.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    aws_sdk_sqs::Client::from_conf(config.build())
+}
+
+/// A worker's clients.
+pub(crate) fn worker(sdk: &SdkConfig) -> Clients {
+    let sfn = aws_sdk_sfn::config::Builder::from(sdk);
+    let sfn = sfn.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    let dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
+    let dynamodb = dynamodb.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    let lambda = aws_sdk_lambda::config::Builder::from(sdk);
+    let lambda = lambda.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    Clients {
+        sqs: sqs(sdk),
+        sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
+        dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+        lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
+    }
+}
+
+/// Stands in for the SDK's scheme of the same name, and does not sign.
+#[derive(Debug)]
+struct Unsigned;
+
+impl AuthScheme for Unsigned {
+    fn scheme_id(&self) -> AuthSchemeId {
+        AuthSchemeId::new("sigv4")
+    }
+
+    fn identity_resolver(
+        &self,
+        resolvers: &dyn GetIdentityResolver,
+    ) -> Option<SharedIdentityResolver> {
+        resolvers.identity_resolver(self.scheme_id())
+    }
+
+    fn signer(&self) -> &dyn Sign {
+        self
+    }
+}
+
+impl Sign for Unsigned {
+    fn sign_http_request(
+        &self,
+        _: &mut HttpRequest,
+        _: &Identity,
+        _: AuthSchemeEndpointConfig<'_>,
+        _: &RuntimeComponents,
+        _: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// Turns off what tells a service about the SDK, its clock and its tries.
+#[derive(Debug)]
+struct Reticence(FrozenLayer);
+
+impl Reticence {
+    fn new() -> Reticence {
+        const UNREAD: &str = "the simulator reads none of its headers";
+        let mut layer = Layer::new("Reticence");
+        layer.store_put(disable_interceptor::<InvocationIdInterceptor>(UNREAD));
+        layer.store_put(disable_interceptor::<RequestInfoInterceptor>(UNREAD));
+        layer.store_put(disable_interceptor::<ServiceClockSkewInterceptor>(UNREAD));
+        layer.store_put(disable_interceptor::<UserAgentInterceptor>(UNREAD));
+        Reticence(layer.freeze())
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Reticence {
+    fn name(&self) -> &'static str {
+        "Reticence"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        settings: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        settings.push_shared_layer(self.0.clone());
+        Ok(())
+    }
+}
