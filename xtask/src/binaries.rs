@@ -30,9 +30,8 @@ pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(target_dir(sh)?.join("release"))
 }
 
-/// The simulator's program, optimized as the Lambdas are for a deploy: here all of the SDK runs hot,
-/// millions of times, and small code is fast code.
+/// The simulator's program, optimized for speed.
 pub(crate) fn simulator(sh: &Shell) -> anyhow::Result<PathBuf> {
-    cmd!(sh, "cargo build --release --package slowlane-simulator").run()?;
-    Ok(target_dir(sh)?.join("release/slowlane-simulator"))
+    cmd!(sh, "cargo build --profile simulator --package slowlane-simulator").run()?;
+    Ok(target_dir(sh)?.join("simulator/slowlane-simulator"))
 }
