@@ -1,8 +1,7 @@
 //! Clients that leave out what nobody here looks at: signatures, and headers about the SDK.
 //!
-//! Hashing a signature alone takes a quarter of a request's time. Whether the programs sign as
-//! AWS wants it is not a question for the simulator: the same code runs with the SDK's own
-//! signatures everywhere else.
+//! Both cost time in millions of requests. Whether the programs sign as AWS wants it is not a
+//! question for the simulator: the same code runs with the SDK's own signatures everywhere else.
 
 use aws_config::SdkConfig;
 use aws_runtime::invocation_id::InvocationIdInterceptor;

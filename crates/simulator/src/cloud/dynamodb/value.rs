@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 use serde_with::{As, DisplayFromStr, Map, Same};
 
-/// An attribute value. Sets and binary are not modelled: reading one is an error.
+/// An attribute value. Sets, binary and null are not modelled: reading one is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// Text.
@@ -17,9 +17,6 @@ pub enum Value {
     /// True or false.
     #[serde(rename = "BOOL")]
     Bool(bool),
-    /// Always true: null.
-    #[serde(rename = "NULL")]
-    Null(bool),
     /// Attributes in an attribute.
     #[serde(rename = "M")]
     Map(Item),
@@ -44,7 +41,7 @@ impl Value {
         match self {
             Value::Text(text) => text.len(),
             Value::Number(number) => 2 + number.unsigned_abs().max(1).ilog10() as usize / 2,
-            Value::Bool(_) | Value::Null(_) => 1,
+            Value::Bool(_) => 1,
             Value::Map(item) => 3 + item.0.len() + item.size(),
             Value::List(values) => 3 + values.iter().map(|value| 1 + value.size()).sum::<usize>(),
         }
