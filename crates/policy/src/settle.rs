@@ -4,14 +4,20 @@
 //! |---|---|---|---|
 //! | [`Succeeded`](Outcome::Succeeded) | complete | complete | complete |
 //! | [`Rejected`](Outcome::Rejected) | fail Rejected | fail Rejected | fail Rejected |
+//! | [`AlreadyExists`](Outcome::AlreadyExists), first attempt | fail Rejected | fail Rejected | fail Rejected |
+//! | [`AlreadyExists`](Outcome::AlreadyExists), a later one | as `Unknown` | as `Unknown` | as `Unknown` |
 //! | [`Unauthorized`](Outcome::Unauthorized) | fail Unauthorized | fail Unauthorized | fail Unauthorized |
 //! | [`Throttled`](Outcome::Throttled) | retry | retry: no attempt was made | fail DeadlineExceeded |
 //! | [`Transient`](Outcome::Transient) | retry | fail AttemptsExhausted | fail DeadlineExceeded |
-//! | [`Unknown`](Outcome::Unknown) | reconcile | reconcile once more, then fail NeedsPerson | fail NeedsPerson |
+//! | [`Unknown`](Outcome::Unknown), repeatable | retry | fail OutcomeUnknown | fail OutcomeUnknown |
+//! | [`Unknown`](Outcome::Unknown), not repeatable | reconcile | reconcile once more, then fail NeedsPerson | fail NeedsPerson |
 //!
-//! Two rules stand behind the table. What is definite is final: a success counts however late it
-//! comes. And what may have had an effect never ends under a name that says it had none: a lost
-//! answer that cannot be cleared up needs a person.
+//! Three rules stand behind the table. What is definite is final: a success counts however late it
+//! comes. What may have had an effect never ends under a name that says it had none: a lost answer
+//! that cannot be cleared up needs a person, or is [`OutcomeUnknown`](FailureName::OutcomeUnknown)
+//! where running it again does no harm. And that holds for *all* attempts of a call, not for the
+//! last one alone: after a lost answer, a call that may be repeated fails as `OutcomeUnknown`
+//! whatever became of its later attempts ([`Attempts::maybe_executed`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +33,10 @@ pub enum Outcome<V> {
     Succeeded(V),
     /// It was refused for what it says, and will be refused again.
     Rejected(Why),
+    /// It was refused because what it would create is there already. At the first attempt somebody
+    /// else has made that; at a later one it may be an earlier attempt's own work, of which nobody
+    /// heard.
+    AlreadyExists(Why),
     /// It was refused because of our credentials, even after they were renewed.
     Unauthorized(Why),
     /// It was not executed because the API is at its limit.
@@ -36,8 +46,7 @@ pub enum Outcome<V> {
     },
     /// It was not executed, and may be if tried again.
     Transient(Why),
-    /// It may have been executed: nobody knows before the API has been asked. A reconciliation
-    /// that could not find out is this outcome again.
+    /// It may have been executed: nobody knows before the API has been asked.
     Unknown(Why),
 }
 
@@ -101,7 +110,7 @@ pub enum Settlement<V> {
 /// The error names that a workflow can catch. `Display` writes them with the prefix `Slowlane.`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureName {
-    /// The API refused the call for what it says.
+    /// The API refused the call for what it says. It was not executed.
     Rejected,
     /// The message on the queue was malformed.
     InvalidMessage,
@@ -109,6 +118,9 @@ pub enum FailureName {
     DeadlineExceeded,
     /// The last attempt failed as well. It was not executed.
     AttemptsExhausted,
+    /// An attempt may have been executed, and nothing better came of the others. Running it again
+    /// is safe: twice has the same effect as once.
+    OutcomeUnknown,
     /// The call may have been executed, and the API could not tell.
     NeedsPerson,
     /// The call is not safe to repeat, the API could not be asked whether it happened, and nobody
@@ -123,6 +135,43 @@ pub enum FailureName {
 }
 
 impl FailureName {
+    /// Every name.
+    pub const ALL: [FailureName; 10] = [
+        FailureName::Rejected,
+        FailureName::InvalidMessage,
+        FailureName::DeadlineExceeded,
+        FailureName::AttemptsExhausted,
+        FailureName::OutcomeUnknown,
+        FailureName::NeedsPerson,
+        FailureName::NotReconcilable,
+        FailureName::PayloadMismatch,
+        FailureName::ResultTooLarge,
+        FailureName::Unauthorized,
+    ];
+
+    /// Whether the name says that the call was not executed.
+    pub fn says_not_executed(self) -> bool {
+        match self {
+            FailureName::Rejected
+            | FailureName::InvalidMessage
+            | FailureName::DeadlineExceeded
+            | FailureName::AttemptsExhausted
+            | FailureName::NotReconcilable
+            | FailureName::PayloadMismatch
+            | FailureName::Unauthorized => true,
+            FailureName::OutcomeUnknown
+            | FailureName::NeedsPerson
+            | FailureName::ResultTooLarge => false,
+        }
+    }
+
+    /// This name, or the one that tells the truth where an attempt may have been executed that
+    /// may be repeated.
+    #[must_use]
+    pub fn if_maybe_executed(self, maybe_executed: bool) -> FailureName {
+        if maybe_executed && self.says_not_executed() { FailureName::OutcomeUnknown } else { self }
+    }
+
     /// The whole name: `Slowlane.Rejected` and so on.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -130,6 +179,7 @@ impl FailureName {
             FailureName::InvalidMessage => "Slowlane.InvalidMessage",
             FailureName::DeadlineExceeded => "Slowlane.DeadlineExceeded",
             FailureName::AttemptsExhausted => "Slowlane.AttemptsExhausted",
+            FailureName::OutcomeUnknown => "Slowlane.OutcomeUnknown",
             FailureName::NeedsPerson => "Slowlane.NeedsPerson",
             FailureName::NotReconcilable => "Slowlane.NotReconcilable",
             FailureName::PayloadMismatch => "Slowlane.PayloadMismatch",
@@ -145,15 +195,20 @@ impl fmt::Display for FailureName {
     }
 }
 
-/// How often a call was tried. It comes from the idempotency record, not from SQS's receive
-/// count, which also counts deferrals and give-backs.
+/// What is known of a call beside its latest outcome. It comes from the idempotency record, not
+/// from SQS's receive count, which also counts deferrals and give-backs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts {
-    /// Attempts and reconciliations so far, the one being settled included, and without those
-    /// that were throttled.
+    /// Attempts so far, the one being settled included, and without those that were throttled.
     pub used: u32,
     /// How many there may be.
     pub max: u32,
+    /// Whether making the call again after a lost answer does no harm. If it does, the API is
+    /// asked what became of it.
+    pub repeatable: bool,
+    /// Whether an attempt *before* the one being settled may have been executed. Only a call that
+    /// may be repeated can be so: any other is made again only when the first was not executed.
+    pub maybe_executed: bool,
 }
 
 /// How long to wait before a call is tried again.
@@ -206,6 +261,27 @@ pub fn put_off(receive_count: u32, unit: f64) -> Duration {
     whole_secs(secs, secs + secs / 4, unit)
 }
 
+/// How long to wait before the API is asked (again) what became of a call whose answer was lost
+/// `lost_for` ago, and whose effect may still come up within `settles_in`.
+///
+/// "It is there" is believed at once and "it is not there" only once that time is over. So the
+/// first questions come after seconds, each later one after half of the time that has passed, two
+/// minutes apart at most, and the last when the time is over: a lost answer usually costs a
+/// workflow seconds, and about fifteen questions at most where an API may work on for a quarter of
+/// an hour. Whole seconds, at least 1.
+pub fn ask_again_after(lost_for: Duration, settles_in: Duration, unit: f64) -> Duration {
+    let pause = (lost_for / 2).clamp(FIRST_QUESTION, LONGEST_QUESTION_PAUSE);
+    let pause = whole_secs(secs_up(pause), secs_up(pause) + secs_up(pause) / 4, unit);
+    // What is left after the last pause is not worth a question of its own.
+    let last = Duration::from_secs(secs_up(settles_in).max(1));
+    if pause + FIRST_QUESTION > last { last } else { pause }
+}
+
+/// The shortest time after a lost answer in which an effect usually comes up.
+const FIRST_QUESTION: Duration = Duration::from_secs(2);
+/// The longest time between two questions.
+const LONGEST_QUESTION_PAUSE: Duration = Duration::from_secs(120);
+
 /// Decides what becomes of a call, by the table in the [module documentation](self).
 pub fn settle<V>(
     outcome: Outcome<V>,
@@ -217,33 +293,54 @@ pub fn settle<V>(
 ) -> Settlement<V> {
     let time_left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
     let delay = retry_delay(attempts.used, settings.base, settings.cap, unit);
+    let fail = |name: FailureName, why| Settlement::Fail {
+        name: name.if_maybe_executed(attempts.maybe_executed),
+        why,
+    };
     match outcome {
         Outcome::Succeeded(value) => Settlement::Complete(value),
-        Outcome::Rejected(why) => Settlement::Fail { name: FailureName::Rejected, why },
-        Outcome::Unauthorized(why) => Settlement::Fail { name: FailureName::Unauthorized, why },
+        Outcome::Rejected(why) => fail(FailureName::Rejected, why),
+        Outcome::AlreadyExists(why) if attempts.used <= 1 && !attempts.maybe_executed => {
+            fail(FailureName::Rejected, why)
+        }
+        Outcome::Unauthorized(why) => fail(FailureName::Unauthorized, why),
         Outcome::Throttled { retry_after } => {
             let delay = throttled_delay(retry_after, settings.throttled, unit);
             if delay < time_left {
                 Settlement::RetryAfter(delay)
             } else {
-                too_late("the API is at its limit".into())
+                fail(FailureName::DeadlineExceeded, too_late("the API is at its limit".into()))
             }
         }
         Outcome::Transient(why) if attempts.used >= attempts.max => {
-            Settlement::Fail { name: FailureName::AttemptsExhausted, why }
+            fail(FailureName::AttemptsExhausted, why)
         }
         Outcome::Transient(_) if delay < time_left => Settlement::RetryAfter(delay),
-        Outcome::Transient(why) => too_late(why),
-        Outcome::Unknown(_) if attempts.used <= attempts.max && delay < time_left => {
-            Settlement::Reconcile { after: delay }
+        Outcome::Transient(why) => fail(FailureName::DeadlineExceeded, too_late(why)),
+        Outcome::Unknown(why) | Outcome::AlreadyExists(why) => {
+            lost(why, attempts, delay, time_left)
         }
-        Outcome::Unknown(why) => Settlement::Fail { name: FailureName::NeedsPerson, why },
     }
 }
 
-fn too_late<V>(last: Why) -> Settlement<V> {
+/// Decides about a call that may have been executed.
+fn lost<V>(why: Why, attempts: &Attempts, delay: Duration, time_left: Duration) -> Settlement<V> {
+    let in_time = delay < time_left;
+    if attempts.repeatable {
+        if attempts.used < attempts.max && in_time {
+            return Settlement::RetryAfter(delay);
+        }
+        return Settlement::Fail { name: FailureName::OutcomeUnknown, why };
+    }
+    if attempts.used <= attempts.max && in_time {
+        return Settlement::Reconcile { after: delay };
+    }
+    Settlement::Fail { name: FailureName::NeedsPerson, why }
+}
+
+fn too_late(last: Why) -> Why {
     let message = format!("no time for another attempt; the last one: {}", last.message);
-    Settlement::Fail { name: FailureName::DeadlineExceeded, why: Why { message, ..last } }
+    Why { message, ..last }
 }
 
 /// The delay after attempt number `attempt`, counted from 1: full jitter, which is any whole

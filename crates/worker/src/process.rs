@@ -259,10 +259,7 @@ impl<T: Target> Worker<T> {
         };
         match (outcome, self.target.after_loss(call)) {
             (Outcome::Unknown(why), AfterLoss::Nothing(_)) => Answer::Lost(claim, why),
-            (outcome, after_loss) => {
-                let repeatable = after_loss == AfterLoss::Repeat;
-                Answer::Made(claim, outcome::of_call(outcome, repeatable))
-            }
+            (outcome, _) => Answer::Made(claim, outcome),
         }
     }
 
@@ -316,7 +313,12 @@ impl<T: Target> Worker<T> {
             _ => claim.tries().await.unwrap_or(claim.attempt()),
         };
         let used = u32::try_from(used).unwrap_or(u32::MAX);
-        let attempts = Attempts { used, max: self.config.max_attempts };
+        let attempts = Attempts {
+            used,
+            max: self.config.max_attempts,
+            repeatable: claim.is_repeatable(),
+            maybe_executed: false,
+        };
         let (now, deadline) = (self.clock.now(), taken.call.deadline);
         match settle(outcome, &attempts, now, deadline, &self.retry, self.unit()) {
             Settlement::Complete(response) => {

@@ -1,6 +1,7 @@
 //! The API that calls go to, as the worker sees it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,7 +44,20 @@ pub trait Target {
     /// made, and must answer the same for the same call at any time.
     fn after_loss(&self, call: &QueuedCall) -> AfterLoss;
 
-    /// Asks the API whether a call whose answer was lost had its effect. It is only asked
+    /// How long the API may still be at work on this call after nobody waits for its answer any
+    /// more. Only after that does "I do not have it" count ([`Reconciled::NotDone`]). It is stored
+    /// with the call's mark, so that another answer later changes nothing for calls that are
+    /// under way.
+    ///
+    /// The default is a quarter of an hour, after which an HTTP server has given up: too long only
+    /// delays the end of a call that was lost before it arrived, too short makes it twice.
+    fn settles_after(&self, _: &QueuedCall) -> Duration {
+        Duration::from_secs(900)
+    }
+
+    /// Asks the API whether a call whose answer was lost had its effect. It is asked early and
+    /// again: after seconds first, and for the last time when the call has
+    /// [settled](Self::settles_after). It is only asked
     /// for calls that are to be [reconciled](AfterLoss::Reconcile), and holds the slot like a
     /// call.
     fn reconcile(&self, _: &QueuedCall) -> impl Future<Output = Reconciled> {
@@ -84,7 +98,7 @@ pub struct TargetResponse {
 pub enum Reconciled {
     /// It had its effect, and this is what its answer would have been.
     Done(TargetResponse),
-    /// It had none: it may be made again.
+    /// It had none so far. Once the call has [settled](Target::settles_after), it is made again.
     NotDone,
     /// The API could not be asked just now.
     TryAgain(String),

@@ -12,7 +12,9 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 #[test]
 fn the_table() {
-    use FailureName::{AttemptsExhausted, DeadlineExceeded, NeedsPerson, Rejected, Unauthorized};
+    use FailureName::{
+        AttemptsExhausted, DeadlineExceeded, NeedsPerson, OutcomeUnknown, Rejected, Unauthorized,
+    };
     let why = || Why { message: "because".to_owned(), status: Some(400), code: None };
     let fail = |name| Settlement::<u32>::Fail { name, why: why() };
     let late = |last: &str, status| Settlement::<u32>::Fail {
@@ -33,6 +35,9 @@ fn the_table() {
         (Outcome::Succeeded(7), 9, -5, Settlement::Complete(7)),
         (Outcome::Rejected(why()), 1, 3_600, fail(Rejected)),
         (Outcome::Rejected(why()), 3, -5, fail(Rejected)),
+        (Outcome::AlreadyExists(why()), 1, 3_600, fail(Rejected)),
+        (Outcome::AlreadyExists(why()), 2, 3_600, reconcile(3)),
+        (Outcome::AlreadyExists(why()), 2, 3, fail(NeedsPerson)),
         (Outcome::Unauthorized(why()), 1, 3_600, fail(Unauthorized)),
         (at_limit(), 1, 3_600, retry(4)),
         (at_limit(), 3, 3_600, retry(4)),
@@ -53,13 +58,47 @@ fn the_table() {
         (Outcome::Unknown(why()), 1, -5, fail(NeedsPerson)),
     ];
     for (outcome, used, left, expected) in table {
-        let what = format!("{outcome:?}, {used} of 3 used, {left} s left");
-        let deadline = Timestamp::from_second(left).unwrap();
-        let attempts = Attempts { used, max: 3 };
-        let settings = RetrySettings::default();
-        let settlement = settle(outcome, &attempts, NOW, deadline, &settings, 0.5);
-        assert_eq!(settlement, expected, "{what}");
+        check(outcome, Attempts { used, max: 3, ..NOT_REPEATABLE }, left, expected);
     }
+
+    // The same for a call that may be repeated: of which nothing was lost so far, and of which
+    // an earlier attempt may have been executed.
+    let (clean, maybe) = (false, true);
+    let late_unknown = |last, status| {
+        let Settlement::Fail { why, .. } = late(last, status) else { unreachable!() };
+        Settlement::<u32>::Fail { name: OutcomeUnknown, why }
+    };
+    let table = [
+        (Outcome::Succeeded(7), 2, maybe, 3_600, Settlement::Complete(7)),
+        (Outcome::Rejected(why()), 2, clean, 3_600, fail(Rejected)),
+        (Outcome::Rejected(why()), 2, maybe, 3_600, fail(OutcomeUnknown)),
+        (Outcome::AlreadyExists(why()), 1, clean, 3_600, fail(Rejected)),
+        (Outcome::AlreadyExists(why()), 2, maybe, 3_600, retry(3)),
+        (Outcome::Unauthorized(why()), 2, maybe, 3_600, fail(OutcomeUnknown)),
+        (at_limit(), 2, maybe, 3_600, retry(4)),
+        (at_limit(), 2, maybe, 4, late_unknown("the API is at its limit", None)),
+        (Outcome::Transient(why()), 2, maybe, 3_600, retry(3)),
+        (Outcome::Transient(why()), 3, clean, 3_600, fail(AttemptsExhausted)),
+        (Outcome::Transient(why()), 3, maybe, 3_600, fail(OutcomeUnknown)),
+        (Outcome::Transient(why()), 2, maybe, 3, late_unknown("because", Some(400))),
+        (Outcome::Unknown(why()), 2, clean, 3_600, retry(3)),
+        (Outcome::Unknown(why()), 3, clean, 3_600, fail(OutcomeUnknown)),
+        (Outcome::Unknown(why()), 1, clean, 2, fail(OutcomeUnknown)),
+    ];
+    for (outcome, used, maybe_executed, left, expected) in table {
+        check(outcome, Attempts { used, max: 3, repeatable: true, maybe_executed }, left, expected);
+    }
+}
+
+const NOT_REPEATABLE: Attempts =
+    Attempts { used: 0, max: 0, repeatable: false, maybe_executed: false };
+
+fn check(outcome: Outcome<u32>, attempts: Attempts, left: i64, expected: Settlement<u32>) {
+    let what = format!("{outcome:?}, {attempts:?}, {left} s left");
+    let deadline = Timestamp::from_second(left).unwrap();
+    let settings = RetrySettings::default();
+    let settlement = settle(outcome, &attempts, NOW, deadline, &settings, 0.5);
+    assert_eq!(settlement, expected, "{what}");
 }
 
 #[test]
@@ -87,18 +126,7 @@ fn throttled_calls_stay_within_their_receives() {
 
 #[test]
 fn failures_are_named_as_workflows_catch_them() {
-    let names = [
-        FailureName::Rejected,
-        FailureName::InvalidMessage,
-        FailureName::DeadlineExceeded,
-        FailureName::AttemptsExhausted,
-        FailureName::NeedsPerson,
-        FailureName::NotReconcilable,
-        FailureName::PayloadMismatch,
-        FailureName::ResultTooLarge,
-        FailureName::Unauthorized,
-    ];
-    for name in names {
+    for name in FailureName::ALL {
         assert_eq!(name.to_string(), format!("Slowlane.{name:?}"));
     }
 }
@@ -118,9 +146,22 @@ fn outcome() -> impl Strategy<Value = Outcome<u8>> {
         Just(Outcome::Rejected("r".into())),
         Just(Outcome::Unauthorized("a".into())),
         any::<Option<Duration>>().prop_map(|retry_after| Outcome::Throttled { retry_after }),
+        Just(Outcome::AlreadyExists("e".into())),
         Just(Outcome::Transient("t".into())),
         Just(Outcome::Unknown("u".into())),
     ]
+}
+
+/// Only a call that may be repeated is made again although it may have been executed.
+fn attempts() -> impl Strategy<Value = Attempts> {
+    (any::<u32>(), any::<u32>(), any::<bool>(), any::<bool>()).prop_map(
+        |(used, max, repeatable, maybe)| Attempts {
+            used,
+            max,
+            repeatable,
+            maybe_executed: repeatable && maybe,
+        },
+    )
 }
 
 fn any_settings() -> impl Strategy<Value = RetrySettings> {
@@ -139,8 +180,7 @@ proptest! {
     #[test]
     fn every_outcome_is_settled_and_no_settlement_contradicts_it(
         outcome in outcome(),
-        used in any::<u32>(),
-        max in any::<u32>(),
+        attempts in attempts(),
         now in -1_000_000_000_i64..1_000_000_000,
         left in -10_000_i64..10_000,
         settings in any_settings(),
@@ -148,7 +188,7 @@ proptest! {
     ) {
         let now = Timestamp::from_second(now).unwrap();
         let deadline = now + Duration::from_secs(left.max(0).unsigned_abs());
-        let attempts = Attempts { used, max };
+        let Attempts { used, max, repeatable, maybe_executed } = attempts;
         let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
         if let Some(delay) = delay_of(&settlement) {
             prop_assert!((1..=900).contains(&delay.as_secs()));
@@ -159,25 +199,33 @@ proptest! {
             Settlement::Fail { name, .. } => Some(*name),
             _ => None,
         };
+        // What was executed, or may have been, is never reported under a name that denies it.
+        let lost = matches!(outcome, Outcome::Unknown(_));
+        let denied = name.is_some_and(FailureName::says_not_executed);
+        prop_assert!(!(denied && (lost || maybe_executed)), "{:?} of {:?}", name, attempts);
+        let failed = |wanted: FailureName| name == Some(wanted.if_maybe_executed(maybe_executed));
+        let first = used <= 1 && !maybe_executed;
         let consistent = match &outcome {
             Outcome::Succeeded(value) => settlement == Settlement::Complete(*value),
-            Outcome::Rejected(_) => name == Some(FailureName::Rejected),
-            Outcome::Unauthorized(_) => name == Some(FailureName::Unauthorized),
+            Outcome::Rejected(_) => failed(FailureName::Rejected),
+            Outcome::AlreadyExists(_) if first => failed(FailureName::Rejected),
+            Outcome::Unauthorized(_) => failed(FailureName::Unauthorized),
             Outcome::Throttled { retry_after } => match settlement {
                 Settlement::RetryAfter(delay) => {
                     delay >= retry_after.unwrap_or_default().min(secs(300))
                 }
-                _ => name == Some(FailureName::DeadlineExceeded),
+                _ => failed(FailureName::DeadlineExceeded),
             },
             Outcome::Transient(_) => match settlement {
                 Settlement::RetryAfter(_) => used < max,
-                _ if used >= max => name == Some(FailureName::AttemptsExhausted),
-                _ => name == Some(FailureName::DeadlineExceeded),
+                _ if used >= max => failed(FailureName::AttemptsExhausted),
+                _ => failed(FailureName::DeadlineExceeded),
             },
-            // A call that may have been executed is never blindly retried, and never reported
-            // under a name that says it was not executed.
-            Outcome::Unknown(_) => match settlement {
-                Settlement::Reconcile { .. } => used <= max,
+            // A call that may have been executed is never blindly made again.
+            Outcome::Unknown(_) | Outcome::AlreadyExists(_) => match settlement {
+                Settlement::Reconcile { .. } => !repeatable && used <= max,
+                Settlement::RetryAfter(_) => repeatable && used < max,
+                _ if repeatable => name == Some(FailureName::OutcomeUnknown),
                 _ => name == Some(FailureName::NeedsPerson),
             },
         };
@@ -189,6 +237,7 @@ proptest! {
     fn nothing_is_tried_for_ever(
         outcomes in prop::collection::vec(outcome(), 1..5),
         max in 0_u32..10,
+        repeatable in any::<bool>(),
         left in 0_u64..5_000,
         unit in 0.0..1.0_f64,
     ) {
@@ -197,7 +246,7 @@ proptest! {
         let (mut now, mut used, mut rounds) = (NOW, 0, 0_u64);
         for outcome in outcomes.iter().cycle() {
             used += u32::from(!matches!(outcome, Outcome::Throttled { .. }));
-            let attempts = Attempts { used, max };
+            let attempts = Attempts { used, max, repeatable, maybe_executed: false };
             let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
             let Some(delay) = delay_of(&settlement) else { break };
             now += delay;
@@ -232,4 +281,34 @@ fn a_call_that_is_put_off_lasts_through_six_hours() {
     let receives = 1..crate::timing::max_receive_count(3, 1);
     let lasts: Duration = receives.map(|count| put_off(count, 0.0)).sum();
     assert!(lasts >= Duration::from_secs(6 * 3_600), "{lasts:?}");
+}
+
+#[test]
+fn questions_come_after_seconds_and_then_less_often() {
+    let window = secs(900);
+    let mut asked = vec![];
+    let mut lost_for = Duration::ZERO;
+    while lost_for < window {
+        lost_for += ask_again_after(lost_for, window - lost_for, 0.5);
+        asked.push(lost_for.as_secs());
+    }
+    assert_eq!(asked, [2, 4, 6, 9, 15, 24, 38, 59, 93, 146, 228, 356, 491, 626, 761, 896, 900]);
+    assert_eq!(ask_again_after(Duration::ZERO, Duration::ZERO, 0.9), secs(1));
+    assert_eq!(ask_again_after(secs(10_000), Duration::ZERO, 0.9), secs(1));
+}
+
+proptest! {
+    /// The last question is asked when the window is over, not before and not long after.
+    #[test]
+    fn the_questions_end_with_the_window(
+        window in 0_u64..100_000,
+        lost_for in 0_u64..100_000,
+        unit in 0.0..1.0_f64,
+    ) {
+        let left = Duration::from_secs(window.saturating_sub(lost_for));
+        let after = ask_again_after(secs(lost_for), left, unit);
+        prop_assert!(after >= secs(1) && after <= secs(152).max(secs(1)));
+        prop_assert!(after <= left.max(secs(1)));
+        prop_assert!(after == left.max(secs(1)) || after + FIRST_QUESTION <= left);
+    }
 }
