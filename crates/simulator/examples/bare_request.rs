@@ -24,7 +24,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use slowlane_simulator::run::{Onlooker, run};
 use slowlane_simulator::scenario::Scenario;
-use slowlane_simulator::time::{Clock, WallClock, in_virtual_time};
+use slowlane_simulator::time::{Clock, Skew, WallClock, in_virtual_time};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -66,7 +66,7 @@ async fn bare_requests() -> anyhow::Result<()> {
             "AKIABARE", "secret", None, None, "bare",
         )))
         .http_client(Constant)
-        .time_source(WallClock::new(Clock::start(), 0))
+        .time_source(WallClock::new(Clock::start(), Skew::NONE))
         .sleep_impl(TokioSleep::new())
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::disabled())

@@ -19,11 +19,15 @@ use crate::scenario::Mutant;
 use crate::time::Moment;
 use crate::transcript::Event;
 
-/// The longest that the API works on a request, whoever still listens: less than the worker's API
-/// time-out and the guard's settle window (30 s) together, which is what that window is for.
+/// The longest that the API works on a request while somebody listens, or while it seems to.
 const LONGEST_WORK: Duration = Duration::from_secs(25);
-/// The longest that the API is out of order.
+/// The longest that the API works on a request after it has broken the connection.
+const LONGEST_LATE_WORK_MS: u64 = 870_000;
+/// How long the target says that it may work on after nobody listens: both together.
+const SETTLES_AFTER: Duration = Duration::from_secs(900);
+/// The longest that the API is out of order, usually and at times.
 const LONGEST_OUTAGE_MS: u64 = 60_000;
+const LONGEST_LONG_OUTAGE_MS: u64 = 4 * 3_600_000;
 /// How long a refusal takes.
 const REFUSAL: Duration = Duration::from_millis(5);
 
@@ -48,6 +52,8 @@ struct Pool {
     dice: Dice,
     /// Until when it is out of order.
     down_until: Moment,
+    /// How many requests it works on whose connection it has broken.
+    late: u32,
 }
 
 /// What the API does with a request.
@@ -63,7 +69,11 @@ enum Answer {
     Found(Option<String>),
     TooManyRequests,
     Rejected,
+    /// The record is there already.
+    Exists,
     ServerError,
+    /// A 400 with a code that nobody has documented.
+    OddRefusal,
 }
 
 #[derive(Clone, Copy)]
@@ -81,8 +91,21 @@ impl SlowApi {
             latency,
             dice,
             down_until: Moment::START,
+            late: 0,
         }));
         SlowApi { cloud, ledger, pool }
+    }
+
+    /// The limit is raised: the API takes more, and goes on to if it is lowered again.
+    pub fn raise_limit(&self, limit: u32) {
+        let mut pool = self.pool.borrow_mut();
+        pool.limit = pool.limit.max(limit);
+    }
+
+    /// Whether it works on requests of which nobody expects an answer.
+    pub fn works_on(&self) -> bool {
+        let pool = self.pool.borrow();
+        pool.working > 0 || pool.late > 0
     }
 
     /// The API as one environment of the worker sees it, with a mistake if it is to have one.
@@ -129,9 +152,15 @@ impl SlowApi {
     fn is_down(&self) -> bool {
         let now = self.cloud.now();
         let mut pool = self.pool.borrow_mut();
-        if self.strikes(Fault::ApiOutage) {
-            let lasts = Duration::from_millis(self.cloud.state().faults.below(LONGEST_OUTAGE_MS));
-            pool.down_until = now.plus(lasts);
+        let outages = [
+            (Fault::ApiOutage, LONGEST_OUTAGE_MS),
+            (Fault::ApiDownForHours, LONGEST_LONG_OUTAGE_MS),
+        ];
+        for (fault, longest) in outages {
+            if self.strikes(fault) {
+                let lasts = Duration::from_millis(self.cloud.state().faults.below(longest));
+                pool.down_until = pool.down_until.max(now.plus(lasts));
+            }
         }
         now < pool.down_until
     }
@@ -146,6 +175,8 @@ impl SlowApi {
         }
         let lost = self.strikes(Fault::ApiLostRequest);
         let failed = self.strikes(Fault::ApiError);
+        let late = self.strikes(Fault::ApiWorksLate);
+        let asked_at = self.cloud.now();
         tokio::time::sleep(time).await;
         if lost {
             return Served::Broken;
@@ -155,23 +186,44 @@ impl SlowApi {
         }
         let answer = match ask {
             Ask::LookUp => Answer::Found(self.ledger.books().record_of(call)),
-            Ask::Execute => {
-                let now = self.cloud.now();
-                let mut books = self.ledger.books();
-                match books.nature(call) {
-                    Nature::Bad => Answer::Rejected,
-                    Nature::Good => Answer::Created(books.takes_effect(call, now), 0),
-                    Nature::Wordy(bytes) => Answer::Created(books.takes_effect(call, now), bytes),
-                }
+            Ask::Execute if late => {
+                tokio::task::spawn_local(self.clone().execute_late(call, asked_at));
+                return Served::Broken;
             }
+            Ask::Execute => self.execute(call, asked_at),
         };
         if self.strikes(Fault::ApiLostReply) {
             return Served::Broken;
         }
         if self.strikes(Fault::ApiErrorAfterCommit) {
-            return Served::Answered(Answer::ServerError);
+            let odd = self.cloud.state().faults.below(2) == 1;
+            return Served::Answered(if odd { Answer::OddRefusal } else { Answer::ServerError });
         }
         Served::Answered(answer)
+    }
+
+    fn execute(&self, call: u64, asked_at: Moment) -> Answer {
+        let now = self.cloud.now();
+        let refuses =
+            self.ledger.books().has_record(call) && self.strikes(Fault::ApiRefusesDuplicate);
+        if refuses {
+            return Answer::Exists;
+        }
+        let mut books = self.ledger.books();
+        match books.nature(call) {
+            Nature::Bad => Answer::Rejected,
+            Nature::Good => Answer::Created(books.takes_effect(call, asked_at, now), 0),
+            Nature::Wordy(bytes) => Answer::Created(books.takes_effect(call, asked_at, now), bytes),
+        }
+    }
+
+    /// Carries a call out of which nobody hears any more.
+    async fn execute_late(self, call: u64, asked_at: Moment) {
+        self.pool.borrow_mut().late += 1;
+        let lasts = Duration::from_millis(self.cloud.state().faults.below(LONGEST_LATE_WORK_MS));
+        tokio::time::sleep(lasts).await;
+        self.execute(call, asked_at);
+        self.pool.borrow_mut().late -= 1;
     }
 
     fn strikes(&self, fault: Fault) -> bool {
@@ -195,6 +247,10 @@ pub enum Told {
     TooManyRequests,
     /// It will never be done.
     Rejected,
+    /// What it would make is there already.
+    Exists,
+    /// It was refused for a reason that nobody has documented.
+    OddRefusal,
     /// Nobody knows.
     Unknown,
 }
@@ -207,6 +263,8 @@ impl ApiClient {
             Served::Answered(Answer::Found(Some(id))) => Told::Created(id, 0),
             Served::Answered(Answer::TooManyRequests) => Told::TooManyRequests,
             Served::Answered(Answer::Rejected | Answer::Found(None)) => Told::Rejected,
+            Served::Answered(Answer::Exists) => Told::Exists,
+            Served::Answered(Answer::OddRefusal) => Told::OddRefusal,
             Served::Answered(Answer::ServerError) | Served::Broken => Told::Unknown,
         }
     }
@@ -266,6 +324,10 @@ impl Target for ApiClient {
                 Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body })
             }
             (Told::TooManyRequests, _) => Outcome::Throttled { retry_after: None },
+            (Told::OddRefusal, Some(Mutant::EveryRefusalRejects))
+            | (Told::Exists, Some(Mutant::DuplicateRejects)) => Outcome::Rejected("no".into()),
+            (Told::OddRefusal, _) => Outcome::Unknown("a 400 that nobody has documented".into()),
+            (Told::Exists, _) => Outcome::AlreadyExists("it is there already".into()),
             (Told::Rejected, _) => Outcome::Rejected(Why {
                 message: "the API refuses it".to_owned(),
                 status: Some(400),
@@ -281,6 +343,13 @@ impl Target for ApiClient {
             return AfterLoss::Repeat;
         }
         AfterLoss::Reconcile
+    }
+
+    fn settles_after(&self, _: &QueuedCall) -> Duration {
+        match self.mutant {
+            Some(Mutant::SettlesSoon) => Duration::from_secs(30),
+            _ => SETTLES_AFTER,
+        }
     }
 
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {

@@ -47,6 +47,18 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::Oversized, 0.003),
     (Fault::Deploy, 0.01),
     (Fault::Redrive, 0.005),
+    (Fault::ApiWorksLate, 0.03),
+    (Fault::ApiDownForHours, 0.001),
+    (Fault::ApiRefusesDuplicate, 0.5),
+    (Fault::ReceiveRefused, 0.002),
+    (Fault::TableUnreachable, 0.001),
+    (Fault::SwitchDispatch, 0.003),
+    (Fault::LowerLimit, 0.005),
+    (Fault::RaiseLimit, 0.005),
+    (Fault::DeadLettersRestarted, 0.005),
+    (Fault::LongDeadline, 0.05),
+    (Fault::ClockSteps, 0.2),
+    (Fault::Freeze, 0.05),
 ];
 
 /// The limits of random scenarios: most as an API has them, two at which slots wake slots.

@@ -16,7 +16,7 @@ mod delivery;
 mod functions;
 mod tasks;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -25,6 +25,7 @@ use crate::chance::{Dice, Latency};
 use crate::faults::{Fault, Faults};
 use crate::time::{Clock, Moment};
 use crate::transcript::{Event, Transcript};
+pub use delivery::Mapping;
 use dynamodb::Dynamo;
 use events::Events;
 pub use functions::{Boot, Context, Environment, Functions, Input};
@@ -104,6 +105,8 @@ pub struct State {
     pub transcript: Transcript,
     /// What goes wrong.
     pub faults: Faults,
+    /// Until when a fault lasts that strikes everybody for a while.
+    pub outages: BTreeMap<Fault, Moment>,
     parameters: Parameters,
     latency: Latency,
     pub(crate) sdk_attempts: u32,
@@ -176,6 +179,7 @@ impl Cloud {
                     requests: Requests::default(),
                     transcript: Transcript::default(),
                     faults: settings.faults,
+                    outages: BTreeMap::new(),
                     parameters: settings.parameters,
                     latency: settings.latency,
                     sdk_attempts: settings.sdk_attempts,

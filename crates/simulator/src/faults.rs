@@ -34,7 +34,8 @@ pub enum Fault {
     ApiLostReply,
     /// The API answers 500; nothing was done.
     ApiError,
-    /// The API does the work and answers 500 all the same.
+    /// The API does the work and answers 500 all the same, or 400 with a code that nobody has
+    /// documented.
     ApiErrorAfterCommit,
     /// The API takes twenty times as long as was drawn, which is often longer than the worker
     /// waits: it works on all the same.
@@ -62,11 +63,39 @@ pub enum Fault {
     Deploy,
     /// An operator redrives the dead-letter queue into the queues its messages came from.
     Redrive,
+    /// The API breaks the connection and does the work all the same, up to a quarter of an hour
+    /// after.
+    ApiWorksLate,
+    /// The API is down for up to four hours: it answers 503 to everything.
+    ApiDownForHours,
+    /// The API refuses to create a record that is there already, instead of making a second one.
+    ApiRefusesDuplicate,
+    /// Programs may not receive from queues for up to ten minutes (AccessDenied), while all other
+    /// requests work, and event source mappings too.
+    ReceiveRefused,
+    /// No request reaches DynamoDB for up to an hour.
+    TableUnreachable,
+    /// The stack is switched between the doorbell and the deferral wiring. The function changes
+    /// first; the new mappings come a little later, and the old ones deliver for a while yet.
+    SwitchDispatch,
+    /// The limit is lowered while calls run.
+    LowerLimit,
+    /// The limit is raised while calls run.
+    RaiseLimit,
+    /// An operator starts the workflows of the dead letters anew.
+    DeadLettersRestarted,
+    /// A workflow asks for a deadline of its own, days away: for one in four of them further than
+    /// is allowed.
+    LongDeadline,
+    /// The clock of an environment's machine is set, by up to two seconds, while it runs.
+    ClockSteps,
+    /// An environment is paused between two await points of an invocation, for up to four minutes.
+    Freeze,
 }
 
 impl Fault {
     /// Every fault with its name in scenario files and on the command line.
-    pub const ALL: [(Fault, &'static str); 25] = [
+    pub const ALL: [(Fault, &'static str); 37] = [
         (Fault::AwsThrottle, "aws-throttle"),
         (Fault::AwsError, "aws-error"),
         (Fault::LostRequest, "lost-request"),
@@ -92,6 +121,18 @@ impl Fault {
         (Fault::Oversized, "oversized"),
         (Fault::Deploy, "deploy"),
         (Fault::Redrive, "redrive"),
+        (Fault::ApiWorksLate, "api-works-late"),
+        (Fault::ApiDownForHours, "api-down-for-hours"),
+        (Fault::ApiRefusesDuplicate, "api-refuses-duplicate"),
+        (Fault::ReceiveRefused, "receive-refused"),
+        (Fault::TableUnreachable, "table-unreachable"),
+        (Fault::SwitchDispatch, "switch-dispatch"),
+        (Fault::LowerLimit, "lower-limit"),
+        (Fault::RaiseLimit, "raise-limit"),
+        (Fault::DeadLettersRestarted, "dead-letters-restarted"),
+        (Fault::LongDeadline, "long-deadline"),
+        (Fault::ClockSteps, "clock-steps"),
+        (Fault::Freeze, "freeze"),
     ];
 
     /// The fault of this name.
@@ -107,8 +148,14 @@ impl Fault {
 }
 
 /// The probability of each fault at each occasion it has; all zero by default.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rates([f64; Fault::ALL.len()]);
+
+impl Default for Rates {
+    fn default() -> Rates {
+        Rates([0.0; Fault::ALL.len()])
+    }
+}
 
 impl Rates {
     /// Sets the probability of one fault, 0 to 1.
@@ -139,8 +186,14 @@ pub struct Faults {
 }
 
 /// How often each fault struck.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Struck([u64; Fault::ALL.len()]);
+
+impl Default for Struck {
+    fn default() -> Struck {
+        Struck([0; Fault::ALL.len()])
+    }
+}
 
 impl Struck {
     /// How often this fault struck.

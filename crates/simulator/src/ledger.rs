@@ -9,6 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::dispatch::longest_wait;
+use slowlane_policy::settle::FailureName;
 
 use crate::faults::Rates;
 use crate::time::Moment;
@@ -26,6 +27,8 @@ struct Call {
     effects: u8,
     started: bool,
     ended: bool,
+    /// When a workflow was told, by a name that says so, that the call was not executed.
+    denied: Option<Moment>,
     /// Nothing will be asked of it any more.
     forgotten: bool,
     /// How many calls of its priority had started when it was asked for.
@@ -101,9 +104,11 @@ pub enum Invariant {
     NothingStranded,
     /// A call is passed over no longer than the stated bound.
     BoundedWait,
-    /// A workflow gets the result of the effect; and no workflow is told that a call was not
-    /// executed when it was.
+    /// A workflow gets the result of the effect.
     TrueResult,
+    /// No workflow is told that a call was not executed, by a name that says so, if it was, or if
+    /// what was asked for before is executed later.
+    TruthfulName,
     /// Without faults, a call that the API would accept succeeds.
     Success,
 }
@@ -121,6 +126,8 @@ pub struct Books {
     /// Whether anything may go wrong at all: if not, every call must succeed.
     faultless: bool,
     limit: u32,
+    /// Limits that were lowered, and until when invocations may run that were admitted before.
+    lowered: Vec<(Moment, u32)>,
     bound: Option<WaitBound>,
     /// By priority: the longest wait that has a bound, and that bound.
     longest_waits: [Option<(Duration, Duration)>; 3],
@@ -149,6 +156,7 @@ impl Ledger {
             dropped: 0,
             faultless: rates.active().next().is_none(),
             limit,
+            lowered: Vec::new(),
             bound: None,
             longest_waits: [None; 3],
             started_by_priority: [0; 3],
@@ -191,10 +199,28 @@ impl Books {
             effects: 0,
             started: false,
             ended: false,
+            denied: None,
             forgotten: false,
             started_before: self.started_by_priority[priority as usize],
         });
         self.opened() - 1
+    }
+
+    /// Somebody starts the workflow of a call anew.
+    pub fn reopen(&mut self, call: u64) {
+        self.waiting += 1;
+        self.call(call).ended = false;
+    }
+
+    /// Whether the workflow of a call has ended.
+    pub fn has_ended(&mut self, call: u64) -> bool {
+        self.call(call).ended
+    }
+
+    /// What kind of call this is: its priority, and whether it may be repeated.
+    pub fn kind(&mut self, call: u64) -> (Priority, bool) {
+        let entry = self.call(call);
+        (entry.priority, entry.repeatable)
     }
 
     /// Nothing will be asked of a call any more: the books need room for what is in flight only.
@@ -216,6 +242,19 @@ impl Books {
         self.overruns_expected = true;
     }
 
+    /// The limit changes. Invocations that run when it is lowered end by `until` at the latest.
+    pub fn set_limit(&mut self, limit: u32, until: Moment) {
+        if limit < self.limit {
+            self.lowered.push((until, self.limit));
+        }
+        self.limit = limit;
+    }
+
+    fn limit_at(&self, now: Moment) -> u32 {
+        let before = self.lowered.iter().filter(|(until, _)| now <= *until);
+        before.map(|(_, limit)| *limit).fold(self.limit, u32::max)
+    }
+
     /// From now on no call may wait longer than `bound`.
     pub fn expect_waits_within(&mut self, bound: WaitBound) {
         self.bound = Some(bound);
@@ -225,8 +264,9 @@ impl Books {
     pub fn asks(&mut self, now: Moment) {
         self.at_api += 1;
         self.most_at_api = self.most_at_api.max(self.at_api);
-        if self.at_api > self.limit && !self.overruns_expected {
-            let what = format!("{} calls at an API of limit {}", self.at_api, self.limit);
+        let limit = self.limit_at(now);
+        if self.at_api > limit && !self.overruns_expected {
+            let what = format!("{} calls at an API of limit {limit}", self.at_api);
             self.violated(now, Invariant::Limit, what);
         }
     }
@@ -302,11 +342,23 @@ impl Books {
         self.call(call).nature
     }
 
-    /// The API carries a call out; returns the id of the record.
-    pub fn takes_effect(&mut self, call: u64, now: Moment) -> String {
+    /// Whether the API has a record of a call that makes a new one each time.
+    pub fn has_record(&mut self, call: u64) -> bool {
+        let entry = self.call(call);
+        entry.effects > 0 && !entry.repeatable
+    }
+
+    /// The API carries a call out that it was asked for at `asked_at`; returns the id of the
+    /// record.
+    pub fn takes_effect(&mut self, call: u64, asked_at: Moment, now: Moment) -> String {
         let entry = self.call(call);
         entry.effects = entry.effects.saturating_add(1);
-        let (effects, repeatable) = (entry.effects, entry.repeatable);
+        let (effects, repeatable, denied) = (entry.effects, entry.repeatable, entry.denied);
+        if let Some(at) = denied.filter(|at| asked_at <= *at) {
+            let what =
+                format!("call {call} is executed, its workflow was told otherwise at {at:?}");
+            self.violated(now, Invariant::TruthfulName, what);
+        }
         if effects > 1 && !repeatable {
             self.duplicates += 1;
             let what = format!("call {call} has had {effects} effects");
@@ -343,9 +395,13 @@ impl Books {
                 }
             }
             End::Failed(name) => {
-                if effects > 0 && !repeatable && says_not_executed(name) {
-                    let what = format!("call {call} was executed, its workflow failed as {name}");
-                    self.violated(now, Invariant::TrueResult, what);
+                if says_not_executed(name) {
+                    self.call(call).denied = Some(now);
+                    if effects > 0 {
+                        let what =
+                            format!("call {call} was executed, its workflow failed as {name}");
+                        self.violated(now, Invariant::TruthfulName, what);
+                    }
                 }
                 if self.faultless && nature == Nature::Good && !self.overruns_expected {
                     let what = format!("call {call} failed as {name}, and nothing went wrong");
@@ -464,7 +520,8 @@ pub fn call_of(key: &str) -> Option<u64> {
     key.strip_prefix("c-")?.parse().ok()
 }
 
-fn call_in(body: &str) -> Option<u64> {
+/// The call in the body of a message, if it is one of this run.
+pub fn call_in(body: &str) -> Option<u64> {
     call_of(QueuedCall::parse(body).ok()?.idempotency_key.as_str())
 }
 
@@ -479,13 +536,8 @@ fn id_in(output: &str) -> Option<String> {
     output["id"].as_str().map(str::to_owned)
 }
 
-/// The failures by which a workflow concludes that it may ask afresh.
+/// Whether a workflow concludes from this error that its call was not executed.
 fn says_not_executed(name: &str) -> bool {
-    matches!(
-        name,
-        "Slowlane.Rejected"
-            | "Slowlane.DeadlineExceeded"
-            | "Slowlane.AttemptsExhausted"
-            | "Slowlane.Unauthorized"
-    )
+    let known = FailureName::ALL.into_iter().find(|known| known.as_str() == name);
+    known.is_some_and(FailureName::says_not_executed)
 }

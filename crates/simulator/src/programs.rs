@@ -1,6 +1,6 @@
 //! The real enqueuer and the real worker, as functions of the simulated cloud.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use crate::cloud::dynamodb::TableSettings;
 use crate::cloud::lambda::{DEFAULT_EVENT_AGE, FunctionId, FunctionSettings};
 use crate::cloud::mapping::MappingSettings;
 use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
-use crate::cloud::{Cloud, Context, Environment, Functions, Input};
+use crate::cloud::{Cloud, Context, Environment, Functions, Input, Mapping};
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
 use crate::wire::clients;
@@ -48,6 +48,10 @@ const ENQUEUER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the template makes, on the simulated cloud.
 pub struct Deployment {
+    functions: Functions,
+    stack: Rc<Stack>,
+    /// The mappings that read the doorbell, or the queues of calls.
+    mappings: RefCell<Vec<Rc<Mapping>>>,
     /// The queues of calls, most urgent first.
     pub calls: [QueueId; 3],
     /// The doorbell queue; it has no reader in the deferral wiring.
@@ -91,27 +95,179 @@ impl Deployment {
             key: "id".to_owned(),
             ttl: Some("expires_at".to_owned()),
         });
-        let variables = variables(scenario, &timing);
-        let enqueuer = enqueuer(scenario, functions, &variables)?;
-        let worker = worker(scenario, functions, &variables, api, &timing)?;
-        let mapping = |queue, maximum_concurrency| MappingSettings {
-            queue,
-            function: worker,
-            batch_size: 1,
-            maximum_concurrency,
-            reports_failures: true,
+        let stack = Rc::new(Stack {
+            scenario: scenario.clone(),
+            timing,
+            dispatch: Cell::new(scenario.dispatch),
+            limit: Cell::new(scenario.limit),
+        });
+        let enqueuer = enqueuer(&stack, functions)?;
+        let worker = worker(&stack, functions, api)?;
+        let deployment = Deployment {
+            functions: functions.clone(),
+            stack,
+            mappings: RefCell::default(),
+            calls,
+            doorbell,
+            dead_letters,
+            enqueuer,
+            worker,
+            timing,
         };
-        match scenario.dispatch {
+        *deployment.mappings.borrow_mut() = deployment.map();
+        Ok(deployment)
+    }
+
+    /// How a call finds its slot at present.
+    pub fn dispatch(&self) -> Dispatch {
+        self.stack.dispatch.get()
+    }
+
+    /// The API's limit as the stack has it at present.
+    pub fn limit(&self) -> u32 {
+        self.stack.limit.get()
+    }
+
+    /// Deploys another limit.
+    pub fn set_limit(&self, limit: u32) {
+        self.stack.limit.set(limit);
+        self.functions.set_concurrency(self.worker, self.stack.slots());
+        self.functions.deploy();
+        if self.dispatch() == Dispatch::Doorbell {
+            for mapping in self.mappings.borrow().iter() {
+                mapping.set_maximum_concurrency(self.stack.most_at_once());
+            }
+        }
+    }
+
+    /// Deploys the other wiring, in the order in which CloudFormation does it: the functions and the
+    /// queues change, then the new mappings come, and the old ones go in the cleanup at the end
+    /// (doc). `pause` is waited for before each of the two latter steps.
+    pub async fn switch(&self, pause: [Duration; 2]) {
+        let to = match self.dispatch() {
+            Dispatch::Doorbell => Dispatch::DeferralSwap,
+            _ => Dispatch::Doorbell,
+        };
+        self.stack.dispatch.set(to);
+        for queue in self.calls {
+            let visibility = call_visibility(to, &self.timing);
+            self.functions.cloud().state().sqs.set_visibility(queue, visibility);
+        }
+        self.functions.deploy();
+        tokio::time::sleep(pause[0]).await;
+        let new = self.map();
+        let old = std::mem::replace(&mut *self.mappings.borrow_mut(), new);
+        tokio::time::sleep(pause[1]).await;
+        old.iter().for_each(|mapping| mapping.delete());
+        if to != Dispatch::Doorbell {
+            self.functions.cloud().state().sqs.purge(self.doorbell);
+        }
+    }
+
+    /// The mappings of the present wiring. The other strategies have no queue.
+    fn map(&self) -> Vec<Rc<Mapping>> {
+        let mapping = |queue, maximum_concurrency| {
+            self.functions.create_mapping(MappingSettings {
+                queue,
+                function: self.worker,
+                batch_size: 1,
+                maximum_concurrency,
+                reports_failures: true,
+            })
+        };
+        match self.dispatch() {
             Dispatch::Doorbell | Dispatch::DoorbellPlain => {
-                functions.create_mapping(mapping(doorbell, Some(slots(scenario).max(2))));
+                vec![mapping(self.doorbell, Some(self.stack.most_at_once()))]
             }
             Dispatch::DeferralSwap | Dispatch::DeferralYield => {
-                calls.iter().for_each(|queue| functions.create_mapping(mapping(*queue, None)))
+                self.calls.map(|queue| mapping(queue, None)).into()
             }
-            // The other strategies have no queue.
-            _ => {}
+            _ => Vec::new(),
         }
-        Ok(Deployment { calls, doorbell, dead_letters, enqueuer, worker, timing })
+    }
+}
+
+/// What the stack's parameters say at present: each new environment is made from them.
+struct Stack {
+    scenario: Scenario,
+    timing: Timing,
+    dispatch: Cell<Dispatch>,
+    limit: Cell<u32>,
+}
+
+impl Stack {
+    /// The worker's reserved concurrency.
+    fn slots(&self) -> u32 {
+        let too_many = self.scenario.mutant == Some(Mutant::OneSlotTooMany);
+        self.limit.get() + u32::from(too_many)
+    }
+
+    /// `MaximumConcurrency` of the doorbell's mapping: 2 at least (model).
+    fn most_at_once(&self) -> u32 {
+        self.slots().max(2)
+    }
+
+    /// An environment variable of the enqueuer.
+    fn of_enqueuer(&self, name: &str) -> Option<String> {
+        let silent = self.scenario.mutant == Some(Mutant::NoRing);
+        if name == "DISPATCH" && silent { Some("deferral".to_owned()) } else { self.variable(name) }
+    }
+
+    /// An environment variable of the worker.
+    fn of_worker(&self, name: &str) -> Option<String> {
+        let lowest_first = self.scenario.mutant == Some(Mutant::LowestFirst);
+        let plain = self.dispatch.get() == Dispatch::DoorbellPlain;
+        match name {
+            "DISPATCH" if plain => Some("deferral".to_owned()),
+            "MAX_DEFERRALS" if plain => Some("0".to_owned()),
+            "HIGH_QUEUE_URL" if lowest_first => self.variable("BATCH_QUEUE_URL"),
+            "BATCH_QUEUE_URL" if lowest_first => self.variable("HIGH_QUEUE_URL"),
+            name => self.variable(name),
+        }
+    }
+
+    /// The programs' environment variables, as the template sets them.
+    fn variable(&self, name: &str) -> Option<String> {
+        let Stack { scenario, timing, .. } = self;
+        let secs = |time: Duration| time.as_secs().to_string();
+        let (dispatch, on_higher) = match self.dispatch.get() {
+            Dispatch::DeferralSwap => ("deferral", "swap"),
+            Dispatch::DeferralYield => ("deferral", "yield"),
+            _ => ("doorbell", "swap"),
+        };
+        let receives = max_receive_count(scenario.max_deferrals, scenario.max_attempts);
+        Some(match name {
+            "AWS_LAMBDA_FUNCTION_NAME" => "worker".to_owned(),
+            "API_CONCURRENCY" => self.limit.get().to_string(),
+            "DISPATCH" => dispatch.to_owned(),
+            "ON_HIGHER" => on_higher.to_owned(),
+            "HIGH_QUEUE_URL" => url("high"),
+            "NORMAL_QUEUE_URL" => url("normal"),
+            "BATCH_QUEUE_URL" => url("batch"),
+            "DOORBELL_QUEUE_URL" => url("doorbell"),
+            "DEAD_LETTER_QUEUE_URL" => url("dead"),
+            "IDEMPOTENCY_TABLE" => TABLE.to_owned(),
+            "SHARE_EVERY" => scenario.share_every.to_string(),
+            "MAX_DEFERRALS" => scenario.max_deferrals.to_string(),
+            "MAX_WAIT_SECS" => scenario.max_wait_secs.to_string(),
+            "MAX_ATTEMPTS" => scenario.max_attempts.to_string(),
+            "MAX_RECEIVE_COUNT" => receives.to_string(),
+            "API_TIMEOUT_SECS" => secs(timing.api_timeout),
+            "CALL_VISIBILITY_SECS" => secs(timing.call_visibility),
+            "RING_VISIBILITY_SECS" => secs(timing.ring_visibility),
+            "FUNCTION_TIMEOUT_SECS" => secs(timing.function_timeout),
+            "WORK_WINDOW_SECS" => secs(timing.work_window),
+            "DEFAULT_DEADLINE_SECS" => scenario.deadline_secs.to_string(),
+            _ => return None,
+        })
+    }
+}
+
+/// The visibility timeout of the queues of calls.
+fn call_visibility(dispatch: Dispatch, timing: &Timing) -> Duration {
+    match dispatch {
+        Dispatch::Doorbell | Dispatch::DoorbellPlain => timing.call_visibility,
+        _ => timing.deferral_visibility,
     }
 }
 
@@ -130,10 +286,7 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
         _ => max_receive_count(scenario.max_deferrals, scenario.max_attempts),
     };
     let redrive = Redrive { to: dead_letters, max_receive_count };
-    let visibility = match scenario.dispatch {
-        Dispatch::Doorbell | Dispatch::DoorbellPlain => timing.call_visibility,
-        _ => timing.deferral_visibility,
-    };
+    let visibility = call_visibility(scenario.dispatch, timing);
     let calls =
         QUEUES.map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), RETENTION)));
     let ring = timing.ring_visibility;
@@ -151,51 +304,13 @@ pub fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:us-east-1:000000000000:{queue}")
 }
 
-/// The programs' environment variables, as the template sets them.
-fn variables(scenario: &Scenario, timing: &Timing) -> HashMap<&'static str, String> {
-    let secs = |time: Duration| time.as_secs().to_string();
-    let (dispatch, on_higher) = match scenario.dispatch {
-        Dispatch::DeferralSwap => ("deferral", "swap"),
-        Dispatch::DeferralYield => ("deferral", "yield"),
-        _ => ("doorbell", "swap"),
+fn enqueuer(stack: &Rc<Stack>, functions: &Functions) -> Result<FunctionId, Error> {
+    let config = |stack: &Stack| {
+        slowlane_enqueuer::Config::from_vars(|name| stack.of_enqueuer(name))
+            .map_err(|error| Error::Environment(error.to_string()))
     };
-    let receives = max_receive_count(scenario.max_deferrals, scenario.max_attempts);
-    HashMap::from([
-        ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
-        ("API_CONCURRENCY", scenario.limit.to_string()),
-        ("DISPATCH", dispatch.to_owned()),
-        ("ON_HIGHER", on_higher.to_owned()),
-        ("HIGH_QUEUE_URL", url("high")),
-        ("NORMAL_QUEUE_URL", url("normal")),
-        ("BATCH_QUEUE_URL", url("batch")),
-        ("DOORBELL_QUEUE_URL", url("doorbell")),
-        ("DEAD_LETTER_QUEUE_URL", url("dead")),
-        ("IDEMPOTENCY_TABLE", TABLE.to_owned()),
-        ("SHARE_EVERY", scenario.share_every.to_string()),
-        ("MAX_DEFERRALS", scenario.max_deferrals.to_string()),
-        ("MAX_WAIT_SECS", scenario.max_wait_secs.to_string()),
-        ("MAX_ATTEMPTS", scenario.max_attempts.to_string()),
-        ("MAX_RECEIVE_COUNT", receives.to_string()),
-        ("API_TIMEOUT_SECS", secs(timing.api_timeout)),
-        ("CALL_VISIBILITY_SECS", secs(timing.call_visibility)),
-        ("RING_VISIBILITY_SECS", secs(timing.ring_visibility)),
-        ("FUNCTION_TIMEOUT_SECS", secs(timing.function_timeout)),
-        ("WORK_WINDOW_SECS", secs(timing.work_window)),
-        ("DEFAULT_DEADLINE_SECS", scenario.deadline_secs.to_string()),
-    ])
-}
-
-fn enqueuer(
-    scenario: &Scenario,
-    functions: &Functions,
-    variables: &HashMap<&'static str, String>,
-) -> Result<FunctionId, Error> {
-    let silent = scenario.mutant == Some(Mutant::NoRing);
-    let config = slowlane_enqueuer::Config::from_vars(|name| match name {
-        "DISPATCH" if silent => Some("deferral".to_owned()),
-        name => variables.get(name).cloned(),
-    })
-    .map_err(|error| Error::Environment(error.to_string()))?;
+    config(stack)?;
+    let scenario = &stack.scenario;
     let settings = FunctionSettings {
         name: "enqueuer",
         concurrency: ACCOUNT_CONCURRENCY.saturating_sub(scenario.limit).max(1),
@@ -204,33 +319,25 @@ fn enqueuer(
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
     };
+    let stack = stack.clone();
     let boot = move |sdk: SdkConfig, _: u64| {
-        let enqueuer = Enqueuer::new(config.clone(), clients::sqs(&sdk));
+        let config = checked(config(&stack));
+        let enqueuer = Enqueuer::new(config, clients::sqs(&sdk));
         Rc::new(EnqueuerProgram(enqueuer)) as Rc<dyn Environment>
     };
     Ok(functions.create(settings, Rc::new(boot)))
 }
 
-fn worker(
-    scenario: &Scenario,
-    functions: &Functions,
-    variables: &HashMap<&'static str, String>,
-    api: &SlowApi,
-    timing: &Timing,
-) -> Result<FunctionId, Error> {
-    let lowest_first = scenario.mutant == Some(Mutant::LowestFirst);
-    let plain = scenario.dispatch == Dispatch::DoorbellPlain;
-    let config = slowlane_worker::Config::from_vars(|name| match name {
-        "DISPATCH" if plain => Some("deferral".to_owned()),
-        "MAX_DEFERRALS" if plain => Some("0".to_owned()),
-        "HIGH_QUEUE_URL" if lowest_first => variables.get("BATCH_QUEUE_URL").cloned(),
-        "BATCH_QUEUE_URL" if lowest_first => variables.get("HIGH_QUEUE_URL").cloned(),
-        name => variables.get(name).cloned(),
-    })
-    .map_err(|error| Error::Environment(error.to_string()))?;
+fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<FunctionId, Error> {
+    let config = |stack: &Stack| {
+        slowlane_worker::Config::from_vars(|name| stack.of_worker(name))
+            .map_err(|error| Error::Environment(error.to_string()))
+    };
+    config(stack)?;
+    let (scenario, timing) = (&stack.scenario, &stack.timing);
     let settings = FunctionSettings {
         name: "worker",
-        concurrency: slots(scenario),
+        concurrency: stack.slots(),
         timeout: timing.function_timeout,
         event_age: EVENT_AGE,
         memory_mb: MEMORY_MB,
@@ -238,13 +345,15 @@ fn worker(
     };
     let (api, mutant) = (api.clone(), scenario.mutant);
     let cloud = functions.cloud().clone();
+    let plain = scenario.dispatch == Dispatch::DoorbellPlain;
     let share_every = NonZeroU32::new(scenario.share_every).unwrap_or(NonZeroU32::MIN);
     let call_visibility = timing.call_visibility;
+    let stack = stack.clone();
     let boot = move |sdk: SdkConfig, seed: u64| {
+        let config = checked(config(&stack));
         let clients = clients::worker(&sdk);
         let sqs = clients.sqs.clone();
-        let worker =
-            Worker::new(config.clone(), clients, api.client(mutant), seed).with_metrics(|_| {});
+        let worker = Worker::new(config, clients, api.client(mutant), seed).with_metrics(|_| {});
         if plain {
             let turn = Cell::new(seed >> 32);
             Rc::new(PlainSlot { worker, sqs, turn, share_every, call_visibility })
@@ -256,9 +365,13 @@ fn worker(
     Ok(functions.create(settings, Rc::new(boot)))
 }
 
-/// The worker's reserved concurrency.
-fn slots(scenario: &Scenario) -> u32 {
-    scenario.limit + u32::from(scenario.mutant == Some(Mutant::OneSlotTooMany))
+/// The settings of a new environment.
+///
+/// # Panics
+/// If the program does not accept them: it accepted the first ones, and what changes since is the
+/// limit and the wiring.
+fn checked<T>(config: Result<T, Error>) -> T {
+    config.unwrap_or_else(|error| panic!("{error}"))
 }
 
 struct EnqueuerProgram(Enqueuer);

@@ -21,9 +21,9 @@ use crate::cloud::sqs::{LARGEST_MESSAGE, Send};
 use crate::cloud::tokens::Ended;
 use crate::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
 use crate::faults::{Fault, Faults, Rates, Struck};
-use crate::ledger::{End, Invariant, Ledger, Nature, Violation, WaitBound, key_of};
+use crate::ledger::{End, Invariant, Ledger, Nature, Violation, WaitBound, call_in, key_of};
 use crate::programs::{self, Deployment, TABLE, record_key};
-use crate::scenario::{self, Load, Scenario};
+use crate::scenario::{self, Dispatch, Load, Mutant, Scenario};
 use crate::strategies::{Rival, Wanted};
 use crate::time::{Moment, in_virtual_time};
 use crate::transcript::{Event, Watch};
@@ -43,6 +43,11 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 const LARGE_ANSWERS: [usize; 2] = [300_000, 450_000];
 /// The longest until an operator who has lost a ring rings again.
 const LONGEST_UNNOTICED_MS: u64 = 300_000;
+/// The longest until a deploy has made the new mappings, and then until the old ones are gone.
+const LONGEST_CREATION_MS: u64 = 30_000;
+const LONGEST_CLEANUP_MS: u64 = 120_000;
+/// The longest deadline that a workflow asks for; what is allowed is half of it.
+const LONGEST_WISH_SECS: u64 = 20 * 86_400;
 /// State transitions of one execution: the start, the task and the end.
 const TRANSITIONS: u64 = 3;
 
@@ -180,7 +185,9 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
             rival,
             ledger,
             ended: RefCell::default(),
+            api,
             lost_rings: Cell::default(),
+            switching: Cell::default(),
         });
         run.play(onlooker.progress).await;
         Ok(run.outcome())
@@ -190,7 +197,7 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
 /// The bound that `slowlane_policy::dispatch` states, where it holds: the doorbell, no faults, and
 /// an API whose longest call is known. A mapping starts with five pollers whatever the limit.
 fn wait_bound(scenario: &Scenario, rates: &Rates) -> Option<WaitBound> {
-    let doorbell = scenario.dispatch == scenario::Dispatch::Doorbell;
+    let doorbell = scenario.dispatch == Dispatch::Doorbell;
     if !doorbell || rates.active().next().is_some() || scenario.api.p99_ms.is_some() {
         return None;
     }
@@ -212,8 +219,11 @@ struct Run {
     ledger: Ledger,
     /// Calls that ended, oldest first, whose records are still kept.
     ended: RefCell<VecDeque<(Moment, u64)>>,
+    api: SlowApi,
     /// Rings that were lost and not yet made good.
     lost_rings: Cell<u32>,
+    /// Whether the wiring is being switched.
+    switching: Cell<bool>,
 }
 
 impl Run {
@@ -303,13 +313,15 @@ impl Run {
     /// The task state of `throttled-call.asl.json`, with its Retry: 8 tries, from 1 s, doubling to
     /// 60 s, full jitter.
     async fn task(&self, call: u64, priority: Priority, repeatable: bool, dice: &mut Dice) -> End {
-        let timeout = Duration::from_secs(self.scenario.deadline_secs)
+        let wish = self.wished_deadline();
+        let timeout = wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs))
             + self.deployment.timing.function_timeout;
+        let deadline = wish.map(|wish| self.cloud.now().plus(wish));
         let mut tries = 0;
         loop {
             let task = self.cloud.begin_task();
             let token = task.token();
-            let payload = request(call, priority, repeatable, &token.to_string());
+            let payload = request(call, priority, repeatable, &token.to_string(), deadline);
             let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
             let failure = match invoked.await {
                 Ok(_) if self.cloud.state().faults.strikes(Fault::LostReply) => Failure::Unheard,
@@ -328,6 +340,13 @@ impl Run {
             tokio::time::sleep(Duration::from_secs_f64(longest * dice.fraction())).await;
             tries += 1;
         }
+    }
+
+    /// The deadline that the workflow asks for, if it does.
+    fn wished_deadline(&self) -> Option<Duration> {
+        let faults = &mut self.cloud.state().faults;
+        let strikes = faults.strikes(Fault::LongDeadline);
+        strikes.then(|| Duration::from_secs(faults.below(LONGEST_WISH_SECS)))
     }
 
     fn stop_perhaps(&self, token: crate::cloud::tokens::Token) {
@@ -350,6 +369,8 @@ impl Run {
     fn operators_err(self: &Rc<Self>) {
         let now = self.cloud.now();
         let (queues, doorbell) = (self.deployment.calls, self.deployment.doorbell);
+        self.operators_deploy();
+        self.operators_restart();
         let mut state = self.cloud.state();
         if state.faults.strikes(Fault::Malformed) {
             let queue = queues[state.faults.below(3) as usize];
@@ -385,6 +406,85 @@ impl Run {
         }
     }
 
+    /// Limits and wirings change while calls run.
+    fn operators_deploy(self: &Rc<Self>) {
+        let limit = self.deployment.limit();
+        let (new, switches) = {
+            let faults = &mut self.cloud.state().faults;
+            let lower = faults.strikes(Fault::LowerLimit).then(|| 1 + faults.below(limit.into()));
+            let raise = faults.strikes(Fault::RaiseLimit).then(|| faults.below(5));
+            let raise = raise.map(|more| u64::from(limit) + 1 + more);
+            let pause = |longest| Duration::from_millis(longest);
+            let switches = faults.strikes(Fault::SwitchDispatch).then(|| {
+                [LONGEST_CREATION_MS, LONGEST_CLEANUP_MS].map(|most| pause(faults.below(most)))
+            });
+            (raise.or(lower).and_then(|limit| u32::try_from(limit).ok()), switches)
+        };
+        if let Some(new) = new {
+            let ended = self.cloud.now().plus(self.deployment.timing.function_timeout + TICK);
+            self.api.raise_limit(new);
+            self.ledger.books().set_limit(new, ended);
+            self.deployment.set_limit(new);
+        }
+        if let Some(pause) = switches
+            && !self.switching.get()
+        {
+            tokio::task::spawn_local(self.clone().switch(pause));
+        }
+    }
+
+    /// Deploys the other wiring; to the doorbell, whoever deploys rings for what waits.
+    async fn switch(self: Rc<Self>, pause: [Duration; 2]) {
+        self.switching.set(true);
+        let now = self.cloud.now();
+        self.cloud.state().saw(now, Event::Run("switches", 0, 0));
+        self.deployment.switch(pause).await;
+        let silent = self.scenario.mutant == Some(Mutant::NoRingAfterSwitch);
+        if self.deployment.dispatch() == Dispatch::Doorbell && !silent {
+            self.ring_for_all();
+        }
+        self.switching.set(false);
+    }
+
+    fn ring_for_all(&self) {
+        let now = self.cloud.now();
+        // A ring is small.
+        let _ = self.cloud.state().send(self.deployment.doorbell, plain("ring"), now);
+    }
+
+    /// Dead letters get new executions, or go back to their queue if their workflow still waits.
+    fn operators_restart(self: &Rc<Self>) {
+        let now = self.cloud.now();
+        let bodies = {
+            let mut state = self.cloud.state();
+            if !state.faults.strikes(Fault::DeadLettersRestarted) {
+                return;
+            }
+            let (sqs, mut odds) = state.sqs();
+            sqs.collect(self.deployment.dead_letters, now, &mut odds)
+        };
+        for body in bodies {
+            let Some(call) = call_in(&body) else { continue };
+            let (ended, (priority, repeatable)) = {
+                let mut books = self.ledger.books();
+                (books.has_ended(call), books.kind(call))
+            };
+            let mut state = self.cloud.state();
+            if ended {
+                let seed = state.faults.below(u64::MAX);
+                drop(state);
+                self.ledger.books().reopen(call);
+                let again = self.clone().execution(call, priority, repeatable, seed);
+                tokio::task::spawn_local(again);
+            } else {
+                let queue = self.deployment.calls[priority as usize];
+                // It came from such a queue.
+                let _ = state.send(queue, plain(&body), now);
+                let _ = state.send(self.deployment.doorbell, plain("ring"), now);
+            }
+        }
+    }
+
     async fn ring_again(self: Rc<Self>, unnoticed: Duration) {
         self.lost_rings.set(self.lost_rings.get() + 1);
         tokio::time::sleep(unnoticed).await;
@@ -411,8 +511,9 @@ impl Run {
 
     /// Whether calls wait on the queues although no ring exists and no slot works.
     fn is_unrung(&self) -> bool {
-        let doorbell = matches!(self.scenario.dispatch, scenario::Dispatch::Doorbell);
+        let doorbell = self.deployment.dispatch() == Dispatch::Doorbell;
         if !doorbell
+            || self.switching.get()
             || self.lost_rings.get() > 0
             || self.functions.running(self.deployment.worker) > 0
         {
@@ -426,6 +527,8 @@ impl Run {
     fn is_drained(&self) -> bool {
         self.functions.running(self.deployment.worker) == 0
             && self.lies_on(&self.deployment.calls) == 0
+            && !self.api.works_on()
+            && !self.switching.get()
     }
 
     fn lies_on(&self, queues: &[crate::cloud::sqs::QueueId]) -> usize {
@@ -481,8 +584,17 @@ impl Run {
     }
 }
 
-fn request(call: u64, priority: Priority, repeatable: bool, token: &str) -> Value {
+fn request(
+    call: u64,
+    priority: Priority,
+    repeatable: bool,
+    token: &str,
+    deadline: Option<Moment>,
+) -> Value {
     let method = if repeatable { "PUT" } else { "POST" };
+    let deadline = deadline.and_then(|at| {
+        jiff::Timestamp::from_millisecond(i64::try_from(at.epoch_millis()).ok()?).ok()
+    });
     json!({
         "version": "1.0",
         "task_token": token,
@@ -493,6 +605,7 @@ fn request(call: u64, priority: Priority, repeatable: bool, token: &str) -> Valu
             "resource": format!("salesOrder/eid:{}", key_of(call)),
             "body": {"memo": "simulated"},
         },
+        "deadline": deadline.map(|at| at.to_string()),
     })
 }
 

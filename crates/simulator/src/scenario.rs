@@ -170,6 +170,14 @@ pub enum Mutant {
     WrongRecord,
     /// The target rejects what the API accepts.
     Rejects,
+    /// The target says that the API is at work for half a minute at most.
+    SettlesSoon,
+    /// The target takes any 400 for a call that was not executed.
+    EveryRefusalRejects,
+    /// The target takes "it is there already" for a call that was not executed.
+    DuplicateRejects,
+    /// Nobody rings for what waits when the stack is switched to the doorbell.
+    NoRingAfterSwitch,
 }
 
 /// A distribution of times: fixed if it has a median only, else log-normal.

@@ -253,8 +253,8 @@ impl Environment for Caller {
             match self.0.execute(call, at).await {
                 Told::Created(id, _) => Ok(json!({ "id": id })),
                 Told::TooManyRequests => Err(THROTTLED.to_owned()),
-                Told::Rejected => Err("Rejected".to_owned()),
-                Told::Unknown => Err("Unknown".to_owned()),
+                Told::Rejected | Told::Exists => Err("Rejected".to_owned()),
+                Told::Unknown | Told::OddRefusal => Err("Unknown".to_owned()),
             }
         })
     }

@@ -97,24 +97,45 @@ impl Clock {
     }
 }
 
+/// How wrong the clock of one machine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skew {
+    /// By how many milliseconds it is ahead (behind, if negative).
+    pub millis: i64,
+    /// When it is set, and how wrong it is from then on.
+    pub step: Option<(Moment, i64)>,
+}
+
+impl Skew {
+    /// A clock that is right.
+    pub const NONE: Skew = Skew { millis: 0, step: None };
+
+    fn at(self, now: Moment) -> i64 {
+        match self.step {
+            Some((at, millis)) if at <= now => millis,
+            _ => self.millis,
+        }
+    }
+}
+
 /// The wall clock of one machine of the cloud: the virtual clock and how wrong this machine has it.
 #[derive(Clone, Copy, Debug)]
 pub struct WallClock {
     clock: Clock,
-    skew_millis: i64,
+    skew: Skew,
 }
 
 impl WallClock {
-    /// A wall clock that is `skew_millis` ahead (behind, if negative).
-    pub fn new(clock: Clock, skew_millis: i64) -> WallClock {
-        WallClock { clock, skew_millis }
+    /// A wall clock that is wrong by `skew`.
+    pub fn new(clock: Clock, skew: Skew) -> WallClock {
+        WallClock { clock, skew }
     }
 }
 
 impl TimeSource for WallClock {
     fn now(&self) -> SystemTime {
-        let millis = self.clock.now().epoch_millis();
-        SystemTime::UNIX_EPOCH
-            + Duration::from_millis(millis.saturating_add_signed(self.skew_millis))
+        let now = self.clock.now();
+        let millis = now.epoch_millis().saturating_add_signed(self.skew.at(now));
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
     }
 }

@@ -30,7 +30,7 @@ use crate::cloud::parameters::Unconfirmed;
 use crate::cloud::requests::{Action, Service};
 use crate::cloud::{Cloud, State};
 use crate::faults::Fault;
-use crate::time::{Moment, WallClock};
+use crate::time::{Moment, Skew, WallClock};
 use crate::transcript::{Caller, Event};
 
 /// Longest pause between two tries of a request (SDK's default).
@@ -38,11 +38,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 impl Cloud {
     /// An SDK configuration whose requests, clock and sleeps are this cloud's, for `caller`,
-    /// whose clock is `skew_millis` ahead.
+    /// whose clock is wrong by `skew`.
     ///
     /// The SDK's own retries are off: they draw from a token bucket that is shared by the whole
     /// process, so that one run would change the next. [`Front`] retries as the SDK does.
-    pub fn sdk(&self, caller: Caller, skew_millis: i64) -> SdkConfig {
+    pub fn sdk(&self, caller: Caller, skew: Skew) -> SdkConfig {
         let credentials = Credentials::new("AKIASIMULATOR", "secret", None, None, "simulator");
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -51,7 +51,7 @@ impl Cloud {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .identity_cache(IdentityCache::no_cache())
             .http_client(Front { cloud: self.clone(), caller })
-            .time_source(WallClock::new(self.clock(), skew_millis))
+            .time_source(WallClock::new(self.clock(), skew))
             .sleep_impl(TokioSleep::new())
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
@@ -178,20 +178,23 @@ impl Front {
             let mut state = self.cloud.state();
             state.requests.count(ask.action, ask.body.len());
             let time = state.travel_time();
-            (time / 2, time - time / 2, Mishap::draw(&mut state))
+            (time / 2, time - time / 2, Mishap::draw(&mut state, ask.action, self.cloud.now()))
         };
         let mut underway = Underway { front: self, ask, arrived: false };
         tokio::time::sleep(there).await;
         underway.arrived = true;
         let reply = match mishap {
-            Some(Mishap::LostRequest) => return Tried::Passing(Err(reset())),
+            Some(Mishap::LostRequest | Mishap::Unreachable) => return Tried::Passing(Err(reset())),
             Some(Mishap::Throttled) => throttled(ask.action.service()),
+            Some(Mishap::Denied) => {
+                Reply::failed(403, "com.amazonaws.sqs#AccessDeniedException", "not allowed")
+            }
             Some(Mishap::Failed) => Reply::failed(500, "InternalServerError", "try again"),
             Some(Mishap::LostReply) | None => self.arrive(ask).await,
         };
         tokio::time::sleep(back).await;
         match mishap {
-            None => Tried::Answered(reply),
+            None | Some(Mishap::Denied) => Tried::Answered(reply),
             Some(Mishap::LostReply) => Tried::Passing(Err(reset())),
             Some(_) => Tried::Passing(Ok(reply)),
         }
@@ -265,11 +268,20 @@ enum Mishap {
     Failed,
     LostRequest,
     LostReply,
+    /// The service cannot be reached, by anybody and for a while.
+    Unreachable,
+    /// The caller may not do this, for a while.
+    Denied,
 }
 
+/// The longest that programs may not receive.
+const LONGEST_REFUSAL_MS: u64 = 600_000;
+/// The longest that DynamoDB cannot be reached.
+const LONGEST_UNREACHABLE_MS: u64 = 3_600_000;
+
 impl Mishap {
-    fn draw(state: &mut State) -> Option<Mishap> {
-        [
+    fn draw(state: &mut State, action: Action, now: Moment) -> Option<Mishap> {
+        let struck = [
             (Fault::AwsThrottle, Mishap::Throttled),
             (Fault::AwsError, Mishap::Failed),
             (Fault::LostRequest, Mishap::LostRequest),
@@ -277,7 +289,26 @@ impl Mishap {
         ]
         .into_iter()
         .find(|(fault, _)| state.faults.strikes(*fault))
-        .map(|(_, mishap)| mishap)
+        .map(|(_, mishap)| mishap);
+        Mishap::of_outage(state, action, now).or(struck)
+    }
+
+    /// What lasts for a while and strikes every request of its kind.
+    fn of_outage(state: &mut State, action: Action, now: Moment) -> Option<Mishap> {
+        let (fault, longest, mishap) = match (action, action.service()) {
+            (Action::ReceiveMessage, _) => {
+                (Fault::ReceiveRefused, LONGEST_REFUSAL_MS, Mishap::Denied)
+            }
+            (_, Service::DynamoDb) => {
+                (Fault::TableUnreachable, LONGEST_UNREACHABLE_MS, Mishap::Unreachable)
+            }
+            _ => return None,
+        };
+        if state.faults.strikes(fault) {
+            let lasts = Duration::from_millis(state.faults.below(longest));
+            state.outages.insert(fault, now.plus(lasts));
+        }
+        state.outages.get(&fault).is_some_and(|until| now < *until).then_some(mishap)
     }
 }
 

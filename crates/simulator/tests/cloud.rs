@@ -19,7 +19,7 @@ use slowlane_simulator::cloud::{
     Cloud, CloudSettings, Context, Environment, Functions, Input, Waited,
 };
 use slowlane_simulator::faults::{Fault, Faults, Rates};
-use slowlane_simulator::time::in_virtual_time;
+use slowlane_simulator::time::{Skew, in_virtual_time};
 use slowlane_simulator::transcript::Caller;
 
 fn queue(cloud: &Cloud, name: &str, visibility_secs: u64, redrive: Option<Redrive>) -> QueueId {
@@ -32,7 +32,7 @@ fn queue(cloud: &Cloud, name: &str, visibility_secs: u64, redrive: Option<Redriv
 }
 
 fn sqs(cloud: &Cloud) -> aws_sdk_sqs::Client {
-    aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, 0))
+    aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, Skew::NONE))
 }
 
 /// Runs `work` on a cloud whose requests take 6 ms.
@@ -196,7 +196,7 @@ fn a_failed_condition_shows_the_item_that_stood_in_the_way() {
             key: "id".to_owned(),
             ttl: Some("expires_at".to_owned()),
         });
-        let dynamo = aws_sdk_dynamodb::Client::new(&cloud.sdk(Caller::Person, 0));
+        let dynamo = aws_sdk_dynamodb::Client::new(&cloud.sdk(Caller::Person, Skew::NONE));
         let claim = async |owner: &str| {
             dynamo
                 .update_item()
@@ -230,7 +230,7 @@ fn a_failed_condition_shows_the_item_that_stood_in_the_way() {
 #[test]
 fn a_callback_wakes_its_execution_and_a_late_one_is_told() {
     on_a_cloud(|cloud| async move {
-        let sfn = aws_sdk_sfn::Client::new(&cloud.sdk(Caller::Person, 0));
+        let sfn = aws_sdk_sfn::Client::new(&cloud.sdk(Caller::Person, Skew::NONE));
         let task = cloud.begin_task();
         let token = task.token().to_string();
         let waits = tokio::spawn({
@@ -391,7 +391,7 @@ fn an_asynchronous_invocation_is_tried_again_until_it_is_too_old() {
             let functions = Functions::new(cloud.clone());
             let (function, log) = sleeper(&functions, 1, 600, first_ms);
             let first = functions.invoke(function, Input::Payload(json!({})));
-            let lambda = aws_sdk_lambda::Client::new(&cloud.sdk(Caller::Person, 0));
+            let lambda = aws_sdk_lambda::Client::new(&cloud.sdk(Caller::Person, Skew::NONE));
             let second = async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 let event = lambda.invoke().function_name("sleeper");

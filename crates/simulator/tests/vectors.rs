@@ -12,7 +12,7 @@ use slowlane_simulator::cloud::dynamodb::TableSettings;
 use slowlane_simulator::cloud::sqs::{QueueSettings, Redrive};
 use slowlane_simulator::cloud::tokens::{Ended, Token};
 use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
-use slowlane_simulator::time::in_virtual_time;
+use slowlane_simulator::time::{Skew, in_virtual_time};
 use slowlane_simulator::transcript::Caller;
 use slowlane_simulator::vectors::{NewQueue, Place, Server, Vector, judge, observe, page};
 
@@ -76,7 +76,7 @@ impl Place for Simulated {
 fn seen() -> Vec<Vector> {
     in_virtual_time(async {
         let cloud = Cloud::new(CloudSettings::new(1));
-        let sdk = cloud.sdk(Caller::Person, 0);
+        let sdk = cloud.sdk(Caller::Person, Skew::NONE);
         observe(&Simulated { cloud, sdk, tasks: RefCell::default() }).await
     })
     .unwrap()

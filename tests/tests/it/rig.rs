@@ -17,7 +17,7 @@ use slowlane_simulator::cloud::dynamodb::TableSettings;
 use slowlane_simulator::cloud::sqs::QueueSettings;
 use slowlane_simulator::cloud::tokens::Ended;
 use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
-use slowlane_simulator::time::in_virtual_time;
+use slowlane_simulator::time::{Skew, in_virtual_time};
 use slowlane_simulator::transcript::Caller;
 use slowlane_worker::{
     AfterLoss, Clients, Config, Counts, Reconciled, Target, TargetResponse, Worker,
@@ -116,7 +116,7 @@ impl Rig {
         });
         let api = Api::default();
         let worker = worker(&cloud, vars, &api);
-        let sqs = aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, 0));
+        let sqs = aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, Skew::NONE));
         Rig { cloud, sqs, api, worker }
     }
 
@@ -234,7 +234,7 @@ fn worker(cloud: &Cloud, more: &[(&'static str, &str)], api: &Api) -> Worker<Api
     ]);
     vars.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let config = Config::from_vars(|name| vars.get(name).cloned()).unwrap();
-    let clients = Clients::new(&cloud.sdk(Caller::Person, 0));
+    let clients = Clients::new(&cloud.sdk(Caller::Person, Skew::NONE));
     Worker::new(config, clients, api.clone(), 7).with_metrics(|_| {})
 }
 

@@ -119,11 +119,12 @@ impl Cloud {
 
 impl Functions {
     /// Creates an event source mapping, which polls from now on.
-    pub fn create_mapping(&self, settings: MappingSettings) {
+    pub fn create_mapping(&self, settings: MappingSettings) -> Rc<Mapping> {
         let crew = Crew { scaler: Scaler::new(&settings), running: 0 };
         let mapping = Rc::new(Mapping { settings, crew: RefCell::new(crew) });
         self.hire(&mapping);
-        tokio::task::spawn_local(self.clone().keep_scaling(mapping));
+        tokio::task::spawn_local(self.clone().keep_scaling(mapping.clone()));
+        mapping
     }
 
     /// Starts as many pollers as are wanted and not there.
@@ -140,6 +141,9 @@ impl Functions {
         let interval = cloud.state().parameters().duration(Unconfirmed::PollerRampInterval);
         loop {
             tokio::time::sleep(interval).await;
+            if mapping.crew.borrow().scaler.is_closed() {
+                return;
+            }
             let now = cloud.now();
             let available = {
                 let mut state = cloud.state();
@@ -162,14 +166,14 @@ impl Functions {
             // A lost reply hides its messages until their visibility timeout is over.
             let lost = cloud.state().faults.strikes(Fault::LostReply);
             let batch = received.unwrap_or_default();
-            if !batch.is_empty() && !lost {
+            let idle = batch.is_empty() || lost;
+            if !idle {
                 self.deliver(&mapping.settings, batch.into()).await;
-            } else {
-                let mut crew = mapping.crew.borrow_mut();
-                if crew.running > crew.scaler.pollers() {
-                    crew.running -= 1;
-                    return;
-                }
+            }
+            let mut crew = mapping.crew.borrow_mut();
+            if (idle || crew.scaler.is_closed()) && crew.running > crew.scaler.pollers() {
+                crew.running -= 1;
+                return;
             }
         }
     }
@@ -215,11 +219,26 @@ impl Functions {
     }
 }
 
-struct Mapping {
+/// An event source mapping.
+#[derive(Debug)]
+pub struct Mapping {
     settings: MappingSettings,
     crew: RefCell<Crew>,
 }
 
+impl Mapping {
+    /// Changes its `MaximumConcurrency`: pollers beyond it end after their present poll.
+    pub fn set_maximum_concurrency(&self, maximum: u32) {
+        self.crew.borrow_mut().scaler.set_cap(maximum);
+    }
+
+    /// Deletes it: its pollers end after their present polls, whose messages they still deliver.
+    pub fn delete(&self) {
+        self.crew.borrow_mut().scaler.set_cap(0);
+    }
+}
+
+#[derive(Debug)]
 struct Crew {
     scaler: Scaler,
     running: u32,

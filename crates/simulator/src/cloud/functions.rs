@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use serde_json::Value;
+use tokio::time::Sleep;
 
 use super::Cloud;
 use super::lambda::{Admission, Bill, Failure, Function, FunctionId, FunctionSettings};
 use super::parameters::Unconfirmed;
 use super::sqs::{QueueId, Received};
-use crate::faults::Fault;
+use crate::faults::{Fault, Faults};
+use crate::time::{Moment, Skew};
 use crate::transcript::{Caller, Event};
 
 /// What a function is invoked with.
@@ -67,6 +69,18 @@ impl std::fmt::Debug for Machine {
 /// When a crash strikes, the invocation dies after up to 2, 4, 8 ... of these await points: short
 /// invocations die as well as those that run many calls.
 const LONGEST_LIFE_LOG2: u64 = 8;
+
+/// The longest that an environment is paused: longer than a call is hidden or leased for an API that
+/// may take ten seconds, and about as long as its function may run.
+const LONGEST_FREEZE_MS: u64 = 240_000;
+
+/// After how many await points a fault strikes an invocation, if it does.
+fn await_points(faults: &mut Faults, fault: Fault) -> Option<u64> {
+    faults.strikes(fault).then(|| {
+        let scale = 1 + faults.below(LONGEST_LIFE_LOG2);
+        faults.below(1 << scale)
+    })
+}
 
 /// The functions of an account, and the code that runs in them. It lives on one thread, as all
 /// that it runs.
@@ -134,6 +148,12 @@ impl Functions {
         self.with(function, |function| function.settings().event_age)
     }
 
+    /// Changes how many invocations of a function may run at once. Those that run go on (nothing
+    /// found that says otherwise).
+    pub fn set_concurrency(&self, function: FunctionId, concurrency: u32) {
+        self.with(function, |function| function.set_concurrency(concurrency));
+    }
+
     /// Deploys every function afresh.
     pub fn deploy(&self) {
         for hosted in &mut self.account.borrow_mut().functions {
@@ -191,20 +211,19 @@ impl Functions {
             Some(machine) => machine,
             None => self.boot(function).await,
         };
-        let life = {
+        let (life, pause) = {
             let now = cloud.now();
             let mut state = cloud.state();
             state.saw(now, Event::Started(function, machine.number));
-            let crash = state.faults.strikes(Fault::Crash);
-            crash.then(|| {
-                let scale = 1 + state.faults.below(LONGEST_LIFE_LOG2);
-                state.faults.below(1 << scale)
-            })
+            let life = await_points(&mut state.faults, Fault::Crash);
+            let pause = await_points(&mut state.faults, Fault::Freeze)
+                .map(|after| (after, Duration::from_millis(state.faults.below(LONGEST_FREEZE_MS))));
+            (life, pause)
         };
         let timeout = self.with(function, |f| f.settings().timeout);
         let deadline = tokio::time::Instant::now() + timeout;
         let work = machine.environment.clone().handle(input, Context { deadline });
-        let mortal = Mortal { work: Some(work), life };
+        let mortal = Mortal { work: Some(work), life, pause, frozen: None };
         let answer = match tokio::time::timeout_at(deadline, mortal).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::TimedOut),
@@ -244,8 +263,7 @@ impl Functions {
         };
         let (cold_start, seed, skew) = {
             let mut state = self.cloud.state();
-            let skewed = state.faults.strikes(Fault::ClockSkew);
-            let skew = if skewed { state.faults.below(2_001) as i64 - 1_000 } else { 0 };
+            let skew = skew(&mut state.faults, self.cloud.now());
             (state.travel.draw(&latency), state.dice_seed(), skew)
         };
         tokio::time::sleep(cold_start).await;
@@ -254,10 +272,50 @@ impl Functions {
     }
 }
 
-/// A process that may die: after `life` await points its future is dropped.
+/// How wrong a new environment's clock is: by a second at most, also after it is set.
+fn skew(faults: &mut Faults, now: Moment) -> Skew {
+    let wrong = |faults: &mut Faults| faults.below(2_001) as i64 - 1_000;
+    let mut skew = Skew::default();
+    if faults.strikes(Fault::ClockSkew) {
+        skew.millis = wrong(faults);
+    }
+    if faults.strikes(Fault::ClockSteps) {
+        let at = now.plus(Duration::from_millis(faults.below(LONGEST_UNSTEPPED_MS)));
+        skew.step = Some((at, wrong(faults)));
+    }
+    skew
+}
+
+/// The longest until a clock that is to be set is set.
+const LONGEST_UNSTEPPED_MS: u64 = 120_000;
+
+/// A process that may die, or be paused: after `life` await points its future is dropped, after those
+/// of `pause` it is not polled for a while.
 struct Mortal<F> {
     work: Option<F>,
     life: Option<u64>,
+    pause: Option<(u64, Duration)>,
+    frozen: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F> Mortal<F> {
+    /// Whether the process is paused at this await point.
+    fn is_frozen(&mut self, context: &mut std::task::Context<'_>) -> bool {
+        match &mut self.pause {
+            Some((0, lasts)) => {
+                self.frozen = Some(Box::pin(tokio::time::sleep(*lasts)));
+                self.pause = None;
+            }
+            Some((left, _)) => *left -= 1,
+            None => {}
+        }
+        let frozen =
+            self.frozen.as_mut().is_some_and(|end| end.as_mut().poll(context).is_pending());
+        if !frozen {
+            self.frozen = None;
+        }
+        frozen
+    }
 }
 
 impl<F> Future for Mortal<F>
@@ -267,6 +325,9 @@ where
     type Output = Result<Value, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        if self.is_frozen(context) {
+            return Poll::Pending;
+        }
         let Some(work) = &mut self.work else {
             return Poll::Ready(Err(Failure::Crashed));
         };

@@ -144,6 +144,11 @@ impl<E> Function<E> {
         }
     }
 
+    /// Changes how many invocations may run at once; those that run go on.
+    pub fn set_concurrency(&mut self, concurrency: u32) {
+        self.settings.concurrency = concurrency;
+    }
+
     /// Deploys a new version: idle environments go at once.
     pub fn deploy(&mut self) {
         self.version += 1;

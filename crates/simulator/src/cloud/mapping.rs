@@ -55,6 +55,17 @@ impl Scaler {
         self.pollers
     }
 
+    /// Changes the cap; 0 is for a mapping that is deleted.
+    pub fn set_cap(&mut self, cap: u32) {
+        self.cap = cap;
+        self.pollers = self.pollers.clamp(FIRST_POLLERS.min(cap), cap);
+    }
+
+    /// Whether the mapping was deleted.
+    pub fn is_closed(&self) -> bool {
+        self.cap == 0
+    }
+
     /// Looks at the queue, `interval` after the last look: are messages still available although
     /// the pollers take what they can?
     pub fn look(&mut self, available: bool, interval: Duration) {

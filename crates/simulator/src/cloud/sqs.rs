@@ -227,6 +227,11 @@ impl Sqs {
         &self.queue(queue).settings
     }
 
+    /// SetQueueAttributes: the visibility timeout of receives that state none of their own.
+    pub fn set_visibility(&mut self, queue: QueueId, visibility: Duration) {
+        self.queue_mut(queue).settings.visibility = visibility;
+    }
+
     /// Takes a message and returns its id.
     ///
     /// # Errors
@@ -399,6 +404,26 @@ impl Sqs {
             self.queue_mut(to).adopt(message, now, odds);
         }
         visible.len()
+    }
+
+    /// Takes every message off a queue: it is deleted.
+    pub fn purge(&mut self, queue: QueueId) {
+        let queue = self.queue_mut(queue);
+        let slots: Vec<usize> = queue.messages.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            queue.remove(slot as u32);
+        }
+    }
+
+    /// Takes every visible message off a dead-letter queue, and returns their texts.
+    pub fn collect(&mut self, from: QueueId, now: Moment, odds: &mut Odds<'_>) -> Vec<Arc<str>> {
+        let queue = self.queue_mut(from);
+        queue.settle(now, odds);
+        let mut bodies = Vec::new();
+        while let Some(slot) = queue.pop_visible() {
+            bodies.push(queue.remove(slot).body);
+        }
+        bodies
     }
 
     /// Takes the oldest visible message off a queue, as an operator's mistake would; returns its id.
