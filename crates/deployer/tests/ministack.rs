@@ -5,7 +5,9 @@
 use anyhow::Context as _;
 use slowlane_deployer::stack::{self, FailedResource};
 use slowlane_deployer::{DeployError, Deployer, Endpoint, Plan, Progress};
-use slowlane_idempotency::{Claim, Claimed, DynamoDbStore, Guard, Key, Request, Scope, Settings};
+use slowlane_idempotency::{
+    Claim, Claimed, Dispatched, DynamoDbStore, Guard, Key, Request, Scope, Settings,
+};
 use slowlane_local::MiniStack;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -166,6 +168,14 @@ async fn claim(
     }
 }
 
+async fn dispatched(
+    guard: &Guard<DynamoDbStore>,
+    scope: &str,
+    key: &str,
+) -> anyhow::Result<Dispatched<DynamoDbStore>> {
+    Ok(claim(guard, scope, key).await?.dispatched().await?)
+}
+
 #[tokio::test]
 async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
     let local = Local::start().await?;
@@ -180,9 +190,9 @@ async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
     let settings = Settings { clock: Arc::new(move || then), ..Settings::default() };
     let past = Guard::new(store.clone(), settings);
     let guard = Guard::new(store, Settings::default());
-    claim(&past, "calls", "order-1").await?.needs_person("no answer, nobody to ask").await?;
-    claim(&past, "acme", "order-2").await?.unknown("no answer").await?;
-    claim(&guard, "calls", "order-3").await?.unknown("no answer just now").await?;
+    dispatched(&past, "calls", "order-1").await?.needs_person("no answer, nobody to ask").await?;
+    dispatched(&past, "acme", "order-2").await?.unknown("no answer").await?;
+    dispatched(&guard, "calls", "order-3").await?.unknown("no answer just now").await?;
     claim(&guard, "calls", "order-4").await?;
 
     let table = local.told(&["list"])?;

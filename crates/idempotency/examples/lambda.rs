@@ -45,10 +45,10 @@ pub(crate) async fn handle<S: Store>(
     Ok(done.value)
 }
 
-/// Stands for the call of a payment API. A real one uses `turn.remaining` as its time-out
+/// Stands for the call of a payment API. A real one uses `turn.remaining()` as its time-out
 /// and passes `turn.attempt` on if the API can refuse older attempts.
 async fn charge(order: &Order, turn: Turn) -> Result<Receipt, Failure<std::io::Error>> {
-    if turn.remaining < Duration::from_millis(100) {
+    if turn.remaining() < Duration::from_millis(100) {
         let error = std::io::Error::other("too little time to wait for the answer");
         return Err(Failure::NotExecuted(error));
     }

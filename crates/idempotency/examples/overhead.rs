@@ -147,7 +147,7 @@ async fn call<S: Store>(guard: &Guard<S>, round: usize, repeatable: bool) -> any
     let Claimed::Run(claim) = guard.claim(&request(round, repeatable)?).await? else {
         bail!("a new key did not run");
     };
-    claim.dispatched().await?;
+    let claim = claim.dispatched().await?;
     claim.complete(&json!({"status": 204, "id": "1001"})).await?;
     Ok(())
 }

@@ -92,7 +92,7 @@ async fn once<S: Store>(
     // The order's number and not the message's: a producer that sends twice makes two messages.
     let request = Request::new(Scope::new("erp.orders")?, Key::new(&order.id)?, &order)?
         .lease_until(deadline);
-    let call = |turn: slowlane_idempotency::Turn| erp.create(&order, turn.remaining);
+    let call = |turn: slowlane_idempotency::Turn| erp.create(&order, turn.remaining());
     let ask = async || {
         Ok(match erp.find(&order.id).await? {
             Some(id) => Found::Executed(id),

@@ -1,33 +1,53 @@
 //! A claim: the right to run a call, and the steps by which it is used up.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clock::EpochMs;
+use crate::clock::{Clock, EpochMs};
 use crate::guard::Inner;
-use crate::record::{Holder, Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{PayloadHash, RecordId};
+use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
+use crate::request::{PayloadHash, RecordId, Terms};
 use crate::store::{self, Store, Written};
 
 /// The right to run one call. Owned and `'static`, so that it can move into a task.
 ///
+/// Its type says how far it has come. As [`Guard::claim`](crate::Guard::claim) gives it,
+/// nothing was sent: it can be [dispatched](Self::dispatched) or given up. Only as
+/// [`Dispatched`] can it be completed, or left as unknown.
+///
 /// Every step is one conditional write that succeeds only while this claim is still the
 /// record's holder, and each may be called again after a store error. Dropping a claim
 /// does nothing: it is what a crash does too, and the lease answers it.
-pub struct Claim<S> {
+pub struct Claim<S, P = Undispatched> {
     inner: Arc<Inner<S>>,
     record: Box<Record>,
     expiry: Duration,
-    dispatched_at: OnceLock<EpochMs>,
+    settle_window: Duration,
+    phase: P,
+}
+
+/// A claim whose request may leave, or has left.
+pub type Dispatched<S> = Claim<S, Sent>;
+
+/// Says of a [`Claim`] that its request has not left.
+#[derive(Clone, Copy, Debug)]
+pub struct Undispatched(());
+
+/// Says of a [`Claim`] that its request may have left.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// `None` for a repeatable request, which leaves no mark.
+    marked_at: Option<EpochMs>,
 }
 
 /// Why there is no answer to [`Guard::claim`](crate::Guard::claim). Nothing was claimed,
 /// except that after [`Error::Store`] a claim may stand that nobody holds; it ends with
 /// its lease.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The lease would be over before it began, as when a Lambda has no time left.
     #[error("{id}: no time left to run, the lease would end at {lease_until} and it is {now}")]
@@ -85,10 +105,49 @@ impl fmt::Display for Lost {
 
 /// What [`Claim::dispatched`] can fail with. The request must then not leave.
 pub mod dispatch {
-    use super::{EpochMs, Lost, RecordId, store};
+    use std::fmt;
+
+    use super::{Claim, EpochMs, Lost, RecordId, store};
+
+    /// A claim whose request must not leave, given back so that it can be
+    /// [released](Claim::release) or, after a store error, dispatched again.
+    pub struct NotDispatched<S> {
+        /// The claim as it was.
+        pub claim: Claim<S>,
+        /// Why.
+        pub error: Error,
+    }
+
+    impl<S> fmt::Display for NotDispatched<S> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.error.fmt(f)
+        }
+    }
+
+    impl<S> fmt::Debug for NotDispatched<S> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("NotDispatched")
+                .field("claim", &self.claim)
+                .field("error", &self.error)
+                .finish()
+        }
+    }
+
+    impl<S> std::error::Error for NotDispatched<S> {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.error.source()
+        }
+    }
+
+    impl<S> From<NotDispatched<S>> for Error {
+        fn from(not_dispatched: NotDispatched<S>) -> Self {
+            not_dispatched.error
+        }
+    }
 
     /// Why the request must not leave.
     #[derive(Debug, thiserror::Error)]
+    #[non_exhaustive]
     pub enum Error {
         /// Somebody else holds the call now.
         #[error("{0}")]
@@ -115,12 +174,13 @@ pub mod dispatch {
     }
 }
 
-/// What [`Claim::complete`] can fail with.
+/// What [`Dispatched::complete`](Claim::complete) can fail with.
 pub mod complete {
     use super::{Lost, RecordId, store};
 
     /// Why the result is not stored.
     #[derive(Debug, thiserror::Error)]
+    #[non_exhaustive]
     pub enum Error {
         /// Somebody else holds the call now, or it was completed with another value.
         #[error("{0}")]
@@ -155,12 +215,14 @@ pub mod complete {
     }
 }
 
-/// What [`Claim::release`], [`Claim::unknown`] and [`Claim::needs_person`] can fail with.
+/// What giving a claim up can fail with: [`Claim::release`], [`Claim::close`],
+/// [`Dispatched::unknown`](Claim::unknown) and their like.
 pub mod give_up {
     use super::{Lost, RecordId, store};
 
     /// Why the claim was not given up.
     #[derive(Debug, thiserror::Error)]
+    #[non_exhaustive]
     pub enum Error {
         /// Somebody else holds the call now, or it was decided otherwise.
         #[error("{0}")]
@@ -177,24 +239,39 @@ pub mod give_up {
 }
 
 impl<S: Store> Claim<S> {
-    pub(crate) fn new(
-        inner: Arc<Inner<S>>,
-        mut record: Record,
-        attempt: u64,
-        expiry: Option<Duration>,
-    ) -> Self {
-        record.holder.attempt = attempt;
-        let expiry = expiry.unwrap_or(inner.settings.expiry);
-        Self { inner, record: Box::new(record), expiry, dispatched_at: OnceLock::new() }
+    pub(crate) fn new(inner: Arc<Inner<S>>, record: Record, terms: &Terms) -> Self {
+        Self {
+            expiry: terms.expiry(&inner.settings),
+            settle_window: terms.settle_window(&inner.settings),
+            record: Box::new(record),
+            inner,
+            phase: Undispatched(()),
+        }
     }
 
-    /// Call this just before the request leaves, and send nothing if it fails. From here
-    /// on a crash means that nobody knows. For a repeatable request this only looks at
-    /// the clock.
-    pub async fn dispatched(&self) -> Result<(), dispatch::Error> {
+    /// Marks that the request is about to leave. Call it just before, and send nothing if
+    /// it fails. From here on a crash means that nobody knows. For a repeatable request
+    /// this only looks at the clock.
+    ///
+    /// The request must have left, and its own time-out must have ended, before the lease
+    /// does: give it a time-out of at most [`remaining`](Self::remaining), read when the
+    /// request is made and not before. A process that was paused in between, as a Lambda
+    /// environment is between two events, must read it again, and send nothing if it is
+    /// zero.
+    ///
+    /// # Errors
+    /// [`NotDispatched`](dispatch::NotDispatched) gives the claim back.
+    pub async fn dispatched(self) -> Result<Dispatched<S>, dispatch::NotDispatched<S>> {
+        match self.mark().await {
+            Ok(marked_at) => Ok(self.in_phase(Sent { marked_at })),
+            Err(error) => Err(dispatch::NotDispatched { claim: self, error }),
+        }
+    }
+
+    async fn mark(&self) -> Result<Option<EpochMs>, dispatch::Error> {
         self.check_lease()?;
         if self.record.repeatable {
-            return Ok(());
+            return Ok(None);
         }
         let now = self.inner.now();
         let mut record = (*self.record).clone();
@@ -207,14 +284,34 @@ impl<S: Store> Claim<S> {
                 Stopped::Store(source) => dispatch::Error::Store { id: self.id().clone(), source },
             },
         )?;
-        self.dispatched_at.get_or_init(|| now);
         // The write may have taken long.
-        self.check_lease()
+        self.check_lease()?;
+        Ok(Some(now))
     }
 
+    fn check_lease(&self) -> Result<(), dispatch::Error> {
+        let now = self.inner.now();
+        let lease_until = self.lease_until();
+        if now < lease_until {
+            return Ok(());
+        }
+        Err(dispatch::Error::LeaseOver { id: self.id().clone(), lease_until, now })
+    }
+
+    fn in_phase<P>(self, phase: P) -> Claim<S, P> {
+        let Self { inner, record, expiry, settle_window, phase: _ } = self;
+        Claim { inner, record, expiry, settle_window, phase }
+    }
+}
+
+impl<S: Store> Dispatched<S> {
     /// The call is done: stores its result, which every later claim replays until it
     /// expires. A definite failure that must not be tried again is a result too, if the
     /// caller stores one.
+    ///
+    /// # Errors
+    /// [`complete::Error`]. The call stays dispatched: it may be completed again, for
+    /// example with a smaller value.
     pub async fn complete<T>(&self, value: &T) -> Result<(), complete::Error>
     where
         T: Serialize + ?Sized,
@@ -223,10 +320,12 @@ impl<S: Store> Claim<S> {
         let value = serde_json::to_value(value)
             .map_err(|source| complete::Error::Json { id: id(), source })?;
         let now = self.inner.now();
-        let record = self.ended(Status::Completed, now, |record| {
-            record.completed_at = Some(now);
-            record.result = Some(StoredResult::Inline(value.to_string()));
-        });
+        let mut record = self.ended(Status::Completed, now);
+        record.dispatched_at = self.phase.marked_at;
+        record.completed_at = Some(now);
+        record.result = Some(StoredResult::Inline(value.to_string()));
+        record.maybe_executed_before = MaybeExecuted::No;
+        record.end_life();
         let cached = self.inner.cache.as_ref().map(|cache| (cache, record.clone()));
         let result = record.result.clone();
         self.advance(record, Status::OPEN, |found| {
@@ -246,77 +345,126 @@ impl<S: Store> Claim<S> {
         Ok(())
     }
 
-    /// The target definitely did not execute the request: the next claim runs at once.
-    pub async fn release(&self) -> Result<(), give_up::Error> {
-        let record = self.ended(Status::Released, self.inner.now(), |_| {});
-        self.advance(record, Status::OPEN, |found| found.status == Status::Released)
-            .await
-            .map_err(|stopped| self.give_up_error(stopped))
-    }
-
-    /// As [`release`](Self::release), for an attempt that is not to count as a
-    /// [try](Self::tries): the target was not asked, or turned the request away unread (a
-    /// throttle). One read more.
-    pub async fn release_untried(&self) -> Result<(), give_up::Error> {
-        let untried = 1 + self
-            .stored_untried()
-            .await
-            .map_err(|source| give_up::Error::Store { id: self.id().clone(), source })?;
-        let record =
-            self.ended(Status::Released, self.inner.now(), |record| record.untried = untried);
-        self.advance(record, Status::OPEN, |found| found.status == Status::Released)
-            .await
-            .map_err(|stopped| self.give_up_error(stopped))
-    }
-
-    /// How many attempts there have been that count as tries, this one included. One read,
-    /// and none for the first attempt.
-    pub async fn tries(&self) -> Result<u64, store::Error> {
-        if self.attempt() == 1 {
-            return Ok(1);
-        }
-        Ok(self.attempt().saturating_sub(self.stored_untried().await?))
-    }
-
-    async fn stored_untried(&self) -> Result<u64, store::Error> {
-        let found = self.inner.store.read(self.id()).await?;
-        Ok(found.map_or(0, |record| record.untried))
-    }
-
     /// Nobody knows whether the target executed the request: a time-out, a broken
     /// connection, a 5xx answer to a write. `why` is kept for people (at most 500 bytes of it).
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
     pub async fn unknown(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
-        self.leave_open(Status::Unknown, &why).await
+        self.leave_open(self.left_open(Status::Unknown, &why)).await
     }
 
-    /// As [`unknown`](Self::unknown), where the target cannot be asked either: later claims
-    /// answer [`NeedsPerson`](crate::Claimed::NeedsPerson) until somebody has decided.
+    /// As [`unknown`](Self::unknown), and nobody will try it again on this call's behalf:
+    /// its caller is told that it may have been executed. [Tries](Self::tries) count anew
+    /// from the next claim on.
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
+    pub async fn close_unknown(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
+        let mut record = self.left_open(Status::Unknown, &why);
+        record.end_life();
+        self.leave_open(record).await
+    }
+
+    /// As [`close_unknown`](Self::close_unknown), where the target cannot be asked either:
+    /// later claims answer [`NeedsPerson`](crate::Claimed::NeedsPerson) until somebody has
+    /// decided.
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
     pub async fn needs_person(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
-        self.leave_open(Status::NeedsPerson, &why).await
+        let mut record = self.left_open(Status::NeedsPerson, &why);
+        record.kept_until = None;
+        record.end_life();
+        self.leave_open(record).await
     }
 
-    async fn leave_open(
-        &self,
-        status: Status,
-        why: &impl fmt::Display,
-    ) -> Result<(), give_up::Error> {
+    /// The record of a call of which nobody knows. It does not expire, unless it may be
+    /// repeated: then a forgotten one does no harm.
+    fn left_open(&self, status: Status, why: &impl fmt::Display) -> Record {
         let now = self.inner.now();
+        let settles_at = now.plus(self.settle_window);
         let mut record = (*self.record).clone();
         record.status = status;
-        record.dispatched_at = self.dispatched_at.get().copied();
+        record.dispatched_at = self.phase.marked_at;
         record.unknown_since = Some(now);
-        record.settles_at = Some(now.plus(self.inner.settings.settle_window));
+        record.settles_at = Some(settles_at);
         record.why = Some(shortened(why));
-        record.kept_until = None;
+        let expires_at = settles_at.max(now.plus(self.expiry));
+        record.kept_until = record.repeatable.then_some(expires_at);
+        record
+    }
+
+    async fn leave_open(&self, record: Record) -> Result<(), give_up::Error> {
         self.advance(record, &[Status::Claimed, Status::Dispatched], |found| {
             matches!(found.status, Status::Unknown | Status::NeedsPerson)
         })
         .await
         .map_err(|stopped| self.give_up_error(stopped))
     }
+}
+
+/// What holds whether the request has left or not.
+impl<S: Store, P> Claim<S, P> {
+    /// The target definitely did not execute what this claim sent, if it sent anything: the
+    /// next claim runs at once. For a call that will be tried again.
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
+    pub async fn release(&self) -> Result<(), give_up::Error> {
+        self.give_up(self.released()).await
+    }
+
+    /// As [`release`](Self::release), for an attempt that is not to count as a
+    /// [try](Self::tries): the target was not asked, or turned the request away unread (a
+    /// throttle).
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
+    pub async fn release_untried(&self) -> Result<(), give_up::Error> {
+        let mut record = self.released();
+        record.untried += 1;
+        self.give_up(record).await
+    }
+
+    /// As [`release`](Self::release), for a call that will not be tried again: its caller is
+    /// told that it failed. The key is free, for a corrected call as well, and
+    /// [tries](Self::tries) count anew from the next claim on.
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
+    pub async fn close(&self) -> Result<(), give_up::Error> {
+        let mut record = self.released();
+        record.end_life();
+        self.give_up(record).await
+    }
+
+    /// How many attempts count as tries, this one included: those since the call was last
+    /// completed, adopted or closed, without those that were [released
+    /// untried](Self::release_untried).
+    pub fn tries(&self) -> u64 {
+        self.attempt().saturating_sub(self.record.untried)
+    }
+
+    /// Whether an earlier attempt with this payload may have been executed, so that "not
+    /// executed" may be said of this attempt and not of the call.
+    ///
+    /// For a call that is not repeatable it is false, since such a call is run again only
+    /// after the target has said that it does not have it. For a repeatable one it is true
+    /// once an attempt ended as unknown or did not come back, until the call is completed;
+    /// where the store's answer leaves it open, it is true.
+    pub fn maybe_executed_before(&self) -> bool {
+        self.record.maybe_executed_before.includes(self.record.payload)
+    }
 
     /// The fencing number: it grows by one with every claim of this key for as long as
-    /// its record lives. Pass it to a target that can refuse older ones.
+    /// its record lives, and starts at 1 again once the record is deleted, an hour or more
+    /// after it has expired.
+    ///
+    /// So it is a fence for a target that refuses numbers lower than the greatest one it saw
+    /// for the key, and forgets the key before the record is deleted. It is none against a
+    /// process that was paused for longer than the record lived, and a target that
+    /// remembers for ever would refuse the calls of the next life.
     pub fn attempt(&self) -> u64 {
         self.record.holder.attempt
     }
@@ -341,7 +489,8 @@ impl<S: Store> Claim<S> {
         self.record.lease_until
     }
 
-    /// What is left of the lease: the most that the request's own time-out may be.
+    /// What is left of the lease by the clock at this moment: the most that the request's own
+    /// time-out may be if it is sent now.
     pub fn remaining(&self) -> Duration {
         self.lease_until().since(self.inner.now())
     }
@@ -351,23 +500,27 @@ impl<S: Store> Claim<S> {
         self.record.repeatable
     }
 
-    fn check_lease(&self) -> Result<(), dispatch::Error> {
-        let now = self.inner.now();
-        let lease_until = self.lease_until();
-        if now < lease_until {
-            return Ok(());
-        }
-        Err(dispatch::Error::LeaseOver { id: self.id().clone(), lease_until, now })
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.settings.clock.clone()
+    }
+
+    fn released(&self) -> Record {
+        self.ended(Status::Released, self.inner.now())
     }
 
     /// The record with nothing left to decide, to be kept for a while.
-    fn ended(&self, status: Status, now: EpochMs, change: impl FnOnce(&mut Record)) -> Record {
+    fn ended(&self, status: Status, now: EpochMs) -> Record {
         let mut record = (*self.record).clone();
         record.status = status;
-        record.dispatched_at = self.dispatched_at.get().copied();
+        record.settles_at = None;
         record.kept_until = Some(now.plus(self.expiry));
-        change(&mut record);
         record
+    }
+
+    async fn give_up(&self, record: Record) -> Result<(), give_up::Error> {
+        self.advance(record, Status::OPEN, |found| found.status == Status::Released)
+            .await
+            .map_err(|stopped| self.give_up_error(stopped))
     }
 
     /// One write as the holder. A refusal that shows this claim in a state that is
@@ -419,7 +572,7 @@ pub(crate) fn shortened(why: &impl fmt::Display) -> String {
     why
 }
 
-impl<S> fmt::Debug for Claim<S> {
+impl<S, P> fmt::Debug for Claim<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Claim").field(&self.record).finish()
     }

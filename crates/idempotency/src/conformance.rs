@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::clock::EpochMs;
 use crate::guard::{Claimed, Guard};
 use crate::memory::MemoryStore;
-use crate::record::{Holder, Owner, Record, Status, StoredResult, When, Write};
+use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
 use crate::request::{Key, PayloadHash, RecordId, Request, Scope};
 use crate::store::{self, Store, Written};
 
@@ -115,11 +115,11 @@ impl<S: Store> Suite<'_, S> {
                 write.record.id = current.id.clone();
                 let before = Write { record: current.clone(), when: free() };
                 apply(self.store, &before).await?;
-                let expected = match write.permitted(Some(&current)) {
-                    true => {
-                        Written::Applied { attempt: write.result(Some(&current)).holder.attempt }
-                    }
-                    false => Written::Refused(Some(Box::new(current.clone()))),
+                let shown = Some(Box::new(current.clone()));
+                let expected = match (write.permitted(Some(&current)), write.when) {
+                    (false, _) => Written::Refused(shown),
+                    (true, When::Free { .. }) => Written::Applied { replaced: shown },
+                    (true, When::Held { .. }) => Written::Applied { replaced: None },
                 };
                 let at = format!("{write:?} over {current:?}");
                 expect_eq(&at, &expected, &apply(self.store, &write).await?)
@@ -253,7 +253,8 @@ impl<S: Store> Suite<'_, S> {
     async fn round_trip(&self, record: Record) -> Result<(), String> {
         let write = Write { record: record.clone(), when: free() };
         let at = format!("{} {}", record.id, record.status);
-        expect_eq(&at, &Written::Applied { attempt: 1 }, &apply(self.store, &write).await?)?;
+        let applied = Written::Applied { replaced: None };
+        expect_eq(&at, &applied, &apply(self.store, &write).await?)?;
         let refused = Written::Refused(Some(Box::new(record.clone())));
         if record.status != Status::Released {
             expect_eq(&at, &refused, &apply(self.store, &write).await?)?;
@@ -292,7 +293,7 @@ fn text(error: impl fmt::Display) -> String {
 
 /// Nothing has lapsed at this moment.
 fn free() -> When {
-    When::Free { lapsed_before: EPOCH }
+    When::Free { lapsed_before: EPOCH, earlier_payload: None }
 }
 
 fn sample(id: RecordId, owner: u128) -> Record {
@@ -309,6 +310,7 @@ fn sample(id: RecordId, owner: u128) -> Record {
         settles_at: None,
         completed_at: None,
         untried: 0,
+        maybe_executed_before: MaybeExecuted::No,
         why: None,
         result: None,
         kept_until: Some(EPOCH),
@@ -326,7 +328,7 @@ fn rule_cases(id: &RecordId) -> Vec<(Record, Write)> {
     for status in Status::ALL {
         let mut current = sample(id.clone(), 1);
         current.status = status;
-        for bits in 0..16 {
+        for bits in 0..32 {
             let bit = |bit: u8| bits & (1 << bit) != 0;
             current.repeatable = bit(0);
             let until = if bit(1) { EPOCH } else { later };
@@ -335,7 +337,8 @@ fn rule_cases(id: &RecordId) -> Vec<(Record, Write)> {
             record.repeatable = bit(2);
             record.payload = PAYLOADS[usize::from(bit(3))];
             let lapsed_before = later;
-            let when = When::Free { lapsed_before };
+            let earlier_payload = bit(4).then_some(PAYLOADS[0]);
+            let when = When::Free { lapsed_before, earlier_payload };
             cases.push((current.clone(), Write { record, when }));
         }
         for (owner, attempt, from) in [
@@ -369,11 +372,17 @@ fn random_write(rng: &mut Rng, id: &RecordId, current: Option<&Record>) -> Write
     record.settles_at = rng.bool().then(|| moment(rng));
     record.completed_at = rng.bool().then(|| moment(rng));
     record.untried = rng.u64(..3);
+    record.maybe_executed_before = match rng.u8(..3) {
+        0 => MaybeExecuted::No,
+        1 => MaybeExecuted::With(PAYLOADS[rng.usize(..2)]),
+        _ => MaybeExecuted::WithSeveral,
+    };
     record.why = rng.bool().then(|| "why".into());
     record.result = rng.bool().then(|| StoredResult::Inline(rng.u8(..).to_string()));
     record.kept_until = rng.bool().then(|| moment(rng));
     let when = if rng.bool() {
-        When::Free { lapsed_before: moment(rng) }
+        let earlier_payload = rng.bool().then(|| PAYLOADS[rng.usize(..2)]);
+        When::Free { lapsed_before: moment(rng), earlier_payload }
     } else {
         let mut by = current.map_or(record.holder, |current| current.holder);
         match rng.u8(..6) {

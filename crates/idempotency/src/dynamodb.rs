@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 
 use crate::clock::EpochMs;
 use crate::record::{Record, Status, StoredResult, When, Write};
-use crate::request::RecordId;
+use crate::request::{PayloadHash, RecordId};
 use crate::store::{Error, Store, Written};
 
 mod item;
@@ -32,8 +32,7 @@ pub const MAX_RESULT_BYTES: usize = 400 * 1024 - 4 * 1024;
 ///
 /// The table needs a partition key of type S (default name `id`) and, to be tidied up,
 /// time to live on the attribute `expires_at`. IAM: `dynamodb:UpdateItem`; `GetItem` for
-/// [`Guard::read`](crate::Guard::read), [`Claim::tries`](crate::Claim::tries) and
-/// [`Claim::release_untried`](crate::Claim::release_untried); `Scan` for
+/// [`Guard::read`](crate::Guard::read); `Scan` for
 /// [`Guard::list_unresolved`](crate::Guard::list_unresolved).
 ///
 /// The client's own retries are welcome: a write that was applied though its reply was
@@ -141,11 +140,9 @@ impl Store for DynamoDbStore {
             Ok(answer) => answer,
             Err(error) => return refused(error, &write.record.id),
         };
-        let attempt = match write.when {
-            When::Free { .. } => item::attempt(answer.attributes.as_ref())?,
-            When::Held { .. } => write.record.holder.attempt,
-        };
-        Ok(Written::Applied { attempt })
+        let replaced = answer.attributes.filter(|item| !item.is_empty());
+        let replaced = replaced.map(|item| item::read(write.record.id.clone(), &item));
+        Ok(Written::Applied { replaced: replaced.transpose()?.map(Box::new) })
     }
 
     async fn read(&self, id: &RecordId) -> Result<Option<Record>, Error> {
@@ -199,12 +196,20 @@ impl DynamoDbStore {
             .table_name(&self.table)
             .set_exclusive_start_key(from)
             .filter_expression(
-                "attribute_exists(#payload_sha256) AND (#status IN (:unknown, :needs_person) \
-                 OR (#status = :dispatched AND #lease_until_ms < :lapsed_before))",
+                "attribute_exists(#payload_sha256) AND (#status = :needs_person \
+                 OR (#status = :dispatched AND #lease_until_ms < :lapsed_before) \
+                 OR (#status = :unknown AND #repeatable = :no) \
+                 OR (#repeatable = :yes AND NOT #kept_until_ms < :lapsed_before \
+                 AND (#status = :unknown OR (#status = :claimed AND #lease_until_ms < :lapsed_before))))",
             )
             .expression_attribute_names("#status", name::STATUS)
             .expression_attribute_names("#payload_sha256", name::PAYLOAD_SHA256)
             .expression_attribute_names("#lease_until_ms", name::LEASE_UNTIL)
+            .expression_attribute_names("#repeatable", name::REPEATABLE)
+            .expression_attribute_names("#kept_until_ms", name::KEPT_UNTIL)
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":claimed", status(Status::Claimed))
             .expression_attribute_values(":unknown", status(Status::Unknown))
             .expression_attribute_values(":needs_person", status(Status::NeedsPerson))
             .expression_attribute_values(":dispatched", status(Status::Dispatched))
@@ -238,10 +243,6 @@ impl Update {
             self.assign(name, name, value);
         }
         self.assign("ttl", ttl_attribute, item::time_to_live(&write.record));
-        if write.record.untried > 0 {
-            let untried = AttributeValue::N(write.record.untried.to_string());
-            self.assign(name::UNTRIED, name::UNTRIED, Some(untried));
-        }
         match write.when {
             When::Free { .. } => {
                 self.name_as(name::ATTEMPT, name::ATTEMPT);
@@ -252,6 +253,9 @@ impl Update {
             When::Held { .. } => {
                 let number = AttributeValue::N(write.record.holder.attempt.to_string());
                 self.assign(name::ATTEMPT, name::ATTEMPT, Some(number));
+                for (name, value) in item::about_earlier_attempts(&write.record) {
+                    self.assign(name, name, value);
+                }
             }
         }
     }
@@ -279,31 +283,49 @@ impl Update {
                     from.join(", ")
                 )
             }
-            When::Free { lapsed_before } => {
+            When::Free { lapsed_before, earlier_payload } => {
                 self.name_as("id", id_attribute);
-                let before = AttributeValue::N(lapsed_before.as_millis().to_string());
-                self.value("lapsed_before", before);
-                self.value("no", AttributeValue::Bool(false));
+                self.free(lapsed_before);
                 let claimed = self.status(Status::Claimed);
                 let completed = self.status(Status::Completed);
                 let released = self.status(Status::Released);
+                let unknown = self.status(Status::Unknown);
                 let abandoned =
                     format!("(#status = {claimed} AND #lease_until_ms < :lapsed_before)");
                 let mut condition = format!(
                     "attribute_not_exists(#id) \
                      OR #status = {released} \
                      OR ({abandoned} AND #repeatable = :no) \
-                     OR (#status = {completed} AND #kept_until_ms < :lapsed_before)"
+                     OR (#kept_until_ms < :lapsed_before AND (#status = {completed} \
+                     OR (#repeatable = :yes AND ({abandoned} OR #status = {unknown}))))"
                 );
                 if write.record.repeatable {
-                    self.value("yes", AttributeValue::Bool(true));
-                    let unknown = self.status(Status::Unknown);
+                    let payloads = self.payloads(earlier_payload);
                     condition.push_str(&format!(
-                        " OR (#repeatable = :yes AND #payload_sha256 = :payload_sha256 \
+                        " OR (#repeatable = :yes AND #payload_sha256 {payloads} \
                          AND ({abandoned} OR #status = {unknown}))"
                     ));
                 }
                 condition
+            }
+        }
+    }
+
+    /// The values that every claim's condition compares with.
+    fn free(&mut self, lapsed_before: EpochMs) {
+        let before = AttributeValue::N(lapsed_before.as_millis().to_string());
+        self.value("lapsed_before", before);
+        self.value("no", AttributeValue::Bool(false));
+        self.value("yes", AttributeValue::Bool(true));
+    }
+
+    /// Compares with the payload that is written, by whichever hash.
+    fn payloads(&mut self, earlier: Option<PayloadHash>) -> &'static str {
+        match earlier {
+            None => "= :payload_sha256",
+            Some(earlier) => {
+                self.value("earlier_payload", AttributeValue::S(earlier.to_string()));
+                "IN (:payload_sha256, :earlier_payload)"
             }
         }
     }
@@ -332,7 +354,7 @@ impl Update {
     ) -> UpdateItemFluentBuilder {
         let expression = self.set.text + &self.remove.text;
         let returned = match write.when {
-            When::Free { .. } => ReturnValue::UpdatedNew,
+            When::Free { .. } => ReturnValue::AllOld,
             When::Held { .. } => ReturnValue::None,
         };
         request

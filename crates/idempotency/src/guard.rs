@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::claim::{self, Claim};
 use crate::clock::{Clock, EpochMs, SystemClock};
-use crate::record::{Holder, Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{Key, RecordId, Request, Scope};
+use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
+use crate::request::{Key, RecordId, Request, Scope, Span};
 use crate::store::{self, Store, Written};
 use crate::unknown::Unknown;
 
@@ -28,7 +28,8 @@ pub struct Settings {
     /// The lease of a request that names none. Default: 60 s.
     pub lease: Duration,
     /// How long the target may still be at work on a request after its caller has given
-    /// up on it. Only after that does the target's "I do not have it" count. Default: 30 s.
+    /// up on it, for a request that does not [say](Request::settles_after). Only after that
+    /// does the target's "I do not have it" count. Default: 30 s.
     pub settle_window: Duration,
     /// How long a result is kept and replayed. Default: 24 h.
     pub expiry: Duration,
@@ -127,16 +128,22 @@ impl<S: Store> Guard<S> {
             tracing::debug!(id = %request.id, "replayed from the local cache");
             return Ok(Claimed::Replay(result));
         }
-        let holder = Holder { owner: inner.new_owner(), attempt: 0 };
-        let record = inner.claimed_record(request, holder, now)?;
+        let record = inner.claimed_record(request, now)?;
+        let owner = record.holder.owner;
         let lapsed_before = inner.surely_past(now);
-        let write = Write { record, when: When::Free { lapsed_before } };
+        let when = When::Free { lapsed_before, earlier_payload: request.earlier_payload };
+        let write = Write { record, when };
         let store_error = |source| claim::Error::Store { id: request.id.clone(), source };
         match inner.store.write(&write).await.map_err(store_error)? {
-            Written::Applied { attempt } => Ok(self.ours(write.record, attempt, request)),
-            Written::Refused(Some(found)) if found.holder.owner == holder.owner => {
-                let attempt = found.holder.attempt;
-                Ok(self.ours(write.record, attempt, request))
+            Written::Applied { replaced } => {
+                let mut record = write.record;
+                if let Some(replaced) = replaced {
+                    record.succeed(&as_hashed_now(*replaced, request), lapsed_before);
+                }
+                Ok(self.ours(record, request))
+            }
+            Written::Refused(Some(found)) if found.holder.owner == owner => {
+                Ok(self.ours(our_earlier_try(write.record, *found, request), request))
             }
             Written::Refused(Some(found)) => self.known(request, found, now),
             Written::Refused(None) => Err(store_error(store::Error::Unreadable(
@@ -172,8 +179,9 @@ impl<S: Store> Guard<S> {
         self.inner.store.unresolved(lapsed_before, most).await
     }
 
-    fn ours(&self, record: Record, attempt: u64, request: &Request) -> Claimed<S> {
-        let claim = Claim::new(self.inner.clone(), record, attempt, request.expiry);
+    fn ours(&self, record: Record, request: &Request) -> Claimed<S> {
+        let claim = Claim::new(self.inner.clone(), record, &request.terms);
+        let attempt = claim.attempt();
         if attempt == 1 {
             tracing::debug!(id = %request.id, owner = %claim.owner(), "claimed");
         } else {
@@ -189,7 +197,7 @@ impl<S: Store> Guard<S> {
         record: Box<Record>,
         now: EpochMs,
     ) -> Result<Claimed<S>, claim::Error> {
-        if record.payload != request.payload {
+        if !request.recognises(record.payload) {
             return Err(claim::Error::PayloadMismatch { offered: request.payload, record });
         }
         let lapsed = record.lease_lapsed(self.inner.surely_past(now));
@@ -233,6 +241,33 @@ impl<S: Store> Guard<S> {
     }
 }
 
+/// The record with the hashes that this version makes of the request's payload, where it has
+/// those of an earlier one.
+fn as_hashed_now(mut record: Record, request: &Request) -> Record {
+    if request.recognises(record.payload) {
+        record.payload = request.payload;
+    }
+    if let MaybeExecuted::With(payload) = record.maybe_executed_before
+        && request.recognises(payload)
+    {
+        record.maybe_executed_before = MaybeExecuted::With(request.payload);
+    }
+    record
+}
+
+/// The claim that an earlier try of ours left in the store. What that replaced is not known
+/// any more, so that a repeatable call may have been executed before.
+fn our_earlier_try(mut claimed: Record, found: Record, request: &Request) -> Record {
+    let found = as_hashed_now(found, request);
+    claimed.holder.attempt = found.holder.attempt;
+    claimed.untried = found.untried;
+    claimed.maybe_executed_before = found.maybe_executed_before;
+    if claimed.repeatable && claimed.holder.attempt > 1 {
+        claimed.maybe_executed_before = claimed.maybe_executed_before.and(claimed.payload);
+    }
+    claimed
+}
+
 /// The result of a completed record as a value.
 pub(crate) fn result_value(record: &Record) -> Result<Value, store::Error> {
     match &record.result {
@@ -265,36 +300,29 @@ impl<S> Inner<S> {
         self.cache.as_ref()?.get(&request.id, request.payload, now)
     }
 
-    fn claimed_record(
-        &self,
-        request: &Request,
-        holder: Holder,
-        now: EpochMs,
-    ) -> Result<Record, claim::Error> {
-        let lease_until = match request.lease {
-            Some(lease) => lease.ends(now),
-            None => now.plus(self.settings.lease),
-        };
-        if lease_until <= now {
-            return Err(claim::Error::NoTimeLeft { id: request.id.clone(), lease_until, now });
-        }
-        let expiry = request.expiry.unwrap_or(self.settings.expiry);
+    fn claimed_record(&self, request: &Request, now: EpochMs) -> Result<Record, claim::Error> {
+        let Request { id, payload, terms, .. } = request;
+        let Span { lease_until, settles_at, kept_until } = terms
+            .span(&self.settings, now)
+            .map_err(|lease_until| claim::Error::NoTimeLeft { id: id.clone(), lease_until, now })?;
         Ok(Record {
-            id: request.id.clone(),
+            id: id.clone(),
             status: Status::Claimed,
-            holder,
-            payload: request.payload,
-            repeatable: request.repeatable,
+            // The attempt number of a key without a record.
+            holder: Holder { owner: self.new_owner(), attempt: 1 },
+            payload: *payload,
+            repeatable: terms.repeatable,
             claimed_at: now,
             lease_until,
             dispatched_at: None,
             unknown_since: None,
-            settles_at: None,
+            settles_at: Some(settles_at),
             completed_at: None,
             untried: 0,
+            maybe_executed_before: MaybeExecuted::No,
             why: None,
             result: None,
-            kept_until: Some(lease_until.plus(expiry)),
+            kept_until: Some(kept_until),
         })
     }
 }

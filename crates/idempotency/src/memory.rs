@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::EpochMs;
-use crate::record::{Record, Write};
+use crate::record::{Record, When, Write};
 use crate::request::RecordId;
 use crate::store::{Error, Store, Written};
 
@@ -34,9 +34,9 @@ impl Store for MemoryStore {
             return Ok(Written::Refused(current.cloned().map(Box::new)));
         }
         let record = write.result(current);
-        let attempt = record.holder.attempt;
-        records.insert(record.id.clone(), record);
-        Ok(Written::Applied { attempt })
+        let replaced = records.insert(record.id.clone(), record);
+        let replaced = replaced.filter(|_| matches!(write.when, When::Free { .. }));
+        Ok(Written::Applied { replaced: replaced.map(Box::new) })
     }
 
     async fn read(&self, id: &RecordId) -> Result<Option<Record>, Error> {

@@ -14,7 +14,7 @@ use crate::store::{Error, Store, Written};
 /// Blobs are named by their content, so that a late writer can only write again what is
 /// already there, and one that no record points to is harmless. Deleting old ones is
 /// left to the place itself (on S3 a lifecycle rule longer than the guard's expiry).
-pub trait Blobs: Send + Sync {
+pub trait Blobs: Send + Sync + 'static {
     /// Keeps `text`, whose SHA-256 in hexadecimal is `sha256`, and says where.
     fn put(&self, sha256: &str, text: &str) -> impl Future<Output = Result<String, Error>> + Send;
 

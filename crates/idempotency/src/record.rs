@@ -14,6 +14,7 @@ use crate::request::{PayloadHash, RecordId};
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Status {
     /// Somebody holds the call. Unless the record is `repeatable`, the request has not
     /// left: a crash here is safe to run again.
@@ -27,7 +28,8 @@ pub enum Status {
     NeedsPerson,
     /// Done: the result is replayed until it expires.
     Completed,
-    /// Definitely not executed: the next claim runs.
+    /// Nobody holds the call, and what its last holder sent was not executed: the next claim
+    /// runs.
     Released,
 }
 
@@ -120,6 +122,40 @@ pub struct Pointer {
     pub bytes: u64,
 }
 
+/// With which payloads earlier attempts under a key may have been executed, the present
+/// attempt not among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaybeExecuted {
+    /// With none.
+    #[default]
+    No,
+    /// With this one.
+    With(PayloadHash),
+    /// With more than one.
+    WithSeveral,
+}
+
+impl MaybeExecuted {
+    /// Whether an earlier attempt with this payload may have been executed.
+    pub fn includes(self, payload: PayloadHash) -> bool {
+        match self {
+            Self::No => false,
+            Self::With(suspect) => suspect == payload,
+            Self::WithSeveral => true,
+        }
+    }
+
+    /// An attempt with `payload` may have been executed too.
+    #[must_use]
+    pub fn and(self, payload: PayloadHash) -> Self {
+        match self {
+            Self::No => Self::With(payload),
+            Self::With(suspect) if suspect == payload => self,
+            Self::With(_) | Self::WithSeveral => Self::WithSeveral,
+        }
+    }
+}
+
 /// Everything a store keeps for one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -141,19 +177,23 @@ pub struct Record {
     pub dispatched_at: Option<EpochMs>,
     /// Since when nobody knows.
     pub unknown_since: Option<EpochMs>,
-    /// When the target has surely finished with the request, one way or the other.
+    /// When the target will surely have finished with the request, one way or the other: if
+    /// the holder does not come back, counted from the end of its lease. Records of version
+    /// 0.1 have it only once they are unknown.
     pub settles_at: Option<EpochMs>,
     /// When the result was stored.
     pub completed_at: Option<EpochMs>,
-    /// How many of the attempts ended before the target was asked, or without its having
-    /// considered the request: an early give-back, a throttle. They use up no try.
+    /// How many of the attempts do not count as tries: those before the target was asked or
+    /// that it turned away unread, and all up to the end of an earlier life of the key.
     pub untried: u64,
+    /// What is known of the attempts before this one.
+    pub maybe_executed_before: MaybeExecuted,
     /// Why it was released, is unknown, or needs a person.
     pub why: Option<String>,
     /// The result, once completed.
     pub result: Option<StoredResult>,
-    /// Until when the record is kept. `None` while the call is unresolved: nothing
-    /// that may have been executed is ever forgotten by the passing of time.
+    /// Until when the record is kept. `None` while it is unresolved and not safe to repeat:
+    /// no such call is ever forgotten by the passing of time.
     pub kept_until: Option<EpochMs>,
 }
 
@@ -165,13 +205,31 @@ impl Record {
     }
 
     /// Whether nobody is left who could know if the target executed the request: it is for a
-    /// reconciler or a person to decide. `lapsed_before` as in [`lease_lapsed`](Self::lease_lapsed).
+    /// reconciler or a person to decide. A repeatable one may also just be run again, and is
+    /// unresolved only until it expires. `lapsed_before` as in
+    /// [`lease_lapsed`](Self::lease_lapsed).
     pub fn unresolved(&self, lapsed_before: EpochMs) -> bool {
         match self.status {
-            Status::Unknown | Status::NeedsPerson => true,
+            Status::NeedsPerson => true,
+            Status::Unknown => !self.expired(lapsed_before),
             Status::Dispatched => self.lease_lapsed(lapsed_before),
-            Status::Claimed | Status::Completed | Status::Released => false,
+            Status::Claimed => {
+                self.repeatable && self.lease_lapsed(lapsed_before) && !self.expired(lapsed_before)
+            }
+            Status::Completed | Status::Released => false,
         }
+    }
+
+    /// Whether nothing is promised for the key any more, so that any claim may have it: the
+    /// result's time is over, or that of a repeatable call that nobody finished.
+    pub fn expired(&self, lapsed_before: EpochMs) -> bool {
+        let may_expire = match self.status {
+            Status::Completed => true,
+            Status::Unknown => self.repeatable,
+            Status::Claimed => self.repeatable && self.lease_lapsed(lapsed_before),
+            Status::Released | Status::Dispatched | Status::NeedsPerson => false,
+        };
+        may_expire && self.kept_until.is_some_and(|until| until < lapsed_before)
     }
 
     /// Since when it is not known whether the target executed the request.
@@ -179,10 +237,39 @@ impl Record {
         self.unknown_since.or(self.dispatched_at).unwrap_or(self.claimed_at)
     }
 
-    /// When the target has surely finished with the request: as the holder stored it,
-    /// or `settle_window` after the lease of a holder that never came back.
+    /// When the target has surely finished with the request: as the holder stored it. Where a
+    /// holder of version 0.1 never came back, `settle_window` after its lease.
     pub fn settled_at(&self, settle_window: Duration) -> EpochMs {
         self.settles_at.unwrap_or_else(|| self.lease_until.plus(settle_window))
+    }
+
+    /// How long the target may work on after its caller gave up, as the holder stored it.
+    pub(crate) fn settle_window(&self) -> Option<Duration> {
+        let given_up = self.unknown_since.unwrap_or(self.lease_until);
+        self.settles_at.map(|settles_at| settles_at.since(given_up))
+    }
+
+    /// Starts counting tries anew with the next attempt.
+    pub(crate) fn end_life(&mut self) {
+        self.untried = self.holder.attempt;
+    }
+
+    /// Takes over what the record that this claim `replaced` says about earlier attempts.
+    pub(crate) fn succeed(&mut self, replaced: &Self, lapsed_before: EpochMs) {
+        let another_life = replaced.status == Status::Completed
+            || replaced.payload != self.payload
+            || replaced.expired(lapsed_before);
+        self.holder.attempt = replaced.holder.attempt + 1;
+        self.untried = if another_life { replaced.holder.attempt } else { replaced.untried };
+        let before = replaced.maybe_executed_before;
+        self.maybe_executed_before = match replaced.status {
+            Status::Completed => MaybeExecuted::No,
+            Status::Claimed if !replaced.repeatable => before,
+            Status::Released => before,
+            Status::Claimed | Status::Dispatched | Status::Unknown | Status::NeedsPerson => {
+                before.and(replaced.payload)
+            }
+        };
     }
 }
 
@@ -199,6 +286,9 @@ impl fmt::Display for Record {
             }
             Status::Completed | Status::Released => {}
         }
+        if self.repeatable {
+            f.write_str(", safe to repeat")?;
+        }
         if let Some(kept_until) = self.kept_until {
             write!(f, ", kept until {kept_until}")?;
         }
@@ -212,9 +302,9 @@ impl fmt::Display for Record {
 /// One conditional write: the whole record to store, and what must hold for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The record as it is to be. A store replaces all of it, with two exceptions:
-    /// under [`When::Free`] it gives the record the next attempt number itself, and an
-    /// `untried` of 0 leaves the stored one as it is.
+    /// The record as it is to be. A store replaces all of it, but under [`When::Free`] it
+    /// counts the attempt number up itself, and leaves `untried` and
+    /// `maybe_executed_before` as they are.
     pub record: Record,
     /// What must hold.
     pub when: When,
@@ -228,6 +318,9 @@ pub enum When {
         /// The writer's clock less its skew margin: leases and results that ended
         /// before this moment have ended for every clock within the margin.
         lapsed_before: EpochMs,
+        /// The hash that an earlier version of this crate made of the same payload, where it
+        /// made another: a record that has it has the payload of this write.
+        earlier_payload: Option<PayloadHash>,
     },
     /// The call is still this holder's, in one of these states.
     Held {
@@ -244,8 +337,8 @@ impl Write {
     pub fn permitted(&self, current: Option<&Record>) -> bool {
         match (self.when, current) {
             (When::Free { .. }, None) => true,
-            (When::Free { lapsed_before }, Some(current)) => {
-                self.may_replace(current, lapsed_before)
+            (When::Free { lapsed_before, earlier_payload }, Some(current)) => {
+                self.may_replace(current, lapsed_before, earlier_payload)
             }
             (When::Held { .. }, None) => false,
             (When::Held { by, from }, Some(current)) => {
@@ -257,27 +350,35 @@ impl Write {
     /// A claim may replace what was surely not executed and what nobody promises any
     /// more. Between a repeatable request and a repeatable record it may also replace
     /// what may have been executed, provided that the payload is the same.
-    fn may_replace(&self, current: &Record, lapsed_before: EpochMs) -> bool {
+    fn may_replace(
+        &self,
+        current: &Record,
+        lapsed_before: EpochMs,
+        earlier_payload: Option<PayloadHash>,
+    ) -> bool {
         let abandoned = current.status == Status::Claimed && current.lease_lapsed(lapsed_before);
         let surely_not_executed = abandoned && !current.repeatable;
-        let forgotten = current.status == Status::Completed
-            && current.kept_until.is_some_and(|until| until < lapsed_before);
+        let same_payload =
+            current.payload == self.record.payload || Some(current.payload) == earlier_payload;
         let harmless_again = current.repeatable
             && self.record.repeatable
-            && current.payload == self.record.payload
+            && same_payload
             && (abandoned || current.status == Status::Unknown);
-        current.status == Status::Released || surely_not_executed || forgotten || harmless_again
+        current.status == Status::Released
+            || surely_not_executed
+            || current.expired(lapsed_before)
+            || harmless_again
     }
 
-    /// The record after the write: the fencing number grows with every claim, and only a
-    /// holder that has read it counts `untried` up.
+    /// The record after the write. The fencing number grows with every claim; what else is
+    /// known of earlier attempts is for the claim's holder to bring up to date.
     pub fn result(&self, current: Option<&Record>) -> Record {
         let mut record = self.record.clone();
         if let When::Free { .. } = self.when {
             record.holder.attempt = current.map_or(0, |current| current.holder.attempt) + 1;
-        }
-        if record.untried == 0 {
             record.untried = current.map_or(0, |current| current.untried);
+            record.maybe_executed_before =
+                current.map_or(MaybeExecuted::No, |current| current.maybe_executed_before);
         }
         record
     }

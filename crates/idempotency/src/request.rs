@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
 use crate::clock::EpochMs;
+use crate::guard::Settings;
 
 /// The longest scope, in bytes.
 pub const MAX_SCOPE_BYTES: usize = 128;
@@ -18,6 +19,7 @@ pub const MAX_KEY_BYTES: usize = 895;
 
 /// Why a scope, a key or a payload cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// An empty key would make unrelated calls one.
     #[error("the {what} is empty")]
@@ -53,6 +55,9 @@ pub struct Scope(String);
 
 impl Scope {
     /// 1 to 128 bytes, without `#`.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::TooLong`] or [`Error::Separator`].
     pub fn new(scope: impl Into<String>) -> Result<Self, Error> {
         let scope = scope.into();
         check_length("scope", &scope, MAX_SCOPE_BYTES)?;
@@ -76,6 +81,9 @@ pub struct Key(String);
 
 impl Key {
     /// 1 to 895 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] or [`Error::TooLong`].
     pub fn new(key: impl Into<String>) -> Result<Self, Error> {
         let key = key.into();
         check_length("key", &key, MAX_KEY_BYTES)?;
@@ -85,8 +93,16 @@ impl Key {
     /// A key made from content, for calls that carry no natural key: the SHA-256 of
     /// its canonical JSON. Pass the parts that identify the call, not those that vary
     /// between deliveries (timestamps, receipt handles).
+    ///
+    /// Equal content makes the same key in every version of this crate, because a call is
+    /// found again by its key alone. So a number beyond 2^53 and a text of its digits make
+    /// the same key; the payload's own hash tells them apart.
+    ///
+    /// # Errors
+    /// [`Error::Payload`] for content that is no JSON.
     pub fn of<T: Serialize + ?Sized>(content: &T) -> Result<Self, Error> {
-        Ok(Self(PayloadHash::of(content)?.to_string()))
+        let content = serde_json::to_value(content).map_err(Error::Payload)?;
+        Ok(Self(PayloadHash::of_first_version(content)?.to_string()))
     }
 }
 
@@ -152,18 +168,40 @@ impl fmt::Debug for RecordId {
 /// SHA-256 of a payload's canonical JSON (RFC 8785), so that neither the order of
 /// fields nor the way a number is written makes two payloads different.
 ///
-/// RFC 8785 knows only IEEE 754 doubles. Integers beyond 2^53, which would lose
-/// digits and so hash alike, enter the hash as strings, as its appendix D advises.
+/// RFC 8785 knows only IEEE 754 doubles. Numbers beyond 2^53, which would lose digits and
+/// so hash alike, enter the hash as texts of all their digits, as its appendix D advises.
+/// A list of where they stood is hashed after the payload, so that such a number and a
+/// text of its digits differ.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PayloadHash([u8; 32]);
 
 impl PayloadHash {
     /// Hashes a payload.
+    ///
+    /// # Errors
+    /// [`Error::Payload`] for a payload that is no JSON.
     pub fn of<T: Serialize + ?Sized>(payload: &T) -> Result<Self, Error> {
-        let mut value = serde_json::to_value(payload).map_err(Error::Payload)?;
-        write_wide_integers_as_strings(&mut value);
-        let canonical = serde_json_canonicalizer::to_vec(&value).map_err(Error::Payload)?;
-        Ok(Self(Sha256::digest(canonical).into()))
+        let payload = serde_json::to_value(payload).map_err(Error::Payload)?;
+        Self::of_value(payload)
+    }
+
+    fn of_value(mut payload: Value) -> Result<Self, Error> {
+        let mut wide = WideNumbers::default();
+        wide.write_as_texts(&mut payload, &mut String::new());
+        let mut hashed = canonical(&payload)?;
+        if !wide.numbers.is_empty() || wide.lookalikes {
+            wide.numbers.sort_unstable();
+            // No JSON text contains this byte: it ends the payload and starts the list.
+            hashed.push(0);
+            hashed.extend(canonical(&wide.numbers)?);
+        }
+        Ok(Self(Sha256::digest(hashed).into()))
+    }
+
+    /// As slowlane-idempotency 0.1 hashed: it knew no list of wide numbers.
+    fn of_first_version(mut payload: Value) -> Result<Self, Error> {
+        write_wide_integers_as_texts(&mut payload);
+        Ok(Self(Sha256::digest(canonical(&payload)?).into()))
     }
 
     /// A hash made elsewhere.
@@ -184,17 +222,84 @@ impl PayloadHash {
     }
 }
 
-fn write_wide_integers_as_strings(value: &mut Value) {
-    const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
+fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json_canonicalizer::to_vec(value).map_err(Error::Payload)
+}
+
+/// The largest integer up to which a double holds every integer exactly.
+const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
+
+/// The numbers of a payload whose digits a double does not hold.
+#[derive(Default)]
+struct WideNumbers {
+    /// Where they stood, as JSON pointers (RFC 6901).
+    numbers: Vec<String>,
+    /// Whether the payload has a text that reads like one: the first version of the hash
+    /// took it for the number.
+    lookalikes: bool,
+}
+
+impl WideNumbers {
+    fn write_as_texts(&mut self, value: &mut Value, at: &mut String) {
+        let length = at.len();
+        match value {
+            Value::Number(number) => {
+                if let Some(digits) = wide_digits(number) {
+                    *value = Value::String(digits);
+                    self.numbers.push(at.clone());
+                }
+            }
+            Value::String(text) => self.lookalikes |= reads_like_a_wide_integer(text),
+            Value::Array(values) => {
+                for (index, value) in values.iter_mut().enumerate() {
+                    at.push_str(&format!("/{index}"));
+                    self.write_as_texts(value, at);
+                    at.truncate(length);
+                }
+            }
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    at.push('/');
+                    at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                    self.write_as_texts(value, at);
+                    at.truncate(length);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+}
+
+/// All digits of a whole number beyond 2^53, however it was written. From 10^21 on, where
+/// RFC 8785 writes an exponent, only a double can be meant.
+fn wide_digits(number: &Number) -> Option<String> {
+    if let Some(magnitude) = magnitude(number) {
+        return (magnitude > EXACT_IN_A_DOUBLE).then(|| number.to_string());
+    }
+    let float = number.as_f64()?;
+    let wide = (EXACT_IN_A_DOUBLE as f64) < float.abs() && float.abs() < 1e21;
+    wide.then(|| format!("{float:.0}"))
+}
+
+fn magnitude(integer: &Number) -> Option<u64> {
+    integer.as_u64().or_else(|| integer.as_i64().map(i64::unsigned_abs))
+}
+
+fn reads_like_a_wide_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.len() >= 16 && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What the first version of the hash did with numbers.
+fn write_wide_integers_as_texts(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            if magnitude.is_some_and(|n| n > EXACT_IN_A_DOUBLE) {
+            if magnitude(number).is_some_and(|magnitude| magnitude > EXACT_IN_A_DOUBLE) {
                 *value = Value::String(number.to_string());
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(write_wide_integers_as_strings),
-        Value::Object(fields) => fields.values_mut().for_each(write_wide_integers_as_strings),
+        Value::Array(values) => values.iter_mut().for_each(write_wide_integers_as_texts),
+        Value::Object(fields) => fields.values_mut().for_each(write_wide_integers_as_texts),
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
@@ -217,9 +322,50 @@ impl fmt::Debug for PayloadHash {
 pub struct Request {
     pub(crate) id: RecordId,
     pub(crate) payload: PayloadHash,
+    /// What the first version of the hash was, where it was another.
+    pub(crate) earlier_payload: Option<PayloadHash>,
+    pub(crate) terms: Terms,
+}
+
+/// What a request asks for, where it does not leave it to the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
     pub(crate) lease: Option<Lease>,
     pub(crate) repeatable: bool,
     pub(crate) expiry: Option<Duration>,
+    pub(crate) settle_window: Option<Duration>,
+}
+
+/// The moments that a claim sets.
+pub(crate) struct Span {
+    pub(crate) lease_until: EpochMs,
+    pub(crate) settles_at: EpochMs,
+    pub(crate) kept_until: EpochMs,
+}
+
+impl Terms {
+    pub(crate) fn expiry(&self, settings: &Settings) -> Duration {
+        self.expiry.unwrap_or(settings.expiry)
+    }
+
+    pub(crate) fn settle_window(&self, settings: &Settings) -> Duration {
+        self.settle_window.unwrap_or(settings.settle_window)
+    }
+
+    /// What a claim at `now` lasts to; `Err` with the end of its lease if that is not after
+    /// `now`.
+    pub(crate) fn span(&self, settings: &Settings, now: EpochMs) -> Result<Span, EpochMs> {
+        let lease_until = match self.lease {
+            Some(lease) => lease.ends(now),
+            None => now.plus(settings.lease),
+        };
+        if lease_until <= now {
+            return Err(lease_until);
+        }
+        let settles_at = lease_until.plus(self.settle_window(settings));
+        let kept_until = settles_at.max(lease_until.plus(self.expiry(settings)));
+        Ok(Span { lease_until, settles_at, kept_until })
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -240,13 +386,18 @@ impl Lease {
 impl Request {
     /// A request under `key` with `payload`: the part of the call that must not differ
     /// when the key comes again. Pass `&()` when the key alone says everything.
+    ///
+    /// # Errors
+    /// [`Error::Payload`] for a payload that is no JSON.
     pub fn new<T: Serialize + ?Sized>(scope: Scope, key: Key, payload: &T) -> Result<Self, Error> {
+        let value = serde_json::to_value(payload).map_err(Error::Payload)?;
+        let payload = PayloadHash::of_value(value.clone())?;
+        let earlier_payload = PayloadHash::of_first_version(value)?;
         Ok(Self {
             id: RecordId::new(&scope, &key),
-            payload: PayloadHash::of(payload)?,
-            lease: None,
-            repeatable: false,
-            expiry: None,
+            payload,
+            earlier_payload: Some(earlier_payload).filter(|earlier| *earlier != payload),
+            terms: Terms::default(),
         })
     }
 
@@ -254,7 +405,7 @@ impl Request {
     /// have ended, before the lease does. Default: [`Settings::lease`](crate::Settings).
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = Some(Lease::For(lease));
+        self.terms.lease = Some(Lease::For(lease));
         self
     }
 
@@ -262,7 +413,7 @@ impl Request {
     /// (`context.deadline()`), after which the process cannot run on.
     #[must_use]
     pub fn lease_until(mut self, end: SystemTime) -> Self {
-        self.lease = Some(Lease::Until(end.into()));
+        self.terms.lease = Some(Lease::Until(end.into()));
         self
     }
 
@@ -271,14 +422,24 @@ impl Request {
     /// outcome is unknown is simply run again. Default: false.
     #[must_use]
     pub fn repeatable(mut self, repeatable: bool) -> Self {
-        self.repeatable = repeatable;
+        self.terms.repeatable = repeatable;
         self
     }
 
-    /// How long the result is kept and replayed. Default: [`Settings::expiry`](crate::Settings).
+    /// How long the target may work on after its caller has given up on it: until then its
+    /// "I do not have it" does not count. It is stored with the claim, so that it holds for
+    /// whoever finds the call later. Default: [`Settings::settle_window`](crate::Settings).
+    #[must_use]
+    pub fn settles_after(mut self, settle_window: Duration) -> Self {
+        self.terms.settle_window = Some(settle_window);
+        self
+    }
+
+    /// How long the result is kept and replayed; a call that is [repeatable](Self::repeatable)
+    /// and was left without one is kept as long. Default: [`Settings::expiry`](crate::Settings).
     #[must_use]
     pub fn expiry(mut self, expiry: Duration) -> Self {
-        self.expiry = Some(expiry);
+        self.terms.expiry = Some(expiry);
         self
     }
 
@@ -290,6 +451,11 @@ impl Request {
     /// The hash of its payload.
     pub fn payload(&self) -> PayloadHash {
         self.payload
+    }
+
+    /// Whether `stored` is the hash of its payload, by this version or by an earlier one.
+    pub(crate) fn recognises(&self, stored: PayloadHash) -> bool {
+        stored == self.payload || Some(stored) == self.earlier_payload
     }
 }
 

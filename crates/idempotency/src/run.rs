@@ -2,27 +2,69 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::claim::{self, Claim, complete, dispatch};
-use crate::clock::EpochMs;
+use crate::claim::dispatch::NotDispatched;
+use crate::claim::{self, Claim, Dispatched, complete, dispatch};
+use crate::clock::{Clock, EpochMs};
 use crate::guard::{Claimed, Guard, Held};
 use crate::record::Record;
 use crate::request::{RecordId, Request};
 use crate::store::Store;
-use crate::unknown::{Unknown, resolve};
+use crate::unknown::Unknown;
+use crate::unknown::resolve::{self, NotRunAgain};
 
 /// What the closure is told about its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
+#[non_exhaustive]
 pub struct Turn {
-    /// The fencing number, for a target that can refuse older ones.
+    /// The fencing number, for a target that can refuse older ones: see
+    /// [`Claim::attempt`] for which targets it is a fence.
     pub attempt: u64,
-    /// What is left of the lease: the most that the request's time-out may be.
-    pub remaining: Duration,
+    /// How many attempts count as tries, this one included.
+    pub tries: u64,
+    /// Whether an earlier attempt may have been executed: see
+    /// [`Claim::maybe_executed_before`].
+    pub maybe_executed_before: bool,
+    /// When the lease ends: the request must have left, and its time-out must have ended,
+    /// before that.
+    pub lease_until: EpochMs,
+    clock: Arc<dyn Clock>,
+}
+
+impl Turn {
+    fn of<S: Store>(claim: &Dispatched<S>) -> Self {
+        Self {
+            attempt: claim.attempt(),
+            tries: claim.tries(),
+            maybe_executed_before: claim.maybe_executed_before(),
+            lease_until: claim.lease_until(),
+            clock: claim.clock(),
+        }
+    }
+
+    /// What is left of the lease by the clock at this moment: the most that the request's own
+    /// time-out may be if it is sent now. Read it when the request is made; a process that
+    /// was paused before must send nothing if it is zero.
+    pub fn remaining(&self) -> Duration {
+        self.lease_until.since(self.clock.now().into())
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("attempt", &self.attempt)
+            .field("tries", &self.tries)
+            .field("maybe_executed_before", &self.maybe_executed_before)
+            .field("lease_until", &self.lease_until)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How the closure failed. `?` on any error makes it [`Failure::Unknown`], the careful
@@ -63,6 +105,7 @@ pub struct Done<T> {
 
 /// Where a result came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum How {
     /// The closure ran now.
     Ran,
@@ -75,6 +118,7 @@ pub enum How {
 /// Why [`Guard::run`] has no result. `E` is the closure's error; it is part of the message
 /// and not a `source`, so that it may be an `anyhow::Error` too.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error<T, E> {
     /// The claim failed: no time left, another payload, or the store.
     #[error(transparent)]
@@ -157,7 +201,14 @@ impl<S: Store> Guard<S> {
     /// [`run_or_ask`](Self::run_or_ask) if the target can be asked, or decide it with
     /// [`find_unresolved`](Self::find_unresolved).
     ///
-    /// A time-out belongs to the caller: dropping this future is like a crash.
+    /// `call` is not started once the lease is over. Once started it is polled to its end,
+    /// also after a pause that outlasts the lease, since it may bring the answer: it must
+    /// send nothing when [`Turn::remaining`] is zero, and give its request no longer
+    /// time-out. A time-out of the whole belongs to the caller: dropping this future is like
+    /// a crash.
+    ///
+    /// # Errors
+    /// [`enum@Error`].
     pub async fn run<T, E, F, Running>(
         &self,
         request: &Request,
@@ -179,6 +230,9 @@ impl<S: Store> Guard<S> {
     /// Like [`run`](Self::run), and where an earlier run may have executed the call, `ask`s
     /// the target first: adopts what it has, runs again once it surely does not have it,
     /// and leaves what it cannot tell to a person.
+    ///
+    /// # Errors
+    /// [`enum@Error`].
     pub async fn run_or_ask<T, E, F, Running, A, Asking>(
         &self,
         request: &Request,
@@ -208,8 +262,10 @@ impl<S: Store> Guard<S> {
             }
             Found::NotExecuted => match unknown.run_again().await {
                 Ok(claim) => execute(claim, call).await,
-                Err(resolve::Error::NotSettled { .. }) => Err(undecided(&unknown)),
-                Err(error) => Err(Error::Resolve(error)),
+                Err(NotRunAgain { unknown, error: resolve::Error::NotSettled { .. } }) => {
+                    Err(undecided(&unknown))
+                }
+                Err(NotRunAgain { error, .. }) => Err(Error::Resolve(error)),
             },
             Found::CannotTell => {
                 let why = "the target cannot tell whether it was executed";
@@ -249,13 +305,16 @@ where
     F: FnOnce(Turn) -> Running,
     Running: Future<Output = Result<T, Failure<E>>>,
 {
-    if let Err(error) = claim.dispatched().await {
-        if let dispatch::Error::LeaseOver { .. } = error {
-            report(claim.release().await);
+    let claim = match claim.dispatched().await {
+        Ok(claim) => claim,
+        Err(NotDispatched { claim, error }) => {
+            if let dispatch::Error::LeaseOver { .. } = error {
+                report(claim.release().await);
+            }
+            return Err(Error::NotDispatched(error));
         }
-        return Err(Error::NotDispatched(error));
-    }
-    let turn = Turn { attempt: claim.attempt(), remaining: claim.remaining() };
+    };
+    let turn = Turn::of(&claim);
     let id = claim.id().clone();
     match call(turn).await {
         Ok(value) => match claim.complete(&value).await {

@@ -12,7 +12,7 @@ use crate::request::RecordId;
 ///
 /// A store never looks at a clock and never decides anything: every moment it compares
 /// with is given to it.
-pub trait Store: Send + Sync {
+pub trait Store: Send + Sync + 'static {
     /// Applies `write` if [`Write::permitted`] holds for the current record, as one atomic
     /// step, and stores [`Write::result`]. If not, it answers with the record that stood
     /// in the way.
@@ -39,8 +39,10 @@ pub trait Store: Send + Sync {
 pub enum Written {
     /// Applied.
     Applied {
-        /// The attempt number now stored.
-        attempt: u64,
+        /// Under [`When::Free`](crate::When::Free) the record that was replaced, `None` if
+        /// there was none; under [`When::Held`](crate::When::Held) always `None`, for the
+        /// holder knows what it replaces.
+        replaced: Option<Box<Record>>,
     },
     /// Its condition did not hold.
     Refused(
@@ -51,6 +53,7 @@ pub enum Written {
 
 /// Why a store could not do it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The store asks to slow down. Nothing was written.
     #[error("the store throttles")]

@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::claim::{Claim, shortened};
 use crate::clock::EpochMs;
 use crate::guard::Inner;
-use crate::record::{Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{Lease, RecordId, Request};
+use crate::record::{MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
+use crate::request::{RecordId, Request, Span, Terms};
 use crate::store::{self, Store, Written};
 
 /// A call that may have been executed. Ask the target, then say what it answered:
@@ -26,9 +26,7 @@ use crate::store::{self, Store, Written};
 pub struct Unknown<S> {
     inner: Arc<Inner<S>>,
     record: Box<Record>,
-    lease: Option<Lease>,
-    repeatable: bool,
-    expiry: Option<Duration>,
+    terms: Terms,
     next_owner: Owner,
     settles_at: EpochMs,
     wait: Duration,
@@ -36,10 +34,49 @@ pub struct Unknown<S> {
 
 /// What deciding an [`Unknown`] can fail with.
 pub mod resolve {
-    use super::{EpochMs, Record, RecordId, store};
+    use std::fmt;
+
+    use super::{EpochMs, Record, RecordId, Unknown, store};
+
+    /// A call that was not taken over, given back.
+    pub struct NotRunAgain<S> {
+        /// The handle as it was. It stays too old if it was made before the call had
+        /// settled: claim again, and ask again.
+        pub unknown: Box<Unknown<S>>,
+        /// Why.
+        pub error: Error,
+    }
+
+    impl<S> fmt::Display for NotRunAgain<S> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.error.fmt(f)
+        }
+    }
+
+    impl<S> fmt::Debug for NotRunAgain<S> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("NotRunAgain")
+                .field("unknown", &self.unknown)
+                .field("error", &self.error)
+                .finish()
+        }
+    }
+
+    impl<S> std::error::Error for NotRunAgain<S> {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.error.source()
+        }
+    }
+
+    impl<S> From<NotRunAgain<S>> for Error {
+        fn from(not_run_again: NotRunAgain<S>) -> Self {
+            not_run_again.error
+        }
+    }
 
     /// Why nothing was decided.
     #[derive(Debug, thiserror::Error)]
+    #[non_exhaustive]
     pub enum Error {
         /// The record changed: its holder came back, or somebody else decided first.
         #[error("{id}: somebody else decided it; {}", found.as_ref().map_or("there is no record".into(), |record| format!("found {record}")))]
@@ -98,9 +135,7 @@ impl<S: Store> Unknown<S> {
         let settings = &inner.settings;
         let settles_at = record.settled_at(settings.settle_window).plus(settings.skew_margin);
         Self {
-            lease: request.and_then(|request| request.lease),
-            repeatable: request.map_or(record.repeatable, |request| request.repeatable),
-            expiry: request.and_then(|request| request.expiry),
+            terms: request.map_or_else(|| record_terms(&record), |request| request.terms),
             next_owner: inner.new_owner(),
             wait: settles_at.since(now),
             settles_at,
@@ -110,7 +145,11 @@ impl<S: Store> Unknown<S> {
     }
 
     /// The target has executed it, and this is its result: stores it as if the call had
-    /// just completed.
+    /// just completed. It is right at any time, also before the call has settled: ask early
+    /// and often.
+    ///
+    /// # Errors
+    /// [`resolve::Error`], but not that it has not settled.
     pub async fn adopt<T>(&self, value: &T) -> Result<(), resolve::Error>
     where
         T: Serialize + ?Sized,
@@ -120,6 +159,8 @@ impl<S: Store> Unknown<S> {
         let now = self.inner.now();
         let mut record = self.ended(Status::Completed, now);
         record.completed_at = Some(now);
+        record.maybe_executed_before = MaybeExecuted::No;
+        record.end_life();
         record.result = Some(StoredResult::Inline(value.to_string()));
         let adopted = self.decide(record).await?;
         if let Some(cache) = &self.inner.cache {
@@ -130,37 +171,54 @@ impl<S: Store> Unknown<S> {
 
     /// The target does not have it: takes the call over, to run it again with a higher
     /// attempt number.
-    pub async fn run_again(&self) -> Result<Claim<S>, resolve::Error> {
-        self.check_settled()?;
-        let now = self.inner.now();
-        let lease_until = match self.lease {
-            Some(lease) => lease.ends(now),
-            None => now.plus(self.inner.settings.lease),
-        };
-        if lease_until <= now {
-            return Err(resolve::Error::NoTimeLeft { id: self.id().clone(), lease_until, now });
+    ///
+    /// # Errors
+    /// [`NotRunAgain`](resolve::NotRunAgain) gives this handle back, to be asked for what it
+    /// knows. [`NotSettled`](resolve::Error::NotSettled) if the target was asked too early.
+    pub async fn run_again(self) -> Result<Claim<S>, resolve::NotRunAgain<S>> {
+        match self.take_over().await {
+            Ok(record) => Ok(Claim::new(self.inner, record, &self.terms)),
+            Err(error) => Err(resolve::NotRunAgain { unknown: Box::new(self), error }),
         }
-        let attempt = self.record.holder.attempt + 1;
-        let mut record = self.ended(Status::Claimed, lease_until);
-        record.holder.attempt = attempt;
-        record.repeatable = self.repeatable;
-        record.claimed_at = now;
-        record.lease_until = lease_until;
-        record.dispatched_at = None;
-        let record = self.decide(record).await?;
-        Ok(Claim::new(self.inner.clone(), record, attempt, self.expiry))
     }
 
-    /// The target does not have it, and it is not for us to run it: the next claim runs.
+    async fn take_over(&self) -> Result<Record, resolve::Error> {
+        self.check_settled()?;
+        let now = self.inner.now();
+        let Span { lease_until, settles_at, kept_until } =
+            self.terms.span(&self.inner.settings, now).map_err(|lease_until| {
+                resolve::Error::NoTimeLeft { id: self.id().clone(), lease_until, now }
+            })?;
+        let mut record = self.ended(Status::Claimed, now);
+        record.holder.attempt += 1;
+        record.repeatable = self.terms.repeatable;
+        record.claimed_at = now;
+        record.lease_until = lease_until;
+        record.settles_at = Some(settles_at);
+        record.kept_until = Some(kept_until);
+        record.dispatched_at = None;
+        self.decide(record).await
+    }
+
+    /// The target does not have it, and nobody will run it on this call's behalf: the next
+    /// claim runs, as the first of a new life.
+    ///
+    /// # Errors
+    /// [`NotSettled`](resolve::Error::NotSettled) if the target was asked too early, or
+    /// another [`resolve::Error`].
     pub async fn release(&self) -> Result<(), resolve::Error> {
         self.check_settled()?;
-        let record = self.ended(Status::Released, self.inner.now());
+        let mut record = self.ended(Status::Released, self.inner.now());
+        record.end_life();
         self.decide(record).await.map(|_| ())
     }
 
     /// The target cannot say: a person must decide. Later claims answer
     /// [`NeedsPerson`](crate::Claimed::NeedsPerson) until then. `why` is kept (at most
     /// 500 bytes of it).
+    ///
+    /// # Errors
+    /// [`resolve::Error`], but not that it has not settled.
     pub async fn needs_person(&self, why: impl fmt::Display) -> Result<(), resolve::Error> {
         let mut record = (*self.record).clone();
         record.status = Status::NeedsPerson;
@@ -168,6 +226,7 @@ impl<S: Store> Unknown<S> {
         record.settles_at = Some(self.record.settled_at(self.inner.settings.settle_window));
         record.why = Some(shortened(&why));
         record.kept_until = None;
+        record.end_life();
         self.decide(record).await.map(|_| ())
     }
 
@@ -219,16 +278,15 @@ impl<S: Store> Unknown<S> {
         })
     }
 
-    /// The record in our name, to be kept from `from` on.
-    fn ended(&self, status: Status, from: EpochMs) -> Record {
+    /// The record in our name with nothing left to decide, to be kept from `now` on.
+    fn ended(&self, status: Status, now: EpochMs) -> Record {
         let mut record = (*self.record).clone();
         record.status = status;
         record.holder.owner = self.next_owner;
         record.unknown_since = None;
         record.settles_at = None;
         record.why = None;
-        let expiry = self.expiry.unwrap_or(self.inner.settings.expiry);
-        record.kept_until = Some(from.plus(expiry));
+        record.kept_until = Some(now.plus(self.terms.expiry(&self.inner.settings)));
         record
     }
 
@@ -251,6 +309,15 @@ impl<S: Store> Unknown<S> {
                 Err(resolve::Error::Superseded { id: self.id().clone(), found })
             }
         }
+    }
+}
+
+/// What the record itself says, for a handle that was made without a request.
+fn record_terms(record: &Record) -> Terms {
+    Terms {
+        repeatable: record.repeatable,
+        settle_window: record.settle_window(),
+        ..Terms::default()
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use slowlane_idempotency::{
-    Claim, Claimed, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
+    Claim, Claimed, Dispatched, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
 };
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
@@ -62,9 +62,9 @@ pub(crate) struct Answered {
 
 enum Answer {
     /// The call was made, and this became of it.
-    Made(Claim<DynamoDbStore>, Outcome<TargetResponse>),
+    Made(Dispatched<DynamoDbStore>, Outcome<TargetResponse>),
     /// The call was made, its answer was lost, and the API cannot be asked what became of it.
-    Lost(Claim<DynamoDbStore>, Why),
+    Lost(Dispatched<DynamoDbStore>, Why),
     /// An earlier call whose answer was lost turned out to have had its effect.
     Found(Unknown<DynamoDbStore>, TargetResponse),
     /// An earlier call's answer was lost, and the API cannot tell what became of it.
@@ -247,9 +247,10 @@ impl<T: Target> Worker<T> {
 
     async fn make(&self, call: &QueuedCall, claim: Claim<DynamoDbStore>) -> Answer {
         // The mark is what tells a crash before the request left from one after it.
-        if let Err(error) = claim.dispatched().await {
-            return Answer::Postponed(error.to_string());
-        }
+        let claim = match claim.dispatched().await {
+            Ok(claim) => claim,
+            Err(error) => return Answer::Postponed(error.to_string()),
+        };
         let outcome = match timeout(self.config.api_timeout, self.target.call(call)).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -303,21 +304,16 @@ impl<T: Target> Worker<T> {
     async fn settle_made(
         &self,
         taken: Taken,
-        claim: Claim<DynamoDbStore>,
+        claim: Dispatched<DynamoDbStore>,
         outcome: Outcome<TargetResponse>,
     ) -> Ended {
         let how = outcome::how(&outcome);
-        let used = match how {
-            // Nothing hangs on it, and the result must be stored whatever else fails.
-            How::Succeeded => claim.attempt(),
-            _ => claim.tries().await.unwrap_or(claim.attempt()),
-        };
-        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        let used = u32::try_from(claim.tries()).unwrap_or(u32::MAX);
         let attempts = Attempts {
             used,
             max: self.config.max_attempts,
             repeatable: claim.is_repeatable(),
-            maybe_executed: false,
+            maybe_executed: claim.maybe_executed_before(),
         };
         let (now, deadline) = (self.clock.now(), taken.call.deadline);
         match settle(outcome, &attempts, now, deadline, &self.retry, self.unit()) {

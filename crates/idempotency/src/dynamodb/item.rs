@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::clock::EpochMs;
-use crate::record::{Holder, Owner, Pointer, Record, Status, StoredResult};
+use crate::record::{Holder, MaybeExecuted, Owner, Pointer, Record, Status, StoredResult};
 use crate::request::{PayloadHash, RecordId};
 use crate::store::Error;
 
@@ -28,6 +28,7 @@ pub(super) mod name {
     pub(in super::super) const COMPLETED_AT: &str = "completed_at_ms";
     pub(in super::super) const KEPT_UNTIL: &str = "kept_until_ms";
     pub(in super::super) const UNTRIED: &str = "untried";
+    pub(in super::super) const MAYBE_EXECUTED: &str = "maybe_executed";
     pub(in super::super) const WHY: &str = "why";
     pub(in super::super) const RESULT: &str = "result";
     pub(in super::super) const RESULT_AT: &str = "result_at";
@@ -39,8 +40,27 @@ pub(super) mod name {
 /// that runs slow.
 const TTL_AFTER_KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// Every attribute a record can have, except the key, the attempt number and the time to
-/// live: the value to set, or `None` to remove it.
+/// What stands for [`MaybeExecuted::WithSeveral`].
+const SEVERAL: &str = "several";
+
+/// The attributes that a claim leaves as they are, since they are about earlier attempts.
+pub(super) fn about_earlier_attempts(
+    record: &Record,
+) -> [(&'static str, Option<AttributeValue>); 2] {
+    let untried = Some(record.untried).filter(|untried| *untried > 0);
+    let maybe_executed = match record.maybe_executed_before {
+        MaybeExecuted::No => None,
+        MaybeExecuted::With(payload) => Some(payload.to_string()),
+        MaybeExecuted::WithSeveral => Some(SEVERAL.to_owned()),
+    };
+    [
+        (name::UNTRIED, untried.map(|untried| AttributeValue::N(untried.to_string()))),
+        (name::MAYBE_EXECUTED, maybe_executed.map(AttributeValue::S)),
+    ]
+}
+
+/// Every other attribute a record can have, except the key, the attempt number and the time
+/// to live: the value to set, or `None` to remove it.
 pub(super) fn attributes(record: &Record) -> Vec<(&'static str, Option<AttributeValue>)> {
     let text = |value: String| Some(AttributeValue::S(value));
     let number = |value: u64| Some(AttributeValue::N(value.to_string()));
@@ -97,17 +117,17 @@ pub(super) fn read(id: RecordId, item: &HashMap<String, AttributeValue>) -> Resu
         completed_at: item.time(name::COMPLETED_AT)?,
         kept_until: item.time(name::KEPT_UNTIL)?,
         untried: item.number(name::UNTRIED)?.unwrap_or(0),
+        // What this version cannot read is read as the careful answer.
+        maybe_executed_before: match item.text(name::MAYBE_EXECUTED)? {
+            None => MaybeExecuted::No,
+            Some(text) => {
+                PayloadHash::parse(text).map_or(MaybeExecuted::WithSeveral, MaybeExecuted::With)
+            }
+        },
         why: item.text(name::WHY)?.map(str::to_owned),
         result: item.result()?,
         id: id.clone(),
     })
-}
-
-/// The attempt number among the attributes that a claim's write returned.
-pub(super) fn attempt(returned: Option<&HashMap<String, AttributeValue>>) -> Result<u64, Error> {
-    returned
-        .and_then(|attributes| attributes.get(name::ATTEMPT)?.as_n().ok()?.parse().ok())
-        .ok_or_else(|| Error::Unreadable("a claim's write returned no attempt number".into()))
 }
 
 struct Item<'a> {

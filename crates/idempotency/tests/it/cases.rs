@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use slowlane_idempotency::{
-    Claim, Claimed, Done, EpochMs, Failure, Found, Guard, Held, How, Key, MemoryStore, Record,
-    RecordId, Request, Settings, Status, Store, Unknown, Write, Written, complete, dispatch,
-    give_up, resolve, run, store,
+    Claim, Claimed, Dispatched, Done, EpochMs, Failure, Found, Guard, Held, How, Key, MemoryStore,
+    NotDispatched, NotRunAgain, Record, RecordId, Request, Settings, Status, Store, Unknown, Write,
+    Written, complete, dispatch, give_up, resolve, run, store,
 };
 
 use crate::{Stopwatch, key, order, scope, seconds};
@@ -20,11 +20,19 @@ fn guard() -> (TestGuard, Stopwatch) {
     (Guard::new(MemoryStore::new(), time.settings()), time)
 }
 
-async fn run_of<S: Store>(guard: &Guard<S>) -> Claim<S> {
-    match guard.claim(&order(1)).await.unwrap() {
+async fn claim_of<S: Store>(guard: &Guard<S>, request: &Request) -> Claim<S> {
+    match guard.claim(request).await.unwrap() {
         Claimed::Run(claim) => claim,
         other => panic!("expected to run, got {}", name(&other)),
     }
+}
+
+async fn run_of<S: Store>(guard: &Guard<S>) -> Claim<S> {
+    claim_of(guard, &order(1)).await
+}
+
+async fn dispatched_of<S: Store>(guard: &Guard<S>) -> Dispatched<S> {
+    run_of(guard).await.dispatched().await.unwrap()
 }
 
 async fn replay_of<S: Store>(guard: &Guard<S>) -> Value {
@@ -61,8 +69,7 @@ fn name<S>(claimed: &Claimed<S>) -> &'static str {
 #[tokio::test]
 async fn redelivery() {
     let (guard, time) = guard();
-    let claim = run_of(&guard).await;
-    claim.dispatched().await.unwrap();
+    let claim = dispatched_of(&guard).await;
     claim.complete(&json!({"id": "1001"})).await.unwrap();
     time.passes(seconds(23 * 3600));
     assert_eq!(replay_of(&guard).await, json!({"id": "1001"}));
@@ -87,7 +94,7 @@ async fn crash_before_dispatch() {
 #[tokio::test]
 async fn crash_after_dispatch() {
     let (guard, time) = guard();
-    run_of(&guard).await.dispatched().await.unwrap();
+    dispatched_of(&guard).await;
     time.passes(seconds(62));
     held_of(&guard).await;
 
@@ -97,18 +104,18 @@ async fn crash_after_dispatch() {
     assert_eq!(unknown.since(), Stopwatch::START);
     assert_eq!(unknown.settles_at(), Stopwatch::START.plus(seconds(60 + 30 + 2)));
     assert_eq!(unknown.wait(), seconds(29));
-    let error = unknown.run_again().await.unwrap_err();
+    let NotRunAgain { unknown, error } = unknown.run_again().await.unwrap_err();
     assert!(matches!(error, resolve::Error::NotSettled { .. }), "{error}");
 
     // A handle from before stays too old, whatever the time: the target was asked too early.
     time.passes(unknown.wait());
-    let error = unknown.run_again().await.unwrap_err();
+    let error = unknown.run_again().await.unwrap_err().error;
     assert!(matches!(error, resolve::Error::NotSettled { .. }), "{error}");
 
     let claim = unknown_of(&guard).await.run_again().await.unwrap();
     assert_eq!(claim.attempt(), 2);
     assert_eq!(held_of(&guard).await.wait, seconds(62));
-    claim.dispatched().await.unwrap();
+    let claim = claim.dispatched().await.unwrap();
     claim.complete(&2).await.unwrap();
     assert_eq!(replay_of(&guard).await, 2);
 }
@@ -116,8 +123,7 @@ async fn crash_after_dispatch() {
 #[tokio::test]
 async fn time_out() {
     let (guard, time) = guard();
-    let claim = run_of(&guard).await;
-    claim.dispatched().await.unwrap();
+    let claim = dispatched_of(&guard).await;
     time.passes(seconds(10));
     claim.unknown("no answer within 10 s").await.unwrap();
 
@@ -136,11 +142,10 @@ async fn time_out() {
 #[tokio::test]
 async fn late_writer() {
     let (guard, time) = guard();
-    let late = run_of(&guard).await;
-    late.dispatched().await.unwrap();
+    let late = dispatched_of(&guard).await;
     time.passes(seconds(100));
     let claim = unknown_of(&guard).await.run_again().await.unwrap();
-    claim.dispatched().await.unwrap();
+    let claim = claim.dispatched().await.unwrap();
 
     for error in [late.release().await.unwrap_err(), late.unknown("?").await.unwrap_err()] {
         assert!(matches!(error, give_up::Error::LostOwnership(_)), "{error}");
@@ -161,12 +166,11 @@ async fn late_writer() {
 #[tokio::test]
 async fn late_writer_before_anybody_decided() {
     let (guard, time) = guard();
-    let late = run_of(&guard).await;
-    late.dispatched().await.unwrap();
+    let late = dispatched_of(&guard).await;
     time.passes(seconds(100));
     let unknown = unknown_of(&guard).await;
     late.complete(&"the truth").await.unwrap();
-    let error = unknown.run_again().await.unwrap_err();
+    let error = unknown.run_again().await.unwrap_err().error;
     assert!(matches!(error, resolve::Error::Superseded { .. }), "{error}");
     assert_eq!(replay_of(&guard).await, "the truth");
 }
@@ -176,7 +180,7 @@ async fn lease_lapse() {
     let (guard, time) = guard();
     let claim = run_of(&guard).await;
     time.passes(seconds(60));
-    let error = claim.dispatched().await.unwrap_err();
+    let NotDispatched { claim, error } = claim.dispatched().await.unwrap_err();
     assert!(matches!(error, dispatch::Error::LeaseOver { .. }), "{error}");
     claim.release().await.unwrap();
     assert_eq!(run_of(&guard).await.attempt(), 2);
@@ -188,8 +192,8 @@ async fn lease_lapse_of_somebody_who_comes_back() {
     let slow = run_of(&guard).await;
     time.passes(seconds(63));
     let quick = run_of(&guard).await;
-    let lost = slow.dispatched().await.unwrap_err();
-    assert!(matches!(lost, dispatch::Error::LeaseOver { .. }), "{lost}");
+    let NotDispatched { claim: slow, error } = slow.dispatched().await.unwrap_err();
+    assert!(matches!(error, dispatch::Error::LeaseOver { .. }), "{error}");
     assert!(matches!(slow.release().await, Err(give_up::Error::LostOwnership(_))));
     quick.dispatched().await.unwrap();
 }
@@ -210,11 +214,10 @@ async fn concurrent_duplicate() {
 #[tokio::test]
 async fn definite_failure() {
     let (guard, _) = guard();
-    let claim = run_of(&guard).await;
-    claim.dispatched().await.unwrap();
+    let claim = dispatched_of(&guard).await;
     claim.release().await.unwrap();
     claim.release().await.unwrap();
-    let claim = run_of(&guard).await;
+    let claim = dispatched_of(&guard).await;
     assert_eq!(claim.attempt(), 2);
 
     // One that must not be tried again is a result.
@@ -226,8 +229,7 @@ async fn definite_failure() {
 async fn a_person_decides() {
     for done in [true, false] {
         let (guard, time) = guard();
-        let claim = run_of(&guard).await;
-        claim.dispatched().await.unwrap();
+        let claim = dispatched_of(&guard).await;
         claim.unknown("reset").await.unwrap();
         unknown_of(&guard).await.needs_person("no lookup").await.unwrap();
 
@@ -259,8 +261,7 @@ async fn a_person_decides() {
 #[tokio::test]
 async fn a_target_that_cannot_be_asked() {
     let (guard, _) = guard();
-    let claim = run_of(&guard).await;
-    claim.dispatched().await.unwrap();
+    let claim = dispatched_of(&guard).await;
     claim.needs_person("no answer, and nobody to ask").await.unwrap();
     let claimed = guard.claim(&order(1)).await.unwrap();
     let Claimed::NeedsPerson(unknown) = claimed else {
@@ -279,7 +280,7 @@ async fn a_target_that_cannot_be_asked() {
 #[tokio::test]
 async fn a_running_call_is_not_listed() {
     let (guard, time) = guard();
-    run_of(&guard).await.dispatched().await.unwrap();
+    dispatched_of(&guard).await;
     assert!(guard.list_unresolved(10).await.unwrap().is_empty());
     assert!(guard.find_unresolved(&scope(), &key()).await.unwrap().is_none());
     time.passes(seconds(63));
@@ -290,22 +291,16 @@ async fn a_running_call_is_not_listed() {
 async fn repeatable() {
     let (guard, time) = guard();
     let request = order(1).repeatable(true);
-    let claim = |claimed| match claimed {
-        Claimed::Run(claim) => claim,
-        other => panic!("{}", name::<MemoryStore>(&other)),
-    };
-    let first = claim(guard.claim(&request).await.unwrap());
-    first.dispatched().await.unwrap();
+    let first = claim_of(&guard, &request).await.dispatched().await.unwrap();
     let record = guard.read(&scope(), &key()).await.unwrap().unwrap();
     assert_eq!(record.status, Status::Claimed, "no mark is written");
 
     // A crash and an unknown outcome are simply run again.
     time.passes(seconds(63));
-    let second = claim(guard.claim(&request).await.unwrap());
+    let second = claim_of(&guard, &request).await.dispatched().await.unwrap();
     assert!(first.complete(&1).await.is_err());
     second.unknown("time-out").await.unwrap();
-    let third = claim(guard.claim(&request).await.unwrap());
-    assert_eq!(third.attempt(), 3);
+    assert_eq!(claim_of(&guard, &request).await.attempt(), 3);
 
     // But not by a version of the caller that no longer thinks it safe.
     time.passes(seconds(63));
@@ -358,17 +353,17 @@ async fn cached_results_are_replayed_without_the_store() {
     let (time, store) = (Stopwatch::new(), Counting::default());
     let settings = Settings { cached_results: NonZeroUsize::new(2), ..time.settings() };
     let guard = Guard::new(store.clone(), settings);
-    let claim = run_of(&guard).await;
+    let claim = dispatched_of(&guard).await;
     held_of(&guard).await;
     held_of(&guard).await;
-    assert_eq!(store.writes(), 3, "what is in progress is never cached");
+    assert_eq!(store.writes(), 4, "what is in progress is never cached");
     claim.complete(&"kept").await.unwrap();
     assert_eq!(replay_of(&guard).await, "kept");
-    assert_eq!(store.writes(), 4);
+    assert_eq!(store.writes(), 5);
 
     // Another payload is for the store to refuse.
     assert!(guard.claim(&order(2)).await.is_err());
-    assert_eq!(store.writes(), 5);
+    assert_eq!(store.writes(), 6);
 
     // Two others push it out, the first of them having been used last.
     for name in ["a", "b"] {
@@ -376,9 +371,9 @@ async fn cached_results_are_replayed_without_the_store() {
         let call = async |_| Ok::<u32, Failure<Api>>(1);
         guard.run(&request, call).await.unwrap();
     }
-    assert_eq!(store.writes(), 11);
-    assert_eq!(replay_of(&guard).await, "kept");
     assert_eq!(store.writes(), 12);
+    assert_eq!(replay_of(&guard).await, "kept");
+    assert_eq!(store.writes(), 13);
 
     time.passes(seconds(24 * 3600 + 3));
     assert_eq!(run_of(&guard).await.attempt(), 2, "an expired one is not used");
@@ -411,8 +406,7 @@ impl Store for Echoing {
 async fn our_own_repeated_writes_are_recognised() {
     let time = Stopwatch::new();
     let guard = Guard::new(Echoing(MemoryStore::new()), time.settings());
-    let claim = run_of(&guard).await;
-    claim.dispatched().await.unwrap();
+    let claim = dispatched_of(&guard).await;
     claim.unknown("reset").await.unwrap();
     unknown_of(&guard).await.needs_person("?").await.unwrap();
     time.passes(seconds(32));
@@ -420,12 +414,12 @@ async fn our_own_repeated_writes_are_recognised() {
     let claim = found.unwrap().run_again().await.unwrap();
     assert_eq!(claim.attempt(), 2);
     claim.release().await.unwrap();
-    let claim = run_of(&guard).await;
+    let claim = dispatched_of(&guard).await;
     claim.unknown("reset").await.unwrap();
     unknown_of(&guard).await.adopt(&"found").await.unwrap();
     assert_eq!(replay_of(&guard).await, "found");
     time.passes(seconds(24 * 3600 + 3));
-    let claim = run_of(&guard).await;
+    let claim = dispatched_of(&guard).await;
     claim.complete(&"done").await.unwrap();
     claim.complete(&"done").await.unwrap();
     let error = claim.complete(&"something else").await.unwrap_err();
@@ -443,7 +437,7 @@ async fn the_wrapper_runs_once() {
     let done = |value: u32, how| Done { value, how };
     let request = order(1);
     let ran = guard.run(&request, async |turn| {
-        assert_eq!((turn.attempt, turn.remaining), (1, seconds(60)));
+        assert_eq!((turn.attempt, turn.remaining()), (1, seconds(60)));
         Ok::<_, Failure<Api>>(7)
     });
     assert_eq!(ran.await.unwrap(), done(7, How::Ran));
@@ -487,7 +481,7 @@ async fn the_wrapper_asks() {
         (Found::CannotTell, true, Err(Status::NeedsPerson)),
     ] {
         let (guard, time) = guard();
-        run_of(&guard).await.unknown("reset").await.unwrap();
+        dispatched_of(&guard).await.unknown("reset").await.unwrap();
         if settled {
             time.passes(seconds(32));
         }
@@ -513,8 +507,7 @@ fn futures_are_send() {
     let ask = || async { Ok(Found::NotExecuted) };
     is_send(guard.run_or_ask(&request, |_| async { Ok::<u32, Failure<Api>>(1) }, ask));
     is_send(async move {
-        let claim = run_of(&guard).await;
-        claim.dispatched().await.unwrap();
+        let claim = dispatched_of(&guard).await;
         claim.complete(&1).await.unwrap();
     });
 }
@@ -524,10 +517,10 @@ async fn attempts_that_were_not_tried_use_up_no_try() {
     let (guard, _) = guard();
     for throttled in 1..=3 {
         let claim = run_of(&guard).await;
-        assert_eq!((claim.attempt(), claim.tries().await.unwrap()), (throttled, 1));
+        assert_eq!((claim.attempt(), claim.tries()), (throttled, 1));
         claim.release_untried().await.unwrap();
     }
     run_of(&guard).await.release().await.unwrap();
     let claim = run_of(&guard).await;
-    assert_eq!((claim.attempt(), claim.tries().await.unwrap()), (5, 2));
+    assert_eq!((claim.attempt(), claim.tries()), (5, 2));
 }

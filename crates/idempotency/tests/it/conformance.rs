@@ -36,6 +36,7 @@ enum Flaw {
     IgnoresStatus,
     KeepsOldFields,
     RefusesWithoutTheRecord,
+    ForgetsWhatItReplaced,
     CutsLargeResults,
     ListsEverything,
     ListsWhatRuns,
@@ -45,7 +46,7 @@ enum Flaw {
 async fn broken_stores_are_noticed() {
     for (flaw, case) in [
         (Flaw::NotAtomic, "concurrent claims"),
-        (Flaw::AttemptStaysOne, "rules"),
+        (Flaw::AttemptStaysOne, "walk"),
         (Flaw::IgnoresLease, "rules"),
         (Flaw::IgnoresPayload, "rules"),
         (Flaw::IgnoresRepeatable, "rules"),
@@ -55,6 +56,7 @@ async fn broken_stores_are_noticed() {
         (Flaw::IgnoresStatus, "rules"),
         (Flaw::KeepsOldFields, "walk"),
         (Flaw::RefusesWithoutTheRecord, "rules"),
+        (Flaw::ForgetsWhatItReplaced, "rules"),
         (Flaw::CutsLargeResults, "large result"),
         (Flaw::ListsEverything, "unresolved"),
         (Flaw::ListsWhatRuns, "unresolved"),
@@ -111,9 +113,10 @@ impl Store for Flawed {
             (Flaw::CutsLargeResults, Some(StoredResult::Inline(json))) => json.truncate(1 << 18),
             _ => {}
         }
-        let attempt = record.holder.attempt;
-        self.records.lock().unwrap().insert(record.id.clone(), record);
-        Ok(Written::Applied { attempt })
+        let replaced = self.records.lock().unwrap().insert(record.id.clone(), record);
+        let shown = matches!(write.when, When::Free { .. })
+            && !matches!(self.flaw, Flaw::ForgetsWhatItReplaced);
+        Ok(Written::Applied { replaced: replaced.filter(|_| shown).map(Box::new) })
     }
 
     async fn read(&self, id: &RecordId) -> Result<Option<Record>, store::Error> {

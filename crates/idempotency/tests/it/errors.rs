@@ -34,18 +34,20 @@ async fn errors_say_who_what_and_until_when() {
          2027-01-15T08:01:00.000Z, kept until 2027-01-16T08:01:00.000Z)"
     );
 
+    let claim = claim.dispatched().await.unwrap();
     claim.unknown("reset by peer").await.unwrap();
     let Ok(Claimed::Unknown(unknown)) = guard.claim(&order(1)).await else {
         panic!("not unknown");
     };
+    let not_run_again = unknown.run_again().await.unwrap_err();
     assert_eq!(
-        unknown.run_again().await.unwrap_err().to_string(),
+        not_run_again.to_string(),
         "orders#order-123: the target may still execute it until 2027-01-15T08:00:32.000Z; \
          UNKNOWN, attempt 1, owner 00000000-0000-0000-0000-000000000001, since \
          2027-01-15T08:00:00.000Z (reset by peer)"
     );
 
-    unknown.adopt(&json!(1)).await.unwrap();
+    not_run_again.unknown.adopt(&json!(1)).await.unwrap();
     assert_eq!(
         claim.complete(&json!(2)).await.unwrap_err().to_string(),
         "orders#order-123: attempt 1 of owner 00000000-0000-0000-0000-000000000001 no longer \
@@ -80,6 +82,7 @@ async fn no_message_carries_a_result() {
     let Claimed::Run(claim) = claimed else {
         panic!("{claimed:?}");
     };
+    let claim = claim.dispatched().await.unwrap();
     claim.complete(&"confidential").await.unwrap();
     let mismatch = guard.claim(&order(2)).await.unwrap_err();
     let lost = claim.release().await.unwrap_err();

@@ -39,6 +39,7 @@ async fn only_large_results_are_offloaded() {
         let Claimed::Run(claim) = guard.claim(&request).await.unwrap() else {
             panic!("did not run");
         };
+        let claim = claim.dispatched().await.unwrap();
         claim.complete(&json!({ "result": result })).await.unwrap();
         // Again, as after a lost reply: recognised though the store has only a pointer.
         claim.complete(&json!({ "result": result })).await.unwrap();
@@ -61,6 +62,7 @@ async fn a_blob_that_is_not_what_was_stored_is_no_result() {
     let Claimed::Run(claim) = guard.claim(&order(1)).await.unwrap() else {
         panic!("did not run");
     };
+    let claim = claim.dispatched().await.unwrap();
     claim.complete(&"the result").await.unwrap();
     for blob in blobs.0.lock().unwrap().values_mut() {
         *blob = "\"another\"".into();

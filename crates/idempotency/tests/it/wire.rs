@@ -73,8 +73,9 @@ fn applied() -> (u16, Value) {
     (200, json!({}))
 }
 
+/// A new key: there is no old item to show.
 fn claimed() -> (u16, Value) {
-    (200, json!({"Attributes": {"attempt": {"N": "1"}}}))
+    applied()
 }
 
 fn refused(item: Value) -> (u16, Value) {
@@ -104,7 +105,7 @@ async fn a_call_is_three_requests() {
     let Claimed::Run(claim) = wire.guard().claim(&order(1)).await.unwrap() else {
         panic!("did not run");
     };
-    claim.dispatched().await.unwrap();
+    let claim = claim.dispatched().await.unwrap();
     claim.complete(&json!({"id": "1001"})).await.unwrap();
 
     let requests = wire.requests();
@@ -141,7 +142,7 @@ async fn one_write_unit_holds_a_small_result() {
         let Claimed::Run(claim) = wire.guard().claim(&order(1)).await.unwrap() else {
             panic!("did not run");
         };
-        claim.dispatched().await.unwrap();
+        let claim = claim.dispatched().await.unwrap();
         claim.complete(&"r".repeat(bytes)).await.unwrap();
         assert_eq!(write_units(&wire.requests()[2].1), units);
     }
@@ -155,13 +156,14 @@ fn claim_request() -> Value {
         "UpdateExpression": "SET #status = :status, #owner = :owner, \
             #payload_sha256 = :payload_sha256, #repeatable = :repeatable, \
             #claimed_at_ms = :claimed_at_ms, #lease_until_ms = :lease_until_ms, \
-            #kept_until_ms = :kept_until_ms, #ttl = :ttl, \
+            #settles_at_ms = :settles_at_ms, #kept_until_ms = :kept_until_ms, #ttl = :ttl, \
             #attempt = if_not_exists(#attempt, :zero) + :one \
-            REMOVE #dispatched_at_ms, #unknown_since_ms, #settles_at_ms, #completed_at_ms, \
-            #why, #result, #result_at, #result_sha256, #result_bytes",
+            REMOVE #dispatched_at_ms, #unknown_since_ms, #completed_at_ms, #why, #result, #result_at, #result_sha256, #result_bytes",
         "ConditionExpression": "attribute_not_exists(#id) OR #status = :is_released \
             OR ((#status = :is_claimed AND #lease_until_ms < :lapsed_before) AND #repeatable = :no) \
-            OR (#status = :is_completed AND #kept_until_ms < :lapsed_before)",
+            OR (#kept_until_ms < :lapsed_before AND (#status = :is_completed \
+            OR (#repeatable = :yes AND ((#status = :is_claimed AND #lease_until_ms < :lapsed_before) \
+            OR #status = :is_unknown))))",
         "ExpressionAttributeNames": {
             "#id": "id",
             "#status": "status",
@@ -190,6 +192,7 @@ fn claim_request() -> Value {
             ":repeatable": {"BOOL": false},
             ":claimed_at_ms": {"N": "1800000000000"},
             ":lease_until_ms": {"N": "1800000060000"},
+            ":settles_at_ms": {"N": "1800000090000"},
             ":kept_until_ms": {"N": "1800086460000"},
             ":ttl": {"N": "1800090060"},
             ":zero": {"N": "0"},
@@ -198,9 +201,11 @@ fn claim_request() -> Value {
             ":is_completed": {"S": "COMPLETED"},
             ":is_released": {"S": "RELEASED"},
             ":lapsed_before": {"N": "1799999998000"},
-            ":no": {"BOOL": false}
+            ":is_unknown": {"S": "UNKNOWN"},
+            ":no": {"BOOL": false},
+            ":yes": {"BOOL": true}
         },
-        "ReturnValues": "UPDATED_NEW",
+        "ReturnValues": "ALL_OLD",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD"
     })
 }
@@ -212,7 +217,7 @@ async fn a_repeatable_call_is_two_requests() {
     let Claimed::Run(claim) = wire.guard().claim(&request).await.unwrap() else {
         panic!("did not run");
     };
-    claim.dispatched().await.unwrap();
+    let claim = claim.dispatched().await.unwrap();
     claim.complete(&1).await.unwrap();
     let requests = wire.requests();
     assert_eq!(requests.len(), 2);
@@ -312,17 +317,18 @@ async fn what_is_not_a_record_of_ours_is_not_acted_upon() {
 
 #[tokio::test]
 async fn a_result_beyond_the_limit_is_refused_before_it_is_sent() {
-    let wire = Wire::answering([claimed(), applied()]);
+    let wire = Wire::answering([claimed(), applied(), applied()]);
     let Claimed::Run(claim) = wire.guard().claim(&order(1)).await.unwrap() else {
         panic!("did not run");
     };
+    let claim = claim.dispatched().await.unwrap();
     let error = claim.complete(&"r".repeat(MAX_RESULT_BYTES)).await.unwrap_err();
     let complete::Error::TooLarge { bytes, limit, .. } = error else {
         panic!("{error}");
     };
     assert_eq!((bytes, limit), (MAX_RESULT_BYTES + 2, MAX_RESULT_BYTES));
     claim.complete(&"r".repeat(MAX_RESULT_BYTES - 2)).await.unwrap();
-    assert!(item_bytes(&wire.requests()[1].1) < 400 * 1024);
+    assert!(item_bytes(&wire.requests()[2].1) < 400 * 1024);
 }
 
 #[tokio::test]
@@ -364,8 +370,11 @@ async fn listing_goes_through_all_pages() {
     assert_eq!(requests[1].1["ExclusiveStartKey"], json!({"id": {"S": "x"}}));
     assert_eq!(
         requests[0].1["FilterExpression"],
-        "attribute_exists(#payload_sha256) AND (#status IN (:unknown, :needs_person) \
-         OR (#status = :dispatched AND #lease_until_ms < :lapsed_before))"
+        "attribute_exists(#payload_sha256) AND (#status = :needs_person \
+         OR (#status = :dispatched AND #lease_until_ms < :lapsed_before) \
+         OR (#status = :unknown AND #repeatable = :no) \
+         OR (#repeatable = :yes AND NOT #kept_until_ms < :lapsed_before \
+         AND (#status = :unknown OR (#status = :claimed AND #lease_until_ms < :lapsed_before))))"
     );
     uses_what_it_defines(&requests[0].1);
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use slowlane_idempotency::{
-    Claim, Claimed, EpochMs, Failure, Found, Guard, Key, Request, Scope, Turn, Unknown, complete,
-    dispatch, resolve, run,
+    Claim, Claimed, Dispatched, Failure, Found, Guard, Key, NotDispatched, NotRunAgain, Request,
+    Scope, Turn, Unknown, complete, dispatch, resolve, run,
 };
 
 use super::world::{Answer, Mutant, Reply, Target, World};
@@ -50,8 +50,7 @@ pub(crate) async fn deliver_by_closure(world: World, request: Request, skew_ms: 
     let call = |turn: Turn| {
         let world = world.clone();
         async move {
-            let until = EpochMs::from(world.clock(skew_ms)).plus(turn.remaining);
-            match world.call(skew_ms, until).await {
+            match world.call(skew_ms, turn.lease_until).await {
                 Reply::Executed(value) => Ok(value),
                 Reply::Rejected | Reply::NotSent => Err(Failure::NotExecuted("rejected")),
                 Reply::Lost => Err(Failure::Unknown("no answer")),
@@ -90,11 +89,13 @@ impl Worker {
         if claim.attempt() > 1 {
             self.world.state().count("claimed again");
         }
-        match claim.dispatched().await {
-            Ok(()) => {}
-            Err(dispatch::Error::LeaseOver { .. }) => return self.release(&claim).await,
+        let claim = match claim.dispatched().await {
+            Ok(claim) => claim,
+            Err(NotDispatched { claim, error: dispatch::Error::LeaseOver { .. } }) => {
+                return self.release(&claim).await;
+            }
             Err(_) => return self.back("not dispatched", Duration::ZERO),
-        }
+        };
         match self.world.call(self.skew_ms, claim.lease_until()).await {
             Reply::Executed(value) => self.complete(&claim, value).await,
             Reply::Rejected | Reply::NotSent => self.release(&claim).await,
@@ -109,7 +110,7 @@ impl Worker {
         }
     }
 
-    async fn complete(&self, claim: &Claim<World>, value: Value) -> Ending {
+    async fn complete(&self, claim: &Dispatched<World>, value: Value) -> Ending {
         for _ in 0..2 {
             match claim.complete(&value).await {
                 Ok(()) => return self.done("ran", value),
@@ -122,7 +123,7 @@ impl Worker {
         self.back("not stored", Duration::ZERO)
     }
 
-    async fn release(&self, claim: &Claim<World>) -> Ending {
+    async fn release<P>(&self, claim: &Claim<World, P>) -> Ending {
         let _ = claim.release().await;
         self.back("released", Duration::ZERO)
     }
@@ -148,7 +149,9 @@ impl Worker {
                     self.world.state().count("ran again");
                     self.execute(claim).await
                 }
-                Err(resolve::Error::NotSettled { .. }) => self.back("not settled", unknown.wait()),
+                Err(NotRunAgain { unknown, error: resolve::Error::NotSettled { .. } }) => {
+                    self.back("not settled", unknown.wait())
+                }
                 Err(_) => self.back("not run again", Duration::ZERO),
             },
         }

@@ -329,9 +329,8 @@ impl State {
     fn apply(&mut self, write: &Write) -> Written {
         let current = self.records.get(&write.record.id).cloned();
         let next = write.result(current.as_ref());
-        let attempt = next.holder.attempt;
         if self.is(Mutant::NoDispatchedMark) && next.status == Status::Dispatched {
-            return Written::Applied { attempt };
+            return Written::Applied { replaced: None };
         }
         if !self.permitted(write, current.as_ref()) {
             return Written::Refused(current.map(Box::new));
@@ -340,8 +339,9 @@ impl State {
             self.check_replacement(write, &current, &next);
         }
         self.check_result(&next);
-        self.records.insert(next.id.clone(), next);
-        Written::Applied { attempt }
+        let replaced = self.records.insert(next.id.clone(), next);
+        let replaced = replaced.filter(|_| matches!(write.when, When::Free { .. }));
+        Written::Applied { replaced: replaced.map(Box::new) }
     }
 
     fn permitted(&self, write: &Write, current: Option<&Record>) -> bool {
@@ -354,7 +354,7 @@ impl State {
             (Some(Mutant::UnconditionalComplete), When::Held { .. }) => {
                 sound || write.record.status == Status::Completed
             }
-            (Some(Mutant::SilentTakeover), When::Free { lapsed_before }) => {
+            (Some(Mutant::SilentTakeover), When::Free { lapsed_before, .. }) => {
                 let unsure = matches!(current.status, Status::Dispatched | Status::Unknown);
                 sound || (unsure && current.lease_lapsed(lapsed_before))
             }
