@@ -461,6 +461,9 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::{Just, Strategy, prop_oneof};
     use serde_json::json;
 
     use super::*;
@@ -477,15 +480,121 @@ mod tests {
         );
     }
 
+    fn hash(json: &str) -> PayloadHash {
+        let value: Value = serde_json::from_str(json).unwrap();
+        PayloadHash::of(&value).unwrap()
+    }
+
+    /// Numbers at every edge, as numbers and as texts, at two places.
     #[test]
-    fn integers_beyond_2_to_53_do_not_collide() {
-        let hash = |n: i128| {
-            let value: Value = serde_json::from_str(&format!("[{n}]")).unwrap();
-            PayloadHash::of(&value).unwrap()
-        };
-        assert_ne!(hash(9_007_199_254_740_992), hash(9_007_199_254_740_993));
-        assert_ne!(hash(-9_007_199_254_740_993), hash(-9_007_199_254_740_994));
-        assert_ne!(hash(u64::MAX.into()), hash(i128::from(u64::MAX) - 1));
+    fn what_differs_hashes_differently() {
+        let numbers = [
+            "0",
+            "1",
+            "-1",
+            "0.5",
+            "9007199254740991",
+            "9007199254740992",
+            "9007199254740993",
+            "9007199254740994",
+            "-9007199254740992",
+            "-9007199254740993",
+            "-9007199254740994",
+            "9223372036854775807",
+            "9223372036854775808",
+            "9223372036854776000",
+            "-9223372036854775807",
+            "-9223372036854775808",
+            "18446744073709551614",
+            "18446744073709551615",
+            "18446744073709551616.0",
+            "1e20",
+            "1e21",
+            "-1e21",
+            "1e300",
+        ];
+        let mut known = HashMap::new();
+        for number in numbers {
+            let text = format!("\"{number}\"");
+            for json in [number, &text] {
+                for whole in [
+                    json.to_owned(),
+                    format!("[{json},0]"),
+                    format!("[0,{json}]"),
+                    format!("{{\"a\":{json}}}"),
+                    format!("{{\"a/0\":{json}}}"),
+                    format!("{{\"a\":[{json}]}}"),
+                ] {
+                    let same = known.insert(hash(&whole), whole.clone());
+                    assert!(same.is_none_or(|same| same == whole), "{whole}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_hashes_alike_however_it_is_written() {
+        for (one, other) in [
+            ("1e16", "10000000000000000"),
+            ("9007199254740994.0", "9007199254740994"),
+            ("9223372036854775808.0", "9223372036854775808"),
+            ("-9223372036854775808.0", "-9223372036854775808"),
+            ("-0.0", "0"),
+        ] {
+            assert_eq!(hash(one), hash(other), "{one}");
+        }
+    }
+
+    /// Printed by version 0.1. Where no number is beyond 2^53, the hash is still the same.
+    #[test]
+    fn the_first_version_is_recognised_and_still_makes_keys() {
+        let recorded = "379c3c261310b93aedb504a467c47b9494b0c2e0205c0130684079a029e3da34";
+        let recorded = PayloadHash::parse(recorded).unwrap();
+        let (scope, key) = (Scope::new("s").unwrap(), Key::new("k").unwrap());
+        for id in [json!(9_007_199_254_740_993_u64), json!("9007199254740993")] {
+            let content = json!({ "id": id });
+            let request = Request::new(scope.clone(), key.clone(), &content).unwrap();
+            assert_ne!(request.payload, recorded);
+            assert!(request.recognises(recorded));
+            assert_eq!(Key::of(&content).unwrap().to_string(), recorded.to_string());
+        }
+        let request = Request::new(scope, key, &json!({ "id": 1 })).unwrap();
+        assert_eq!(request.earlier_payload, None);
+    }
+
+    proptest::proptest! {
+        /// Equal JSON, equal hash; other JSON, another one: also where a number and a text
+        /// have the same digits.
+        #[test]
+        fn hashes_are_equal_as_payloads_are(one in any_json(), other in any_json()) {
+            let hash = |value: &Value| PayloadHash::of(value).unwrap();
+            let same = serde_json::from_str::<Value>(&one.to_string()).unwrap();
+            proptest::prop_assert_eq!(hash(&one), hash(&same));
+            proptest::prop_assert_eq!(one == other, hash(&one) == hash(&other));
+        }
+    }
+
+    /// Small JSON from few values, so that two often meet.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let digits = prop_oneof![
+            Just(9_007_199_254_740_993_i128),
+            Just(9_007_199_254_740_994),
+            Just(-9_007_199_254_740_993),
+            Just(i128::from(i64::MIN)),
+            Just(i128::from(u64::MAX)),
+            Just(7),
+        ];
+        let leaf = (digits, proptest::bool::ANY).prop_map(|(digits, text)| match text {
+            true => json!(digits.to_string()),
+            false => serde_json::from_str(&digits.to_string()).unwrap(),
+        });
+        leaf.prop_recursive(2, 4, 2, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 1..3).prop_map(Value::from),
+                proptest::collection::btree_map("[ab/~]", inner, 1..3)
+                    .prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
     }
 
     #[test]

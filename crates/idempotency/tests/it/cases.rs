@@ -511,16 +511,3 @@ fn futures_are_send() {
         claim.complete(&1).await.unwrap();
     });
 }
-
-#[tokio::test]
-async fn attempts_that_were_not_tried_use_up_no_try() {
-    let (guard, _) = guard();
-    for throttled in 1..=3 {
-        let claim = run_of(&guard).await;
-        assert_eq!((claim.attempt(), claim.tries()), (throttled, 1));
-        claim.release_untried().await.unwrap();
-    }
-    run_of(&guard).await.release().await.unwrap();
-    let claim = run_of(&guard).await;
-    assert_eq!((claim.attempt(), claim.tries()), (5, 2));
-}

@@ -6,6 +6,7 @@ mod conformance;
 mod errors;
 mod examples;
 mod interleavings;
+mod lives;
 mod offload;
 mod wire;
 

@@ -17,7 +17,8 @@ use fastrand::Rng;
 use slowlane_idempotency::{Guard, Key, Scope};
 use worker::{Ending, deliver, deliver_by_closure, request};
 use world::{
-    Mutant, NO_LATE_WRITER, ONE_EFFECT, Point, RESULT_STAYS, SKEW, Target, Violation, World, step,
+    Mutant, NO_LATE_WRITER, ONE_EFFECT, Point, RESULT_STAYS, SKEW, TOLD_OF_EFFECTS, Target,
+    Violation, World, step,
 };
 
 #[test]
@@ -61,6 +62,7 @@ fn every_promise_holds_in_random_interleavings() {
         "ran again",
         "released",
         "replayed",
+        "told of earlier attempts",
     ] {
         assert!(counts.get(rare) > Some(&20), "hardly ever: {rare}");
     }
@@ -77,6 +79,7 @@ fn broken_guards_are_noticed() {
         (Mutant::UnconditionalComplete, &[NO_LATE_WRITER, RESULT_STAYS][..]),
         (Mutant::SilentTakeover, &[ONE_EFFECT][..]),
         (Mutant::AsksTooEarly, &[ONE_EFFECT][..]),
+        (Mutant::ForgetsEarlierAttempts, &[TOLD_OF_EFFECTS][..]),
     ] {
         let mut unbroken: Vec<_> = promises.to_vec();
         for seed in 0..10_000 {

@@ -50,7 +50,8 @@ pub(crate) async fn deliver_by_closure(world: World, request: Request, skew_ms: 
     let call = |turn: Turn| {
         let world = world.clone();
         async move {
-            match world.call(skew_ms, turn.lease_until).await {
+            world.state().told(turn.attempt, turn.maybe_executed_before);
+            match world.call(skew_ms, turn.attempt, turn.lease_until).await {
                 Reply::Executed(value) => Ok(value),
                 Reply::Rejected | Reply::NotSent => Err(Failure::NotExecuted("rejected")),
                 Reply::Lost => Err(Failure::Unknown("no answer")),
@@ -86,6 +87,7 @@ struct Worker {
 
 impl Worker {
     async fn execute(&self, claim: Claim<World>) -> Ending {
+        self.world.state().told(claim.attempt(), claim.maybe_executed_before());
         if claim.attempt() > 1 {
             self.world.state().count("claimed again");
         }
@@ -96,7 +98,7 @@ impl Worker {
             }
             Err(_) => return self.back("not dispatched", Duration::ZERO),
         };
-        match self.world.call(self.skew_ms, claim.lease_until()).await {
+        match self.world.call(self.skew_ms, claim.attempt(), claim.lease_until()).await {
             Reply::Executed(value) => self.complete(&claim, value).await,
             Reply::Rejected | Reply::NotSent => self.release(&claim).await,
             Reply::Lost if self.world.state().target == Target::Silent => {
@@ -104,7 +106,10 @@ impl Worker {
                 self.person()
             }
             Reply::Lost => {
-                let _ = claim.unknown("no answer").await;
+                let _ = match self.world.any_of(2) {
+                    0 => claim.unknown("no answer").await,
+                    _ => claim.close_unknown("no answer").await,
+                };
                 self.back("unknown", Duration::ZERO)
             }
         }
@@ -124,7 +129,11 @@ impl Worker {
     }
 
     async fn release<P>(&self, claim: &Claim<World, P>) -> Ending {
-        let _ = claim.release().await;
+        let _ = match self.world.any_of(3) {
+            0 => claim.release().await,
+            1 => claim.release_untried().await,
+            _ => claim.close().await,
+        };
         self.back("released", Duration::ZERO)
     }
 

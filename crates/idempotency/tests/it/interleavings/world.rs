@@ -43,6 +43,8 @@ pub(crate) enum Mutant {
     UnconditionalComplete,
     /// A lapsed lease is taken over though the request may have left, as Powertools does.
     SilentTakeover,
+    /// What a claim replaced is forgotten.
+    ForgetsEarlierAttempts,
     /// Workers ask the target before they claim, and act on that answer afterwards.
     AsksTooEarly,
 }
@@ -58,6 +60,7 @@ pub(crate) const ONE_EFFECT: &str = "at most one effect per key";
 pub(crate) const RESULT_STAYS: &str = "a completed result never changes";
 pub(crate) const NO_LATE_WRITER: &str = "a late writer never overwrites";
 pub(crate) const TRUE_RESULT: &str = "a result is one that the target gave";
+pub(crate) const TOLD_OF_EFFECTS: &str = "whoever claims is told what may have been executed";
 pub(crate) const NOBODY_WAITS: &str = "nobody waits for ever";
 
 /// A point at which a worker is suspended, and can therefore crash.
@@ -90,6 +93,10 @@ pub(crate) struct State {
     requests: Vec<Sent>,
     effects: Vec<String>,
     completed: Option<String>,
+    /// The attempts that the target executed.
+    executed: Vec<u64>,
+    /// The greatest attempt that was told that none before it can have been executed.
+    told_of_none: u64,
     /// How many deliveries there were, and which one is at work now.
     pub(crate) deliveries: u32,
     pub(crate) at_work: u32,
@@ -102,6 +109,7 @@ pub(crate) struct State {
 
 /// A request on its way to or in the target.
 struct Sent {
+    attempt: u64,
     /// The target has executed it before this moment, or never will.
     decided_by: u64,
     decided: bool,
@@ -136,6 +144,8 @@ impl World {
             requests: Vec::new(),
             effects: Vec::new(),
             completed: None,
+            executed: Vec::new(),
+            told_of_none: 0,
             deliveries: 0,
             at_work: 0,
             suspended_at: None,
@@ -169,6 +179,11 @@ impl World {
         EpochMs(self.state().now.saturating_add_signed(skew_ms)).into()
     }
 
+    /// One of so many ways to go on.
+    pub(crate) fn any_of(&self, ways: u8) -> u8 {
+        self.state().rng.u8(..ways)
+    }
+
     /// Suspends the worker once.
     pub(crate) async fn pause(&self, point: Point) {
         let mut suspended = false;
@@ -184,13 +199,13 @@ impl World {
     }
 
     /// Sends the call and waits for the answer until `until` by the worker's clock.
-    pub(crate) async fn call(&self, skew_ms: i64, until: EpochMs) -> Reply {
+    pub(crate) async fn call(&self, skew_ms: i64, attempt: u64, until: EpochMs) -> Reply {
         self.pause(Point::Leaves("CALL")).await;
         let over = || EpochMs::from(self.clock(skew_ms)) >= until;
         if over() {
             return Reply::NotSent;
         }
-        let Some(number) = self.state().send() else {
+        let Some(number) = self.state().send(attempt) else {
             self.pause(Point::Arrives("CALL")).await;
             return Reply::Rejected;
         };
@@ -340,7 +355,12 @@ impl State {
         }
         self.check_result(&next);
         let replaced = self.records.insert(next.id.clone(), next);
-        let replaced = replaced.filter(|_| matches!(write.when, When::Free { .. }));
+        let mut replaced = replaced.filter(|_| matches!(write.when, When::Free { .. }));
+        if let Some(replaced) = &mut replaced
+            && self.is(Mutant::ForgetsEarlierAttempts)
+        {
+            replaced.status = Status::Released;
+        }
         Written::Applied { replaced: replaced.map(Box::new) }
     }
 
@@ -403,14 +423,27 @@ impl State {
         }
     }
 
+    /// A claimant is told whether an earlier attempt may have been executed.
+    pub(crate) fn told(&mut self, attempt: u64, maybe_executed_before: bool) {
+        if maybe_executed_before {
+            self.count("told of earlier attempts");
+            return;
+        }
+        self.told_of_none = self.told_of_none.max(attempt);
+        if self.executed.iter().any(|&executed| executed < attempt) {
+            self.violate(TOLD_OF_EFFECTS, format!("{attempt} was not told of {:?}", self.executed));
+        }
+    }
+
     /// `None` if the target rejects the request at once.
-    fn send(&mut self) -> Option<usize> {
+    fn send(&mut self, attempt: u64) -> Option<usize> {
         if self.faults && self.rng.u8(..8) == 0 {
             self.note(|| "the target rejects the request".into());
             return None;
         }
         let longest = u64::try_from(SETTLE.as_millis()).expect("a few seconds");
-        self.requests.push(Sent { decided_by: self.now + longest, decided: false, reply: None });
+        let decided_by = self.now + longest;
+        self.requests.push(Sent { attempt, decided_by, decided: false, reply: None });
         self.note(|| "the request is on its way".into());
         Some(self.requests.len() - 1)
     }
@@ -450,6 +483,11 @@ impl State {
         self.requests[number].decided = true;
         if replies {
             self.requests[number].reply = Some(Reply::Executed(json!({"effect": effect})));
+        }
+        let attempt = self.requests[number].attempt;
+        self.executed.push(attempt);
+        if attempt < self.told_of_none {
+            self.violate(TOLD_OF_EFFECTS, format!("{} was told too early", self.told_of_none));
         }
         self.effects.push(effect);
         if self.effects.len() > 1 && self.target != Target::Repeatable {
