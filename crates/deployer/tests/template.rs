@@ -5,7 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use slowlane_policy::timing::{API_TIMEOUTS_SECS, Timing, max_receive_count};
+use slowlane_policy::timing::{
+    API_TIMEOUTS_SECS, CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, LONGEST_DEADLINE,
+    RECORD_EXPIRY, Timing, max_receive_count,
+};
 use slowlane_policy::wake::EVENT_AGE;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -37,6 +40,15 @@ fn derived() -> String {
         ] {
             writeln!(text, "      {name}: \"{}\"", duration.as_secs()).unwrap();
         }
+    }
+    text.push_str("  # The same in every deployment.\n  Always:\n    Seconds:\n");
+    for (name, duration) in [
+        ("CallRetention", CALL_RETENTION),
+        ("DeadLetterRetention", DEAD_LETTER_RETENTION),
+        ("RecordExpiry", RECORD_EXPIRY),
+        ("EnqueuerTimeout", ENQUEUER_TIMEOUT),
+    ] {
+        writeln!(text, "      {name}: \"{}\"", duration.as_secs()).unwrap();
     }
     text.push_str("  # By MaxDeferrals, then by MaxAttempts.\n  MaxReceiveCount:\n");
     for deferrals in MAX_DEFERRALS {
@@ -80,18 +92,64 @@ fn every_allowed_value_has_its_numbers() {
     }
 }
 
+/// A section of the template, from its name to the next empty line.
+fn section<'a>(template: &'a str, name: &str) -> &'a str {
+    let begin = template.find(&format!("\n  {name}:\n")).unwrap() + 1;
+    let section = &template[begin..];
+    &section[..section.find("\n\n").unwrap()]
+}
+
+#[test]
+fn the_longest_deadline_is_the_longest_default_too() {
+    let template = template();
+    let parameters = &template[..template.find("\nMappings:").unwrap()];
+    let parameter = &parameters[parameters.find("\n  DefaultDeadlineSeconds:\n").unwrap()..];
+    let most = parameter.lines().find(|line| line.contains("MaxValue:")).unwrap();
+    assert_eq!(most.trim(), format!("MaxValue: {}", LONGEST_DEADLINE.as_secs()));
+}
+
+#[test]
+fn the_queues_keep_calls_rings_and_letters_as_long_as_the_policy_says() {
+    let template = template();
+    for (queue, number) in [
+        ("HighQueue", "CallRetention"),
+        ("NormalQueue", "CallRetention"),
+        ("BatchQueue", "CallRetention"),
+        ("DoorbellQueue", "CallRetention"),
+        ("DeadLetterQueue", "DeadLetterRetention"),
+    ] {
+        let expected =
+            format!("      MessageRetentionPeriod: !FindInMap [Always, Seconds, {number}]\n");
+        assert!(section(&template, queue).contains(&expected), "{queue}");
+    }
+    let timeout = "      Timeout: !FindInMap [Always, Seconds, EnqueuerTimeout]\n";
+    assert!(section(&template, "EnqueuerFunction").contains(timeout));
+    let expiry = "          RECORD_EXPIRY_SECS: !FindInMap [Always, Seconds, RecordExpiry]\n";
+    assert!(section(&template, "WorkerFunction").contains(expiry));
+}
+
+/// A workflow with the call's state inline fills it in itself.
+#[test]
+fn the_grace_of_a_call_is_an_output_and_what_the_machines_are_given() {
+    let template = template();
+    let grace = "!FindInMap [ByApiTimeout, !Ref ApiTimeoutSeconds, FunctionTimeout]\n";
+    let outputs = &template[template.find("\nOutputs:").unwrap()..];
+    let output = &outputs[outputs.find("\n  GraceSeconds:\n").expect("an output")..];
+    let value = output.lines().find(|line| line.contains("Value:")).unwrap();
+    assert_eq!(value.trim(), format!("Value: {}", grace.trim()));
+    for machine in ["ThrottledCall", "SalesOrderSync"] {
+        let given = format!("        GraceSeconds: {grace}");
+        assert!(format!("{}\n", section(&template, machine)).contains(&given), "{machine}");
+    }
+}
+
 /// The worker rings for itself and invokes itself: Lambda must not take that for an endless loop, and
 /// must give up an invocation as soon as the policy counts on.
 #[test]
 fn the_worker_may_wake_itself() {
     let template = template();
-    let resource = |name: &str| {
-        let begin = template.find(&format!("\n  {name}:\n")).unwrap() + 1;
-        let section = &template[begin..];
-        &section[..section.find("\n\n").unwrap()]
-    };
-    assert!(resource("WorkerFunction").contains("\n      RecursiveLoop: Allow\n"));
-    let limits = resource("WakeLimits");
+    assert!(section(&template, "WorkerFunction").contains("\n      RecursiveLoop: Allow\n"));
+    let limits = section(&template, "WakeLimits");
     let age = format!("\n      MaximumEventAgeInSeconds: {}\n", EVENT_AGE.as_secs());
     assert!(limits.contains(&age), "{limits}");
 }

@@ -93,6 +93,13 @@ impl Env<'_> {
         }
     }
 
+    /// Refuses variables that were read and do not fit together, or one whose problem has more to
+    /// say than "it must be …". `problem` names them.
+    pub fn refuse(&mut self, problem: impl Into<String>) -> Recorded {
+        self.problems.push(problem.into());
+        Recorded(())
+    }
+
     fn look_up(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|text| !text.is_empty())
     }
@@ -125,6 +132,20 @@ mod tests {
         assert_eq!(port_and_name(&[("PORT", "80"), ("NAME", "")]), Ok((80, None)));
         let error = port_and_name(&[("PORT", "")]).unwrap_err();
         assert_eq!(error.to_string(), "bad environment: PORT is not set: it must be a port");
+    }
+
+    #[test]
+    fn what_was_refused_is_an_error_even_if_settings_were_built() {
+        let read = read(
+            |_| Some("7".to_owned()),
+            |env| {
+                let port: u16 = env.required("PORT", "a port")?;
+                env.refuse("PORT is 7 and NAME is 7: they must differ");
+                Ok(port)
+            },
+        );
+        let error = read.unwrap_err().to_string();
+        assert_eq!(error, "bad environment: PORT is 7 and NAME is 7: they must differ");
     }
 
     #[test]

@@ -12,6 +12,16 @@
 //! | `ring_visibility` | function_timeout + call_visibility | 360 s |
 //! | `deferral_visibility` | 6 · function_timeout | 1,620 s |
 //!
+//! These are the same in every deployment:
+//!
+//! | Number | Formula | |
+//! |---|---|---|
+//! | [`LONGEST_DEADLINE`] | chosen | 10 days |
+//! | [`CALL_RETENTION`] | LONGEST_DEADLINE + [`OVERDUE_MARGIN`] | 10.5 days |
+//! | [`DEAD_LETTER_RETENTION`] | SQS's most | 14 days |
+//! | [`RECORD_EXPIRY`] | CALL_RETENTION + DEAD_LETTER_RETENTION + CALL_RETENTION | 35 days |
+//! | [`ENQUEUER_TIMEOUT`] | 2 · [`ENQUEUER_REQUEST_TIMEOUT`] + 10 s | 30 s |
+//!
 //! # Why these
 //!
 //! **`call_visibility`** is how long a slot of the doorbell wiring may have a call in its hands:
@@ -33,8 +43,31 @@
 //! **`deferral_visibility`** is for the queues of calls when mappings read them: SQS requires the
 //! function's time-out and AWS advises six times that, because throttled deliveries are retried
 //! that long.
+//!
+//! **`CALL_RETENTION`** is how long SQS keeps a call, and then drops it without a word. A call may
+//! wait until its deadline; after that somebody must still receive it, to fail its workflow by
+//! name. `OVERDUE_MARGIN` is the time for that: SQS hides a message for 12 hours at most, so a call
+//! that was hidden at its deadline is visible again before the margin ends. The doorbell keeps rings
+//! as long as the queues keep calls, because a ring is sent right after its call.
+//!
+//! **`DEAD_LETTER_RETENTION`** counts from when the call was first sent if SQS moved it: a message
+//! keeps its age. So a call that ends there at its deadline is kept for four days more, and one that
+//! ends there in the last moment for three and a half. A letter that the worker sends is new, and
+//! stays 14 days.
+//!
+//! **`RECORD_EXPIRY`** is how long the guard keeps a record after it was last written. A record must
+//! outlive every message under its key that was under way then, or such a message would find nothing
+//! and be told that its call was never made. Such a message is received after `CALL_RETENTION` at the
+//! latest. The worker may then send a dead letter, which stays for `DEAD_LETTER_RETENTION`. On its
+//! last day somebody may restart the letter, and the call waits for its turn anew. It follows that a
+//! call finds the record of an earlier one under its key if it is sent within 24.5 days of that one's
+//! end, however long it then waits.
+
+mod settings;
 
 use std::time::Duration;
+
+pub use settings::{Contradiction, WorkerSettings};
 
 /// The API time-outs that a deployment can choose, in seconds.
 pub const API_TIMEOUTS_SECS: [u64; 5] = [10, 30, 60, 120, 300];
@@ -45,6 +78,41 @@ pub const WORK_WINDOW: Duration = Duration::from_secs(180);
 /// Time for the AWS requests of one call before and after the API: two or three of them may run
 /// into a time-out of some seconds and be retried.
 pub const SETTLE_MARGIN: Duration = Duration::from_secs(30);
+
+/// The longest time that a call may wait for its turn. A call with a later deadline is refused.
+pub const LONGEST_DEADLINE: Duration = Duration::from_secs(10 * DAY_SECS);
+
+/// How much later than [`LONGEST_DEADLINE`] a deadline may seem to the enqueuer: the machine that
+/// calculated it has a clock of its own.
+pub const DEADLINE_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// How long a call whose deadline has passed can still be received and failed by name: SQS's longest
+/// visibility time-out.
+pub const OVERDUE_MARGIN: Duration = MAX_VISIBILITY;
+
+/// How long the queues of calls and the doorbell keep a message.
+pub const CALL_RETENTION: Duration = LONGEST_DEADLINE.saturating_add(OVERDUE_MARGIN);
+
+/// How long the dead-letter queue keeps a message: the most that SQS allows.
+pub const DEAD_LETTER_RETENTION: Duration = Duration::from_secs(14 * DAY_SECS);
+
+/// How long the guard keeps a record after its last write.
+pub const RECORD_EXPIRY: Duration =
+    CALL_RETENTION.saturating_add(DEAD_LETTER_RETENTION).saturating_add(CALL_RETENTION);
+
+/// The enqueuer's longest wait for one request to SQS, with the SDK's own retries. It sends two: the
+/// call and its ring.
+pub const ENQUEUER_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time-out of the enqueuer's function. What remains beside its two requests is for its start:
+/// so it ends by an error of its own rather than by a kill, which has no name.
+pub const ENQUEUER_TIMEOUT: Duration =
+    ENQUEUER_REQUEST_TIMEOUT.saturating_mul(2).saturating_add(Duration::from_secs(10));
+
+const DAY_SECS: u64 = 86_400;
+
+/// SQS hides a message for 12 hours at most.
+const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
 
 /// How many throttled receives a call has within `max_wait`, at most:
 /// [`RetrySettings::for_max_wait`](crate::settle::RetrySettings::for_max_wait) spaces them so.
@@ -179,6 +247,46 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_of_every_deployment() {
+        let days = |duration: Duration| duration.as_secs_f64() / 86_400.0;
+        assert_eq!(days(LONGEST_DEADLINE), 10.0);
+        assert_eq!(days(CALL_RETENTION), 10.5);
+        assert_eq!(days(DEAD_LETTER_RETENTION), 14.0);
+        assert_eq!(days(RECORD_EXPIRY), 35.0);
+        assert_eq!(ENQUEUER_TIMEOUT.as_secs(), 30);
+    }
+
+    /// A message is followed through its longest life from the moment at which the record under its
+    /// key was last written, which is after it was sent.
+    #[test]
+    fn a_record_outlives_every_message_and_dead_letter_under_its_key() {
+        let sent = Duration::ZERO;
+        for record_written in [sent, LONGEST_DEADLINE, CALL_RETENTION] {
+            let record_ends = record_written + RECORD_EXPIRY;
+            let moved_by_sqs = sent + DEAD_LETTER_RETENTION;
+            let received_last = sent + CALL_RETENTION;
+            let sent_by_the_worker = received_last + DEAD_LETTER_RETENTION;
+            let restarted_on_its_last_day = sent_by_the_worker + CALL_RETENTION;
+            for end in [moved_by_sqs, sent_by_the_worker, restarted_on_its_last_day] {
+                assert!(end <= record_ends, "{end:?} after {record_ends:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_overdue_call_is_received_before_sqs_drops_it() {
+        for secs in API_TIMEOUTS_SECS {
+            let timing = Timing::for_api_timeout(secs).unwrap();
+            let hidden = timing.call_visibility.max(timing.deferral_visibility);
+            let received = LONGEST_DEADLINE + DEADLINE_TOLERANCE + hidden;
+            assert!(received < CALL_RETENTION, "{secs}");
+            assert!(timing.ring_visibility < OVERDUE_MARGIN, "{secs}");
+        }
+        // What SQS moves at the deadline is kept for four days.
+        assert_eq!(DEAD_LETTER_RETENTION - LONGEST_DEADLINE, Duration::from_secs(4 * DAY_SECS));
+    }
+
+    #[test]
     fn receive_counts() {
         assert_eq!(max_receive_count(0, 1), 423);
         assert_eq!(max_receive_count(10, 5), 437);
@@ -199,7 +307,7 @@ mod tests {
             // What AWS checks or advises: Lambda's 900 s, SQS's 43,200 s, six times.
             prop_assert!(timing.function_timeout.as_secs() <= 900);
             prop_assert!(timing.deferral_visibility >= timing.function_timeout * 6);
-            prop_assert!(timing.deferral_visibility.as_secs() <= 43_200);
+            prop_assert!(timing.deferral_visibility <= MAX_VISIBILITY);
             // A killed worker's call comes back well before its function would have ended.
             prop_assert!(timing.call_visibility < timing.function_timeout);
         }

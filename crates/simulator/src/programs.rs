@@ -11,7 +11,10 @@ use aws_config::SdkConfig;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use serde_json::Value;
 use slowlane_enqueuer::Enqueuer;
-use slowlane_policy::timing::{Timing, max_receive_count};
+use slowlane_policy::timing::{
+    CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, RECORD_EXPIRY, Timing,
+    max_receive_count,
+};
 use slowlane_policy::wake::EVENT_AGE;
 use slowlane_worker::Worker;
 
@@ -40,11 +43,7 @@ pub fn record_key(idempotency_key: &str) -> String {
 
 /// Concurrency that an account has by default (doc), for the enqueuer to share.
 const ACCOUNT_CONCURRENCY: u32 = 1_000;
-/// The template's `MessageRetentionPeriod`, and that of the dead-letter queue.
-const RETENTION: Duration = Duration::from_secs(345_600);
-const DEAD_RETENTION: Duration = Duration::from_secs(1_209_600);
 const MEMORY_MB: u32 = 256;
-const ENQUEUER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the template makes, on the simulated cloud.
 pub struct Deployment {
@@ -257,6 +256,7 @@ impl Stack {
             "RING_VISIBILITY_SECS" => secs(timing.ring_visibility),
             "FUNCTION_TIMEOUT_SECS" => secs(timing.function_timeout),
             "WORK_WINDOW_SECS" => secs(timing.work_window),
+            "RECORD_EXPIRY_SECS" => secs(RECORD_EXPIRY),
             "DEFAULT_DEADLINE_SECS" => scenario.deadline_secs.to_string(),
             _ => return None,
         })
@@ -280,7 +280,7 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
     };
     // SQS's default visibility timeout, which the template leaves the dead-letter queue.
     let default = Duration::from_secs(30);
-    let dead_letters = cloud.create_queue(settings("dead", default, None, DEAD_RETENTION));
+    let dead_letters = cloud.create_queue(settings("dead", default, None, DEAD_LETTER_RETENTION));
     let max_receive_count = match scenario.mutant {
         Some(Mutant::FewReceives) => 2,
         _ => max_receive_count(scenario.max_deferrals, scenario.max_attempts),
@@ -288,9 +288,9 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
     let redrive = Redrive { to: dead_letters, max_receive_count };
     let visibility = call_visibility(scenario.dispatch, timing);
     let calls =
-        QUEUES.map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), RETENTION)));
+        QUEUES.map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), CALL_RETENTION)));
     let ring = timing.ring_visibility;
-    let doorbell = cloud.create_queue(settings("doorbell", ring, None, RETENTION));
+    let doorbell = cloud.create_queue(settings("doorbell", ring, None, CALL_RETENTION));
     (calls, doorbell, dead_letters)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use slowlane_lambda::env::{self, Env, Recorded};
 use slowlane_message::Priority;
 use slowlane_policy::deferral::OnHigher;
+use slowlane_policy::timing::WorkerSettings;
 
 /// Everything the worker is told by its template.
 #[derive(Debug, Clone)]
@@ -25,6 +26,12 @@ pub struct Config {
     /// `CALL_VISIBILITY_SECS`: how long a received call stays invisible to other slots, and
     /// how long a claim of the guard is leased.
     pub call_visibility: Duration,
+    /// `WORK_WINDOW_SECS`: how long after its start an invocation may still take a call.
+    pub work_window: Duration,
+    /// `FUNCTION_TIMEOUT_SECS`: when Lambda ends an invocation.
+    pub function_timeout: Duration,
+    /// `RECORD_EXPIRY_SECS`: how long the guard keeps a record after its last write.
+    pub record_expiry: Duration,
     /// `MAX_WAIT_SECS`: how long a call may be put back for others, and how long it may be
     /// throttled before the receives that this costs are too many.
     pub max_wait: Duration,
@@ -89,7 +96,8 @@ impl Config {
     /// Reads the settings with `lookup`, in `main` the process's environment.
     ///
     /// # Errors
-    /// One error that names every variable which is missing or ill-formed.
+    /// One error that names every variable which is missing or ill-formed, or those that
+    /// contradict each other.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, env::Error> {
         env::read(lookup, |env| {
             let function = env.required("AWS_LAMBDA_FUNCTION_NAME", "this function's name");
@@ -103,12 +111,15 @@ impl Config {
                 env.required("IDEMPOTENCY_TABLE", "the name of the guard's DynamoDB table");
             let api_timeout = seconds(env, "API_TIMEOUT_SECS");
             let call_visibility = seconds(env, "CALL_VISIBILITY_SECS");
+            let work_window = seconds(env, "WORK_WINDOW_SECS");
+            let function_timeout = seconds(env, "FUNCTION_TIMEOUT_SECS");
+            let record_expiry = seconds(env, "RECORD_EXPIRY_SECS");
             let max_wait = seconds(env, "MAX_WAIT_SECS");
             let max_attempts = env.required("MAX_ATTEMPTS", "a whole number");
             let max_receive_count = env.required("MAX_RECEIVE_COUNT", "a whole number");
             let metrics_namespace =
                 env.optional("METRICS_NAMESPACE", "a CloudWatch namespace", "Slowlane".to_owned());
-            Ok(Config {
+            let config = Config {
                 function: function?,
                 queues: QueueUrls {
                     high: high?,
@@ -120,12 +131,37 @@ impl Config {
                 idempotency_table: idempotency_table?,
                 api_timeout: api_timeout?,
                 call_visibility: call_visibility?,
+                work_window: work_window?,
+                function_timeout: function_timeout?,
+                record_expiry: record_expiry?,
                 max_wait: max_wait?,
                 max_attempts: max_attempts?,
                 max_receive_count: max_receive_count?,
                 metrics_namespace: metrics_namespace?,
-            })
+            };
+            for contradiction in config.timing().contradictions() {
+                env.refuse(contradiction.to_string());
+            }
+            Ok(config)
         })
+    }
+
+    fn timing(&self) -> WorkerSettings {
+        let (ring_visibility, max_deferrals) = match self.dispatch {
+            Dispatch::Doorbell { ring_visibility, .. } => (Some(ring_visibility), None),
+            Dispatch::Deferral { max_deferrals, .. } => (None, Some(max_deferrals)),
+        };
+        WorkerSettings {
+            api_timeout: self.api_timeout,
+            call_visibility: self.call_visibility,
+            work_window: self.work_window,
+            function_timeout: self.function_timeout,
+            ring_visibility,
+            record_expiry: self.record_expiry,
+            max_attempts: self.max_attempts,
+            max_deferrals,
+            max_receive_count: self.max_receive_count,
+        }
     }
 }
 
@@ -196,6 +232,9 @@ mod tests {
             "IDEMPOTENCY_TABLE",
             "API_TIMEOUT_SECS is \"soon\"",
             "CALL_VISIBILITY_SECS",
+            "WORK_WINDOW_SECS",
+            "FUNCTION_TIMEOUT_SECS",
+            "RECORD_EXPIRY_SECS",
             "MAX_WAIT_SECS",
             "MAX_ATTEMPTS",
             "MAX_RECEIVE_COUNT",
@@ -204,5 +243,63 @@ mod tests {
             assert!(text.contains(name), "{name} is missing from: {text}");
         }
         assert!(!text.contains("HIGH_QUEUE_URL is"), "HIGH_QUEUE_URL is good: {text}");
+    }
+
+    /// An environment as the template makes it, with `changed` in it.
+    fn environment(changed: &[(&str, &str)]) -> Result<Config, env::Error> {
+        let good = [
+            ("AWS_LAMBDA_FUNCTION_NAME", "worker"),
+            ("HIGH_QUEUE_URL", "h"),
+            ("NORMAL_QUEUE_URL", "n"),
+            ("BATCH_QUEUE_URL", "b"),
+            ("DEAD_LETTER_QUEUE_URL", "d"),
+            ("DOORBELL_QUEUE_URL", "r"),
+            ("IDEMPOTENCY_TABLE", "t"),
+            ("SHARE_EVERY", "10"),
+            ("ON_HIGHER", "swap"),
+            ("MAX_DEFERRALS", "10"),
+            ("API_CONCURRENCY", "5"),
+            ("API_TIMEOUT_SECS", "30"),
+            ("CALL_VISIBILITY_SECS", "90"),
+            ("WORK_WINDOW_SECS", "180"),
+            ("FUNCTION_TIMEOUT_SECS", "270"),
+            ("RING_VISIBILITY_SECS", "360"),
+            ("RECORD_EXPIRY_SECS", "3024000"),
+            ("MAX_WAIT_SECS", "900"),
+            ("MAX_ATTEMPTS", "5"),
+            ("MAX_RECEIVE_COUNT", "437"),
+        ];
+        Config::from_vars(|name| {
+            let value = |vars: &[(&str, &str)]| {
+                vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            };
+            value(changed).or_else(|| value(&good))
+        })
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_stop_the_start_and_are_all_named() {
+        let config = environment(&[]).unwrap();
+        assert_eq!(config.record_expiry, Duration::from_secs(35 * 86_400));
+        assert_eq!(config.function_timeout, Duration::from_secs(270));
+        let changed = [("CALL_VISIBILITY_SECS", "60"), ("RECORD_EXPIRY_SECS", "86400")];
+        let text = environment(&changed).unwrap_err().to_string();
+        for part in
+            ["CALL_VISIBILITY_SECS is 60, API_TIMEOUT_SECS is 30", "RECORD_EXPIRY_SECS is 8"]
+        {
+            assert!(text.contains(part), "{part} is missing from: {text}");
+        }
+    }
+
+    #[test]
+    fn a_ring_counts_in_the_doorbell_wiring_only_and_deferrals_only_in_the_other() {
+        let short = ("RING_VISIBILITY_SECS", "60");
+        let few = ("MAX_RECEIVE_COUNT", "10");
+        let deferral = ("DISPATCH", "deferral");
+        let error = |changed: &[(&str, &str)]| environment(changed).unwrap_err().to_string();
+        assert!(error(&[short]).contains("RING_VISIBILITY_SECS is 60"));
+        assert!(environment(&[short, deferral]).is_ok());
+        assert!(error(&[few, deferral]).contains("MAX_DEFERRALS is 10"));
+        assert!(environment(&[few]).is_ok());
     }
 }

@@ -22,6 +22,7 @@ const LATENCY: Duration = Duration::from_millis(1000);
 /// killed worker held comes back soon.
 const API_TIMEOUT_SECS: i32 = 5;
 const CALL_VISIBILITY_SECS: i32 = 12;
+const WORK_WINDOW_SECS: i32 = 10;
 const FUNCTION_TIMEOUT_SECS: i32 = 22;
 const RING_VISIBILITY_SECS: i32 = 34;
 
@@ -128,6 +129,8 @@ async fn deploy(
     for (name, value) in [
         ("API_TIMEOUT_SECS", API_TIMEOUT_SECS.to_string()),
         ("CALL_VISIBILITY_SECS", CALL_VISIBILITY_SECS.to_string()),
+        ("WORK_WINDOW_SECS", WORK_WINDOW_SECS.to_string()),
+        ("FUNCTION_TIMEOUT_SECS", FUNCTION_TIMEOUT_SECS.to_string()),
         ("RING_VISIBILITY_SECS", RING_VISIBILITY_SECS.to_string()),
         ("AWS_ENDPOINT_URL_DYNAMODB", tap.url().to_owned()),
         ("AWS_ENDPOINT_URL_SFN", tap.url().to_owned()),
