@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use slowlane_lambda::env;
+use slowlane_lambda::env::{self, Env, Recorded};
 use slowlane_message::Priority;
+use slowlane_policy::timing::LONGEST_DEADLINE;
 
 /// Where calls go and how long they may wait.
 #[derive(Debug, Clone)]
@@ -49,14 +50,13 @@ impl Config {
                     .required("DOORBELL_QUEUE_URL", "the URL of the doorbell queue")
                     .map(|queue_url| Dispatch::Doorbell { queue_url }),
             });
-            let deadline_secs =
-                env.optional("DEFAULT_DEADLINE_SECS", "a whole number of seconds", 3600);
+            let default_deadline = read_default_deadline(env);
             Ok(Config {
                 high_queue_url: high_queue_url?,
                 normal_queue_url: normal_queue_url?,
                 batch_queue_url: batch_queue_url?,
                 dispatch: dispatch?,
-                default_deadline: Duration::from_secs(deadline_secs?),
+                default_deadline: default_deadline?,
             })
         })
     }
@@ -68,6 +68,16 @@ impl Config {
             Priority::Batch => &self.batch_queue_url,
         }
     }
+}
+
+fn read_default_deadline(env: &mut Env<'_>) -> Result<Duration, Recorded> {
+    let name = "DEFAULT_DEADLINE_SECS";
+    let secs = env.optional(name, "a whole number of seconds", 3_600)?;
+    let most = LONGEST_DEADLINE.as_secs();
+    if !(1..=most).contains(&secs) {
+        return Err(env.refuse(format!("{name} is {secs}: it must be 1 to {most}")));
+    }
+    Ok(Duration::from_secs(secs))
 }
 
 enum Wiring {
@@ -105,6 +115,23 @@ mod tests {
             assert!(text.contains(name), "{name} is missing from: {text}");
         }
         assert!(!text.contains("HIGH_QUEUE_URL"), "HIGH_QUEUE_URL is good: {text}");
+    }
+
+    #[test]
+    fn a_default_deadline_beyond_the_longest_is_refused() {
+        let queues = [
+            ("HIGH_QUEUE_URL", "h"),
+            ("NORMAL_QUEUE_URL", "n"),
+            ("BATCH_QUEUE_URL", "b"),
+            ("DOORBELL_QUEUE_URL", "d"),
+        ];
+        let with = |secs| read(&[&queues[..], &[("DEFAULT_DEADLINE_SECS", secs)]].concat());
+        assert_eq!(with("864000").unwrap().default_deadline, LONGEST_DEADLINE);
+        for secs in ["0", "864001"] {
+            let error = with(secs).unwrap_err().to_string();
+            let expected = format!("DEFAULT_DEADLINE_SECS is {secs}: it must be 1 to 864000");
+            assert!(error.contains(&expected), "{error}");
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! From a workflow's request to a message on the queue of its priority.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
+use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
+use serde_json::Value;
 use slowlane_lambda::clock::Clock;
-use slowlane_message::{EnqueueRequest, Priority, QueuedCall};
+use slowlane_message::{EnqueueRequest, IdempotencyKey, Priority, QueuedCall, is_trace_header};
+use slowlane_policy::timing::{DEADLINE_TOLERANCE, LONGEST_DEADLINE};
 
 use crate::{Config, Dispatch};
 
@@ -32,9 +37,21 @@ pub struct Enqueued {
 /// Why a call was not queued.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be read: the message names the field.
-    #[error("the request is not one that can be queued: {0}")]
+    /// The request cannot be read: the source names the field.
+    #[error("the request is not one that can be queued")]
     InvalidRequest(#[from] slowlane_message::Error),
+    /// The call may wait for longer than its queue keeps it.
+    #[error(
+        "the request is not one that can be queued: field `deadline`: {deadline:.3} is {wait_secs} s \
+         after the time of enqueueing, and the longest wait is {} s",
+        LONGEST_DEADLINE.as_secs()
+    )]
+    DeadlineTooFar {
+        /// The deadline asked for.
+        deadline: Timestamp,
+        /// How far it is away, in seconds.
+        wait_secs: u64,
+    },
     /// SQS did not take the call.
     #[error("the {priority} queue did not take the call {key}")]
     Queue {
@@ -63,24 +80,43 @@ impl Enqueuer {
     }
 
     /// Queues the call in `payload` (an [`EnqueueRequest`] as JSON) and rings for it.
+    /// `own_trace_header` is that of this invocation: the call continues it if the request
+    /// names no other.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] if nothing could be queued because of the request itself;
-    /// the others if SQS refused, after the SDK's own retries.
-    pub async fn handle(&self, payload: serde_json::Value) -> Result<Enqueued, Error> {
-        let request = EnqueueRequest::from_json(&payload)?;
-        let call = request.into_queued(self.clock.now(), self.config.default_deadline);
+    /// [`Error::InvalidRequest`] or [`Error::DeadlineTooFar`] if nothing could be queued because
+    /// of the request itself; the others if SQS refused, after the SDK's own retries.
+    pub async fn handle(
+        &self,
+        payload: Value,
+        own_trace_header: Option<&str>,
+    ) -> Result<Enqueued, Error> {
+        let enqueued = self.enqueue(&payload, own_trace_header).await;
+        log(&payload, &enqueued);
+        enqueued
+    }
+
+    async fn enqueue(
+        &self,
+        payload: &Value,
+        own_trace_header: Option<&str>,
+    ) -> Result<Enqueued, Error> {
+        let call = self.read(payload, own_trace_header)?;
         let message_id = self.queue(&call).await?;
         if let Dispatch::Doorbell { queue_url } = &self.config.dispatch {
             self.ring(queue_url, &call).await?;
         }
-        tracing::info!(
-            priority = %call.priority,
-            idempotency_key = %call.idempotency_key,
-            message_id,
-            "queued"
-        );
         Ok(Enqueued { priority: call.priority, message_id })
+    }
+
+    fn read(&self, payload: &Value, own_trace_header: Option<&str>) -> Result<QueuedCall, Error> {
+        let mut request = EnqueueRequest::from_json(payload)?;
+        // One that no message can hold is worth less than the call.
+        let own = own_trace_header.filter(|header| is_trace_header(header));
+        request.trace_header = request.trace_header.or_else(|| own.map(str::to_owned));
+        let call = request.into_queued(self.clock.now(), self.config.default_deadline);
+        check_deadline(&call)?;
+        Ok(call)
     }
 
     async fn queue(&self, call: &QueuedCall) -> Result<String, Error> {
@@ -94,7 +130,9 @@ impl Enqueuer {
             .sqs
             .send_message()
             .queue_url(self.config.queue_url(call.priority))
-            .message_body(body);
+            .message_body(body)
+            // On a standard queue a group is a tenant of SQS's fair queues, and no order.
+            .set_message_group_id(call.tenant.clone());
         if let Some(header) = &call.trace_header {
             // A system attribute: outside the size limit, and Lambda links the traces by it.
             let value =
@@ -117,19 +155,59 @@ impl Enqueuer {
     }
 }
 
-impl From<Error> for Diagnostic {
-    /// The error's name is what a state machine catches.
-    fn from(error: Error) -> Self {
-        let name = match &error {
-            Error::InvalidRequest(_) => "Slowlane.InvalidMessage",
-            Error::Queue { .. } | Error::Doorbell { .. } => "Slowlane.QueueUnavailable",
-        };
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Diagnostic { error_type: name.to_owned(), error_message: message }
+/// Refuses a call that its queue might drop before its deadline, and nobody would be told.
+fn check_deadline(call: &QueuedCall) -> Result<(), Error> {
+    let wait = call.deadline.duration_since(call.enqueued_at);
+    // A deadline that has passed is `to_body`'s to refuse.
+    let wait = Duration::try_from(wait).unwrap_or_default();
+    if wait <= LONGEST_DEADLINE + DEADLINE_TOLERANCE {
+        return Ok(());
     }
+    Err(Error::DeadlineTooFar { deadline: call.deadline, wait_secs: wait.as_secs() })
+}
+
+/// One line for each request, with what finds the call again.
+fn log(payload: &Value, enqueued: &Result<Enqueued, Error>) {
+    // Of a request that was refused only what can be a key is repeated.
+    let key = payload["idempotency_key"].as_str().and_then(|key| key.parse().ok());
+    let idempotency_key = key.as_ref().map_or("", IdempotencyKey::as_str);
+    match enqueued {
+        Ok(Enqueued { priority, message_id }) => {
+            tracing::info!(target: LOG, idempotency_key, %priority, message_id, "queued");
+        }
+        Err(error) => {
+            let cause = with_causes(error);
+            tracing::warn!(target: LOG, idempotency_key, error = error.name(), cause, "not queued");
+        }
+    }
+}
+
+/// The target of the line that each request leaves in the log.
+const LOG: &str = "slowlane::enqueued";
+
+impl Error {
+    /// The name by which a state machine catches this error.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Error::InvalidRequest(_) | Error::DeadlineTooFar { .. } => "Slowlane.InvalidMessage",
+            Error::Queue { .. } | Error::Doorbell { .. } => "Slowlane.QueueUnavailable",
+        }
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Diagnostic { error_type: error.name().to_owned(), error_message: with_causes(&error) }
+    }
+}
+
+/// The error and its causes on one line.
+fn with_causes(error: &Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }

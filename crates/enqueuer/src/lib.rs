@@ -15,8 +15,14 @@
 //! token; the message that is left behind belongs to a token nobody waits on, and the
 //! worker drops it.
 
+//!
+//! [`timeouts`] keep both requests well within the function's own time-out, so that a queue that
+//! does not answer is an error with a name and not a killed function.
+
 mod config;
 mod enqueue;
+mod timeouts;
 
 pub use config::{Config, Dispatch};
 pub use enqueue::{Enqueued, Enqueuer, Error};
+pub use timeouts::timeouts;

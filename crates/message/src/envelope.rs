@@ -27,7 +27,8 @@ pub struct EnqueueRequest {
     pub idempotency_key: IdempotencyKey,
     /// The call itself.
     pub request: TargetRequest,
-    /// When the call has lost its purpose (RFC 3339). Without it the enqueuer's default holds.
+    /// When the call has lost its purpose (RFC 3339), at most ten days ahead. Without it the
+    /// enqueuer's default holds.
     #[schemars(with = "Option<DateTime>")]
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_millis")]
     pub deadline: Option<Timestamp>,
@@ -35,7 +36,8 @@ pub struct EnqueueRequest {
     #[schemars(with = "Option<Tenant>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// The X-Ray trace header that the call continues.
+    /// The X-Ray trace header that the call continues. Without it the call continues the trace of
+    /// the enqueuer's invocation.
     #[schemars(with = "Option<TraceHeader>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_header: Option<String>,

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-/// Why a message cannot be read or written. No variant holds a token or customer data.
+/// Why a message cannot be read or written. No variant holds a token or customer data. `Display`
+/// says all of it, so there is no source that would say a part again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is not JSON at all.
     #[error("the message is not JSON: {0}")]
-    NotJson(#[source] serde_json::Error),
+    NotJson(serde_json::Error),
     /// The message is JSON, but not an object.
     #[error("the message is not a JSON object but {found}")]
     NotAnObject {
@@ -42,7 +43,6 @@ pub enum Error {
         /// The field's path.
         path: String,
         /// What was expected and what was there.
-        #[source]
         reason: InvalidValue,
     },
     /// The deadline lies before the time of enqueueing.

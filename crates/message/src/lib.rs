@@ -46,7 +46,7 @@
 //! | task token | [`TaskToken::MAX_CHARS`] | Step Functions |
 //! | message | [`QueuedCall::MAX_BODY_BYTES`] | SQS |
 //! | idempotency key | [`IdempotencyKey::MAX_CHARS`], no control characters | ours |
-//! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS message group id |
+//! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS: it is sent as the message group id |
 //! | resource, trace header | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`] | ours |
 //!
 //! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.
@@ -73,5 +73,6 @@ pub use request::{Method, TargetRequest};
 pub use salvage::salvage_token;
 pub use text::{
     IdempotencyKey, RESOURCE_MAX_CHARS, TENANT_MAX_CHARS, TRACE_HEADER_MAX_CHARS, TaskToken,
+    is_trace_header,
 };
 pub use version::SchemaVersion;

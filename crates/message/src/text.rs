@@ -9,7 +9,8 @@ use crate::InvalidValue;
 
 /// The longest resource, in characters. Ours: no URL that a server takes is longer.
 pub const RESOURCE_MAX_CHARS: usize = 2_048;
-/// The longest tenant, in characters: that of an SQS message group id.
+/// The longest tenant, in characters. A tenant is also an SQS message group id, which takes exactly
+/// these characters and this length (API model, `SendMessage`).
 pub const TENANT_MAX_CHARS: usize = 128;
 /// The longest trace header, in characters. Ours: X-Ray states no limit.
 pub const TRACE_HEADER_MAX_CHARS: usize = 1_024;
@@ -121,6 +122,11 @@ pub(crate) const TRACE_HEADER: TextRule = TextRule {
     alphabet: Alphabet::Ascii,
     expected: "1 to 1024 ASCII characters without control characters",
 };
+
+/// Whether a message can hold this trace header.
+pub fn is_trace_header(text: &str) -> bool {
+    TRACE_HEADER.check(text).is_ok()
+}
 
 impl TextRule {
     pub(crate) fn check(&self, text: &str) -> Result<String, InvalidValue> {

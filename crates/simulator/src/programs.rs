@@ -386,12 +386,9 @@ impl Environment for EnqueuerProgram {
             let Input::Payload(payload) = input else {
                 return Err("the enqueuer takes a payload".to_owned());
             };
-            match self.0.handle(payload).await {
+            match self.0.handle(payload, None).await {
                 Ok(_) => Ok(Value::Null),
-                Err(slowlane_enqueuer::Error::InvalidRequest(_)) => {
-                    Err("Slowlane.InvalidMessage".to_owned())
-                }
-                Err(_) => Err("Slowlane.QueueUnavailable".to_owned()),
+                Err(error) => Err(error.name().to_owned()),
             }
         })
     }
