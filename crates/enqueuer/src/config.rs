@@ -6,6 +6,8 @@ use slowlane_lambda::env::{self, Env, Recorded};
 use slowlane_message::Priority;
 use slowlane_policy::timing::LONGEST_DEADLINE;
 
+use crate::AllowedCalls;
+
 /// Where calls go and how long they may wait.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,6 +21,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// `DEFAULT_DEADLINE_SECS`: how long a call may wait whose workflow named no deadline.
     pub default_deadline: Duration,
+    /// `ALLOWED_CALLS`: the calls that this deployment makes; all if it is not set.
+    pub allowed: AllowedCalls,
 }
 
 /// How a queued call finds a slot.
@@ -51,12 +55,14 @@ impl Config {
                     .map(|queue_url| Dispatch::Doorbell { queue_url }),
             });
             let default_deadline = read_default_deadline(env);
+            let allowed = read_allowed(env);
             Ok(Config {
                 high_queue_url: high_queue_url?,
                 normal_queue_url: normal_queue_url?,
                 batch_queue_url: batch_queue_url?,
                 dispatch: dispatch?,
                 default_deadline: default_deadline?,
+                allowed: allowed?,
             })
         })
     }
@@ -78,6 +84,14 @@ fn read_default_deadline(env: &mut Env<'_>) -> Result<Duration, Recorded> {
         return Err(env.refuse(format!("{name} is {secs}: it must be 1 to {most}")));
     }
     Ok(Duration::from_secs(secs))
+}
+
+fn read_allowed(env: &mut Env<'_>) -> Result<AllowedCalls, Recorded> {
+    let name = "ALLOWED_CALLS";
+    match env.maybe::<String>(name, "a list of rules")? {
+        Some(rules) => rules.parse().map_err(|error| env.refuse(format!("{name}: {error}"))),
+        None => Ok(AllowedCalls::All),
+    }
 }
 
 enum Wiring {
@@ -115,6 +129,13 @@ mod tests {
             assert!(text.contains(name), "{name} is missing from: {text}");
         }
         assert!(!text.contains("HIGH_QUEUE_URL"), "HIGH_QUEUE_URL is good: {text}");
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_is_named_with_its_variable() {
+        let error = read(&[("ALLOWED_CALLS", "GET a; FETCH b")]).unwrap_err().to_string();
+        assert!(error.contains("ALLOWED_CALLS: the rule `FETCH b` has `FETCH`"), "{error}");
+        assert!(error.contains("HIGH_QUEUE_URL"), "beside all other problems: {error}");
     }
 
     #[test]

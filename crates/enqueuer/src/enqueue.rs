@@ -11,10 +11,12 @@ use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 use slowlane_lambda::clock::Clock;
-use slowlane_message::{EnqueueRequest, IdempotencyKey, Priority, QueuedCall, is_trace_header};
+use slowlane_message::{
+    EnqueueRequest, IdempotencyKey, Method, Priority, QueuedCall, TargetRequest, is_trace_header,
+};
 use slowlane_policy::timing::{DEADLINE_TOLERANCE, LONGEST_DEADLINE};
 
-use crate::{Config, Dispatch};
+use crate::{Config, Dispatch, Refusal};
 
 /// Puts calls on their queues.
 #[derive(Debug, Clone)]
@@ -52,6 +54,17 @@ pub enum Error {
         /// How far it is away, in seconds.
         wait_secs: u64,
     },
+    /// This deployment does not make such calls.
+    #[error("this deployment does not make the call {method} {resource}")]
+    NotAllowed {
+        /// The method of the call.
+        method: Method,
+        /// The resource of the call.
+        resource: String,
+        /// Why not.
+        #[source]
+        why: Refusal,
+    },
     /// SQS did not take the call.
     #[error("the {priority} queue did not take the call {key}")]
     Queue {
@@ -84,8 +97,9 @@ impl Enqueuer {
     /// names no other.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] or [`Error::DeadlineTooFar`] if nothing could be queued because
-    /// of the request itself; the others if SQS refused, after the SDK's own retries.
+    /// [`Error::InvalidRequest`], [`Error::DeadlineTooFar`] or [`Error::NotAllowed`] if nothing
+    /// was queued because of the request itself; the others if SQS refused, after the SDK's own
+    /// retries.
     pub async fn handle(
         &self,
         payload: Value,
@@ -111,12 +125,21 @@ impl Enqueuer {
 
     fn read(&self, payload: &Value, own_trace_header: Option<&str>) -> Result<QueuedCall, Error> {
         let mut request = EnqueueRequest::from_json(payload)?;
+        self.check_allowed(&request.request)?;
         // One that no message can hold is worth less than the call.
         let own = own_trace_header.filter(|header| is_trace_header(header));
         request.trace_header = request.trace_header.or_else(|| own.map(str::to_owned));
         let call = request.into_queued(self.clock.now(), self.config.default_deadline);
         check_deadline(&call)?;
         Ok(call)
+    }
+
+    fn check_allowed(&self, request: &TargetRequest) -> Result<(), Error> {
+        self.config.allowed.check(request).map_err(|why| Error::NotAllowed {
+            method: request.method,
+            resource: request.resource.clone(),
+            why,
+        })
     }
 
     async fn queue(&self, call: &QueuedCall) -> Result<String, Error> {
@@ -190,6 +213,7 @@ impl Error {
     pub fn name(&self) -> &'static str {
         match self {
             Error::InvalidRequest(_) | Error::DeadlineTooFar { .. } => "Slowlane.InvalidMessage",
+            Error::NotAllowed { .. } => "Slowlane.NotAllowed",
             Error::Queue { .. } | Error::Doorbell { .. } => "Slowlane.QueueUnavailable",
         }
     }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! 1. [`Enqueuer::handle`] reads the request, and refuses one that is ill-formed with an
-//!    error that names the field: nothing has been queued then, and the task fails.
+//!    error that names the field: nothing has been queued then, and the task fails. It also
+//!    refuses a call that the deployment does not make ([`AllowedCalls`]).
 //! 2. It puts the call on the queue of its priority.
 //! 3. In the `doorbell` wiring it then rings: one content-free message that wakes a slot.
 //!    The ring is sent after the call, so that whoever it wakes finds the call visible.
@@ -19,10 +20,12 @@
 //! [`timeouts`] keep both requests well within the function's own time-out, so that a queue that
 //! does not answer is an error with a name and not a killed function.
 
+mod allowed;
 mod config;
 mod enqueue;
 mod timeouts;
 
+pub use allowed::{AllowedCalls, ParseError, Refusal, Rule};
 pub use config::{Config, Dispatch};
 pub use enqueue::{Enqueued, Enqueuer, Error};
 pub use timeouts::timeouts;

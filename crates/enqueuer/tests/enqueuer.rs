@@ -138,6 +138,30 @@ fn a_deadline_beyond_the_longest_is_refused_by_name_and_nothing_is_queued() {
     });
 }
 
+#[test]
+fn a_call_that_the_deployment_does_not_make_is_refused_by_name_and_not_queued() {
+    with_rig(&[("ALLOWED_CALLS", "PUT salesOrder/*")], async |rig| {
+        rig.enqueuer.handle(request(), None).await.unwrap();
+        assert!(rig.receive("high").await.is_some());
+        assert!(rig.receive("doorbell").await.is_some());
+        for (resource, cause) in [
+            ("customer/7", "no rule of ALLOWED_CALLS allows it"),
+            ("salesOrder/../customer/7", "its resource has a dot segment"),
+        ] {
+            let mut refused = request();
+            refused["request"]["resource"] = json!(resource);
+            let error = rig.enqueuer.handle(refused, None).await.unwrap_err();
+            let diagnostic = lambda_runtime::Diagnostic::from(error);
+            assert_eq!(diagnostic.error_type, "Slowlane.NotAllowed");
+            let expected =
+                format!("this deployment does not make the call PUT {resource}: {cause}");
+            assert!(diagnostic.error_message.starts_with(&expected), "{diagnostic:?}");
+            assert!(rig.receive("high").await.is_none());
+            assert!(rig.receive("doorbell").await.is_none());
+        }
+    });
+}
+
 const OWN: &str = "Root=1-5e1b4151-5ac6c58f3a5daa6c3c0b5f0a;Parent=53995c3f42cd8ad8;Sampled=1";
 
 #[test]
