@@ -42,8 +42,12 @@ pub struct Env<'a> {
     problems: Vec<String>,
 }
 
-/// Reads settings with `build`, looking variables up with `lookup` (in a `main`,
-/// `|name| std::env::var(name).ok()`). An empty variable counts as one that is not set,
+/// The variable `name` of this process: what a `main` gives [`read`] to look variables up with.
+pub fn process(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Reads settings with `build`, looking variables up with `lookup` (in a `main`, [`process`]). An empty variable counts as one that is not set,
 /// because a CloudFormation template has no other way to leave one out.
 ///
 /// # Errors
@@ -70,6 +74,15 @@ impl Env<'_> {
                 Err(Recorded(()))
             }
         }
+    }
+
+    /// A variable that must be set and that no error shows.
+    pub fn secret<T: FromStr>(&mut self, name: &str, expected: &str) -> Result<T, Recorded> {
+        let text: String = self.required(name, expected)?;
+        text.parse().map_err(|_| {
+            self.problems.push(format!("{name} is ill-formed: it must be {expected}"));
+            Recorded(())
+        })
     }
 
     /// A variable that may be left out, and then has the value `default`.
@@ -152,5 +165,20 @@ mod tests {
     fn a_value_that_does_not_parse_is_shown() {
         let error = port_and_name(&[("PORT", "70000")]).unwrap_err();
         assert_eq!(error.to_string(), r#"bad environment: PORT is "70000": it must be a port"#);
+    }
+
+    #[test]
+    fn a_secret_that_does_not_parse_is_not_shown() {
+        let key = |text: &'static str| {
+            read(move |_| Some(text.to_owned()), |env| env.secret::<u16>("API_KEY", "a number"))
+        };
+        assert_eq!(key("17"), Ok(17));
+        let error = key("hidden").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "bad environment: API_KEY is ill-formed: it must be a number"
+        );
+        let error = key("").unwrap_err();
+        assert_eq!(error.to_string(), "bad environment: API_KEY is not set: it must be a number");
     }
 }
