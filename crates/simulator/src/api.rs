@@ -317,11 +317,15 @@ impl Target for ApiClient {
             (Told::Created(..), Some(Mutant::Rejects)) => Outcome::Rejected("no".into()),
             (Told::Created(..), Some(Mutant::WrongRecord)) => {
                 let id = Some("no such record".to_owned());
-                Outcome::Succeeded(TargetResponse { status: 201, id, body: None })
+                Outcome::Succeeded(TargetResponse { id, ..TargetResponse::new(201) })
             }
             (Told::Created(id, bytes), _) => {
                 let body = (bytes > 0).then(|| Value::from("x".repeat(bytes)));
-                Outcome::Succeeded(TargetResponse { status: 201, id: Some(id), body })
+                Outcome::Succeeded(TargetResponse {
+                    id: Some(id),
+                    body,
+                    ..TargetResponse::new(201)
+                })
             }
             (Told::TooManyRequests, _) => Outcome::Throttled { retry_after: None },
             (Told::OddRefusal, Some(Mutant::EveryRefusalRejects))
@@ -358,7 +362,7 @@ impl Target for ApiClient {
         };
         match self.ask(number, Ask::LookUp, None).await {
             Served::Answered(Answer::Found(Some(id))) => {
-                Reconciled::Done(TargetResponse { status: 201, id: Some(id), body: None })
+                Reconciled::Done(TargetResponse { id: Some(id), ..TargetResponse::new(201) })
             }
             Served::Answered(Answer::Found(None)) => Reconciled::NotDone,
             _ => Reconciled::TryAgain("the API could not be asked".to_owned()),

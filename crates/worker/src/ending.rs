@@ -17,7 +17,8 @@ use crate::receive::Received;
 use crate::target::{Target, TargetResponse};
 use crate::task_callback::MAX_OUTPUT_BYTES;
 
-/// In the stored result of a call: how many bytes its answer had, and that nobody gets it.
+/// In the stored result of a call: how many bytes its answer had, and that nobody gets it. A
+/// target that has not read an answer to its end says so by the same field.
 const TOO_LARGE: &str = "too_large_bytes";
 /// Room for what is added to a stored result before a workflow gets it.
 const REPLAYED_BYTES: usize = r#","replayed":false"#.len();
@@ -55,7 +56,7 @@ impl<T: Target> Worker<T> {
             // The record exists: its id is what the workflow must not lose.
             let why = json!({
                 "message": format!(
-                    "the answer has {bytes} bytes, and a task's output may have {MAX_OUTPUT_BYTES}"
+                    "the answer has at least {bytes} bytes, and a task's output may have {MAX_OUTPUT_BYTES}"
                 ),
                 "status": stored["status"],
                 "id": stored["id"],

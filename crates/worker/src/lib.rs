@@ -22,7 +22,7 @@
 //! # impl Crm { async fn connect(_: &aws_config::SdkConfig) -> Result<Crm, std::io::Error> { Ok(Crm) } }
 //! # impl Target for Crm {
 //! #     async fn call(&self, _: &QueuedCall) -> Outcome<TargetResponse> {
-//! #         Outcome::Succeeded(TargetResponse { status: 200, id: None, body: None })
+//! #         Outcome::Succeeded(TargetResponse::new(200))
 //! #     }
 //! #     fn after_loss(&self, _: &QueuedCall) -> AfterLoss { AfterLoss::Repeat }
 //! # }
@@ -64,10 +64,18 @@ use slowlane_policy::settle::RetrySettings;
 use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
+// What a worker of one's own needs beside this crate, in the versions that fit it.
+pub use aws_config;
+pub use lambda_runtime;
+pub use reqwest;
+
 pub use clients::Clients;
 pub use config::{Config, Dispatch, QueueUrls};
 pub use metrics::Counts;
+pub use slowlane_lambda::env;
+pub use slowlane_message::{Method, QueuedCall};
 pub use slowlane_policy::deferral::OnHigher;
+pub use slowlane_policy::settle::{Outcome, Why};
 pub use target::{AfterLoss, Reconciled, Target, TargetResponse};
 pub use wake::{HandedRing, Wake};
 

@@ -21,7 +21,7 @@ use slowlane_policy::settle::Outcome;
 /// impl Target for Crm {
 ///     async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
 ///         // Send `call.request` to the API and say what became of it.
-///         Outcome::Succeeded(TargetResponse { status: 200, id: None, body: None })
+///         Outcome::Succeeded(TargetResponse::new(200))
 ///     }
 ///     fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
 ///         match call.request.method {
@@ -91,6 +91,18 @@ pub struct TargetResponse {
     /// The body, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
+    /// The body was too large to be read to its end, and had at least so many bytes. A workflow
+    /// is told so instead of a result
+    /// ([`ResultTooLarge`](slowlane_policy::settle::FailureName::ResultTooLarge)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_large_bytes: Option<u64>,
+}
+
+impl TargetResponse {
+    /// An answer of which there is nothing but its status.
+    pub fn new(status: u16) -> Self {
+        TargetResponse { status, id: None, body: None, too_large_bytes: None }
+    }
 }
 
 /// What the API says of a call whose answer was lost.

@@ -58,7 +58,11 @@ impl Target for Api {
             0 => None,
             bytes => Some(Value::from("x".repeat(bytes))),
         };
-        Outcome::Succeeded(TargetResponse { status: 204, id: Some("1".to_owned()), body })
+        Outcome::Succeeded(TargetResponse {
+            id: Some("1".to_owned()),
+            body,
+            ..TargetResponse::new(204)
+        })
     }
 
     fn after_loss(&self, _: &QueuedCall) -> AfterLoss {

@@ -136,9 +136,9 @@ impl Target for NetSuite {
         };
         match self.client.send(request).await {
             Ok(response) => Outcome::Succeeded(TargetResponse {
-                status: response.status.as_u16(),
                 id: response.id,
                 body: response.body,
+                ..TargetResponse::new(response.status.as_u16())
             }),
             Err(error) => outcome(&error),
         }
@@ -248,9 +248,8 @@ impl Sign<'_> {
     /// What the record says.
     fn in_record(&self, record: &Value) -> Reconciled {
         let done = Reconciled::Done(TargetResponse {
-            status: 204,
             id: record["id"].as_str().map(str::to_owned),
-            body: None,
+            ..TargetResponse::new(204)
         });
         match self {
             Sign::Present => done,
@@ -277,7 +276,7 @@ impl Sign<'_> {
     fn without_record(&self) -> Reconciled {
         match self {
             Sign::Present | Sign::Line { .. } => Reconciled::NotDone,
-            Sign::Absent => Reconciled::Done(TargetResponse { status: 204, id: None, body: None }),
+            Sign::Absent => Reconciled::Done(TargetResponse::new(204)),
         }
     }
 }
