@@ -22,6 +22,14 @@ impl Server {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Server::serving(move |_, stream| answer(stream)).await
+    }
+
+    /// As [`Server::start`], by what the request says.
+    pub(crate) async fn serving<F>(answer: impl Fn(String, TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap()).parse().unwrap();
         let requests = Arc::<Mutex<Vec<String>>>::default();
@@ -30,8 +38,8 @@ impl Server {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = read_request(&mut stream).await;
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                tokio::spawn(answer(stream));
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+                tokio::spawn(answer(request, stream));
             }
         });
         Server { url, requests, task: task.abort_handle() }

@@ -1,0 +1,217 @@
+//! The worker of one's own in `examples/http.rs` as Lambda runs it: a process of its own, with one
+//! server in the place of Lambda and AWS and another in that of the API.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::server::{Server, answer};
+
+/// The worker's own settings, as the template gives them.
+const SETTINGS: [(&str, &str); 19] = [
+    ("AWS_LAMBDA_FUNCTION_NAME", "worker"),
+    ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+    ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+    ("AWS_REGION", "eu-central-1"),
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+    ("NO_PROXY", "127.0.0.1"),
+    ("LOG_LEVEL", "debug"),
+    ("DISPATCH", "deferral"),
+    ("ON_HIGHER", "yield"),
+    ("MAX_DEFERRALS", "3"),
+    ("HIGH_QUEUE_URL", "https://sqs/1/high"),
+    ("NORMAL_QUEUE_URL", "https://sqs/1/normal"),
+    ("BATCH_QUEUE_URL", "https://sqs/1/batch"),
+    ("DEAD_LETTER_QUEUE_URL", "https://sqs/1/dead"),
+    ("IDEMPOTENCY_TABLE", "guard"),
+    ("API_TIMEOUT_SECS", "30"),
+    ("CALL_VISIBILITY_SECS", "60"),
+    ("MAX_WAIT_SECS", "600"),
+];
+
+fn worker(own: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(example("http"));
+    command
+        .env_clear()
+        .envs(SETTINGS)
+        .envs([("MAX_ATTEMPTS", "3"), ("MAX_RECEIVE_COUNT", "100")])
+        .envs(own.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Cargo builds the examples with the tests, beside them.
+fn example(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let path = this.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(path.exists(), "{path:?} is not built: run all targets, or build --examples first");
+    path
+}
+
+fn printed(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+#[tokio::test]
+async fn a_missing_variable_ends_it_with_its_name() {
+    let output = worker(&[]).output().await.unwrap();
+    let text = printed(&output);
+    assert!(!output.status.success(), "{text}");
+    for part in ["API_URL is not set: it must be the API's base URL", "API_KEY is not set"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    let own = [("API_URL", "api.example"), ("API_KEY", "a key\u{7f}")];
+    let output = worker(&own).output().await.unwrap();
+    let text = printed(&output);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains(r#"API_URL is \"api.example\""#), "{text}");
+    assert!(text.contains("API_KEY is ill-formed") && !text.contains("a key"), "{text}");
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_api_and_its_answer_to_the_workflow() {
+    let api = Server::answering(answer(201, &["content-type: application/json"], r#"{"id":7}"#));
+    let api = api.await;
+    let told = run_one_call(&api).await;
+    assert_eq!(told.action, "AWSStepFunctions.SendTaskSuccess");
+    let output: Value = serde_json::from_str(told.request["output"].as_str().unwrap()).unwrap();
+    let expected = json!({ "status": 201, "id": "7", "body": { "id": 7 }, "replayed": false });
+    assert_eq!(output, expected);
+    let requests = api.requests();
+    assert_eq!(requests.len(), 1);
+    for part in ["POST /api/v1/orders ", "\r\nx-api-key: the key\r\n", "{\"total\":1}"] {
+        assert!(requests[0].contains(part), "{part}: {}", requests[0]);
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_says_in_a_refusal_is_neither_told_nor_logged() {
+    let api = Server::answering(answer(400, &["x-trace: secret-header"], "secret-text")).await;
+    let told = run_one_call(&api).await;
+    assert_eq!(told.action, "AWSStepFunctions.SendTaskFailure");
+    assert_eq!(told.request["error"], "Slowlane.Rejected");
+    assert_eq!(
+        told.request["cause"].as_str().unwrap(),
+        r#"{"message":"the API answered 400 Bad Request (11 bytes)","status":400}"#
+    );
+    assert!(told.log.contains("400 Bad Request"), "{}", told.log);
+    assert!(!told.log.contains("secret"), "{}", told.log);
+}
+
+/// What a workflow was told, and what the worker printed until then.
+struct Told {
+    action: String,
+    request: Value,
+    log: String,
+}
+
+async fn run_one_call(api: &Server) -> Told {
+    let cloud = Arc::new(Cloud::default());
+    let player = cloud.clone();
+    let server = Server::serving(move |request, stream| player.clone().play(request, stream)).await;
+    let host = server.url().authority().to_owned();
+    let endpoint = format!("http://{host}");
+    let mut worker = worker(&[
+        ("AWS_LAMBDA_RUNTIME_API", &host),
+        ("AWS_ENDPOINT_URL", &endpoint),
+        ("API_URL", api.url().as_str()),
+        ("API_KEY", "the key"),
+    ])
+    .spawn()
+    .unwrap();
+    let answered = timeout(Duration::from_secs(60), cloud.answered.notified()).await;
+    worker.start_kill().unwrap();
+    let log = printed(&worker.wait_with_output().await.unwrap());
+    assert!(answered.is_ok(), "the invocation has not ended: {log}");
+    let mut requests = cloud.requests.lock().unwrap();
+    let told = ["AWSStepFunctions.SendTaskSuccess", "AWSStepFunctions.SendTaskFailure"]
+        .into_iter()
+        .find_map(|action| Some((action, requests.remove(action)?)));
+    let (action, request) = told.unwrap_or_else(|| panic!("the workflow was told nothing: {log}"));
+    Told { action: action.to_owned(), request, log }
+}
+
+/// Lambda and AWS, as far as one call needs them: one invocation with one message, and requests
+/// that all succeed and change nothing.
+#[derive(Default)]
+struct Cloud {
+    invoked: Mutex<bool>,
+    /// The last request of each action.
+    requests: Mutex<HashMap<String, Value>>,
+    answered: Notify,
+}
+
+impl Cloud {
+    async fn play(self: Arc<Self>, request: String, mut stream: TcpStream) {
+        let path = request.split(' ').nth(1).unwrap().to_owned();
+        let answer = match path.as_str() {
+            "/2018-06-01/runtime/invocation/next" => {
+                if std::mem::replace(&mut *self.invoked.lock().unwrap(), true) {
+                    std::future::pending::<()>().await;
+                }
+                invocation()
+            }
+            "/2018-06-01/runtime/invocation/1/response" => {
+                self.answered.notify_one();
+                answer(202, &[], "")
+            }
+            "/" => {
+                self.note(&request);
+                answer(200, &["content-type: application/x-amz-json-1.0"], "{}")
+            }
+            _ => panic!("an unknown request: {request}"),
+        };
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    fn note(&self, request: &str) {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let action = head.lines().find_map(|line| line.strip_prefix("x-amz-target: ")).unwrap();
+        let body = serde_json::from_str(body).unwrap();
+        self.requests.lock().unwrap().insert(action.to_owned(), body);
+    }
+}
+
+/// A mapping's event with one call, as the runtime API hands it out.
+fn invocation() -> String {
+    let call = json!({
+        "version": "1.1",
+        "task_token": "token",
+        "priority": "HIGH",
+        "idempotency_key": "order-1",
+        "request": { "method": "POST", "resource": "orders", "body": { "total": 1 } },
+        "enqueued_at": "2026-11-01T00:00:00Z",
+        "deadline": "2999-01-01T00:00:00Z",
+    });
+    let event = json!({ "Records": [{
+        "messageId": "1",
+        "receiptHandle": "receipt",
+        "body": call.to_string(),
+        "attributes": { "ApproximateReceiveCount": "1", "SentTimestamp": "1793491200000" },
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-central-1:1:high",
+        "awsRegion": "eu-central-1",
+    }] });
+    let headers = [
+        "lambda-runtime-aws-request-id: 1",
+        "lambda-runtime-deadline-ms: 32472144000000",
+        "lambda-runtime-invoked-function-arn: arn:aws:lambda:eu-central-1:1:function:worker",
+        "content-type: application/json",
+    ];
+    answer(200, &headers, &event.to_string())
+}
