@@ -8,6 +8,7 @@
 //! | [`AlreadyExists`](Outcome::AlreadyExists), a later one | as `Unknown` | as `Unknown` | as `Unknown` |
 //! | [`Unauthorized`](Outcome::Unauthorized) | fail Unauthorized | fail Unauthorized | fail Unauthorized |
 //! | [`Throttled`](Outcome::Throttled) | retry | retry: no attempt was made | fail DeadlineExceeded |
+//! | [`InFlight`](Outcome::InFlight) | retry | retry: no attempt was made | fail OutcomeUnknown |
 //! | [`Transient`](Outcome::Transient) | retry | fail AttemptsExhausted | fail DeadlineExceeded |
 //! | [`Unknown`](Outcome::Unknown), repeatable | retry | fail OutcomeUnknown | fail OutcomeUnknown |
 //! | [`Unknown`](Outcome::Unknown), not repeatable | reconcile | reconcile once more, then fail NeedsPerson | fail NeedsPerson |
@@ -43,6 +44,15 @@ pub enum Outcome<V> {
     Throttled {
         /// How long the API asked to wait, if it did.
         retry_after: Option<Duration>,
+    },
+    /// This attempt did nothing, because the API is still at work on an earlier request with the
+    /// same idempotency key. That may be this call's own, so the call may yet be executed; since
+    /// the key is known, trying again is safe.
+    InFlight {
+        /// How long the API asked to wait, if it did.
+        retry_after: Option<Duration>,
+        /// What it said.
+        why: Why,
     },
     /// It was not executed, and may be if tried again.
     Transient(Why),
@@ -310,6 +320,14 @@ pub fn settle<V>(
                 Settlement::RetryAfter(delay)
             } else {
                 fail(FailureName::DeadlineExceeded, too_late("the API is at its limit".into()))
+            }
+        }
+        Outcome::InFlight { retry_after, why } => {
+            let delay = throttled_delay(retry_after, settings.throttled, unit);
+            if delay < time_left {
+                Settlement::RetryAfter(delay)
+            } else {
+                Settlement::Fail { name: FailureName::OutcomeUnknown, why: too_late(why) }
             }
         }
         Outcome::Transient(why) if attempts.used >= attempts.max => {

@@ -13,6 +13,7 @@ pub(crate) fn how(outcome: &Outcome<TargetResponse>) -> How {
             How::Rejected
         }
         Outcome::Throttled { .. } => How::Throttled,
+        Outcome::InFlight { .. } => How::Waiting,
         Outcome::Transient(_) => How::Retried,
         Outcome::Unknown(_) => How::Unknown,
     }

@@ -85,7 +85,8 @@ pub(crate) enum How {
     Buried,
     Abandoned,
     GivenBack,
-    /// The guard says that another worker is at it: looked at again when that has ended.
+    /// The guard says that another worker is at it, or the API that it is: looked at again when
+    /// that has ended.
     Waiting,
     /// AWS could not be reached for a step: the call is visible again shortly.
     PutOff,
@@ -347,7 +348,7 @@ impl<T: Target> Worker<T> {
             },
             Settlement::RetryAfter(delay) => {
                 let released = match how {
-                    How::Throttled => claim.release_untried().await,
+                    How::Throttled | How::Waiting => claim.release_untried().await,
                     _ => claim.release().await,
                 };
                 match released {

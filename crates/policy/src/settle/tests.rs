@@ -27,6 +27,7 @@ fn the_table() {
     };
     let at_limit = || Outcome::Throttled { retry_after: None };
     let asked = |after| Outcome::Throttled { retry_after: Some(secs(after)) };
+    let in_flight = |retry_after| Outcome::InFlight { retry_after, why: why() };
     let retry = |after| Settlement::RetryAfter(secs(after));
     let reconcile = |after| Settlement::Reconcile { after: secs(after) };
     // Outcome, attempts used of 3, seconds left, settlement with unit = 0.5.
@@ -77,6 +78,10 @@ fn the_table() {
         (Outcome::Unauthorized(why()), 2, maybe, 3_600, fail(OutcomeUnknown)),
         (at_limit(), 2, maybe, 3_600, retry(4)),
         (at_limit(), 2, maybe, 4, late_unknown("the API is at its limit", None)),
+        (in_flight(None), 1, clean, 3_600, retry(4)),
+        (in_flight(None), 9, clean, 3_600, retry(4)),
+        (in_flight(Some(secs(30))), 1, clean, 3_600, retry(32)),
+        (in_flight(None), 1, clean, 4, late_unknown("because", Some(400))),
         (Outcome::Transient(why()), 2, maybe, 3_600, retry(3)),
         (Outcome::Transient(why()), 3, clean, 3_600, fail(AttemptsExhausted)),
         (Outcome::Transient(why()), 3, maybe, 3_600, fail(OutcomeUnknown)),
@@ -147,6 +152,8 @@ fn outcome() -> impl Strategy<Value = Outcome<u8>> {
         Just(Outcome::Unauthorized("a".into())),
         any::<Option<Duration>>().prop_map(|retry_after| Outcome::Throttled { retry_after }),
         Just(Outcome::AlreadyExists("e".into())),
+        any::<Option<Duration>>()
+            .prop_map(|retry_after| Outcome::InFlight { retry_after, why: "f".into() }),
         Just(Outcome::Transient("t".into())),
         Just(Outcome::Unknown("u".into())),
     ]
@@ -216,6 +223,12 @@ proptest! {
                 }
                 _ => failed(FailureName::DeadlineExceeded),
             },
+            Outcome::InFlight { retry_after, .. } => match settlement {
+                Settlement::RetryAfter(delay) => {
+                    delay >= retry_after.unwrap_or_default().min(secs(300))
+                }
+                _ => name == Some(FailureName::OutcomeUnknown),
+            },
             Outcome::Transient(_) => match settlement {
                 Settlement::RetryAfter(_) => used < max,
                 _ if used >= max => failed(FailureName::AttemptsExhausted),
@@ -245,7 +258,9 @@ proptest! {
         let settings = RetrySettings::default();
         let (mut now, mut used, mut rounds) = (NOW, 0, 0_u64);
         for outcome in outcomes.iter().cycle() {
-            used += u32::from(!matches!(outcome, Outcome::Throttled { .. }));
+            let untried =
+                matches!(outcome, Outcome::Throttled { .. } | Outcome::InFlight { .. });
+            used += u32::from(!untried);
             let attempts = Attempts { used, max, repeatable, maybe_executed: false };
             let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
             let Some(delay) = delay_of(&settlement) else { break };

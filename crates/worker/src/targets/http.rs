@@ -11,7 +11,7 @@
 //! | 429, or 503 with a `Retry-After` | throttled: not executed |
 //! | 401, 403 | unauthorized |
 //! | 425 | transient: not executed |
-//! | 409 to a call with an idempotency key | unknown: the first call with this key is still at work |
+//! | 409 to a call with an idempotency key | in flight: the first call with this key is still at work, and may be our own; tried later |
 //! | 408 | unknown: the server may have read enough of the call |
 //! | other 4xx (with a key, 422 too: the key was used with another payload) | rejected |
 //! | a redirect | never followed: rejected where nothing was executed (307, 308, an answer to a GET), else unknown |
@@ -66,6 +66,7 @@ pub struct Http {
     client: Client,
     base: Base,
     idempotency_header: Option<HeaderName>,
+    conflict_is_rejection: bool,
     settles_after: Duration,
     clock: Clock,
 }
@@ -90,6 +91,7 @@ pub struct Builder {
     base: Url,
     headers: HeaderMap,
     idempotency_header: Option<HeaderName>,
+    conflict_is_rejection: bool,
     settles_after: Duration,
     client: ClientBuilder,
 }
@@ -115,6 +117,7 @@ impl Http {
             base,
             headers: HeaderMap::new(),
             idempotency_header: None,
+            conflict_is_rejection: false,
             settles_after: SETTLES_AFTER,
             client,
         }
@@ -148,6 +151,14 @@ impl Builder {
         self
     }
 
+    /// The API answers 409 for a conflict with what it holds (a name that is taken) and never for
+    /// a call that is still in flight. Left out, a 409 to a call with a key is tried again until
+    /// its deadline, as the IETF's draft has it.
+    pub fn conflict_is_rejection(mut self) -> Self {
+        self.conflict_is_rejection = true;
+        self
+    }
+
     /// How long the API may be at work on a call after nobody waits for its answer any more. Left
     /// out, it is a quarter of an hour.
     pub fn settles_after(mut self, settles_after: Duration) -> Self {
@@ -178,6 +189,7 @@ impl Builder {
             client,
             base,
             idempotency_header: self.idempotency_header,
+            conflict_is_rejection: self.conflict_is_rejection,
             settles_after: self.settles_after,
             clock: Clock::of(None),
         })
@@ -194,7 +206,8 @@ impl Target for Http {
             Ok(response) => {
                 let asked = Asked {
                     reads: call.request.method == Method::Get,
-                    has_key: self.idempotency_header.is_some(),
+                    conflict_is_in_flight: self.idempotency_header.is_some()
+                        && !self.conflict_is_rejection,
                 };
                 answer::outcome(response, &asked, &self.clock).await
             }

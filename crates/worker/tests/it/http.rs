@@ -34,6 +34,11 @@ fn keyed(base: Url) -> Http {
     builder(base).idempotency_header(HeaderName::from_static("idempotency-key")).build().unwrap()
 }
 
+fn conflicting(base: Url) -> Http {
+    let builder = builder(base).idempotency_header(HeaderName::from_static("idempotency-key"));
+    builder.conflict_is_rejection().build().unwrap()
+}
+
 fn call(method: &str, resource: &str, body: Option<Value>) -> QueuedCall {
     let mut request = json!({ "method": method, "resource": resource });
     if let Some(body) = body {
@@ -71,6 +76,7 @@ fn name(outcome: &Outcome<TargetResponse>) -> &'static str {
         Outcome::AlreadyExists(_) => "already exists",
         Outcome::Unauthorized(_) => "unauthorized",
         Outcome::Throttled { .. } => "throttled",
+        Outcome::InFlight { .. } => "in flight",
         Outcome::Transient(_) => "transient",
         Outcome::Unknown(_) => "unknown",
     }
@@ -81,6 +87,7 @@ fn why(outcome: Outcome<TargetResponse>) -> Why {
         Outcome::Rejected(why)
         | Outcome::AlreadyExists(why)
         | Outcome::Unauthorized(why)
+        | Outcome::InFlight { why, .. }
         | Outcome::Transient(why)
         | Outcome::Unknown(why) => why,
         Outcome::Succeeded(_) | Outcome::Throttled { .. } => panic!("{outcome:?}"),
@@ -90,7 +97,7 @@ fn why(outcome: Outcome<TargetResponse>) -> Why {
 #[tokio::test]
 async fn each_status_means_what_the_table_says() {
     type Make = fn(Url) -> Http;
-    let (plain, keyed): (Make, Make) = (plain, keyed);
+    let (plain, keyed, conflicting): (Make, Make, Make) = (plain, keyed, conflicting);
     let rows: &[(Make, fn() -> QueuedCall, u16, &[&str], &str)] = &[
         (plain, get, 200, &[], "succeeded"),
         (plain, post, 201, &[], "succeeded"),
@@ -110,7 +117,8 @@ async fn each_status_means_what_the_table_says() {
         (plain, post, 400, &[], "rejected"),
         (plain, post, 404, &[], "rejected"),
         (plain, post, 409, &[], "rejected"),
-        (keyed, post, 409, &[], "unknown"),
+        (keyed, post, 409, &[], "in flight"),
+        (conflicting, post, 409, &[], "rejected"),
         (plain, post, 422, &[], "rejected"),
         (keyed, post, 422, &[], "rejected"),
         (plain, get, 301, &["location: /elsewhere"], "rejected"),
@@ -561,6 +569,10 @@ async fn the_wait_that_an_api_asks_for_is_read_in_both_forms() {
             assert_eq!(outcome, Outcome::Throttled { retry_after: *expected }, "{headers:?}");
         }
     }
+    let server = Server::answering(answer(409, &["retry-after: 3"], "")).await;
+    let outcome = keyed(server.url()).call(&post()).await;
+    let Outcome::InFlight { retry_after, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(retry_after, secs(3));
     for headers in [&[] as &[&str], &["retry-after: -1"], &["retry-after: soon"]] {
         let server = Server::answering(answer(429, headers, "")).await;
         let outcome = plain(server.url()).call(&post()).await;

@@ -29,8 +29,8 @@ const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Asked {
     /// It changes nothing at the API.
     pub(super) reads: bool,
-    /// It brought an idempotency key.
-    pub(super) has_key: bool,
+    /// It brought an idempotency key, so that 409 says "the first call with it is still at work".
+    pub(super) conflict_is_in_flight: bool,
 }
 
 /// Names what became of a call that was answered.
@@ -52,7 +52,11 @@ pub(super) async fn outcome(
     if throttled {
         return Outcome::Throttled { retry_after };
     }
-    meaning(status, asked)(refusal(response).await)
+    let why = refusal(response).await;
+    if status == StatusCode::CONFLICT && asked.conflict_is_in_flight {
+        return Outcome::InFlight { retry_after, why };
+    }
+    meaning(status, asked)(why)
 }
 
 /// The outcome that a status other than success stands for.
@@ -61,9 +65,6 @@ fn meaning(status: StatusCode, asked: &Asked) -> fn(Why) -> Outcome<TargetRespon
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Unauthorized,
         StatusCode::TOO_EARLY => Outcome::Transient,
         StatusCode::REQUEST_TIMEOUT => Outcome::Unknown,
-        // The first call with this key is at work, and may be ours. Nothing that says "not
-        // executed" would be true, however this one ends.
-        StatusCode::CONFLICT if asked.has_key => Outcome::Unknown,
         // These two ask for the same call elsewhere. The others may be how a server says "done,
         // and here is what to look at".
         StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => Outcome::Rejected,
