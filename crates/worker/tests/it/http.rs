@@ -94,11 +94,14 @@ fn why(outcome: Outcome<TargetResponse>) -> Why {
     }
 }
 
+type Make = fn(Url) -> Http;
+/// To whom what is sent, the status and headers of the answer, and the outcome's name.
+type Row<'a> = (Make, fn() -> QueuedCall, u16, &'a [&'a str], &'a str);
+
 #[tokio::test]
 async fn each_status_means_what_the_table_says() {
-    type Make = fn(Url) -> Http;
     let (plain, keyed, conflicting): (Make, Make, Make) = (plain, keyed, conflicting);
-    let rows: &[(Make, fn() -> QueuedCall, u16, &[&str], &str)] = &[
+    let rows: &[Row<'_>] = &[
         (plain, get, 200, &[], "succeeded"),
         (plain, post, 201, &[], "succeeded"),
         (plain, post, 202, &[], "succeeded"),

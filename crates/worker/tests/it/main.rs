@@ -1,5 +1,5 @@
 //! All integration tests in one binary, because each binary links the AWS SDK anew.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod http;
 mod own_worker;
