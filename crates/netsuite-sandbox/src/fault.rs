@@ -9,6 +9,15 @@ pub enum FaultKind {
     /// Another integration of the account holds the permits: the call is answered 429 and not executed.
     #[serde(rename = "429-burst")]
     TooManyRequests,
+    /// 401 INVALID_LOGIN after a minute, and nothing was done: what an account over its limit has
+    /// been reported to answer.
+    InvalidLogin,
+    /// 400 USER_ERROR, and nothing was saved.
+    #[serde(rename = "400")]
+    UserError,
+    /// 400 USER_ERROR, although the record was saved (a script failed after it).
+    #[serde(rename = "400-after-commit")]
+    UserErrorAfterCommit,
     /// 500 UNEXPECTED_ERROR, and nothing was saved.
     #[serde(rename = "500")]
     ServerError,
@@ -24,8 +33,11 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("429-burst", Self::TooManyRequests),
+        ("invalid-login", Self::InvalidLogin),
+        ("400", Self::UserError),
+        ("400-after-commit", Self::UserErrorAfterCommit),
         ("500", Self::ServerError),
         ("500-after-commit", Self::ServerErrorAfterCommit),
         ("drop-after-commit", Self::DropAfterCommit),
@@ -44,7 +56,17 @@ impl FaultKind {
 
     /// Reads can be repeated freely, so the faults whose danger is a repeat befall writes only.
     fn befalls(self, is_write: bool) -> bool {
-        is_write || matches!(self, Self::TooManyRequests | Self::Slow)
+        is_write || matches!(self, Self::TooManyRequests | Self::InvalidLogin | Self::Slow)
+    }
+
+    /// Its delay where none is asked for; nothing if it has none.
+    fn default_delay(self) -> Option<Duration> {
+        match self {
+            Self::Slow => Some(Duration::from_secs(5)),
+            Self::CommitLate => Some(Duration::from_secs(2)),
+            Self::InvalidLogin => Some(Duration::from_secs(61)),
+            _ => None,
+        }
     }
 }
 
@@ -65,12 +87,14 @@ pub enum Which {
 ///
 /// Read from a text `KIND[:WHICH][,by=TIME]`:
 ///
-/// * KIND is `429-burst`, `500`, `500-after-commit`, `drop-after-commit`, `commit-late` or `slow`.
-///   The first and the last befall any call, the others only writes to records.
+/// * KIND is `429-burst`, `invalid-login`, `slow`, which befall any call, or `400`,
+///   `400-after-commit`, `500`, `500-after-commit`, `drop-after-commit`, `commit-late`, which befall
+///   writes to records and calls of RESTlets.
 /// * WHICH is a number (the next so many), `every=10`, `share=0.1` or `for=2s`. Without it a
 ///   `429-burst` befalls the next 10 calls, every other kind the first call and then each tenth.
-/// * `by=` is the delay of `slow` (added to the call, 5 s if not given) and of `commit-late` (from
-///   the dropped connection to the write, 2 s if not given). Times are `250ms`, `2s` or `1m`.
+/// * `by=` is the delay of `slow` and of `invalid-login` (added to the call, 5 s and 61 s if not
+///   given) and of `commit-late` (from the dropped connection to the write, 2 s if not given).
+///   Times are `250ms`, `2s` or `1m`.
 ///
 /// ```
 /// # use slowlane_netsuite_sandbox::{Fault, FaultKind, Which};
@@ -83,7 +107,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For which calls.
     pub which: Which,
-    /// The delay of [`FaultKind::Slow`] and [`FaultKind::CommitLate`].
+    /// The delay of [`FaultKind::Slow`], [`FaultKind::InvalidLogin`] and [`FaultKind::CommitLate`].
     pub by: Duration,
 }
 
@@ -112,17 +136,18 @@ fn parse(text: &str) -> Result<Fault, &'static str> {
         Some((name, which)) => (name, Some(which)),
         None => (head, None),
     };
-    let kind = FaultKind::ALL
-        .iter()
-        .find_map(|(known, kind)| (*known == name).then_some(*kind))
-        .ok_or("its kind is none of 429-burst, 500, 500-after-commit, drop-after-commit, commit-late, slow")?;
+    let kind =
+        FaultKind::ALL.iter().find_map(|(known, kind)| (*known == name).then_some(*kind)).ok_or(
+            "its kind is none of 429-burst, invalid-login, 400, 400-after-commit, 500, \
+             500-after-commit, drop-after-commit, commit-late, slow",
+        )?;
     let which = match (which, kind) {
         (Some(which), _) => parse_which(which).ok_or("it does not say which calls")?,
         (None, FaultKind::TooManyRequests) => Which::Next(10),
         (None, _) => Which::Every(10),
     };
-    let default_by = Duration::from_secs(if kind == FaultKind::Slow { 5 } else { 2 });
-    Ok(Fault { kind, which, by: by.unwrap_or(default_by) })
+    let by = by.or(kind.default_delay()).unwrap_or_default();
+    Ok(Fault { kind, which, by })
 }
 
 fn parse_which(text: &str) -> Option<Which> {
@@ -160,9 +185,9 @@ impl std::fmt::Display for Fault {
             Which::Share(share) => write!(out, "share={share}")?,
             Which::For(time) => write!(out, "for={}ms", time.as_millis())?,
         }
-        match self.kind {
-            FaultKind::Slow | FaultKind::CommitLate => write!(out, ",by={}ms", self.by.as_millis()),
-            _ => Ok(()),
+        match self.kind.default_delay() {
+            Some(_) => write!(out, ",by={}ms", self.by.as_millis()),
+            None => Ok(()),
         }
     }
 }
@@ -235,6 +260,9 @@ mod tests {
     fn texts_become_faults_and_back() {
         for text in [
             "429-burst:10",
+            "invalid-login:1,by=61000ms",
+            "400:2",
+            "400-after-commit:1",
             "500:every=10",
             "500-after-commit:1",
             "drop-after-commit:share=0.25",

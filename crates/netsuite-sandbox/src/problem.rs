@@ -112,6 +112,26 @@ impl Problem {
         )
     }
 
+    /// The error of a script, or of NetSuite's own rules: `USER_ERROR` is what both have been seen
+    /// to come with, and nothing tells whether the record was saved.
+    pub(crate) fn user_error() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "USER_ERROR",
+            "Error while accessing a resource. A script of the account has failed.",
+        )
+    }
+
+    /// Another record has the external id. Code and words are what clients have seen; `what` is
+    /// `entity` or `record`.
+    pub(crate) fn already_exists(what: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "USER_ERROR",
+            format!("Error while accessing a resource. This {what} already exists."),
+        )
+    }
+
     /// Somebody else saved the record between this call's start and its end.
     pub(crate) fn record_changed() -> Self {
         Self::new(

@@ -190,7 +190,7 @@ impl Store {
         let id = self.next_id;
         let external_id = external_id_of(&record);
         if let Some(external_id) = &external_id {
-            table.claim_external_id(external_id, id)?;
+            table.claim_external_id(external_id, id, record_type)?;
         }
         self.next_id += 1;
         self.changes += 1;
@@ -220,7 +220,7 @@ impl Store {
         let table = self.tables.entry(type_name.to_owned()).or_default();
         if old != new {
             if let Some(external_id) = &new {
-                table.claim_external_id(external_id, id)?;
+                table.claim_external_id(external_id, id, record_type)?;
             }
             if let Some(external_id) = &old {
                 table.by_external_id.remove(external_id);
@@ -324,12 +324,15 @@ impl Table {
     }
 
     /// An external id belongs to one record of a type.
-    fn claim_external_id(&mut self, external_id: &str, id: u64) -> Result<(), Problem> {
+    fn claim_external_id(
+        &mut self,
+        external_id: &str,
+        id: u64,
+        record_type: &RecordType,
+    ) -> Result<(), Problem> {
         if self.by_external_id.contains_key(external_id) {
-            return Err(Problem::invalid_content(
-                "externalId",
-                format!("This entity already exists: a record has the external ID {external_id}."),
-            ));
+            let what = if record_type.is_entity() { "entity" } else { "record" };
+            return Err(Problem::already_exists(what));
         }
         self.by_external_id.insert(external_id.to_owned(), id);
         Ok(())

@@ -161,7 +161,7 @@ impl Sandbox {
         self.in_flight += 1;
         self.ledger.max_concurrency = self.ledger.max_concurrency.max(self.in_flight);
         let slowed_by = match fault {
-            Some(Fault { kind: FaultKind::Slow, by, .. }) => by,
+            Some(Fault { kind: FaultKind::Slow | FaultKind::InvalidLogin, by, .. }) => by,
             _ => Duration::ZERO,
         };
         let takes = self.settings.latency.draw(&mut self.rng);
@@ -204,19 +204,36 @@ impl Sandbox {
         }
 
         let Admitted { request, call, start, .. } = *admitted;
-        let unexpected = || Problem::unexpected().answer_to(&request);
-        let (response, effect) = match fault {
-            Some(FaultKind::ServerError) => (unexpected(), Effect::default()),
-            Some(FaultKind::ServerErrorAfterCommit) => {
-                let (_, effect) = self.account.execute(&request, start, now);
-                (unexpected(), effect)
-            }
-            _ => self.account.execute(&request, start, now),
-        };
+        let (response, effect) = self.outcome(&request, start, fault, now);
         self.ledger.record(call, response.status(), fault, &effect, now);
         match fault {
             Some(FaultKind::DropAfterCommit | FaultKind::CommitLate) => Finished::Drop,
             _ => Finished::Answer(response),
+        }
+    }
+
+    /// What a call does and answers, its fault included.
+    fn outcome(
+        &mut self,
+        request: &Request,
+        start: Start,
+        fault: Option<FaultKind>,
+        now: Duration,
+    ) -> (Response, Effect) {
+        let only = |problem: Problem| (problem.answer_to(request), Effect::default());
+        match fault {
+            Some(FaultKind::InvalidLogin) => only(Problem::invalid_login("over the limit")),
+            Some(FaultKind::UserError) => only(Problem::user_error()),
+            Some(FaultKind::ServerError) => only(Problem::unexpected()),
+            Some(FaultKind::UserErrorAfterCommit) => {
+                let (_, effect) = self.account.execute(request, start, now);
+                (Problem::user_error().answer_to(request), effect)
+            }
+            Some(FaultKind::ServerErrorAfterCommit) => {
+                let (_, effect) = self.account.execute(request, start, now);
+                (Problem::unexpected().answer_to(request), effect)
+            }
+            _ => self.account.execute(request, start, now),
         }
     }
 

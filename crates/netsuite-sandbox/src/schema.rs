@@ -308,6 +308,11 @@ impl RecordType {
         TRANSFORMS.contains(&(from, name.as_str())).then_some((record_type, name))
     }
 
+    /// Whether NetSuite calls its records entities, in its words too.
+    pub(crate) fn is_entity(&self) -> bool {
+        matches!(self.name, "customer" | "vendor" | "contact" | "employee")
+    }
+
     /// Whether a transform into this type carries a field or sublist over.
     pub(crate) fn carries(&self, name: &str) -> bool {
         let has_it =

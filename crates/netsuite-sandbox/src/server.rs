@@ -18,7 +18,7 @@ use http::{StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -251,25 +251,25 @@ struct Inject {
     fault: String,
 }
 
-async fn inject(
-    State(shared): State<Shared>,
-    Json(body): Json<Inject>,
-) -> Result<StatusCode, BadControl> {
-    let fault = body
-        .fault
-        .parse()
-        .map_err(|error: crate::ParseFaultError| BadControl(error.to_string()))?;
+async fn inject(State(shared): State<Shared>, body: Bytes) -> Result<StatusCode, BadControl> {
+    let Inject { fault } = in_json(&body)?;
+    let fault =
+        fault.parse().map_err(|error: crate::ParseFaultError| BadControl(error.to_string()))?;
     shared.lock().inject(fault, shared.clock.now());
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn seed(
-    State(shared): State<Shared>,
-    Json(seed): Json<Seed>,
-) -> Result<StatusCode, BadControl> {
+async fn seed(State(shared): State<Shared>, body: Bytes) -> Result<StatusCode, BadControl> {
+    let seed: Seed = in_json(&body)?;
     let now = shared.clock.now();
     shared.lock().seed(&seed, now).map_err(BadControl)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reads a body whatever its content type says, so that `curl -d` does without a header.
+fn in_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadControl> {
+    serde_json::from_slice(body)
+        .map_err(|error| BadControl(format!("not the JSON wanted: {error}")))
 }
 
 /// What is wrong with a request to `/_sandbox/`, in one sentence.

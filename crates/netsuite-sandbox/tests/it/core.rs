@@ -124,7 +124,8 @@ proptest! {
         seed in any::<u64>(),
         fault in proptest::option::of(prop_oneof![
             Just("drop-after-commit:share=0.3"), Just("commit-late:every=3,by=500ms"), Just("500:share=0.5"),
-            Just("500-after-commit:2"), Just("429-burst:5"), Just("slow:share=0.2,by=1s"),
+            Just("500-after-commit:2"), Just("400:every=4"), Just("400-after-commit:share=0.4"),
+            Just("invalid-login:2,by=1s"), Just("429-burst:5"), Just("slow:share=0.2,by=1s"),
         ]),
     ) {
         let settings = Settings {
@@ -147,7 +148,10 @@ proptest! {
         let keys: std::collections::HashSet<_> = report
             .calls
             .iter()
-            .filter(|call| call.status == 204 || call.fault.as_deref() == Some("500-after-commit"))
+            .filter(|call| {
+                let saved = |fault: &str| fault.ends_with("-after-commit");
+                call.status == 204 || call.fault.as_deref().is_some_and(saved)
+            })
             .filter_map(|call| call.idempotency_key.as_ref())
             .collect();
         prop_assert_eq!(report.records_created - keys.len() as u64, report.duplicate_effects);

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
 use crate::client::{Served, open};
 
 #[tokio::test]
@@ -53,4 +56,72 @@ async fn errors_slowness_and_bursts_befall_the_calls_they_were_asked_for() {
     let started = Instant::now();
     assert_eq!(status("c").await, 204);
     assert!(started.elapsed() >= Duration::from_millis(200));
+}
+
+/// Status and code of an answer, in either form.
+async fn told(request: RequestBuilder) -> (u16, String) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap_or_default();
+    let codes = [&body["o:errorDetails"][0]["o:errorCode"], &body["error"]["code"]];
+    let code = codes.iter().find_map(|code| code.as_str()).unwrap_or_default().to_owned();
+    (status, code)
+}
+
+#[tokio::test]
+async fn an_error_comes_with_400_and_with_500_before_and_after_the_record_is_saved() {
+    let served = Served::start(open()).await;
+    let create = |n: usize| {
+        let path = "/app/site/hosting/restlet.nl?script=customscript_create&deploy=1";
+        let body =
+            json!({"type": "customer", "companyName": "Acme", "externalId": format!("c-{n}")});
+        served.request(Method::POST, path).json(&body)
+    };
+    let table = [
+        ("400", 400, "USER_ERROR", 0),
+        ("400-after-commit", 400, "USER_ERROR", 1),
+        ("500", 500, "UNEXPECTED_ERROR", 0),
+        ("500-after-commit", 500, "UNEXPECTED_ERROR", 1),
+    ];
+    for (n, (fault, status, code, saved)) in table.into_iter().enumerate() {
+        for request in [served.upsert(&format!("o-{n}")), create(n)] {
+            let before = served.report().await.records_created;
+            served.inject(&format!("{fault}:1")).await;
+            assert_eq!(told(request).await, (status, code.to_owned()), "{fault}");
+            let report = served.report().await;
+            assert_eq!(report.records_created - before, saved, "{fault}");
+            assert_eq!(report.calls.last().unwrap().fault.as_deref(), Some(fault));
+        }
+    }
+    served.inject("400:1").await;
+    let read = served.request(Method::GET, "/services/rest/record/v1/salesOrder/eid:o-1");
+    assert_eq!(told(read).await.0, 200, "reads are spared");
+}
+
+#[tokio::test]
+async fn a_login_is_refused_late_and_nothing_is_done() {
+    let served = Served::start(open()).await;
+    served.inject("invalid-login:1,by=200ms").await;
+    let started = Instant::now();
+    assert_eq!(told(served.upsert("o-1")).await, (401, "INVALID_LOGIN".to_owned()));
+    assert!(started.elapsed() >= Duration::from_millis(200));
+    assert_eq!(served.report().await.records_created, 0);
+}
+
+#[tokio::test]
+async fn control_requests_need_no_content_type() {
+    let served = Served::start(open()).await;
+    let post = async |path: &str, body: &'static str| {
+        let answer = served.request(Method::POST, path).body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(post("/_sandbox/fault", r#"{"fault":"500:1"}"#).await.0, 204);
+    assert_eq!(post("/_sandbox/seed", r#"{"type":"customer","count":2}"#).await.0, 204);
+    let report = served.report().await;
+    assert_eq!(report.records.get("customer"), Some(&2));
+    assert_eq!(served.upsert("o-1").send().await.unwrap().status(), 500);
+    for (path, body) in [("/_sandbox/fault", "500:1"), ("/_sandbox/seed", r#"{"count":2}"#)] {
+        let (status, why) = post(path, body).await;
+        assert!(status == 400 && why.contains("JSON"), "{path}: {status} {why}");
+    }
 }

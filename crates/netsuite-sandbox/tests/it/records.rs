@@ -95,11 +95,18 @@ async fn an_external_id_belongs_to_one_record() {
     let customer = |id: &str| Some(json!({"companyName": "Acme", "externalId": id}));
     assert_eq!(send(&served, Method::POST, "customer", customer("c-1")).await.status, 204);
     let again = send(&served, Method::POST, "customer", customer("c-1")).await;
-    assert_eq!(again.error(), (400, "INVALID_CONTENT", Some("externalId")));
+    assert_eq!(again.error(), (400, "USER_ERROR", None));
+    let words = |got: &Got| got.body["o:errorDetails"][0]["detail"].as_str().unwrap().to_owned();
+    assert!(words(&again).ends_with("This entity already exists."), "{}", again.body);
+    let order =
+        || Some(json!({"externalId": "o-1", "entity": {"id": "7"}, "item": order()["item"]}));
+    assert_eq!(send(&served, Method::POST, "salesOrder", order()).await.status, 204);
+    let again = send(&served, Method::POST, "salesOrder", order()).await;
+    assert!(words(&again).ends_with("This record already exists."), "{}", again.body);
     assert_eq!(send(&served, Method::POST, "customer", customer("c-2")).await.status, 204);
     let stolen =
         send(&served, Method::PATCH, "customer/eid:c-2", Some(json!({"externalId": "c-1"}))).await;
-    assert_eq!(stolen.error(), (400, "INVALID_CONTENT", Some("externalId")));
+    assert_eq!(stolen.error(), (400, "USER_ERROR", None));
     // Another type has names of its own, and a freed name can be taken.
     assert_eq!(send(&served, Method::POST, "vendor", customer("c-1")).await.status, 204);
     assert_eq!(send(&served, Method::DELETE, "customer/eid:c-1", None).await.status, 204);
