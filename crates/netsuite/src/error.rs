@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
-use crate::{Invalid, response::Answer, transport::TransportError};
+use crate::{Class, Invalid, class::classify, response::Answer, transport::TransportError};
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -49,45 +49,6 @@ impl Inner {
     }
 }
 
-/// What became of a request that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Class {
-    /// Refused for what it says; it was not executed and never will be as it stands. Also
-    /// anything the client itself would not send, and an answer to a read that is not of the
-    /// shape the caller asked for.
-    Rejected,
-    /// Not executed because the account is at its limit: REST 429, or a RESTlet's 400 with
-    /// `SSS_REQUEST_LIMIT_EXCEEDED`. The limit is shared with every other integration of the
-    /// account, so it can be met however few calls this process makes.
-    Throttled,
-    /// Not executed because NetSuite does not accept our credentials, even with a new token.
-    /// Repeating it is harmful: five failed logins lock the user for 30 minutes.
-    Unauthorized,
-    /// Not executed because the record was changed since it was read (`RCRD_HAS_BEEN_CHANGED`):
-    /// read again, then decide.
-    ChangedUnderUs,
-    /// It may or may not have been executed: a time-out, a connection lost after the request went
-    /// out, a 5xx, a script's own error.
-    Unknown,
-    /// It never left: no connection, or no token could be had. Not executed.
-    NotSent,
-}
-
-impl Class {
-    /// The class in lower case, for logs and metrics: `changed_under_us`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Class::Rejected => "rejected",
-            Class::Throttled => "throttled",
-            Class::Unauthorized => "unauthorized",
-            Class::ChangedUnderUs => "changed_under_us",
-            Class::Unknown => "unknown",
-            Class::NotSent => "not_sent",
-        }
-    }
-}
-
 /// One thing NetSuite found wrong. An answer can hold several; all are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -127,7 +88,10 @@ impl Error {
         match self.0.class {
             Class::Throttled | Class::NotSent => true,
             Class::Unknown => self.0.repeatable,
-            Class::Rejected | Class::Unauthorized | Class::ChangedUnderUs => false,
+            Class::Rejected
+            | Class::Unauthorized
+            | Class::ChangedUnderUs
+            | Class::AlreadyExists => false,
         }
     }
 
@@ -177,7 +141,17 @@ impl Error {
 
     /// An error answer of the server's, or a `200` of a RESTlet that holds a script's error.
     pub(crate) fn answered(call: Call<'_>, answer: Answered<'_>, said: Said) -> Self {
-        let class = classify(call.api, answer.status, &said.details);
+        let class = classify(call, answer, &said.details);
+        Self::answered_as(class, call, answer, said)
+    }
+
+    /// An error answer whose class is known by more than what it says.
+    pub(crate) fn answered_as(
+        class: Class,
+        call: Call<'_>,
+        answer: Answered<'_>,
+        said: Said,
+    ) -> Self {
         let why = format!("{} ({}){}", class.as_str(), answer.status.as_u16(), said.in_words());
         Self(Arc::new(Inner {
             class,
@@ -319,6 +293,8 @@ pub(crate) struct Call<'a> {
     pub(crate) api: Api,
     /// Without the query, which may hold a customer's data.
     pub(crate) path: &'a str,
+    /// Whether it can have an effect.
+    pub(crate) writes: bool,
     pub(crate) repeatable: bool,
 }
 
@@ -346,39 +322,6 @@ pub(crate) struct Answered<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) received_at: jiff::Timestamp,
-}
-
-/// The class of an error answer, from its status and codes (Oracle's "Error Handling in REST Web
-/// Services", "SuiteScript 2.x RESTlet Error Handling", "Errors Related to Concurrency Violations").
-fn classify(api: Api, status: StatusCode, details: &[Detail]) -> Class {
-    let coded = |codes: &[&str]| {
-        details.iter().filter_map(|d| d.code.as_deref()).any(|code| codes.contains(&code))
-    };
-    if status == StatusCode::TOO_MANY_REQUESTS
-        || coded(&["CONCURRENCY_LIMIT_EXCEEDED", "SSS_REQUEST_LIMIT_EXCEEDED"])
-    {
-        return Class::Throttled;
-    }
-    if coded(&["RCRD_HAS_BEEN_CHANGED"]) {
-        return Class::ChangedUnderUs;
-    }
-    if status == StatusCode::UNAUTHORIZED
-        || coded(&["INVALID_LOGIN", "INVALID_LOGIN_ATTEMPT", "invalid_token"])
-    {
-        return Class::Unauthorized;
-    }
-    match (api, status.as_u16()) {
-        // A token request is refused for its credentials, whatever 4xx says so.
-        (Api::Token, 400..=499) => Class::Unauthorized,
-        (_, 408) => Class::Unknown,
-        // A RESTlet's 400 is any error its script did not catch, and the script may have saved
-        // something before it.
-        (Api::Restlet, 400) if !coded(&["INVALID_REQUEST", "SSS_INVALID_SCRIPTLET_ID"]) => {
-            Class::Unknown
-        }
-        (_, 400..=499) => Class::Rejected,
-        _ => Class::Unknown,
-    }
 }
 
 /// What an error body says.

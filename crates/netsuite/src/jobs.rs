@@ -220,15 +220,12 @@ impl Job {
     /// What the task's request would have answered had it been synchronous, a refusal as an error.
     ///
     /// # Errors
-    /// See [`Error::class`]; `Rejected` with `NONEXISTENT_ID` also while the task is not done.
+    /// See [`Error::class`], which tells what became of the task's request; `Rejected` with
+    /// `NONEXISTENT_ID` also while the task is not done.
     pub async fn result(&self, task: &str) -> Result<Response, Error> {
-        self.client
-            .send(Request::to(
-                Service::Async,
-                Method::GET,
-                format!("job/{}/task/{task}/result", self.id),
-            )?)
-            .await
+        let path = format!("job/{}/task/{task}/result", self.id);
+        let question = Request::to(Service::Async, Method::GET, path)?;
+        self.client.send(question.about_a_write()).await
     }
 
     async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {

@@ -73,6 +73,7 @@
 
 mod account;
 mod auth;
+mod class;
 mod client;
 mod clock;
 mod error;
@@ -91,9 +92,10 @@ pub use account::AccountId;
 #[cfg(feature = "tba")]
 pub use auth::Tba;
 pub use auth::{Algorithm, Auth, OAuth2};
+pub use class::Class;
 pub use client::{Client, ClientBuilder};
 pub use clock::{Clock, SystemClock};
-pub use error::{Class, Detail, Error, Place};
+pub use error::{Detail, Error, Place};
 pub use http::{Method, StatusCode};
 pub use invalid::Invalid;
 pub use jobs::{IdempotencyKey, Job, MAX_BATCH, Poll, Progress};

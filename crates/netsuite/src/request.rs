@@ -37,6 +37,7 @@ pub struct Request {
     query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    writes: bool,
     pub(crate) repeatable: bool,
     pub(crate) answer_timeout: Option<Duration>,
     pub(crate) deadline: Option<Instant>,
@@ -105,8 +106,10 @@ impl Request {
                 "segments of letters, digits and `-_.~:!,@`, none of them empty, `.` or `..`",
             ));
         }
+        let is_read = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
         Ok(Self {
-            repeatable: matches!(method, Method::GET | Method::HEAD | Method::OPTIONS),
+            writes: !is_read && service != Service::Query,
+            repeatable: is_read,
             method,
             service,
             path: path.to_owned(),
@@ -181,6 +184,12 @@ impl Request {
         self
     }
 
+    /// Has the answer judged as that of a write, which is what the request asks after.
+    pub(crate) fn about_a_write(mut self) -> Self {
+        self.writes = true;
+        self
+    }
+
     /// How long to wait for the answer of one attempt, instead of the client's setting.
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.answer_timeout = Some(timeout);
@@ -197,7 +206,13 @@ impl Request {
 
     pub(crate) fn call(&self) -> Call<'_> {
         let api = if self.service == Service::Restlet { Api::Restlet } else { Api::Rest };
-        Call { method: &self.method, api, path: &self.path, repeatable: self.repeatable }
+        Call {
+            method: &self.method,
+            api,
+            path: &self.path,
+            writes: self.writes,
+            repeatable: self.repeatable,
+        }
     }
 
     /// Path and query, from the root of the host.

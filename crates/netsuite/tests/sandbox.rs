@@ -354,6 +354,49 @@ async fn a_lost_answer_is_never_repeated_unless_the_caller_says_so() {
 }
 
 #[tokio::test]
+async fn an_error_that_may_be_a_scripts_own_leaves_the_fate_of_a_write_unknown() {
+    let server = Server::start(quick()).await;
+    let client = server.builder().build().unwrap();
+    let orders = client.records("salesOrder").unwrap();
+    let create = client.restlet("customscript_create", "customdeploy1").unwrap();
+    for (kind, saves) in [(FaultKind::UserError, 0), (FaultKind::UserErrorAfterCommit, 1)] {
+        let before = server.created();
+        server.inject(kind, Which::Next(2));
+        let of_rest = orders.create(&order("m", 1)).await.unwrap_err();
+        let customer = json!({"type": "customer", "companyName": "Acme"});
+        let of_a_restlet = create.post::<Value>(&customer).await.unwrap_err();
+        for error in [of_rest, of_a_restlet] {
+            assert_eq!(
+                (error.class(), error.status().unwrap().as_u16(), error.is_safe_to_repeat()),
+                (Class::Unknown, 400, false),
+                "{kind:?}: {error}"
+            );
+        }
+        assert_eq!(server.created(), before + 2 * saves, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_is_repeated_is_refused_as_a_duplicate() {
+    let server = Server::start(quick()).await;
+    let client = server.builder().build().unwrap();
+    let order = json!({"externalId": "o-1", "entity": {"id": "7"}, "item": order("m", 1)["item"]});
+    let customer = json!({"externalId": "c-1", "companyName": "Acme"});
+    for (record_type, body) in [("salesOrder", order), ("customer", customer)] {
+        let records = client.records(record_type).unwrap();
+        server.inject(FaultKind::DropAfterCommit, Which::Next(1));
+        assert_eq!(records.create(&body).await.unwrap_err().class(), Class::Unknown);
+        let error = records.create(&body).await.unwrap_err();
+        assert_eq!(
+            (error.class(), error.is_safe_to_repeat()),
+            (Class::AlreadyExists, false),
+            "{error}"
+        );
+    }
+    assert_eq!(server.created(), 2);
+}
+
+#[tokio::test]
 async fn a_token_that_ended_early_is_replaced_without_the_caller_noticing() {
     let server = Server::start(Settings { token_life: Duration::from_secs(1), ..quick() }).await;
     // A clock that stands still believes in the first token for ever.

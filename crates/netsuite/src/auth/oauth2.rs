@@ -292,7 +292,13 @@ impl Tokens {
     }
 
     async fn request(&self, now: Timestamp, patience: Duration) -> Result<Granted, Error> {
-        let call = Call { method: &Method::POST, api: Api::Token, path: "token", repeatable: true };
+        let call = Call {
+            method: &Method::POST,
+            api: Api::Token,
+            path: "token",
+            writes: false,
+            repeatable: true,
+        };
         let internal = |why: String| Error::local(call, Class::NotSent, why);
         let assertion = self
             .signer

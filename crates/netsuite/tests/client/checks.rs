@@ -15,13 +15,18 @@ use crate::support::{HandClock, HttpRequest, json as json_answer, scripted};
 
 /// The error a client makes of one answer to a write.
 pub(crate) fn error_of(answer: http::Response<Bytes>) -> Error {
+    error_of_request(Request::new(Method::PATCH, "salesOrder/1").unwrap(), answer)
+}
+
+/// The error a client makes of one answer to this request.
+pub(crate) fn error_of_request(request: Request, answer: http::Response<Bytes>) -> Error {
     run(async {
         let (builder, _) = scripted(move |_| {
             let answer = answer.clone();
             async { Ok(answer) }
         });
         let client = builder.clock(HandClock::at(784_111_770)).build().unwrap();
-        client.send(Request::new(Method::PATCH, "salesOrder/1").unwrap()).await.unwrap_err()
+        client.send(request).await.unwrap_err()
     })
 }
 

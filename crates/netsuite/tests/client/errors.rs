@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use slowlane_netsuite::{Class, Error, Invalid, Method, Place, Request};
+use slowlane_netsuite::{Class, Error, Invalid, Method, Place, Request, Service};
 
-use crate::checks::{an_error_body_is_survived_and_kept, error_of};
+use crate::checks::{an_error_body_is_survived_and_kept, error_of, error_of_request};
 
 fn answer(status: u16, body: impl Into<Bytes>) -> http::Response<Bytes> {
     http::Response::builder().status(status).body(body.into()).unwrap()
@@ -19,7 +19,7 @@ fn coded(code: &str) -> String {
 
 #[test]
 fn each_signal_has_its_class() {
-    use Class::{ChangedUnderUs, Rejected, Throttled, Unauthorized, Unknown};
+    use Class::{AlreadyExists, ChangedUnderUs, Rejected, Throttled, Unauthorized, Unknown};
     let cases = [
         (429, "CONCURRENCY_LIMIT_EXCEEDED", Throttled),
         (429, "USER_ERROR", Throttled),
@@ -28,13 +28,28 @@ fn each_signal_has_its_class() {
         (404, "NONEXISTENT_ID", Rejected),
         (400, "INVALID_CONTENT", Rejected),
         (400, "INVALID_REQUEST", Rejected),
+        (400, "INVALID_PARAMETER", Rejected),
+        (400, "INVALID_HEADER", Rejected),
+        (400, "INVALID_ID", Rejected),
+        (400, "IDEMPOTENCY_ERROR", Rejected),
         (403, "INSUFFICIENT_PERMISSION", Rejected),
+        (404, "", Rejected),
         (405, "METHOD_NOT_ALLOWED", Rejected),
-        (400, "A_CODE_OF_NEXT_YEAR", Rejected),
+        (415, "", Rejected),
+        (400, "USER_ERROR", Unknown),
+        (400, "A_CODE_OF_NEXT_YEAR", Unknown),
+        (400, "", Unknown),
+        (409, "A_CODE_OF_NEXT_YEAR", Unknown),
+        (400, "DUP_RCRD", AlreadyExists),
+        (400, "DUP_ENTITY", AlreadyExists),
+        (400, "UNIQUE_CUST_ID_REQD", AlreadyExists),
+        (400, "INVALID_KEY_OR_REF", Unknown),
         (400, "RCRD_HAS_BEEN_CHANGED", ChangedUnderUs),
         (409, "RCRD_HAS_BEEN_CHANGED", ChangedUnderUs),
         (408, "", Unknown),
         (500, "UNEXPECTED_ERROR", Unknown),
+        (500, "INVALID_CONTENT", Unknown),
+        (500, "DUP_RCRD", Unknown),
         (502, "", Unknown),
         (503, "", Unknown),
         (504, "", Unknown),
@@ -46,6 +61,66 @@ fn each_signal_has_its_class() {
         assert_eq!(error.is_safe_to_repeat(), class == Throttled, "a write: {status} {code}");
         assert!(error.has_code(code) && error.title() == Some("T"));
     }
+}
+
+/// A read has no effect to be unsure of: what is refused is refused.
+#[test]
+fn a_refused_read_is_rejected_whatever_its_code() {
+    let query = Request::to(Service::Query, Method::POST, "suiteql").unwrap().repeatable();
+    let get = Request::new(Method::GET, "salesOrder/1").unwrap();
+    for request in [get, query] {
+        for (status, code, class) in [
+            (400, "USER_ERROR", Class::Rejected),
+            (400, "A_CODE_OF_NEXT_YEAR", Class::Rejected),
+            (400, "DUP_RCRD", Class::Rejected),
+            (409, "", Class::Rejected),
+            (429, "", Class::Throttled),
+            (401, "INVALID_LOGIN", Class::Unauthorized),
+            (408, "", Class::Unknown),
+            (500, "", Class::Unknown),
+        ] {
+            let error = error_of_request(request.clone(), answer(status, coded(code)));
+            assert_eq!(error.class(), class, "{error}");
+        }
+    }
+    // Declaring a write repeatable does not make it a read.
+    let put = Request::new(Method::PUT, "salesOrder/eid:o-1").unwrap().repeatable();
+    let error = error_of_request(put, answer(400, coded("USER_ERROR")));
+    assert_eq!((error.class(), error.is_safe_to_repeat()), (Class::Unknown, true));
+}
+
+#[test]
+fn a_refusal_that_points_into_the_request_was_not_executed() {
+    let of = |details: Value| error_of(answer(400, json!({"o:errorDetails": details}).to_string()));
+    let placed =
+        json!({"detail": "d", "o:errorCode": "USER_ERROR", "o:errorPath": "expense.items[2]"});
+    let plain = json!({"detail": "d", "o:errorCode": "USER_ERROR"});
+    let known = json!({"detail": "d", "o:errorCode": "INVALID_CONTENT"});
+    assert_eq!(of(json!([placed])).class(), Class::Rejected);
+    assert_eq!(of(json!([placed, known])).class(), Class::Rejected);
+    // One that may be a script's own makes the whole answer one.
+    assert_eq!(of(json!([placed, plain])).class(), Class::Unknown);
+    assert_eq!(of(json!([])).class(), Class::Unknown);
+    assert_eq!(error_of(answer(400, "<html>")).class(), Class::Unknown);
+}
+
+#[test]
+fn a_record_that_exists_is_known_by_its_code_or_by_netsuites_words() {
+    let of = |code: &str, detail: &str| {
+        let body = json!({"o:errorDetails": [{"detail": detail, "o:errorCode": code}]});
+        error_of(answer(400, body.to_string())).class()
+    };
+    for code in ["DUP_RCRD", "DUP_ITEM", "DUP_VENDOR_NAME", "UNIQUE_RCRD_ID_REQD"] {
+        assert_eq!(of(code, ""), Class::AlreadyExists, "{code}");
+    }
+    let entity = "Error while accessing a resource. This entity already exists.";
+    let record = "Error while accessing a resource. This record already exists.";
+    assert_eq!(of("USER_ERROR", entity), Class::AlreadyExists);
+    assert_eq!(of("USER_ERROR", record), Class::AlreadyExists);
+    assert_eq!(of("USER_ERROR", "You must enter a value for Company Name."), Class::Unknown);
+    // In another language it is not recognised, and so it is not taken for a refusal either.
+    assert_eq!(of("USER_ERROR", "Diese Entität ist bereits vorhanden."), Class::Unknown);
+    assert_eq!(of("MY_OWN_CODE", entity), Class::Unknown, "a script's own words prove nothing");
 }
 
 #[test]
@@ -74,7 +149,7 @@ fn every_detail_keeps_its_place() {
     );
     assert_eq!(
         error.to_string(),
-        "PATCH salesOrder/1: rejected (400): A a (at item.items[0].rate of the body); \
+        "PATCH salesOrder/1: unknown (400): A a (at item.items[0].rate of the body); \
          B b (at /services/rest/record/v1/salesOrder/1 of the path); B b (at salesOrder of the path); \
          C c (header Prefer); no code d (query parameter limit); E"
     );

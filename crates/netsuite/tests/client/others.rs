@@ -46,31 +46,70 @@ async fn a_restlet_is_called_on_its_own_host_with_encoded_parameters() {
 
 #[tokio::test]
 async fn a_restlets_failure_is_what_netsuite_or_its_script_says() {
+    use Class::{Rejected, Throttled, Unauthorized, Unknown};
     let script_error = |code: &str| json!({"error": {"code": code, "message": "why"}});
+    // Status, body, the class for a write, the class for a read.
     let cases = [
-        (400, script_error("SSS_REQUEST_LIMIT_EXCEEDED"), Class::Throttled),
-        (400, script_error("SSS_INVALID_SCRIPTLET_ID"), Class::Rejected),
-        (400, script_error("MY_OWN_CODE"), Class::Unknown),
-        (200, script_error("MY_OWN_CODE"), Class::Unknown),
-        (200, script_error("RCRD_HAS_BEEN_CHANGED"), Class::ChangedUnderUs),
-        (403, script_error("INVALID_LOGIN_ATTEMPT"), Class::Unauthorized),
-        (404, json!({}), Class::Rejected),
-        (500, json!({}), Class::Unknown),
+        (400, script_error("SSS_REQUEST_LIMIT_EXCEEDED"), Throttled, Throttled),
+        (400, script_error("SSS_INVALID_SCRIPTLET_ID"), Rejected, Rejected),
+        (404, script_error("SSS_INVALID_SCRIPTLET_ID"), Rejected, Rejected),
+        (401, script_error("INVALID_LOGIN_ATTEMPT"), Unauthorized, Unauthorized),
+        (403, script_error("INVALID_LOGIN_ATTEMPT"), Unauthorized, Unauthorized),
+        (403, json!({}), Rejected, Rejected),
+        (404, json!({}), Rejected, Rejected),
+        (405, json!({}), Rejected, Rejected),
+        (415, json!({}), Rejected, Rejected),
+        // From here on a script may have run, and may have saved something before it failed.
+        (400, script_error("MY_OWN_CODE"), Unknown, Rejected),
+        (400, script_error("INVALID_CONTENT"), Unknown, Rejected),
+        (400, script_error("INVALID_REQUEST"), Unknown, Rejected),
+        (400, script_error("NONEXISTENT_ID"), Unknown, Rejected),
+        (400, script_error("DUP_RCRD"), Unknown, Rejected),
+        (400, script_error("RCRD_HAS_BEEN_CHANGED"), Unknown, Rejected),
+        (400, script_error("INVALID_LOGIN"), Unknown, Rejected),
+        (400, json!({}), Unknown, Rejected),
+        (409, json!({}), Unknown, Rejected),
+        (500, json!({}), Unknown, Unknown),
+        (200, script_error("MY_OWN_CODE"), Unknown, Rejected),
+        (200, script_error("RCRD_HAS_BEEN_CHANGED"), Unknown, Rejected),
+        (200, script_error("SSS_REQUEST_LIMIT_EXCEEDED"), Unknown, Rejected),
+        (200, script_error("INVALID_LOGIN"), Unknown, Rejected),
     ];
-    for (status, body, class) in cases {
+    for (status, body, of_a_write, of_a_read) in cases {
         let code = body["error"]["code"].as_str().map(str::to_owned);
         let (builder, _) = scripted(move |_| {
             let body = body.clone();
             async move { Ok(json_answer(status, body)) }
         });
         let restlet = builder.build().unwrap().restlet("1", "1").unwrap();
-        let error = restlet.post::<Value>(&json!({})).await.unwrap_err();
-        assert_eq!((error.class(), error.status().unwrap().as_u16()), (class, status), "{error}");
-        assert_eq!(error.details().first().and_then(|detail| detail.code.clone()), code);
+        let written = restlet.post::<Vec<Value>>(&json!({})).await.unwrap_err();
+        let read = restlet.get::<Vec<Value>>(&[]).await.unwrap_err();
+        for (error, class) in [(written, of_a_write), (read, of_a_read)] {
+            assert_eq!(
+                (error.class(), error.status().unwrap().as_u16()),
+                (class, status),
+                "{error}"
+            );
+            assert_eq!(error.details().first().and_then(|detail| detail.code.clone()), code);
+        }
     }
     let (builder, _) = scripted(|_| async { Ok(empty(204)) });
     let client = builder.build().unwrap();
     assert!(client.restlet("1&deploy=2", "1").is_err() && client.restlet("", "1").is_err());
+}
+
+/// The result of a job's task tells of the request that was handed in, not of the question.
+#[tokio::test]
+async fn a_tasks_result_is_judged_as_the_write_that_it_was() {
+    for (code, class) in [
+        ("INVALID_CONTENT", Class::Rejected),
+        ("USER_ERROR", Class::Unknown),
+        ("DUP_RCRD", Class::AlreadyExists),
+    ] {
+        let (builder, _) = scripted(move |_| async move { Ok(refusal(400, &[code])) });
+        let error = builder.build().unwrap().job("9").result("1").await.unwrap_err();
+        assert_eq!(error.class(), class, "{error}");
+    }
 }
 
 #[tokio::test]
