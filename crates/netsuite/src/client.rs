@@ -18,6 +18,7 @@ use crate::{
     auth::{self, Tokens},
     error::{Answered, Said},
     limits::{Limits, Stack},
+    logins::Logins,
     request::Service,
     response::Answer,
     transport::{self, Transport},
@@ -231,6 +232,7 @@ impl ClientBuilder {
             transport,
             clock: self.clock,
             answer_timeout: self.answer_timeout,
+            logins: Logins::default(),
         });
         let attempt = tower::service_fn(move |request| exchange.clone().attempt(request));
         let stack = self.limits.around(Stack::new(attempt))?;
@@ -280,6 +282,21 @@ struct Exchange {
     transport: Transport,
     clock: Arc<dyn Clock>,
     answer_timeout: Duration,
+    logins: Logins,
+}
+
+/// The answer to one attempt.
+struct Attempted {
+    answer: http::Response<Bytes>,
+    /// A refused login that is to be put down to the account's limit.
+    is_at_the_limit: bool,
+}
+
+impl Attempted {
+    /// Whether NetSuite does not take the token, or the signature, for what it is.
+    fn is_refused_login(&self) -> bool {
+        self.answer.status() == StatusCode::UNAUTHORIZED && !self.is_at_the_limit
+    }
 }
 
 /// What makes a request ours.
@@ -301,8 +318,8 @@ impl Exchange {
                 let url = self.hosts.url(request.service, &request.path_and_query())?;
                 let header =
                     credentials.authorization(&request.method, &url, realm, self.clock.now())?;
-                let answer = self.send(&request, header).await?;
-                self.judge(&request, answer, str::to_owned)
+                let attempted = self.send(&request, header).await?;
+                self.judge(&request, attempted, str::to_owned)
             }
         }
     }
@@ -314,23 +331,23 @@ impl Exchange {
     ) -> Result<Answer, Error> {
         let no_token = |error: Error| error.for_want_of_token(request.call());
         let mut token = tokens.get().await.map_err(no_token)?;
-        let mut answer = self.send(request, token.header()?).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
+        let mut attempted = self.send(request, token.header()?).await?;
+        if attempted.is_refused_login() {
             // A refused token says nothing about our credentials: it may have been revoked, or
             // have ended early. One new token, one more try, and never a third.
             tracing::info!("the access token was refused; asking for a new one");
             tokens.forget(&token);
             token = tokens.get().await.map_err(no_token)?;
-            answer = self.send(request, token.header()?).await?;
+            attempted = self.send(request, token.header()?).await?;
         }
-        self.judge(request, answer, |text| text.replace(token.expose(), "[redacted]"))
+        self.judge(request, attempted, |text| text.replace(token.expose(), "[redacted]"))
     }
 
     async fn send(
         &self,
         request: &Request,
         authorization: HeaderValue,
-    ) -> Result<http::Response<Bytes>, Error> {
+    ) -> Result<Attempted, Error> {
         let url = self.hosts.url(request.service, &request.path_and_query())?;
         let mut outgoing = http::Request::new(request.body.clone());
         *outgoing.method_mut() = request.method.clone();
@@ -349,24 +366,31 @@ impl Exchange {
         request.in_flight.store(true, Ordering::Release);
         let outcome = transport::deliver(&self.transport, outgoing, patience).await;
         request.in_flight.store(false, Ordering::Release);
+        let took = sent.elapsed();
         let status = outcome.as_ref().ok().map(|answer| answer.status().as_u16());
-        tracing::debug!(status, elapsed_ms = sent.elapsed().as_millis(), "an attempt has ended");
-        outcome.map_err(|failure| Error::transport(request.call(), failure))
+        tracing::debug!(status, elapsed_ms = took.as_millis(), "an attempt has ended");
+        let answer = outcome.map_err(|failure| Error::transport(request.call(), failure))?;
+        let is_at_the_limit = self.logins.refused_at_the_limit(answer.status(), took);
+        Ok(Attempted { answer, is_at_the_limit })
     }
 
     fn judge(
         &self,
         request: &Request,
-        answer: http::Response<Bytes>,
+        attempted: Attempted,
         redact: impl Fn(&str) -> String,
     ) -> Result<Answer, Error> {
-        let (parts, body) = answer.into_parts();
+        let (parts, body) = attempted.answer.into_parts();
         let received_at = self.clock.now();
         if parts.status.is_success() {
             return Ok(Answer { status: parts.status, headers: parts.headers, body, received_at });
         }
         let said = Said::parse(&body, redact).with_challenge(&parts.headers);
         let answered = Answered { status: parts.status, headers: &parts.headers, received_at };
+        if attempted.is_at_the_limit {
+            tracing::warn!("a login refused this slowly is put down to the account's limit");
+            return Err(Error::answered_as(Class::Throttled, request.call(), answered, said));
+        }
         Err(Error::answered(request.call(), answered, said))
     }
 }

@@ -80,6 +80,7 @@ mod error;
 mod invalid;
 mod jobs;
 mod limits;
+mod logins;
 mod records;
 mod request;
 mod response;

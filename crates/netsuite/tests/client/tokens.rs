@@ -310,3 +310,36 @@ async fn callers_who_hold_the_same_refused_token_get_one_new_one() {
     }
     assert_eq!(log.token_requests().len(), 2);
 }
+
+/// An account over its limit has been reported to answer "Invalid login attempt" after a minute.
+#[tokio::test(start_paused = true)]
+async fn a_slow_refusal_of_credentials_that_were_good_is_put_down_to_the_limit() {
+    let good = Arc::new(AtomicUsize::new(1));
+    let left = good.clone();
+    let (builder, log) = scripted(move |_| {
+        let is_good = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        async move {
+            if is_good.is_ok() {
+                return Ok(empty(204));
+            }
+            tokio::time::sleep(Duration::from_secs(61)).await;
+            Ok(refusal(401, &["INVALID_LOGIN"]))
+        }
+    });
+    let client = builder.build().unwrap();
+    let post = || Request::new(Method::POST, "salesOrder").unwrap();
+    let class = async || client.send(post()).await.map_err(|error| error.class());
+    class().await.unwrap();
+    for _ in 0..2 {
+        let error = client.send(post()).await.unwrap_err();
+        assert_eq!((error.class(), error.is_safe_to_repeat()), (Class::Throttled, true), "{error}");
+    }
+    assert_eq!((log.calls().len(), log.token_requests().len()), (3, 1), "no new token, no repeat");
+
+    // A third in a row is believed, after one new token; with those before it stays below five.
+    assert_eq!(class().await, Err(Class::Unauthorized));
+    assert_eq!((log.calls().len(), log.token_requests().len()), (5, 2));
+    good.store(1, Ordering::Relaxed);
+    class().await.unwrap();
+    assert_eq!(class().await, Err(Class::Throttled));
+}
