@@ -19,6 +19,20 @@
 //! (`"custcol_call": "order-1/shipment-2"`). One line is enough, since NetSuite saves an update
 //! as a whole or not at all. The record is read with its lines rather than found by SuiteQL,
 //! which would need one more permission and tell no more.
+//!
+//! NetSuite gives a request up after 15 minutes ("Concurrency Governance and Session Management",
+//! subsect_1559222360), so that is how long a lost call may still come up.
+//!
+//! # Refusals that may be none
+//!
+//! A script of the account can fail after a record was saved, and its error is a 400 `USER_ERROR`
+//! like that of a missing field. An answer ends a request, though. So a call that is refused with
+//! an error that may be a script's is looked for at once, in the same slot: what is not there was
+//! refused ([`Outcome::Rejected`]), whatever else NetSuite shows leaves it [`Outcome::Unknown`].
+//! An upsert that replaces its lines is looked for by its external id, which tells about the one
+//! that would have created the record; any other repeatable update stays unknown and is made again.
+
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use secrecy::SecretString;
@@ -26,10 +40,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use slowlane_lambda::env;
 use slowlane_message::{Method, QueuedCall};
-use slowlane_netsuite::{AccountId, Auth, Class, Client, Invalid, OAuth2, Request, Url};
+use slowlane_netsuite::{
+    AccountId, Auth, Class, Client, Invalid, OAuth2, Request, StatusCode, Url,
+};
 use slowlane_policy::settle::{Outcome, Why};
 
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
+
+/// After how long NetSuite gives a request up.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Calls NetSuite's record API.
 #[derive(Debug, Clone)]
@@ -108,6 +127,22 @@ impl NetSuite {
         Ok(NetSuite::new(client.build()?))
     }
 
+    async fn look(&self, lookup: Lookup<'_>) -> Reconciled {
+        match self.client.send(lookup.request).await {
+            Ok(response) => lookup.sign.in_record(&response.body.unwrap_or_default()),
+            Err(error) if error.has_code("NONEXISTENT_ID") => lookup.sign.without_record(),
+            Err(error) => Reconciled::TryAgain(error.to_string()),
+        }
+    }
+
+    /// Whether NetSuite shows that a call it has answered had no effect.
+    async fn shows_no_effect(&self, call: &QueuedCall) -> bool {
+        match Lookup::of_an_answered(call) {
+            Ok(lookup) => self.look(lookup).await == Reconciled::NotDone,
+            Err(_) => false,
+        }
+    }
+
     fn request(&self, call: &QueuedCall) -> Result<Request, Invalid> {
         let (path, query) = split_query(&call.request.resource);
         let mut request = Request::new(method(call.request.method), path)?;
@@ -140,6 +175,9 @@ impl Target for NetSuite {
                 body: response.body,
                 ..TargetResponse::new(response.status.as_u16())
             }),
+            Err(error) if may_be_a_scripts(&error) && self.shows_no_effect(call).await => {
+                Outcome::Rejected(why(&error))
+            }
             Err(error) => outcome(&error),
         }
     }
@@ -148,15 +186,14 @@ impl Target for NetSuite {
         after_loss(call)
     }
 
+    fn settles_after(&self, _: &QueuedCall) -> Duration {
+        SERVER_TIMEOUT
+    }
+
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
-        let lookup = match Lookup::of(call) {
-            Ok(lookup) => lookup,
-            Err(why) => return Reconciled::Undecidable(why),
-        };
-        match self.client.send(lookup.request).await {
-            Ok(response) => lookup.sign.in_record(&response.body.unwrap_or_default()),
-            Err(error) if error.has_code("NONEXISTENT_ID") => lookup.sign.without_record(),
-            Err(error) => Reconciled::TryAgain(error.to_string()),
+        match Lookup::of(call) {
+            Ok(lookup) => self.look(lookup).await,
+            Err(why) => Reconciled::Undecidable(why),
         }
     }
 }
@@ -202,6 +239,25 @@ impl<'a> Lookup<'a> {
             Method::Delete => (path.to_owned(), Sign::Absent),
             Method::Get | Method::Put | Method::Patch => (path.to_owned(), marked_line(call)?),
         };
+        Self::for_sign(path, sign)
+    }
+
+    /// The same for a call that NetSuite has answered, so that nothing of it is still to come.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    fn of_an_answered(call: &'a QueuedCall) -> Result<Self, String> {
+        let (path, _) = split_query(&call.request.resource);
+        match call.request.method {
+            // An upsert has not been executed if its record is not there.
+            Method::Put if after_loss(call) == AfterLoss::Repeat => {
+                Self::for_sign(path.to_owned(), Sign::Present)
+            }
+            _ => Self::of(call),
+        }
+    }
+
+    fn for_sign(path: String, sign: Sign<'a>) -> Result<Self, String> {
         let request = Request::new(slowlane_netsuite::Method::GET, &path)
             .map_err(|invalid| format!("{path} cannot be asked for: {invalid}"))?;
         let request = match sign {
@@ -281,14 +337,26 @@ impl Sign<'_> {
     }
 }
 
-fn outcome(error: &slowlane_netsuite::Error) -> Outcome<TargetResponse> {
-    let why = Why {
+/// Whether an error is an answer that does not tell NetSuite's refusal from a script's error.
+fn may_be_a_scripts(error: &slowlane_netsuite::Error) -> bool {
+    let is_refusal =
+        |status: StatusCode| status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
+    error.class() == Class::Unknown && error.status().is_some_and(is_refusal)
+}
+
+fn why(error: &slowlane_netsuite::Error) -> Why {
+    Why {
         message: error.to_string(),
         status: error.status().map(|status| status.as_u16()),
         code: error.details().first().and_then(|detail| detail.code.clone()),
-    };
+    }
+}
+
+fn outcome(error: &slowlane_netsuite::Error) -> Outcome<TargetResponse> {
+    let why = why(error);
     match error.class() {
         Class::Rejected => Outcome::Rejected(why),
+        Class::AlreadyExists => Outcome::AlreadyExists(why),
         Class::Throttled => Outcome::Throttled { retry_after: error.retry_after() },
         Class::Unauthorized => Outcome::Unauthorized(why),
         // Somebody else changed the record in between: the same call may go through now.

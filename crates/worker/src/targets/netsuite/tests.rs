@@ -1,7 +1,6 @@
 //! What can be done after a lost answer, by the call alone and then at the sandbox.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::json;
 use slowlane_netsuite_sandbox::{
@@ -76,6 +75,13 @@ fn what_can_be_done_after_a_lost_answer_is_known_before() {
     }
 }
 
+#[tokio::test]
+async fn a_call_settles_when_netsuite_has_given_it_up() {
+    let account = Account::start().await;
+    let call = call("POST", "salesOrder", json!({ "externalId": "o-1" }));
+    assert_eq!(account.netsuite.settles_after(&call), Duration::from_secs(15 * 60));
+}
+
 #[test]
 fn a_list_that_is_not_whole_proves_nothing() {
     let call = call("PATCH", "salesOrder/1", marked_lines());
@@ -128,11 +134,16 @@ impl Account {
         }
     }
 
-    /// Loses the answer to a call, before or after it had its effect, and asks what became of it.
-    async fn lose(&self, kind: FaultKind, call: &QueuedCall) -> Reconciled {
+    /// Makes a call that meets this fault.
+    async fn fail(&self, kind: FaultKind, call: &QueuedCall) -> Outcome<TargetResponse> {
         let fault = Fault { kind, which: Which::Next(1), by: Duration::ZERO };
         self.sandbox.lock().unwrap().inject(fault, self.clock.now());
-        let outcome = self.netsuite.call(call).await;
+        self.netsuite.call(call).await
+    }
+
+    /// Loses the answer to a call, before or after it had its effect, and asks what became of it.
+    async fn lose(&self, kind: FaultKind, call: &QueuedCall) -> Reconciled {
+        let outcome = self.fail(kind, call).await;
         assert!(matches!(outcome, Outcome::Unknown(_)), "{call:?}: {outcome:?}");
         self.netsuite.reconcile(call).await
     }
@@ -177,10 +188,59 @@ async fn a_later_update_does_not_hide_the_lines_of_an_earlier_one() {
     let id = account.make("POST", "salesOrder", order).await.id.unwrap();
     let resource = format!("salesOrder/{id}");
     let add = call("PATCH", &resource, marked_lines());
-    let fault =
-        Fault { kind: FaultKind::DropAfterCommit, which: Which::Next(1), by: Duration::ZERO };
-    account.sandbox.lock().unwrap().inject(fault, account.clock.now());
-    assert!(matches!(account.netsuite.call(&add).await, Outcome::Unknown(_)));
+    let outcome = account.fail(FaultKind::DropAfterCommit, &add).await;
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
     account.make("PATCH", &resource, plain_lines()).await;
     assert!(matches!(account.netsuite.reconcile(&add).await, Reconciled::Done(_)));
+}
+
+/// An error with 400 may be a script's own, raised after the record was saved.
+#[tokio::test]
+async fn an_error_of_no_documented_code_is_a_rejection_only_if_netsuite_shows_no_effect() {
+    let account = Account::start().await;
+    let order = json!({ "entity": { "id": "7" }, "item": plain_lines()["item"] });
+    let id = account.make("POST", "salesOrder", order.clone()).await.id.unwrap();
+    let (resource, with_id) = (format!("salesOrder/{id}"), |external_id: &str| {
+        let mut order = order.clone();
+        order["externalId"] = json!(external_id);
+        order
+    });
+    let transform = format!("{resource}/!transform/invoice");
+    let calls = [
+        call("POST", "salesOrder", with_id("o-1")),
+        call("POST", &transform, json!({ "externalId": "i-1" })),
+        call("PATCH", &resource, marked_lines()),
+        call("PUT", "salesOrder/eid:o-2?replace=item", order.clone()),
+        call("DELETE", &resource, Value::Null),
+    ];
+    for call in &calls {
+        let outcome = account.fail(FaultKind::UserError, call).await;
+        let Outcome::Rejected(why) = outcome else { panic!("{call:?}: {outcome:?}") };
+        assert_eq!((why.status, why.code.as_deref()), (Some(400), Some("USER_ERROR")), "{why}");
+        let outcome = account.fail(FaultKind::UserErrorAfterCommit, call).await;
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{call:?}: {outcome:?}");
+    }
+    // Where NetSuite cannot show it, nobody knows.
+    for call in [
+        call("PATCH", "salesOrder/eid:o-1", json!({ "memo": "m" })),
+        call("PUT", "salesOrder/eid:o-1?replace=item", order.clone()),
+        call("POST", "salesOrder", order),
+    ] {
+        let outcome = account.fail(FaultKind::UserError, &call).await;
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{call:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_is_made_again_says_that_its_record_exists() {
+    let account = Account::start().await;
+    let order =
+        json!({ "entity": { "id": "7" }, "externalId": "o-1", "item": plain_lines()["item"] });
+    let create = call("POST", "salesOrder", order);
+    let outcome = account.fail(FaultKind::DropAfterCommit, &create).await;
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    let outcome = account.netsuite.call(&create).await;
+    let Outcome::AlreadyExists(why) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((why.status, why.code.as_deref()), (Some(400), Some("USER_ERROR")));
+    assert!(matches!(account.netsuite.reconcile(&create).await, Reconciled::Done(_)));
 }
