@@ -48,6 +48,10 @@ impl Account {
         self.store.counts()
     }
 
+    pub(crate) fn attachments(&self) -> Vec<String> {
+        self.store.attachments()
+    }
+
     pub(crate) fn seed(&mut self, seed: &Seed, now: Duration) -> Result<(), String> {
         self.store.seed(seed, now)
     }

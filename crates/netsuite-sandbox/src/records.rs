@@ -1,5 +1,6 @@
 //! The records that the sandbox holds, and the record service's operations on them.
 
+mod attach;
 mod filter;
 mod merge;
 mod seed;
@@ -18,6 +19,7 @@ pub use self::seed::Seed;
 use self::target::{Key, Operation, Target};
 pub(crate) use self::target::{external_id, segments};
 use self::{
+    attach::{Attachments, Name, can_be_attached, role_in},
     filter::Filter,
     merge::{Merged, Replace, merge},
 };
@@ -39,6 +41,7 @@ pub(crate) struct Store {
     next_id: u64,
     /// Counts all changes; a record's version is the count at its last one.
     changes: u64,
+    attachments: Attachments,
 }
 
 /// The records of one type.
@@ -74,7 +77,17 @@ pub(crate) type Done = Result<(Response, Effect), Problem>;
 
 impl Store {
     pub(crate) fn new() -> Self {
-        Self { tables: BTreeMap::new(), next_id: FIRST_ID, changes: 0 }
+        Self {
+            tables: BTreeMap::new(),
+            next_id: FIRST_ID,
+            changes: 0,
+            attachments: Attachments::default(),
+        }
+    }
+
+    /// What is attached to what, in words.
+    pub(crate) fn attachments(&self) -> Vec<String> {
+        self.attachments.in_words()
     }
 
     /// How many records there are of each type.
@@ -128,6 +141,20 @@ impl Store {
             Operation::Delete(key) => only(self.delete(request, &type_name, &key)?),
             Operation::Transform(key, target) => {
                 self.transform(request, &type_name, &key, &target, now)
+            }
+            Operation::Attach(key, other, other_key) => {
+                let (record, other) =
+                    self.relation(request, type_name, &key, &other, &other_key)?;
+                let body = if request.body().is_empty() { Map::new() } else { object_in(request)? };
+                let role = role_in(&other.0, &body)?;
+                self.attachments.attach(record, other, role);
+                only(no_content())
+            }
+            Operation::Detach(key, other, other_key) => {
+                let (record, other) =
+                    self.relation(request, type_name, &key, &other, &other_key)?;
+                self.attachments.detach(record, other);
+                only(no_content())
             }
         }
     }
@@ -245,6 +272,7 @@ impl Store {
         {
             table.by_external_id.remove(&external_id);
         }
+        self.attachments.forget(&(type_name.to_owned(), id));
         Ok(no_content())
     }
 
@@ -281,6 +309,21 @@ impl Store {
             no_content_at(request, &target_name, id),
             Effect { created: vec![name], lines_added: 0 },
         ))
+    }
+
+    /// The two records that an attachment is between.
+    fn relation(
+        &self,
+        request: &Request,
+        type_name: String,
+        key: &Key,
+        other_type: &str,
+        other_key: &Key,
+    ) -> Result<(Name, Name), Problem> {
+        can_be_attached(other_type)?;
+        let (id, _) = self.find(request, &type_name, key)?;
+        let (other_id, _) = self.find(request, other_type, other_key)?;
+        Ok(((type_name, id), (other_type.to_owned(), other_id)))
     }
 
     fn find(

@@ -39,6 +39,9 @@ pub struct Report {
     pub duplicate_effects: u64,
     /// Records held now, by type.
     pub records: BTreeMap<String, u64>,
+    /// What is attached to what now: `customer/1001 contact/1002 as -10`.
+    #[serde(default)]
+    pub attachments: Vec<String>,
     /// The calls that have ended, in the order in which they ended.
     pub calls: Vec<CallReport>,
 }
@@ -192,7 +195,12 @@ impl Ledger {
         self.effects_by_key.values().map(|effects| effects - 1).sum()
     }
 
-    pub(crate) fn report(&self, limit: u32, records: BTreeMap<String, u64>) -> Report {
+    pub(crate) fn report(
+        &self,
+        limit: u32,
+        records: BTreeMap<String, u64>,
+        attachments: Vec<String>,
+    ) -> Report {
         Report {
             limit,
             max_concurrency: self.max_concurrency,
@@ -201,6 +209,7 @@ impl Ledger {
             records_created: self.records_created,
             duplicate_effects: self.duplicate_effects(),
             records,
+            attachments,
             calls: self.calls.clone(),
         }
     }

@@ -294,7 +294,8 @@ impl Sandbox {
     /// Everything that was seen since the start or the last reset.
     #[must_use]
     pub fn report(&self) -> Report {
-        self.ledger.report(self.settings.limit, self.account.counts())
+        let (counts, attachments) = (self.account.counts(), self.account.attachments());
+        self.ledger.report(self.settings.limit, counts, attachments)
     }
 
     /// The counters alone.

@@ -38,6 +38,10 @@ pub(crate) enum Operation {
     Delete(Key),
     /// `POST /{type}/{key}/!transform/{other type}`
     Transform(Key, String),
+    /// `POST /{type}/{key}/!attach/{other type}/{other key}`
+    Attach(Key, String, Key),
+    /// `POST /{type}/{key}/!detach/{other type}/{other key}`
+    Detach(Key, String, Key),
 }
 
 /// How a path names a record.
@@ -89,6 +93,12 @@ fn operation(method: &Method, below: &[String], path: &str) -> Result<Operation,
         },
         (&Method::POST, [action, target]) if action == "!transform" => {
             Ok(Operation::Transform(key, target.clone()))
+        }
+        (&Method::POST, [action, other, other_key]) if action == "!attach" => {
+            Ok(Operation::Attach(key, other.clone(), Key::parse(other_key, path)?))
+        }
+        (&Method::POST, [action, other, other_key]) if action == "!detach" => {
+            Ok(Operation::Detach(key, other.clone(), Key::parse(other_key, path)?))
         }
         _ => Err(Problem::method_not_allowed()),
     }
@@ -173,6 +183,17 @@ mod tests {
                 "/salesOrder/3/!transform/invoice",
                 order(Operation::Transform(id(3), "invoice".into())),
             ),
+            (
+                Method::POST,
+                "/salesOrder/3/!attach/contact/eid:o-1",
+                order(Operation::Attach(id(3), "contact".into(), eid())),
+            ),
+            (
+                Method::POST,
+                "/salesOrder/3/!detach/contact/4",
+                order(Operation::Detach(id(3), "contact".into(), id(4))),
+            ),
+            (Method::POST, "/salesOrder/3/!attach/contact", Err(405)),
             (
                 Method::GET,
                 "/customrecord_Box/1",

@@ -251,6 +251,38 @@ async fn a_transform_carries_the_order_into_an_invoice() {
 }
 
 #[tokio::test]
+async fn contacts_are_attached_and_detached() {
+    let served = Served::start(open()).await;
+    let contact = json!({"firstName": "Ann", "lastName": "Lee"});
+    send(&served, Method::PUT, "customer/eid:c-1", Some(json!({"companyName": "Acme"}))).await;
+    send(&served, Method::PUT, "contact/eid:ann", Some(contact)).await;
+    let relate = async |path: &str, body: Option<Value>| {
+        send(&served, Method::POST, &format!("customer/eid:c-1/{path}"), body).await
+    };
+    let attached = async || served.report().await.attachments;
+    assert_eq!(relate("!attach/contact/eid:ann", None).await.status, 204);
+    assert_eq!(attached().await, ["customer/1001 contact/1002"]);
+    let role = json!({"role": {"id": "-10"}});
+    assert_eq!(relate("!attach/contact/1002", Some(role)).await.status, 204);
+    assert_eq!(attached().await, ["customer/1001 contact/1002 as -10"]);
+    for _ in 0..2 {
+        assert_eq!(relate("!detach/contact/eid:ann", None).await.status, 204);
+        assert_eq!(attached().await, [""; 0]);
+    }
+
+    let nobody = relate("!attach/contact/999", None).await;
+    assert_eq!((nobody.error().0, nobody.error().1), (404, "NONEXISTENT_ID"));
+    let order = relate("!attach/salesOrder/1002", None).await;
+    assert_eq!((order.error().0, order.error().1), (400, "INVALID_REQUEST"));
+    let colour = relate("!attach/contact/1002", Some(json!({"colour": "red"}))).await;
+    assert_eq!(colour.error(), (400, "INVALID_CONTENT", Some("colour")));
+
+    relate("!attach/contact/1002", None).await;
+    send(&served, Method::DELETE, "contact/eid:ann", None).await;
+    assert_eq!(attached().await, [""; 0], "what is gone is attached to nothing");
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_filtered() {
     let served = Served::start(open()).await;
     let seed = json!({"type": "customer", "count": 25, "fields": {"comments": "no. {n}"}});
