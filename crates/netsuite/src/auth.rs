@@ -4,6 +4,7 @@
 //! 1.0a) is behind the feature `tba`, for integrations that have it already: NetSuite takes no new
 //! ones from release 2027.1 and ends the old ones about 2028.1.
 
+mod jwt;
 mod oauth2;
 #[cfg(feature = "tba")]
 mod tba;

@@ -8,11 +8,11 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::jwt::{SigningKey, signing_keys};
 use crate::{
     Class, Clock, Error, Invalid,
     error::{Answered, Api, Call, Said},
@@ -28,15 +28,30 @@ pub struct OAuth2 {
     /// The id NetSuite gave the uploaded certificate; it becomes the JWT's `kid`.
     pub certificate_id: String,
     /// The certificate's private key in PEM: RSA of 3072 or 4096 bits (PKCS#8 or PKCS#1), or EC
-    /// over P-256 or P-384 (PKCS#8).
+    /// over P-256, P-384 or P-521 (PKCS#8).
     pub private_key_pem: SecretString,
     /// How to sign; `None` takes PS256 for an RSA key, and for an EC key the one that fits its
-    /// curve: ES256 or ES384.
+    /// curve: ES256, ES384 or ES512.
     pub algorithm: Option<Algorithm>,
 }
 
-/// The signature algorithms that NetSuite takes and this crate can make. NetSuite also takes
-/// ES512, for which no maintained Rust JWT library has support.
+impl OAuth2 {
+    /// Credentials with the algorithm that fits the key.
+    pub fn new(
+        client_id: impl Into<String>,
+        certificate_id: impl Into<String>,
+        private_key_pem: impl Into<SecretString>,
+    ) -> Self {
+        Self {
+            client_id: client_id.into(),
+            certificate_id: certificate_id.into(),
+            private_key_pem: private_key_pem.into(),
+            algorithm: None,
+        }
+    }
+}
+
+/// The signature algorithms that NetSuite takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "these are their names in RFC 7518")]
 pub enum Algorithm {
@@ -45,33 +60,23 @@ pub enum Algorithm {
     Ps512,
     Es256,
     Es384,
+    Es512,
 }
 
-impl Algorithm {
-    fn in_jwt(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
-            Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
-            Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
-            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-            Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
-        }
-    }
-}
-
-/// Makes assertions. The key stays in here; [`EncodingKey`] wipes it when dropped.
+/// Makes assertions. The key stays in here, and is wiped when dropped.
 pub(crate) struct Signer {
     client_id: String,
-    key: EncodingKey,
-    header: Header,
+    certificate_id: String,
+    algorithm: Algorithm,
+    key: SigningKey,
 }
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OAuth2")
             .field("client_id", &self.client_id)
-            .field("certificate_id", &self.header.kid)
-            .field("algorithm", &self.header.alg)
+            .field("certificate_id", &self.certificate_id)
+            .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
     }
 }
@@ -97,13 +102,11 @@ impl Signer {
                 return Err(Invalid::new(what, id, "not empty"));
             }
         }
-        let (key, fitting) = read_key(private_key_pem.expose_secret().as_bytes())?;
-        for candidate in
-            fitting.iter().copied().filter(|fit| algorithm.is_none_or(|wanted| wanted == *fit))
-        {
-            let header =
-                Header { kid: Some(certificate_id.clone()), ..Header::new(candidate.in_jwt()) };
-            let signer = Self { client_id: client_id.clone(), key: key.clone(), header };
+        let fits = |fit: Algorithm| algorithm.is_none_or(|wanted| wanted == fit);
+        let candidates = signing_keys(private_key_pem.expose_secret().as_bytes())?;
+        for (algorithm, key) in candidates.into_iter().filter(|(fit, _)| fits(*fit)) {
+            let (client_id, certificate_id) = (client_id.clone(), certificate_id.clone());
+            let signer = Self { client_id, certificate_id, algorithm, key };
             // The library tells a curve from another only when it signs.
             if signer.assertion("trial", Timestamp::UNIX_EPOCH).is_ok() {
                 return Ok(signer);
@@ -119,7 +122,7 @@ impl Signer {
         &self,
         audience: &str,
         now: Timestamp,
-    ) -> Result<SecretString, jsonwebtoken::errors::Error> {
+    ) -> Result<SecretString, Invalid> {
         let claims = Claims {
             iss: &self.client_id,
             scope: ["restlets", "rest_webservices"],
@@ -127,21 +130,7 @@ impl Signer {
             iat: now.as_second(),
             exp: now.as_second() + ASSERTION_LIFE.as_secs(),
         };
-        jsonwebtoken::encode(&self.header, &claims, &self.key).map(SecretString::from)
-    }
-}
-
-/// The key and, most fitting first, the algorithms of its family.
-fn read_key(pem: &[u8]) -> Result<(EncodingKey, &'static [Algorithm]), Invalid> {
-    if let Ok(key) = EncodingKey::from_rsa_pem(pem) {
-        return Ok((key, &[Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512]));
-    }
-    match EncodingKey::from_ec_pem(pem) {
-        Ok(key) => Ok((key, &[Algorithm::Es256, Algorithm::Es384])),
-        Err(_) => Err(Invalid::unquoted(
-            "private key",
-            "an RSA key, or an EC key in PKCS#8 (`BEGIN PRIVATE KEY`), in PEM",
-        )),
+        self.key.sign(&self.certificate_id, &claims).map(SecretString::from)
     }
 }
 

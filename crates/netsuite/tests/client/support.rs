@@ -38,6 +38,10 @@ pub(crate) fn p384() -> Keys {
     ec(&signature::ECDSA_P384_SHA384_FIXED_SIGNING)
 }
 
+pub(crate) fn p521() -> Keys {
+    ec(&signature::ECDSA_P521_SHA512_FIXED_SIGNING)
+}
+
 fn ec(algorithm: &'static signature::EcdsaSigningAlgorithm) -> Keys {
     let pair = EcdsaKeyPair::generate(algorithm).unwrap();
     let der = pair.to_pkcs8v1().unwrap();

@@ -9,8 +9,9 @@ use std::{
 };
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::join_all;
@@ -21,7 +22,7 @@ use slowlane_netsuite::{
 
 use crate::support::{
     HandClock, HttpRequest, Keys, Log, empty, is_token, json as json_answer, oauth2, p256, p384,
-    raw, refusal, rsa_3072, scripted,
+    p521, raw, refusal, rsa_3072, scripted,
 };
 
 fn get() -> Request {
@@ -43,8 +44,8 @@ fn assertion(request: &HttpRequest) -> (Value, Value, Vec<u8>, String) {
 
 #[tokio::test]
 async fn the_assertion_is_what_netsuite_documents_and_its_signature_holds() {
-    let (rsa, ec, ec384) = (rsa_3072(), p256(), p384());
-    let cases: [(&Keys, Option<Algorithm>, &str, &'static dyn VerificationAlgorithm); 7] = [
+    let (rsa, ec, ec384, ec521) = (rsa_3072(), p256(), p384(), p521());
+    let cases: [(&Keys, Option<Algorithm>, &str, &'static dyn VerificationAlgorithm); 9] = [
         (&rsa, None, "PS256", &RSA_PSS_2048_8192_SHA256),
         (&rsa, Some(Algorithm::Ps256), "PS256", &RSA_PSS_2048_8192_SHA256),
         (&rsa, Some(Algorithm::Ps384), "PS384", &RSA_PSS_2048_8192_SHA384),
@@ -52,6 +53,8 @@ async fn the_assertion_is_what_netsuite_documents_and_its_signature_holds() {
         (&ec, None, "ES256", &ECDSA_P256_SHA256_FIXED),
         (&ec384, None, "ES384", &ECDSA_P384_SHA384_FIXED),
         (&ec384, Some(Algorithm::Es384), "ES384", &ECDSA_P384_SHA384_FIXED),
+        (&ec521, None, "ES512", &ECDSA_P521_SHA512_FIXED),
+        (&ec521, Some(Algorithm::Es512), "ES512", &ECDSA_P521_SHA512_FIXED),
     ];
     for (keys, algorithm, name, verification) in cases {
         let log = Log::default();
@@ -101,6 +104,8 @@ fn a_key_that_cannot_work_is_found_before_the_first_call() {
         oauth2(&ec, Some(Algorithm::Ps256)),
         oauth2(&ec, Some(Algorithm::Es384)),
         oauth2(&rsa, Some(Algorithm::Es256)),
+        oauth2(&ec, Some(Algorithm::Es512)),
+        oauth2(&p521().private_pem, Some(Algorithm::Es256)),
         slowlane_netsuite::OAuth2 { client_id: " ".into(), ..oauth2(&ec, None) },
     ];
     for credentials in wrong {
