@@ -1,6 +1,9 @@
 //! The account a client speaks for: one id, written in two ways.
 
-use crate::Invalid;
+use crate::{
+    Invalid,
+    ids::{checked_text, read_from_text},
+};
 
 /// A NetSuite account id, for instance `1234567` or, for its first sandbox, `1234567_SB1`.
 ///
@@ -36,17 +39,19 @@ impl AccountId {
         self.0.to_ascii_lowercase().replace('_', "-")
     }
 
+    /// The same as [`realm_form`](Self::realm_form).
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The form in the OAuth 1.0a realm and on NetSuite's own pages: `1234567_SB1`.
     pub fn realm_form(&self) -> &str {
         &self.0
     }
 }
 
-impl std::fmt::Display for AccountId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+checked_text!(AccountId);
+read_from_text!(AccountId);
 
 #[cfg(test)]
 mod tests {

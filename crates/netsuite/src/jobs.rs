@@ -10,7 +10,10 @@ use tokio::time::Instant;
 
 use crate::{
     Class, Client, Error, ExternalId, Invalid, Lines, RecordId, RecordKey, Records, Request,
-    Response, request::Service, response::last_segment,
+    Response,
+    ids::{checked_text, read_from_text},
+    request::Service,
+    response::last_segment,
 };
 
 /// The most records in one batch.
@@ -41,6 +44,9 @@ impl IdempotencyKey {
         &self.0
     }
 }
+
+checked_text!(IdempotencyKey);
+read_from_text!(IdempotencyKey);
 
 /// An asynchronous request that NetSuite has accepted; from [`Client::submit`], the `batch_…` calls
 /// of [`Records`], or [`Client::job`].
@@ -268,13 +274,16 @@ impl Records {
     ///
     /// # Errors
     /// As [`batch_upsert`](Self::batch_upsert).
-    pub async fn batch_update<B: Serialize>(
+    pub async fn batch_update<K, B: Serialize>(
         &self,
-        records: &[(RecordKey, B)],
+        records: &[(K, B)],
         lines: Lines,
         key: &IdempotencyKey,
-    ) -> Result<Job, Error> {
-        let items = records.iter().map(|(id, body)| (Some(id.clone()), body));
+    ) -> Result<Job, Error>
+    where
+        K: Clone + Into<RecordKey>,
+    {
+        let items = records.iter().map(|(id, body)| (Some(id.clone().into()), body));
         self.batch(Method::PATCH, items, &lines, key).await
     }
 

@@ -1,160 +1,13 @@
-//! Records: their names, and what can be done to them.
+//! Records, and what can be done to them.
 
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Client, Error, Invalid, Request, Response};
-
-/// The record type's name in the record API, for instance `salesOrder` or `customrecord_ship`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RecordType(String);
-
-/// A record's internal id: NetSuite's own, mostly a number.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RecordId(String);
-
-/// A record's external id: ours, unique among the records of its type.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ExternalId(String);
-
-/// Either id of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RecordKey {
-    /// By internal id.
-    Id(RecordId),
-    /// By external id, written `eid:…` in paths.
-    External(ExternalId),
-}
-
-fn checked(
-    what: &'static str,
-    text: &str,
-    first: fn(char) -> bool,
-    rest: fn(char) -> bool,
-    wanted: &str,
-) -> Result<String, Invalid> {
-    let mut chars = text.chars();
-    if chars.next().is_some_and(first) && chars.all(rest) {
-        Ok(text.to_owned())
-    } else {
-        Err(Invalid::new(what, text, wanted))
-    }
-}
-
-fn word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-fn word_or_dash(c: char) -> bool {
-    word(c) || c == '-'
-}
-
-impl RecordType {
-    /// Checks a record type's name.
-    ///
-    /// # Errors
-    /// When it is not a letter followed by letters, digits and `_`.
-    pub fn new(name: impl AsRef<str>) -> Result<Self, Invalid> {
-        let name = checked(
-            "record type",
-            name.as_ref(),
-            |c| c.is_ascii_alphabetic(),
-            word,
-            "a letter, then letters, digits or `_`",
-        )?;
-        Ok(Self(name))
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl RecordId {
-    /// Checks an internal id. Predefined records have negative ones (`-5`), a few types have names.
-    ///
-    /// # Errors
-    /// When it is empty or has other characters than letters, digits, `_` and `-`.
-    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
-        checked("record id", id.as_ref(), word_or_dash, word_or_dash, "letters, digits, `_` or `-`")
-            .map(Self)
-    }
-
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl ExternalId {
-    /// Checks an external id.
-    ///
-    /// # Errors
-    /// When it is empty or has other characters than letters, digits, `_` and `-`, which is all
-    /// that NetSuite allows.
-    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
-        checked(
-            "external id",
-            id.as_ref(),
-            word_or_dash,
-            word_or_dash,
-            "letters, digits, `_` or `-`",
-        )
-        .map(Self)
-    }
-
-    /// The id, without `eid:`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<u64> for RecordId {
-    fn from(id: u64) -> Self {
-        Self(id.to_string())
-    }
-}
-
-impl From<u64> for RecordKey {
-    fn from(id: u64) -> Self {
-        Self::Id(id.into())
-    }
-}
-
-impl From<RecordId> for RecordKey {
-    fn from(id: RecordId) -> Self {
-        Self::Id(id)
-    }
-}
-
-impl From<&RecordId> for RecordKey {
-    fn from(id: &RecordId) -> Self {
-        Self::Id(id.clone())
-    }
-}
-
-impl From<ExternalId> for RecordKey {
-    fn from(id: ExternalId) -> Self {
-        Self::External(id)
-    }
-}
-
-impl From<&ExternalId> for RecordKey {
-    fn from(id: &ExternalId) -> Self {
-        Self::External(id.clone())
-    }
-}
-
-impl std::fmt::Display for RecordKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            RecordKey::Id(id) => f.write_str(&id.0),
-            RecordKey::External(id) => write!(f, "eid:{}", id.0),
-        }
-    }
-}
+use crate::{
+    Class, Client, Created, Error, ExternalId, Invalid, RecordId, RecordKey, RecordType, Request,
+    Response,
+};
 
 /// What a write means to do with the lines of a record's sublists.
 ///
@@ -173,6 +26,7 @@ impl std::fmt::Display for RecordKey {
 pub struct Lines {
     replace: Vec<String>,
     add: Vec<String>,
+    clear: Vec<String>,
     unchecked: bool,
 }
 
@@ -205,6 +59,18 @@ impl Lines {
         self
     }
 
+    /// Clears these fields of the record, and empties these sublists: those that the body does not
+    /// bring itself. NetSuite's parameter is `replaceSelectedFields`.
+    ///
+    /// ```
+    /// use slowlane_netsuite::Lines;
+    /// let lines = Lines::replace(["item"]).and_clear(["memo", "shipDate"]);
+    /// ```
+    pub fn and_clear<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.clear.extend(fields.into_iter().map(Into::into));
+        self
+    }
+
     /// Whatever lines there are, they belong to new records, which have none to add to.
     pub(crate) fn of_new_records() -> Self {
         Self { unchecked: true, ..Self::none() }
@@ -226,10 +92,18 @@ impl Lines {
                 "a sublist to replace must be in the body",
             ));
         }
-        Ok(if self.replace.is_empty() {
-            request
-        } else {
-            request.query("replace", self.replace.join(","))
+        let has = |name: &String| bodies.iter().any(|body| body.get(name).is_some());
+        if let Some(brought) = self.clear.iter().find(|name| has(name)) {
+            return Err(Invalid::new("field", brought, "a field to clear must not be in the body"));
+        }
+        let named: Vec<&str> = self.replace.iter().chain(&self.clear).map(String::as_str).collect();
+        let request = match named.is_empty() {
+            true => request,
+            false => request.query("replace", named.join(",")),
+        };
+        Ok(match self.clear.is_empty() {
+            true => request,
+            false => request.query("replaceSelectedFields", true),
         })
     }
 }
@@ -328,14 +202,14 @@ impl Records {
         answer.json(request.call())
     }
 
-    /// Creates a record; the answer's `id` is its internal id. Not repeatable: after an
-    /// [`Unknown`](crate::Class::Unknown) fate a second create may make a second record, which is
-    /// what [`upsert`](Self::upsert) is for.
+    /// Creates a record. Not repeatable: after an [`Unknown`](crate::Class::Unknown) fate a second
+    /// create may make a second record, which is what [`upsert`](Self::upsert) is for.
     ///
     /// # Errors
-    /// See [`Error::class`].
-    pub async fn create(&self, body: &(impl Serialize + ?Sized)) -> Result<Response, Error> {
-        self.client.send(self.request(Method::POST, None)?.json(body)?).await
+    /// See [`Error::class`]; `Unknown` also when the record was made but the answer does not name
+    /// it.
+    pub async fn create(&self, body: &(impl Serialize + ?Sized)) -> Result<Created, Error> {
+        self.make(self.request(Method::POST, None)?.json(body)?).await
     }
 
     /// Creates the record with this external id, or updates it if it exists.
@@ -373,20 +247,86 @@ impl Records {
         self.client.send(self.request(Method::DELETE, Some(&key.into()))?).await
     }
 
-    /// Turns a record into a new one of another type, for instance a sales order into an invoice;
-    /// the answer's `id` is the new record's. `body` holds the fields to set on the way, `{}` for
-    /// none.
+    /// Turns a record into a new one of another type, for instance a sales order into an invoice.
+    /// `body` holds the fields to set on the way, `{}` for none.
     ///
     /// # Errors
-    /// See [`Error::class`].
+    /// As [`create`](Self::create).
     pub async fn transform(
         &self,
         key: impl Into<RecordKey>,
         into: &RecordType,
         body: &(impl Serialize + ?Sized),
+    ) -> Result<Created, Error> {
+        let path = format!("{}/{}/!transform/{into}", self.record_type, key.into());
+        self.make(Request::new(Method::POST, path)?.json(body)?).await
+    }
+
+    /// Attaches a contact or a file to a record (`!attach`; Oracle's help, "Attach and Detach
+    /// Operations", article_0113084334). `other_type` is `contact` or `file`, the only types that
+    /// NetSuite attaches.
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn attach(
+        &self,
+        key: impl Into<RecordKey>,
+        other_type: &RecordType,
+        other: impl Into<RecordKey>,
     ) -> Result<Response, Error> {
-        let path = format!("{}/{}/!transform/{}", self.record_type.0, key.into(), into.0);
+        self.relate("!attach", key.into(), other_type, other.into(), &json!({})).await
+    }
+
+    /// Attaches a contact in a role, by the role's internal id (`-10` is the primary contact).
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn attach_contact(
+        &self,
+        key: impl Into<RecordKey>,
+        contact: impl Into<RecordKey>,
+        role: &RecordId,
+    ) -> Result<Response, Error> {
+        let body = json!({"role": {"id": role}});
+        let contacts = RecordType::new("contact")?;
+        self.relate("!attach", key.into(), &contacts, contact.into(), &body).await
+    }
+
+    /// Detaches what was attached.
+    ///
+    /// # Errors
+    /// See [`Error::class`].
+    pub async fn detach(
+        &self,
+        key: impl Into<RecordKey>,
+        other_type: &RecordType,
+        other: impl Into<RecordKey>,
+    ) -> Result<Response, Error> {
+        self.relate("!detach", key.into(), other_type, other.into(), &json!({})).await
+    }
+
+    async fn relate(
+        &self,
+        action: &str,
+        key: RecordKey,
+        other_type: &RecordType,
+        other: RecordKey,
+        body: &Value,
+    ) -> Result<Response, Error> {
+        let path = format!("{}/{key}/{action}/{other_type}/{other}", self.record_type);
         self.client.send(Request::new(Method::POST, path)?.json(body)?).await
+    }
+
+    /// Sends a request that makes a record.
+    async fn make(&self, request: Request) -> Result<Created, Error> {
+        let response = self.client.send(request.clone()).await?;
+        match response.id.clone() {
+            Some(id) => Ok(Created { id, response }),
+            None => {
+                let why = "the record was made, but the answer does not name it";
+                Err(Error::local(request.call(), Class::Unknown, why))
+            }
+        }
     }
 
     async fn write(
@@ -412,8 +352,8 @@ impl Records {
         key: Option<&RecordKey>,
     ) -> Result<Request, Invalid> {
         let request = match key {
-            Some(key) => Request::new(method, format!("{}/{key}", self.record_type.0))?,
-            None => Request::new(method, &self.record_type.0)?,
+            Some(key) => Request::new(method, format!("{}/{key}", self.record_type))?,
+            None => Request::new(method, &self.record_type)?,
         };
         if self.strict {
             request.header("x-netsuite-propertynamevalidation", "error")

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Error,
+    Error, RecordId,
     error::{Call, header, request_id},
 };
 
@@ -20,11 +20,21 @@ pub struct Response {
     /// The `Location` header as it came: the record's or the job's URL.
     pub location: Option<String>,
     /// The last segment of `location`: the record's internal id.
-    pub id: Option<String>,
+    pub id: Option<RecordId>,
     /// The body, if there is one. One that is not JSON comes as a JSON string.
     pub body: Option<Value>,
     /// The id NetSuite gave the operation.
     pub request_id: Option<String>,
+}
+
+/// A record that was made.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Created {
+    /// The internal id that NetSuite gave it.
+    pub id: RecordId,
+    /// The whole answer.
+    pub response: Response,
 }
 
 /// An answer of success with its body still unread, so that a typed reader need not build a
@@ -53,7 +63,7 @@ impl From<Answer> for Response {
         let as_text = |_| Value::String(String::from_utf8_lossy(&answer.body).into_owned());
         Self {
             status: answer.status,
-            id: location.as_deref().and_then(last_segment),
+            id: location.as_deref().and_then(last_segment).and_then(|id| id.parse().ok()),
             location,
             body: (!answer.body.is_empty())
                 .then(|| serde_json::from_slice(&answer.body).unwrap_or_else(as_text)),

@@ -1,23 +1,18 @@
 //! SuiteQL: queries with bound parameters, and their rows as a stream.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, marker::PhantomData};
 
-use futures::{
-    StreamExt as _, TryStreamExt as _,
-    stream::{self, BoxStream, FuturesOrdered},
-};
+use futures::stream::BoxStream;
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{Class, Client, Error, Invalid, Request, request::Service, response::Answer};
-
-/// The most rows NetSuite returns for one query, however it is paged.
-pub const MAX_ROWS: u64 = 100_000;
-/// The most pages NetSuite returns for one query, so small pages lower [`MAX_ROWS`].
-const MAX_PAGES: u64 = 1000;
-/// The largest page.
-const MAX_PAGE_ROWS: u64 = 1000;
+use crate::{
+    Class, Client, Error, Invalid, Page, Request,
+    paging::{self, Cursor, MAX_PAGE_ROWS, Next, PageBody, Paged},
+    request::Service,
+    response::Answer,
+};
 
 /// A query; from [`Client::suiteql`].
 ///
@@ -61,17 +56,6 @@ macro_rules! param_from {
     )*};
 }
 param_from!(&str, String, bool, i32, i64, u32, u64, f64);
-
-/// One page of a result.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Page<T> {
-    /// The rows, at most as many as the page size.
-    pub rows: Vec<T>,
-    /// How many rows the query has in all, as NetSuite counted them for this page. With keyset
-    /// paging: how many are left, this page included.
-    pub total: Option<u64>,
-}
 
 impl Client {
     /// A SuiteQL query. Write `?` for each value and [`bind`](SuiteQl::bind) them in order; values
@@ -141,13 +125,14 @@ impl SuiteQl {
     /// and not sooner.
     ///
     /// # Errors
-    /// The stream ends with the first error. A result of more than [`MAX_ROWS`] rows ends with
-    /// `Rejected` after the last row NetSuite gives, unless paged by [`keyset`](Self::keyset).
+    /// The stream ends with the first error. A result of more than [`MAX_ROWS`](crate::MAX_ROWS)
+    /// rows ends with `Rejected` after the last row NetSuite gives, unless paged by
+    /// [`keyset`](Self::keyset). `Rejected` without sending when there are not as many values as
+    /// `?`.
     pub fn rows<T: DeserializeOwned + Send + 'static>(
         self,
     ) -> BoxStream<'static, Result<T, Error>> {
-        let rows = |page: Page<T>| stream::iter(page.rows.into_iter().map(Ok));
-        self.pages().map_ok(rows).try_flatten().boxed()
+        paging::rows(self.pages())
     }
 
     /// The pages, each asked for when the stream is polled for it.
@@ -158,60 +143,7 @@ impl SuiteQl {
         self,
     ) -> BoxStream<'static, Result<Page<T>, Error>> {
         let at_once = if self.keyset.is_some() { 1 } else { self.pages_at_once };
-        let start = (self, FuturesOrdered::new(), Next::Page(Cursor::START), 0);
-        let step = move |(query, mut coming, mut next, mut counted): (
-            Self,
-            FuturesOrdered<_>,
-            _,
-            _,
-        )| async move {
-            // One page is always fetched; more of them only where the count says that there are.
-            while let Next::Page(cursor) = next
-                && (coming.is_empty() || coming.len() < at_once && cursor.offset < counted)
-            {
-                let query = query.clone();
-                next = cursor.advance(query.page_rows);
-                coming.push_back(async move { query.page::<T>(cursor).await });
-            }
-            let Some(outcome) = coming.next().await else {
-                return match next {
-                    Next::Ceiling { given } => Err(query.ceiling(given)?),
-                    Next::Page(_) | Next::End => Ok(None),
-                };
-            };
-            let (page, following) = outcome?;
-            counted = page.total.unwrap_or_default();
-            if coming.is_empty() {
-                next = following;
-            }
-            Ok(Some((page, (query, coming, next, counted))))
-        };
-        stream::try_unfold(start, step).boxed()
-    }
-
-    async fn page<T: DeserializeOwned>(&self, cursor: Cursor) -> Result<(Page<T>, Next), Error> {
-        let request = self.request(cursor)?;
-        let answer = self.client.execute(request.clone()).await?;
-        let body: PageBody<T> = answer.json(request.call())?;
-        let page = Page { rows: body.items, total: body.total_results };
-        let after = match &self.keyset {
-            Some(column) => last_key(&answer, column, cursor.after)
-                .map_err(|why| Error::local(request.call(), Class::Rejected, why))?,
-            None => cursor.after,
-        };
-        let next = match &self.keyset {
-            _ if !body.has_more || page.rows.is_empty() => Next::End,
-            Some(_) => Next::Page(Cursor { offset: 0, after }),
-            None => cursor.advance(self.page_rows),
-        };
-        Ok((page, next))
-    }
-
-    fn ceiling(&self, given: u64) -> Result<Error, Invalid> {
-        let why = format!(
-            "there are rows beyond the {given} that NetSuite returns for this query and page size: page by `keyset`"
-        );
-        Ok(Error::local(self.request(Cursor::START)?.call(), Class::Rejected, why))
+        paging::pages(RowsOf { query: self, row: PhantomData }, at_once)
     }
 
     fn request(&self, cursor: Cursor) -> Result<Request, Invalid> {
@@ -220,6 +152,7 @@ impl SuiteQl {
         if self.keyset.is_some() {
             params.push(&after);
         }
+        self.check_marks(params.len())?;
         let request = Request::to(Service::Query, Method::POST, "suiteql")?
             .query("limit", self.page_rows)
             .query("offset", cursor.offset)
@@ -231,51 +164,86 @@ impl SuiteQl {
             request.json(&json!({"q": self.text, "params": params}))
         }
     }
-}
 
-/// Where the next page begins.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Cursor {
-    offset: u64,
-    after: i64,
-}
-
-impl Cursor {
-    /// Below every internal id (predefined records have negative ones), and a whole number in any
-    /// JSON parser.
-    const START: Self = Self { offset: 0, after: -9_007_199_254_740_992 };
-
-    /// The next page by offset.
-    fn advance(self, page_rows: u64) -> Next {
-        let offset = self.offset + page_rows;
-        // The next page must lie wholly below the ceiling: with a page size that does not divide
-        // it, the last one would be refused.
-        if offset + page_rows <= MAX_ROWS && offset < MAX_PAGES * page_rows {
-            Next::Page(Self { offset, ..self })
-        } else {
-            Next::Ceiling { given: offset }
+    /// As many `?` as values, the one that [`keyset`](Self::keyset) binds among them.
+    fn check_marks(&self, values: usize) -> Result<(), Invalid> {
+        let marks = marks_in(&self.text);
+        if marks == values {
+            return Ok(());
         }
+        let keyset =
+            if self.keyset.is_some() { ", the last of them bound by `keyset`" } else { "" };
+        let wanted = format!("as many `?` as values; it has {marks} and {values}{keyset}");
+        Err(Invalid::new("query", &self.text, wanted))
     }
 }
 
-/// What follows a page.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Next {
-    Page(Cursor),
-    /// There is more, but not for this query: an error, once the rows so far are handed out.
-    Ceiling {
-        given: u64,
-    },
-    End,
+/// How many `?` a query has outside of its texts, quoted names and comments.
+fn marks_in(query: &str) -> usize {
+    // A quotation mark in a text is doubled, which ends the text and begins it again.
+    const INSIDES: [(&str, &str); 4] = [("'", "'"), ("\"", "\""), ("--", "\n"), ("/*", "*/")];
+    let (mut marks, mut rest) = (0, query);
+    while !rest.is_empty() {
+        let inside = INSIDES.iter().find_map(|(begin, end)| Some((rest.strip_prefix(begin)?, end)));
+        rest = match inside {
+            Some((inside, end)) => inside.split_once(end).map_or("", |(_, after)| after),
+            None => {
+                marks += usize::from(rest.starts_with('?'));
+                let mut chars = rest.chars();
+                chars.next();
+                chars.as_str()
+            }
+        };
+    }
+    marks
 }
 
-#[derive(Deserialize)]
-struct PageBody<T> {
-    items: Vec<T>,
-    #[serde(rename = "hasMore")]
-    has_more: bool,
-    #[serde(rename = "totalResults")]
-    total_results: Option<u64>,
+/// A query whose rows are of this type.
+struct RowsOf<T> {
+    query: SuiteQl,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for RowsOf<T> {
+    fn clone(&self) -> Self {
+        Self { query: self.query.clone(), row: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Paged for RowsOf<T> {
+    type Row = T;
+
+    fn page_rows(&self) -> u64 {
+        self.query.page_rows
+    }
+
+    async fn fetch(self, cursor: Cursor) -> Result<(Page<T>, Next), Error> {
+        let Self { query, .. } = self;
+        let request = query.request(cursor)?;
+        let answer = query.client.execute(request.clone()).await?;
+        let body: PageBody<T> = answer.json(request.call())?;
+        let after = match &query.keyset {
+            Some(column) => last_key(&answer, column, cursor.after)
+                .map_err(|why| Error::local(request.call(), Class::Rejected, why))?,
+            None => cursor.after,
+        };
+        let next = match &query.keyset {
+            _ if !body.has_more || body.items.is_empty() => Next::End,
+            Some(_) => Next::Page(Cursor { offset: 0, after }),
+            None => cursor.advance(query.page_rows),
+        };
+        Ok((body.into(), next))
+    }
+
+    fn beyond(&self, given: u64) -> Error {
+        let why = format!(
+            "there are rows beyond the {given} that NetSuite returns for this query and page size: page by `keyset`"
+        );
+        match self.query.request(Cursor::START) {
+            Ok(request) => Error::local(request.call(), Class::Rejected, why),
+            Err(invalid) => invalid.into(),
+        }
+    }
 }
 
 /// The key of the last row, having checked that the keys ascend from `after`.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use slowlane_netsuite::{
     AccountId, Algorithm, Auth, Class, Client, ClientBuilder, ExternalId, IdempotencyKey, Lines,
-    Method, OAuth2, Place, Poll, RecordId, RecordType, Request, Retry, Url, View,
+    Method, OAuth2, Place, Poll, RecordId, RecordType, Request, Retry, Url, View, quoted,
 };
 use slowlane_netsuite_sandbox::{
     Clock, DemoKey, Fault, FaultKind, KeyKind, Latency, Sandbox, Settings, Which,
@@ -106,7 +106,8 @@ async fn whole_api(client: &Client) {
     let orders = client.records("salesOrder").unwrap().strict();
     let whole = View::whole().expand_sub_resources();
 
-    let id: u64 = orders.create(&order("one", 1)).await.unwrap().id.unwrap().parse().unwrap();
+    let id = orders.create(&order("one", 1)).await.unwrap().id;
+    let id = &id;
     assert_eq!(orders.get::<Value>(id).await.unwrap()["memo"], "one");
     orders.update(id, &json!({"memo": "two"}), Lines::none()).await.unwrap();
     orders.update(id, &order("two", 2), Lines::add(["item"])).await.unwrap();
@@ -128,8 +129,23 @@ async fn whole_api(client: &Client) {
 
     let invoice = RecordType::new("invoice").unwrap();
     let invoiced = orders.transform(&eid("o-1"), &invoice, &json!({})).await.unwrap();
-    let invoiced = RecordId::new(invoiced.id.unwrap()).unwrap();
-    client.record(&invoice).get::<Value>(&invoiced).await.unwrap();
+    client.record(&invoice).get::<Value>(&invoiced.id).await.unwrap();
+
+    let cleared = Lines::replace(["item"]).and_clear(["memo"]);
+    orders.update(id, &json!({"item": order("x", 9)["item"]}), cleared).await.unwrap();
+    let seen: Value = orders.view(id, &whole).await.unwrap();
+    assert_eq!((lines_of(&seen), seen.get("memo")), (1, None));
+
+    let (customers, contact) =
+        (client.records("customer").unwrap(), RecordType::new("contact").unwrap());
+    let customer = customers.create(&json!({"companyName": "Acme"})).await.unwrap().id;
+    let ann = json!({"firstName": "Ann", "lastName": "Lee", "externalId": "ann"});
+    client.record(&contact).create(&ann).await.unwrap();
+    customers.attach(&customer, &contact, &eid("ann")).await.unwrap();
+    customers.attach_contact(&customer, &eid("ann"), &RecordId::new("-10").unwrap()).await.unwrap();
+    customers.detach(&customer, &contact, &eid("ann")).await.unwrap();
+    let gone = customers.detach(&customer, &contact, &eid("bob")).await.unwrap_err();
+    assert!(gone.class() == Class::Rejected && gone.has_code("NONEXISTENT_ID"), "{gone}");
 
     orders.delete(id).await.unwrap();
     let gone = orders.get::<Value>(id).await.unwrap_err();
@@ -164,10 +180,11 @@ async fn whole_api(client: &Client) {
 
 #[tokio::test]
 async fn the_whole_api_by_oauth2_with_every_algorithm() {
-    use Algorithm::{Es256, Es384, Ps256, Ps384, Ps512};
-    let kinds: [(KeyKind, &[Algorithm]); 3] = [
+    use Algorithm::{Es256, Es384, Es512, Ps256, Ps384, Ps512};
+    let kinds: [(KeyKind, &[Algorithm]); 4] = [
         (KeyKind::P256, &[Es256]),
         (KeyKind::P384, &[Es384]),
+        (KeyKind::P521, &[Es512]),
         (KeyKind::Rsa3072, &[Ps256, Ps384, Ps512]),
     ];
     for (kind, algorithms) in kinds {
@@ -248,6 +265,31 @@ async fn queries_stream_with_bound_values_by_offset_abreast_and_by_key() {
 }
 
 #[tokio::test]
+async fn lists_are_filtered_and_come_page_after_page() {
+    let server = Server::start(quick()).await;
+    let seed = |fields: Value| {
+        let seed = json!({"type": "customer", "count": 1200, "fields": fields});
+        serde_json::from_value(seed).unwrap()
+    };
+    {
+        let mut sandbox = server.sandbox.lock().unwrap();
+        sandbox.seed(&seed(json!({"comments": "no. {n}"})), server.clock.now()).unwrap();
+    }
+    let customers = server.builder().build().unwrap().records("customer").unwrap();
+    for list in [customers.list(), customers.list().page_rows(500).pages_at_once(3)] {
+        let ids: Vec<RecordId> = list.ids().try_collect().await.unwrap();
+        assert_eq!((ids.len(), ids[0].as_str(), ids[1199].as_str()), (1200, "1001", "2200"));
+    }
+    let filter = format!("comments IS {} OR comments IS {}", quoted("no. 7").unwrap(), "'no. 9'");
+    let found: Vec<RecordId> = customers.list().matching(filter).ids().try_collect().await.unwrap();
+    assert_eq!(found, [RecordId::from(1007), RecordId::from(1009)]);
+    let first = customers.list().page_rows(10).pages().try_next().await.unwrap().unwrap();
+    assert_eq!((first.rows.len(), first.total), (10, Some(1200)));
+    let error = customers.list().matching("colour IS red").ids().try_next().await.unwrap_err();
+    assert_eq!(error.class(), Class::Rejected);
+}
+
+#[tokio::test]
 async fn jobs_and_batches_run_once_for_each_key() {
     let server = Server::start(quick()).await;
     let client = server.builder().build().unwrap();
@@ -278,7 +320,7 @@ async fn jobs_and_batches_run_once_for_each_key() {
         "one of a batch may fail"
     );
 
-    let updates = [((&eid("b-1")).into(), json!({"memo": "changed"}))];
+    let updates = [(eid("b-1"), json!({"memo": "changed"}))];
     orders
         .batch_update(&updates, Lines::none(), &key(4))
         .await

@@ -79,7 +79,8 @@ pub(crate) fn pages_come_in_order_and_end(
         async { Ok(json_answer(200, page)) }
     });
     let client = builder.build().unwrap();
-    let mut query = client.suiteql("q").page_rows(page_rows).pages_at_once(pages_at_once);
+    let text = if by_key { "SELECT id FROM t WHERE id > ? ORDER BY id ASC" } else { "q" };
+    let mut query = client.suiteql(text).page_rows(page_rows).pages_at_once(pages_at_once);
     if by_key {
         query = query.keyset("id");
     }

@@ -240,7 +240,7 @@ async fn a_batch_is_one_request_with_the_ids_in_its_items() {
     let eid = ExternalId::new("o-1").unwrap();
     orders.batch_create(&[body(1), body(2)], &key()).await.unwrap();
     orders.batch_upsert(&[(eid, body(3))], Lines::replace(["item"]), &key()).await.unwrap();
-    orders.batch_update(&[(7.into(), body(4))], Lines::add(["item"]), &key()).await.unwrap();
+    orders.batch_update(&[(7_u64, body(4))], Lines::add(["item"]), &key()).await.unwrap();
     let job = orders.batch_delete(&[1.into(), 2.into()], &key()).await.unwrap();
     assert_eq!(job.id(), "5");
     let calls = log.calls();
@@ -281,7 +281,7 @@ async fn a_batch_is_one_request_with_the_ids_in_its_items() {
     }
     let ids: Vec<RecordId> = (0..101).map(RecordId::from).collect();
     orders.batch_delete(&ids, &key()).await.unwrap_err();
-    orders.batch_update(&[(7.into(), body(4))], Lines::none(), &key()).await.unwrap_err();
+    orders.batch_update(&[(7_u64, body(4))], Lines::none(), &key()).await.unwrap_err();
     assert_eq!(log.calls().len(), 4, "nothing more was sent");
 }
 

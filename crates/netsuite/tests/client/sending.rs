@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use slowlane_netsuite::{Class, Method, Request, StatusCode, TransportError};
+use slowlane_netsuite::{Class, Method, RecordId, Request, StatusCode, TransportError};
 
 use crate::support::{empty, json as json_answer, raw, refusal, scripted};
 
@@ -31,7 +31,7 @@ async fn a_write_goes_out_whole_and_its_location_comes_back() {
     let response = client.send(request).await.unwrap();
     assert_eq!(response.status, StatusCode::NO_CONTENT);
     assert_eq!(
-        (response.id.as_deref(), response.request_id.as_deref()),
+        (response.id.as_ref().map(RecordId::as_str), response.request_id.as_deref()),
         (Some("17"), Some("op-9"))
     );
     assert_eq!(response.body, None);

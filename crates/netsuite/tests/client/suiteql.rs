@@ -106,7 +106,8 @@ impl<'de> Deserialize<'de> for CountedRow {
 async fn memory_is_bounded_by_the_pages_asked_for_at_once() {
     for (pages_at_once, by_key) in [(1, true), (1, false), (4, false)] {
         let (builder, _) = table(20_000, 1);
-        let mut query = builder.build().unwrap().suiteql("q").pages_at_once(pages_at_once);
+        let text = if by_key { "SELECT id FROM t WHERE id > ? ORDER BY id ASC" } else { "q" };
+        let mut query = builder.build().unwrap().suiteql(text).pages_at_once(pages_at_once);
         if by_key {
             query = query.keyset("id");
         }
@@ -153,6 +154,28 @@ async fn values_are_bound_and_never_part_of_the_text() {
         body,
         json!({"q": "SELECT id FROM transaction WHERE memo = ? AND n < ? AND b = ?", "params": [evil, 7, true]})
     );
+}
+
+#[tokio::test]
+async fn a_query_has_as_many_marks_as_values() {
+    let (builder, log) = table(1, 1);
+    let client = builder.build().unwrap();
+    let fits = "SELECT id FROM t -- don't ask?\n WHERE a = ? AND b = 'is it?' AND \"c?\" = 'it''s ?' \
+                /* what's \" this? */ AND 7 / 2 - 1 < 5 AND id > ?";
+    client.suiteql(fits).bind(1).keyset("id").rows::<Row>().try_next().await.unwrap();
+    client.suiteql(fits).bind(1).bind(2).rows::<Row>().try_next().await.unwrap();
+    let sent = log.calls().len();
+    for query in [
+        client.suiteql(fits).bind(1),
+        client.suiteql(fits).keyset("id"),
+        client.suiteql(fits).bind(1).bind(2).keyset("id"),
+        client.suiteql("SELECT id FROM t").bind(1),
+    ] {
+        let error = query.rows::<Row>().try_next().await.unwrap_err();
+        assert_eq!(error.class(), Class::Rejected);
+        assert!(error.to_string().contains("as many `?` as values"), "{error}");
+    }
+    assert_eq!(log.calls().len(), sent, "nothing more was sent");
 }
 
 #[tokio::test]
@@ -235,7 +258,7 @@ async fn keys_that_do_not_ascend_are_an_error_and_not_a_loss() {
             let page = page.clone();
             async move { Ok(json_answer(200, page)) }
         });
-        let query = builder.build().unwrap().suiteql("q").keyset("id");
+        let query = builder.build().unwrap().suiteql("SELECT id FROM t WHERE id > ?").keyset("id");
         let error = query.rows::<Value>().try_collect::<Vec<_>>().await.unwrap_err();
         assert!(error.class() == Class::Rejected && error.to_string().contains("`id`"), "{error}");
     }
@@ -342,7 +365,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (builder, log) = table(rows, step);
-            let mut query = builder.build().unwrap().suiteql("SELECT id FROM t WHERE id > ? ORDER BY id ASC").page_rows(page_rows).pages_at_once(at_once);
+            let text = if by_key { "SELECT id FROM t WHERE id > ? ORDER BY id ASC" } else { "q" };
+            let mut query = builder.build().unwrap().suiteql(text).page_rows(page_rows).pages_at_once(at_once);
             if by_key {
                 query = query.keyset("id");
             }

@@ -171,7 +171,7 @@ impl Target for NetSuite {
         };
         match self.client.send(request).await {
             Ok(response) => Outcome::Succeeded(TargetResponse {
-                id: response.id,
+                id: response.id.map(|id| id.to_string()),
                 body: response.body,
                 ..TargetResponse::new(response.status.as_u16())
             }),
