@@ -3,6 +3,8 @@
 use crate::aws;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +24,34 @@ pub enum Error {
     /// Neither profile, environment nor command line names a region.
     #[error("no AWS region: give --region, or set AWS_REGION, or a region in the profile")]
     NoRegion,
+    /// STS names no account for the credentials, so nobody could tell whose a bucket is.
+    #[error("the credentials belong to no account, so the artifact bucket has no owner to expect")]
+    NoAccount,
+    /// The bucket's name can be guessed, so somebody else may have taken it, to hand out Lambdas
+    /// of their own.
+    #[error(
+        "the bucket {bucket} belongs to another account than {account}: nothing was sent to it and \
+         nothing is deployed from it; give a bucket of your own by --artifact-bucket"
+    )]
+    Foreign {
+        /// The bucket.
+        bucket: String,
+        /// The account of the credentials.
+        account: String,
+    },
+    /// S3 answers the same for a bucket of another account and for a missing permission.
+    #[error(
+        "S3 does not let account {account} use the bucket {bucket}: it belongs to another account \
+         (then give a bucket of your own by --artifact-bucket), or the credentials lack {permission}"
+    )]
+    Forbidden {
+        /// The bucket.
+        bucket: String,
+        /// The account of the credentials.
+        account: String,
+        /// As IAM writes it.
+        permission: &'static str,
+    },
     /// S3 or STS refused.
     #[error(transparent)]
     Aws(#[from] aws::Error),
@@ -50,27 +80,36 @@ impl Artifact {
     }
 }
 
-/// The bucket that holds the artifacts of an account in a region.
+/// The bucket that holds the artifacts of an account in a region. Every request says whose it must
+/// be: S3 refuses one to a bucket of another account.
 pub(crate) struct Store {
     client: Client,
     bucket: String,
+    account: String,
 }
 
 impl Store {
     /// Finds the bucket, or creates it. A new bucket is private and encrypted, as S3's defaults
-    /// have been since 2023.
-    pub(crate) async fn open(config: &SdkConfig, local: bool) -> Result<Self, Error> {
+    /// have been since 2023. Without a name it is the account's own in this region.
+    pub(crate) async fn open(
+        config: &SdkConfig,
+        local: bool,
+        bucket: Option<&str>,
+    ) -> Result<Self, Error> {
         let region = config.region().ok_or(Error::NoRegion)?.to_string();
         let identity = aws_sdk_sts::Client::new(config)
             .get_caller_identity()
             .send()
             .await
             .map_err(aws::failed("sts:GetCallerIdentity", "the credentials"))?;
+        let account = identity.account.ok_or(Error::NoAccount)?;
         // A local server has no host name for each bucket, so the bucket goes into the path.
         let settings = aws_sdk_s3::config::Builder::from(config).force_path_style(local).build();
-        let bucket =
-            format!("slowlane-artifacts-{}-{region}", identity.account().unwrap_or("local"));
-        let store = Self { client: Client::from_conf(settings), bucket };
+        let bucket = match bucket {
+            Some(bucket) => bucket.to_owned(),
+            None => format!("slowlane-artifacts-{account}-{region}"),
+        };
+        let store = Self { client: Client::from_conf(settings), bucket, account };
         store.ensure_bucket(&region).await?;
         Ok(store)
     }
@@ -79,12 +118,13 @@ impl Store {
         &self.bucket
     }
 
-    async fn ensure_bucket(&self, region: &str) -> Result<(), aws::Error> {
-        match self.client.head_bucket().bucket(&self.bucket).send().await {
+    async fn ensure_bucket(&self, region: &str) -> Result<(), Error> {
+        let head = self.client.head_bucket().bucket(&self.bucket);
+        match head.expected_bucket_owner(&self.account).send().await {
             Ok(_) => return Ok(()),
             Err(error)
                 if error.as_service_error().is_some_and(|service| service.is_not_found()) => {}
-            Err(error) => return Err(aws::failed("s3:ListBucket", &self.bucket)(error)),
+            Err(error) => return Err(self.refused("s3:ListBucket", &self.bucket, error)),
         }
         // us-east-1 is the one region that must not be named.
         let constraint = (region != "us-east-1").then(|| {
@@ -99,16 +139,14 @@ impl Store {
             .set_create_bucket_configuration(constraint)
             .send()
             .await;
-        match created {
+        let Err(error) = created else { return Ok(()) };
+        match error.as_service_error() {
             // Another deploy came first.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|service| service.is_bucket_already_owned_by_you()) =>
-            {
-                Ok(())
+            Some(service) if service.is_bucket_already_owned_by_you() => Ok(()),
+            Some(service) if service.is_bucket_already_exists() => {
+                Err(Error::Foreign { bucket: self.bucket.clone(), account: self.account.clone() })
             }
-            created => created.map(drop).map_err(aws::failed("s3:CreateBucket", &self.bucket)),
+            _ => Err(aws::failed("s3:CreateBucket", &self.bucket)(error).into()),
         }
     }
 
@@ -116,27 +154,62 @@ impl Store {
     /// being the same.
     pub(crate) async fn put(&self, artifact: &Artifact) -> Result<(), Error> {
         let about = format!("s3://{}/{}", self.bucket, artifact.key);
-        match self.client.head_object().bucket(&self.bucket).key(&artifact.key).send().await {
+        let head = self.client.head_object().bucket(&self.bucket).key(&artifact.key);
+        match head.expected_bucket_owner(&self.account).send().await {
             Ok(_) => return Ok(()),
             Err(error)
                 if error.as_service_error().is_some_and(|service| service.is_not_found()) => {}
-            Err(error) => return Err(aws::failed("s3:GetObject", about)(error).into()),
+            Err(error) => return Err(self.refused("s3:GetObject", about, error)),
         }
         self.client
             .put_object()
             .bucket(&self.bucket)
+            .expected_bucket_owner(&self.account)
             .key(&artifact.key)
             .body(ByteStream::from(artifact.bytes.clone()))
             .send()
             .await
-            .map_err(aws::failed("s3:PutObject", about))?;
+            .map_err(|error| self.refused("s3:PutObject", about, error))?;
         Ok(())
+    }
+
+    /// A refusal, which can mean that the bucket is not ours.
+    fn refused<E>(
+        &self,
+        call: &'static str,
+        about: impl Into<String>,
+        error: SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        if error.raw_response().is_some_and(|response| response.status().as_u16() == 403) {
+            return Error::Forbidden {
+                bucket: self.bucket.clone(),
+                account: self.account.clone(),
+                permission: call,
+            };
+        }
+        aws::failed(call, about)(error).into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Wire;
+
+    const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult>\
+        <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+    fn artifact() -> Artifact {
+        Artifact::new("lambda/worker", "zip", b"a Lambda".into())
+    }
+
+    async fn deploy(wire: &Wire, bucket: Option<&str>) -> Result<(), Error> {
+        let store = Store::open(&wire.config(), false, bucket).await?;
+        store.put(&artifact()).await
+    }
 
     #[test]
     fn the_key_changes_with_the_content_only() {
@@ -144,5 +217,50 @@ mod tests {
         assert_eq!(key("one"), key("one"));
         assert_ne!(key("one"), key("two"));
         assert_eq!(key(""), "lambda/worker-e3b0c44298fc1c149afbf4c8996fb924.zip");
+    }
+
+    /// CreateBucket alone names no owner: what it makes is the caller's.
+    #[tokio::test]
+    async fn every_request_to_the_bucket_says_whose_it_must_be() {
+        let wire =
+            Wire::answering([(200, IDENTITY), (404, ""), (200, ""), (404, ""), (200, "")]);
+        deploy(&wire, None).await.unwrap();
+        let requests = wire.requests();
+        let owners: Vec<_> = requests
+            .iter()
+            .skip(1)
+            .map(|request| (request.method(), request.headers().get("x-amz-expected-bucket-owner")))
+            .collect();
+        let ours = Some("123456789012");
+        let expected = [("HEAD", ours), ("PUT", None), ("HEAD", ours), ("PUT", ours)];
+        assert_eq!(owners, expected);
+        let bucket = "https://slowlane-artifacts-123456789012-eu-north-1.s3.";
+        assert!(requests[1].uri().starts_with(bucket), "{}", requests[1].uri());
+    }
+
+    #[tokio::test]
+    async fn a_bucket_of_somebody_else_is_told_and_not_used() {
+        let taken = "<Error><Code>BucketAlreadyExists</Code></Error>";
+        for (answers, told) in [
+            // It lets everybody in, or nobody.
+            (&[(200, IDENTITY), (403, "")][..], "belongs to another account"),
+            // It was made after we had looked.
+            (&[(200, IDENTITY), (404, ""), (409, taken)], "belongs to another account"),
+            // It was ours when we had looked.
+            (&[(200, IDENTITY), (200, ""), (403, "")], "belongs to another account"),
+        ] {
+            let wire = Wire::answering(answers.iter().copied());
+            let error = deploy(&wire, None).await.unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("--artifact-bucket"), "{error}");
+            assert!(error.contains("123456789012"), "{error}");
+            assert_eq!(wire.requests().len(), answers.len(), "nothing is sent after it");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_bucket_may_be_named() {
+        let wire = Wire::answering([(200, IDENTITY), (200, ""), (200, "")]);
+        deploy(&wire, Some("mine")).await.unwrap();
+        assert!(wire.requests()[1].uri().starts_with("https://mine.s3."));
     }
 }

@@ -39,6 +39,8 @@ mod plan;
 mod progress;
 pub mod stack;
 pub mod unresolved;
+#[cfg(test)]
+mod wire;
 
 pub use endpoint::Endpoint;
 pub use outputs::Outputs;
@@ -98,7 +100,12 @@ impl Deployer {
     /// See [`DeployError`]. After an error in the change itself CloudFormation has rolled the
     /// stack back to what it was before.
     pub async fn deploy(&self, plan: &Plan, progress: &Progress) -> Result<Outputs, DeployError> {
-        let store = artifacts::Store::open(&self.config, self.endpoint.is_local()).await?;
+        let store = artifacts::Store::open(
+            &self.config,
+            self.endpoint.is_local(),
+            plan.artifact_bucket.as_deref(),
+        )
+        .await?;
         let mut parameters = plan.parameters.clone();
         parameters.insert("ArtifactBucket".into(), store.bucket().into());
         for (parameter, artifact) in plan.artifacts(self.endpoint.is_local())? {

@@ -17,8 +17,10 @@ pub struct Plan {
     /// Template parameters. One that is not here keeps its value, or has the template's default
     /// in a new stack. The deployer adds `ArtifactBucket` and the keys of the artifacts.
     pub parameters: Values,
+    /// The bucket for the artifacts, of the same account; `None` for one that the deployer makes.
+    pub artifact_bucket: Option<String>,
     /// On a local endpoint only: where each Lambda's output is appended, to `enqueuer.log` and
-    /// `worker.log`. Must exist.
+    /// `worker.log`. It is made if it does not exist.
     pub local_log_dir: Option<PathBuf>,
 }
 
@@ -32,6 +34,7 @@ impl Plan {
             state_machines: repository.join("state-machines"),
             lambdas: lambdas.into(),
             parameters: Values::new(),
+            artifact_bucket: None,
             local_log_dir: None,
         }
     }
