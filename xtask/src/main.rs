@@ -61,9 +61,18 @@ enum Xtask {
     /// Deploy to AWS, or to a server that speaks its API
     #[command(disable_help_flag = true)]
     Deploy(Passed),
-    /// Delete what was deployed
+    /// Delete what was deployed, after a question
     #[command(disable_help_flag = true)]
     Destroy(Passed),
+    /// Show how many calls wait, what the slots do, and what holds them up
+    #[command(disable_help_flag = true)]
+    Status(Passed),
+    /// Find one call: where it is now, and what happened to it
+    #[command(disable_help_flag = true)]
+    Call(Passed),
+    /// List, show, restart and drop the calls that could not be run
+    #[command(disable_help_flag = true)]
+    DeadLetters(Passed),
     /// List and decide the calls of which nobody knows whether they were executed
     #[command(disable_help_flag = true)]
     Unresolved(Passed),
@@ -79,6 +88,14 @@ struct Passed {
 impl Passed {
     fn ask_for_help(&self) -> bool {
         self.args.iter().any(|arg| arg == "--help" || arg == "-h")
+    }
+
+    /// Whether the program is given this option, as `--name VALUE` or `--name=VALUE`.
+    fn give(&self, option: &str) -> bool {
+        let is_it = |arg: &String| {
+            arg.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        self.args.iter().any(is_it)
     }
 }
 
@@ -115,8 +132,11 @@ fn run(command: Xtask) -> anyhow::Result<()> {
             Ok(test.env("UPDATE_TEMPLATE", "1").run()?)
         }
         Xtask::Schema { check } => lint::schema(&sh, check),
-        Xtask::Deploy(passed) => deployer(&sh, "deploy", &passed),
+        Xtask::Deploy(passed) => deploy(&sh, &passed),
         Xtask::Destroy(passed) => deployer(&sh, "destroy", &passed),
+        Xtask::Status(passed) => deployer(&sh, "status", &passed),
+        Xtask::Call(passed) => deployer(&sh, "call", &passed),
+        Xtask::DeadLetters(passed) => deployer(&sh, "dead-letters", &passed),
         Xtask::Unresolved(passed) => deployer(&sh, "unresolved", &passed),
     }
 }
@@ -160,21 +180,64 @@ fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
 }
 
 fn simulator(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
-    let simulator = binaries::simulator(sh)?;
+    let simulator = match simulator_to_build(passed) {
+        Simulator::Local => binaries::local(sh)?.join("slowlane-simulator"),
+        Simulator::Fast => binaries::simulator(sh)?,
+    };
     become_program(Command::new(simulator).arg(subcommand).args(&passed.args))
+}
+
+/// The two builds of the simulator's program.
+#[derive(Debug, PartialEq, Eq)]
+enum Simulator {
+    /// The one that the demo and the tests build anyway.
+    Local,
+    /// Optimized for speed, which takes minutes.
+    Fast,
+}
+
+fn simulator_to_build(passed: &Passed) -> Simulator {
+    if passed.ask_for_help() { Simulator::Local } else { Simulator::Fast }
+}
+
+fn deploy(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
+    let args = deploy_args(passed, || binaries::release(sh))?;
+    deployer(sh, "deploy", &Passed { args: [args, passed.args.clone()].concat() })
+}
+
+/// What is added to the arguments of `deploy`: this repository and its Lambdas, which `build`
+/// makes, unless others are given or only help is wanted.
+fn deploy_args(
+    passed: &Passed,
+    build: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<Vec<String>> {
+    let mut args = Vec::new();
+    if passed.ask_for_help() {
+        return Ok(args);
+    }
+    if !passed.give("--repository") {
+        args.extend(["--repository".to_owned(), text(repository())?]);
+    }
+    if !passed.give("--lambdas") {
+        args.extend(["--lambdas".to_owned(), text(&build()?)?]);
+    }
+    Ok(args)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
 }
 
 fn deployer(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
     let deployer = binaries::local(sh)?.join("slowlane-deployer");
-    let mut command = Command::new(deployer);
-    command.arg(subcommand);
-    if subcommand == "deploy" {
-        command.arg("--repository").arg(repository());
-        if !passed.ask_for_help() {
-            command.arg("--lambdas").arg(binaries::release(sh)?);
-        }
-    }
-    become_program(command.args(&passed.args))
+    become_program(
+        Command::new(deployer)
+            .arg(subcommand)
+            .args(&passed.args)
+            // Usage lines and hints say what was typed.
+            .env("SLOWLANE_TYPED_AS", "cargo xtask"),
+    )
 }
 
 /// The environment in which the demo and the tests find what was made for them.
@@ -209,10 +272,47 @@ fn target_dir(sh: &Shell) -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use clap::CommandFactory as _;
+
+    fn passed(args: &[&str]) -> Passed {
+        Passed { args: args.iter().map(|arg| (*arg).to_owned()).collect() }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Xtask::command().debug_assert();
+        Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn lambdas_that_are_given_are_not_built() {
+        for given in [&["--lambdas", "mine"][..], &["-p", "A=b", "--lambdas=mine"]] {
+            let args =
+                deploy_args(&passed(given), || bail!("it would be built for {given:?}")).unwrap();
+            let ours = ["--repository", repository().to_str().unwrap()];
+            assert_eq!(args, ours, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_that_is_given_is_given_once() {
+        for given in [&["--repository", "other"][..], &["--repository=other"]] {
+            let args = deploy_args(&passed(given), || Ok("built".into())).unwrap();
+            assert_eq!(args, ["--lambdas", "built"], "{given:?}");
+        }
+        // Neither is another option that begins alike.
+        let args = deploy_args(&passed(&["--repository-of", "x"]), || Ok("built".into())).unwrap();
+        assert_eq!(args.len(), 4, "{args:?}");
+    }
+
+    #[test]
+    fn help_needs_no_optimized_build() {
+        for help in [&["--help"][..], &["-h"], &["--chaos", "--help"]] {
+            assert_eq!(simulator_to_build(&passed(help)), Simulator::Local, "{help:?}");
+            let nothing =
+                deploy_args(&passed(help), || bail!("it would be built for {help:?}")).unwrap();
+            assert!(nothing.is_empty(), "{nothing:?}");
+        }
+        assert_eq!(simulator_to_build(&passed(&["--chaos"])), Simulator::Fast);
     }
 }
