@@ -1,11 +1,14 @@
 //! What is different on the local server (MiniStack), in one place. Nothing here runs on AWS.
 //!
+//! What it does otherwise while workflows run, it is taught where `slowlane-local` starts it
+//! (`local/src/serve.py`): expressions in a Task's `TimeoutSeconds`, the error of a child, the error
+//! of a Lambda that has a task token. The rest is made good by the deploy:
+//!
 //! | The local server | so we |
 //! |---|---|
 //! | drops `ReservedConcurrentExecutions` and `TimeToLiveSpecification` of the template | set both by API after the deploy |
 //! | keeps a mapping's `MaximumConcurrency` as the text of the parameter, on which its poller stops | set it by API |
 //! | hides a throttled delivery for its queue's whole visibility time-out, where a mapping on AWS would soon try it again | with `deferral`, make that time-out short: the worker extends it for the call that it takes up |
-//! | takes a Task's `TimeoutSeconds` only as a number, not as a JSONata expression | put a number there |
 //! | keeps a Lambda's output to itself until the invocation ends | wrap the binary so that the output also goes to a file, line by line |
 //! | runs on a machine that may lack the file `SSL_CERT_FILE` names for Lambda | unset it there |
 
@@ -15,11 +18,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use aws_sdk_lambda::types::ScalingConfig;
 use aws_sdk_sqs::types::QueueAttributeName;
-use serde_json::Value;
 use std::path::Path;
-
-/// The wait of a Task whose `TimeoutSeconds` is an expression.
-pub const TASK_TIMEOUT_SECS: u32 = 600;
 
 /// How long a throttled delivery stays hidden with `deferral`, in seconds.
 const THROTTLED_SECS: u32 = 5;
@@ -111,26 +110,6 @@ async fn enable_time_to_live(config: &SdkConfig, stack: &Description) -> Result<
     Ok(())
 }
 
-/// The state machine with a number for every `TimeoutSeconds` that is an expression.
-///
-/// # Errors
-/// If the definition is not JSON.
-pub fn definition(text: &str) -> Result<String, crate::artifacts::Error> {
-    let mut machine: Value =
-        serde_json::from_str(text).map_err(|error| crate::artifacts::Error::Unreadable {
-            path: "the state machine".into(),
-            source: error.into(),
-        })?;
-    if let Some(states) = machine["States"].as_object_mut() {
-        for timeout in states.values_mut().filter_map(|state| state.get_mut("TimeoutSeconds")) {
-            if timeout.is_string() {
-                *timeout = TASK_TIMEOUT_SECS.into();
-            }
-        }
-    }
-    Ok(machine.to_string())
-}
-
 /// The package of a Lambda whose output also goes to the file `log`.
 ///
 /// # Errors
@@ -158,16 +137,6 @@ exec "$LAMBDA_TASK_ROOT/function" >"$pipe" 2>&1
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_an_expression_is_replaced_by_a_number() {
-        let text =
-            r#"{"States":{"A":{"TimeoutSeconds":"{% $n %}"},"B":{"TimeoutSeconds":9},"C":{}}}"#;
-        let machine: Value = serde_json::from_str(&definition(text).unwrap()).unwrap();
-        assert_eq!(machine["States"]["A"]["TimeoutSeconds"], TASK_TIMEOUT_SECS);
-        assert_eq!(machine["States"]["B"]["TimeoutSeconds"], 9);
-        assert_eq!(machine["States"]["C"], serde_json::json!({}));
-    }
 
     #[test]
     fn the_wrapped_lambda_logs_to_the_file_and_to_the_runtime() {

@@ -66,11 +66,7 @@ impl Plan {
             ));
         }
         for name in ["throttled-call", "sales-order-sync"] {
-            let mut text =
-                artifacts::read_text(&self.state_machines.join(format!("{name}.asl.json")))?;
-            if local {
-                text = local::definition(&text)?;
-            }
+            let text = artifacts::read_text(&self.state_machines.join(format!("{name}.asl.json")))?;
             let artifact =
                 Artifact::new(&format!("state-machine/{name}"), "asl.json", text.into_bytes());
             artifacts.push((format!("{}Key", pascal_case(name)), artifact));

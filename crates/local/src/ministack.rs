@@ -139,9 +139,9 @@ fn command(python: &Path, port: u16, endpoint: &str, temporary: &Path) -> Comman
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("MINISTACK_REGION", REGION)
         .env("TMPDIR", temporary)
-        // Throttling beyond an account's limit would be swallowed by the state machine
-        // (DESIGN.md, "Locally") and the call would be lost; the functions' own reserved
-        // concurrency is still held.
+        // Its limit for an account depends on the machine, and a state machine sees a throttled
+        // function as Lambda.Unknown, which nobody retries. AWS names it
+        // Lambda.TooManyRequestsException. The functions' own reserved concurrency is still held.
         .env("LAMBDA_ACCOUNT_CONCURRENCY", "0")
         // Its default is a line or more for each request.
         .env("LOG_LEVEL", "WARNING");

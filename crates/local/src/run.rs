@@ -25,8 +25,9 @@ const DESCRIBES_AT_ONCE: usize = 4;
 /// How often the running executions are listed while one waits for their ends.
 const LIST_EVERY: Duration = Duration::from_secs(1);
 
-/// Without any change for so long, the executions that still run count as lost. Longer than
-/// the 600 s after which each ends by itself on the local server (`States.Timeout`).
+/// Without any change for so long, the executions that still run count as lost. Longer than the
+/// ring of a killed slot stays hidden (`RingVisibility` of the template) with an API that takes
+/// half a minute a call.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(660);
 
 /// Why a run could not be carried out.

@@ -63,6 +63,23 @@ async fn what_netsuite_rejects_fails_its_workflow_by_name_with_the_cause() -> an
 }
 
 #[tokio::test]
+async fn a_priority_that_there_is_not_fails_its_workflow_at_once() -> anyhow::Result<()> {
+    let scenario = Scenario::deploy("bad-priority", settings()).await?;
+    let call = json!({
+        "priority": "SOON",
+        "idempotency_key": "order-soon",
+        "request": { "method": "PUT", "resource": "salesOrder/eid:order-soon", "body": {} },
+    });
+    let ended = scenario.execute(&scenario.stack.outputs().throttled_call_arn, &call).await?;
+    assert_eq!(ended.status, ExecutionStatus::Failed, "{ended:?}");
+    assert_eq!(ended.error, "Slowlane.InvalidMessage", "{ended:?}");
+    let message = ended.cause["errorMessage"].as_str().unwrap_or_default();
+    assert!(message.contains("priority") && message.contains("HIGH"), "{ended:?}");
+    assert_eq!(scenario.stack.sandbox().stats().await?.requests, 0, "no call was spent on it");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_order_that_cannot_be_sent_is_refused_with_its_problems() -> anyhow::Result<()> {
     let scenario = Scenario::deploy("bad-order", settings()).await?;
     let order = json!({ "order_id": "o-1", "customer_id": "7", "priority": "soon", "lines": [] });

@@ -15,6 +15,7 @@ mod guard;
 mod kills;
 mod local_aws;
 mod lost_answers;
+mod own_workflows;
 mod priorities;
 mod rig;
 mod rings;

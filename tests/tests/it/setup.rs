@@ -87,6 +87,18 @@ impl Scenario {
         Ok(self.stack.depth(&self.stack.outputs().dead_letter_queue_url).await?.total())
     }
 
+    /// Creates a state machine of a workflow team's own.
+    pub(crate) async fn machine(&self, name: &str, definition: &Value) -> anyhow::Result<String> {
+        let machine = aws_sdk_sfn::Client::new(self.stack.sdk())
+            .create_state_machine()
+            .name(name)
+            .definition(definition.to_string())
+            .role_arn("arn:aws:iam::000000000000:role/own")
+            .send()
+            .await?;
+        Ok(machine.state_machine_arn)
+    }
+
     /// Starts one execution and waits for its end.
     pub(crate) async fn execute(&self, machine: &str, input: &Value) -> anyhow::Result<Ended> {
         let sfn = aws_sdk_sfn::Client::new(self.stack.sdk());
@@ -149,7 +161,7 @@ async fn ministack(tools: &Tools, directory: &Path) -> anyhow::Result<&'static M
 }
 
 /// A directory below `target/` for a scenario's logs; what an earlier run left in it is removed.
-fn empty_directory(scenario: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn empty_directory(scenario: &str) -> anyhow::Result<PathBuf> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(scenario);
     if directory.exists() {
         std::fs::remove_dir_all(&directory)?;
