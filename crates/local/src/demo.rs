@@ -14,6 +14,8 @@ use slowlane_local::{
 };
 use tempfile::TempDir;
 
+use crate::keep::{Client, Kept};
+
 /// The stack's name on the local AWS.
 const STACK_NAME: &str = "slowlane-demo";
 
@@ -73,7 +75,7 @@ pub(crate) struct Options {
     /// Write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// When all is done, leave everything running and print where, until Ctrl-C
+    /// When all is done, leave everything running until Ctrl-C, and print what a client needs
     #[arg(long)]
     keep: bool,
 }
@@ -192,23 +194,17 @@ impl Finished {
         self.report.broken_promises().is_empty()
     }
 
-    /// Says where everything is, for whoever wants to look.
-    pub(crate) fn print_endpoints(&self) -> std::io::Result<()> {
-        let outputs = self.stack.outputs();
-        let mut out = std::io::stdout().lock();
-        for (name, value) in [
-            ("local AWS", self.ministack.endpoint()),
-            ("NetSuite sandbox", self.stack.sandbox().endpoint()),
-            ("state machine", &outputs.sales_order_sync_arn),
-            ("HIGH queue", &outputs.high_queue_url),
-            ("NORMAL queue", &outputs.normal_queue_url),
-            ("BATCH queue", &outputs.batch_queue_url),
-            ("dead-letter queue", &outputs.dead_letter_queue_url),
-            ("logs", &self.directory.path().display().to_string()),
-        ] {
-            writeln!(out, "{name:<17} {value}")?;
-        }
-        writeln!(out, "everything runs until Ctrl-C")
+    /// Says where everything is and how to use it, for whoever wants to look.
+    pub(crate) fn print_places(&self) -> std::io::Result<()> {
+        let kept = Kept {
+            stack_name: STACK_NAME,
+            local_aws: self.ministack.endpoint(),
+            sandbox: self.stack.sandbox().endpoint(),
+            logs: self.directory.path().display().to_string(),
+            outputs: self.stack.outputs(),
+            client: Client::of_this_machine(),
+        };
+        writeln!(std::io::stdout(), "{kept}")
     }
 }
 

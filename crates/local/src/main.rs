@@ -1,6 +1,7 @@
 //! `slowlane-local demo`: the whole of Slowlane on this machine, from nothing to a table.
 
 mod demo;
+mod keep;
 
 use std::process::ExitCode;
 
@@ -45,7 +46,7 @@ async fn run(options: &demo::Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(130));
     };
     if options.keep() {
-        finished.print_endpoints()?;
+        finished.print_places()?;
         interrupt.wait().await;
     }
     Ok(if finished.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
