@@ -222,8 +222,7 @@ mod tests {
     /// CreateBucket alone names no owner: what it makes is the caller's.
     #[tokio::test]
     async fn every_request_to_the_bucket_says_whose_it_must_be() {
-        let wire =
-            Wire::answering([(200, IDENTITY), (404, ""), (200, ""), (404, ""), (200, "")]);
+        let wire = Wire::answering([(200, IDENTITY), (404, ""), (200, ""), (404, ""), (200, "")]);
         deploy(&wire, None).await.unwrap();
         let requests = wire.requests();
         let owners: Vec<_> = requests

@@ -61,7 +61,9 @@ fn with_rig(vars: &[(&str, &str)], work: impl AsyncFnOnce(Rig)) {
                 retention: Duration::from_secs(86_400),
             });
         }
-        let sqs = aws_sdk_sqs::Client::new(&cloud.sdk(Caller::Person, slowlane_simulator::time::Skew::NONE));
+        let sqs = aws_sdk_sqs::Client::new(
+            &cloud.sdk(Caller::Person, slowlane_simulator::time::Skew::NONE),
+        );
         let enqueuer = Enqueuer::new(config(vars), sqs.clone());
         work(Rig { enqueuer, sqs, cloud }).await;
     })

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use serde_json::Value;
 use slowlane_enqueuer::Enqueuer;
 use slowlane_policy::timing::{
@@ -287,8 +287,8 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
     };
     let redrive = Redrive { to: dead_letters, max_receive_count };
     let visibility = call_visibility(scenario.dispatch, timing);
-    let calls =
-        QUEUES.map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), CALL_RETENTION)));
+    let calls = QUEUES
+        .map(|name| cloud.create_queue(settings(name, visibility, Some(redrive), CALL_RETENTION)));
     let ring = timing.ring_visibility;
     let doorbell = cloud.create_queue(settings("doorbell", ring, None, CALL_RETENTION));
     (calls, doorbell, dead_letters)
@@ -424,6 +424,28 @@ impl Environment for WorkerProgram {
     }
 }
 
+/// Message attributes as they stand in Lambda's event: the same in camel case.
+///
+/// # Panics
+/// If they are not what SQS's API has them be: a program of ours sent them.
+fn in_event(attributes: &str) -> HashMap<String, SqsMessageAttribute> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+    struct Sent {
+        data_type: String,
+        string_value: String,
+    }
+    let read: HashMap<String, Sent> = serde_json::from_str(attributes)
+        .unwrap_or_else(|error| panic!("{attributes} are no message attributes: {error}"));
+    let attribute = |sent: Sent| {
+        let mut attribute = SqsMessageAttribute::default();
+        attribute.data_type = Some(sent.data_type);
+        attribute.string_value = Some(sent.string_value);
+        attribute
+    };
+    read.into_iter().map(|(name, sent)| (name, attribute(sent))).collect()
+}
+
 /// A message as Lambda hands it to a function.
 fn record(received: &Received, queue: &str) -> SqsMessage {
     let mut message = SqsMessage::default();
@@ -431,6 +453,7 @@ fn record(received: &Received, queue: &str) -> SqsMessage {
     message.receipt_handle = Some(received.receipt.to_string());
     message.body = Some(received.body.to_string());
     message.event_source_arn = Some(arn(queue));
+    message.message_attributes = received.attributes.as_deref().map(in_event).unwrap_or_default();
     message.attributes = HashMap::from([
         ("ApproximateReceiveCount".to_owned(), received.receive_count.to_string()),
         ("SentTimestamp".to_owned(), received.sent_at.epoch_millis().to_string()),

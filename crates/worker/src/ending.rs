@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use slowlane_idempotency::{Claimed, DynamoDbStore, Unknown};
+use slowlane_idempotency::{Claim, Claimed, DynamoDbStore, Unknown};
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, put_off};
 
@@ -15,7 +15,7 @@ use crate::Worker;
 use crate::process::{Ended, How, Ready, ReadyTo, Taken};
 use crate::receive::Received;
 use crate::target::{Target, TargetResponse};
-use crate::task_callback::MAX_OUTPUT_BYTES;
+use crate::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
 
 /// In the stored result of a call: how many bytes its answer had, and that nobody gets it. A
 /// target that has not read an answer to its end says so by the same field.
@@ -66,7 +66,12 @@ impl<T: Target> Worker<T> {
         let mut output = stored;
         output["replayed"] = Value::from(how == How::Replayed);
         match self.callback.succeed(&taken.call.task_token, &output.to_string()).await {
-            Ok(_) => self.delete(taken, how, None).await,
+            Ok(Waiting::NotAToken) => {
+                let why =
+                    format!("it was executed ({}), and {NOT_A_TOKEN}", taken.call.request.resource);
+                self.bury_unheard(taken, None, why).await
+            }
+            Ok(Waiting::Yes | Waiting::No) => self.delete(taken, how, None).await,
             Err(error) => self.put_off(taken, error.to_string()).await,
         }
     }
@@ -113,7 +118,7 @@ impl<T: Target> Worker<T> {
         let told = async {
             self.queues.dead_letter(&received, &reason).await.map_err(|error| error.to_string())?;
             if let Some(token) = salvage_token(&received.body) {
-                let cause = json!({ "message": error.to_string() }).to_string();
+                let cause = in_words(&json!({ "message": error.to_string() }));
                 let failed = self.callback.fail(&token, name, &cause).await;
                 failed.map_err(|error| error.to_string())?;
             }
@@ -125,23 +130,54 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// Nobody waits for the call any more: it is dropped without being made.
-    pub(crate) async fn abandon(
+    /// As [`bury`](Self::bury), for a call whose token names no task, so that nobody can be told.
+    pub(crate) async fn bury_unheard(
         &self,
         taken: Taken,
         claimed: Option<Claimed<DynamoDbStore>>,
+        why: String,
     ) -> Ended {
         if let Some(Claimed::Run(claim)) = claimed
-            && let Err(error) = claim.release().await
+            && let Err(error) = claim.release_untried().await
         {
+            return self.put_off(taken, error.to_string()).await;
+        }
+        let reason = format!("{}: {why}", FailureName::InvalidMessage);
+        match self.queues.dead_letter(&taken.received, &reason).await {
+            Ok(()) => self.delete(taken, How::Buried, Some(reason)).await,
+            Err(error) => self.put_off(taken, error.to_string()).await,
+        }
+    }
+
+    /// Nobody waits for the call any more: it is dropped without being made.
+    pub(crate) async fn abandon(&self, taken: Taken) -> Ended {
+        self.delete(taken, How::Abandoned, Some("its workflow no longer waits".to_owned())).await
+    }
+
+    /// As [`abandon`](Self::abandon), for a call that is claimed. A dead letter that came back to its
+    /// queue goes where it came from: whoever moved it expects more than that it is dropped.
+    pub(crate) async fn abandon_claimed(
+        &self,
+        taken: Taken,
+        claim: &Claim<DynamoDbStore>,
+    ) -> Ended {
+        if let Err(error) = claim.release_untried().await {
             tracing::warn!(%error, "the claim of an abandoned call was not released: its lease ends it");
         }
-        self.delete(taken, How::Abandoned, Some("its workflow no longer waits".to_owned())).await
+        if !taken.received.dead_letter {
+            return self.abandon(taken).await;
+        }
+        let reason = "its workflow no longer waits: a dead letter needs a new execution \
+                      (cargo xtask dead-letters restart)";
+        match self.queues.dead_letter(&taken.received, reason).await {
+            Ok(()) => self.delete(taken, How::Buried, Some(reason.to_owned())).await,
+            Err(error) => self.put_off(taken, error.to_string()).await,
+        }
     }
 
     /// Gives a call back to its queue, and rings for it when it is visible again.
     pub(crate) async fn give_back(&self, taken: Taken, after: Duration, how: How) -> Ended {
-        let Taken { received, call } = taken;
+        let Taken { received, call, .. } = taken;
         match self.return_to_queue(&received, after).await {
             Ok(()) => Ended::of(received, Some(call), how, None),
             Err(why) => Ended::of(received, Some(call), How::Failed, Some(why)),
@@ -165,7 +201,7 @@ impl<T: Target> Worker<T> {
         {
             return self.put_off(taken, error.to_string()).await;
         }
-        let Taken { received, call } = taken;
+        let Taken { received, call, .. } = taken;
         Ended { call: Some(call), ..self.return_unread(received).await }
     }
 
@@ -202,20 +238,54 @@ impl<T: Target> Worker<T> {
     }
 
     async fn fail_with(&self, taken: Taken, name: FailureName, cause: Value, how: How) -> Ended {
-        match self.callback.fail(&taken.call.task_token, name, &cause.to_string()).await {
-            Ok(_) => self.delete(taken, how, Some(format!("{name}: {cause}"))).await,
+        match self.callback.fail(&taken.call.task_token, name, &in_words(&cause)).await {
+            Ok(Waiting::NotAToken) => {
+                let why = format!("{name}: {cause}; and {NOT_A_TOKEN}");
+                self.bury_unheard(taken, None, why).await
+            }
+            Ok(Waiting::Yes | Waiting::No) => {
+                self.delete(taken, how, Some(format!("{name}: {cause}"))).await
+            }
             Err(error) => self.put_off(taken, error.to_string()).await,
         }
     }
 
     async fn delete(&self, taken: Taken, how: How, why: Option<String>) -> Ended {
-        let Taken { received, call } = taken;
+        let Taken { received, call, .. } = taken;
         if let Err(error) = self.queues.delete(&received).await {
             // It will come back, find its result stored or its workflow gone, and be deleted then.
             tracing::warn!(%error, "a finished call was not deleted");
         }
         Ended::of(received, Some(call), how, why)
     }
+}
+
+/// Why nobody can be told.
+pub(crate) const NOT_A_TOKEN: &str = "its task token is none that Step Functions has given out";
+
+/// A cause as Step Functions takes it: JSON that can be read, whatever is cut of its message.
+fn in_words(cause: &Value) -> String {
+    let text = cause.to_string();
+    let Some(message) = cause["message"].as_str().filter(|_| !fits(&text)) else {
+        return text;
+    };
+    let mut cause = cause.clone();
+    // Each character of the message takes one of the text, or up to six where JSON escapes it.
+    let mut room = MAX_CAUSE_CHARS / 6;
+    while room > 0 {
+        let kept: String = message.chars().take(room).collect();
+        cause["message"] = Value::from(kept + " ...");
+        let shorter = cause.to_string();
+        if fits(&shorter) {
+            return shorter;
+        }
+        room /= 2;
+    }
+    json!({ "message": "the cause is too long to be told; the log has it" }).to_string()
+}
+
+fn fits(cause: &str) -> bool {
+    cause.chars().count() <= MAX_CAUSE_CHARS
 }
 
 /// The cause that a state machine is given: a JSON object, so that it can be read by an
@@ -229,4 +299,29 @@ fn cause(why: &Why) -> Value {
         cause["code"] = code.as_str().into();
     }
     cause
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_json_however_long_its_message_is() {
+        let long = "\"é\u{1}".repeat(MAX_CAUSE_CHARS);
+        let cause = json!({ "message": long, "status": 400, "code": "BAD" });
+        let text = in_words(&cause);
+        assert!(text.chars().count() <= MAX_CAUSE_CHARS);
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&read["status"], &read["code"]), (&json!(400), &json!("BAD")));
+        assert!(read["message"].as_str().unwrap().starts_with("\"é\u{1}\"é"), "{read}");
+        let short = json!({ "message": "no", "status": 400 });
+        assert_eq!(in_words(&short), short.to_string());
+    }
+
+    #[test]
+    fn a_cause_that_is_long_without_its_message_is_json_too() {
+        let cause = json!({ "message": "no", "code": "x".repeat(MAX_CAUSE_CHARS) });
+        let read: Value = serde_json::from_str(&in_words(&cause)).unwrap();
+        assert!(read["message"].is_string(), "{read}");
+    }
 }

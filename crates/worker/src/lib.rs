@@ -249,6 +249,7 @@ impl<T: Target> Worker<T> {
             receipt_handle: record.receipt_handle.unwrap_or_default(),
             body: record.body.unwrap_or_default(),
             receive_count,
+            dead_letter: record.message_attributes.contains_key(receive::REASON),
         };
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let deferred = self.serve_call(woken, age, settings).await;

@@ -10,15 +10,22 @@
 //! successive calls ([`slot`](crate::slot)). What cannot be run ends on the dead-letter
 //! queue *and* fails its workflow by name.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::join;
+use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{
-    Claim, Claimed, Dispatched, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
+    Claim, Claimed, Dispatched, DynamoDbStore, EpochMs, Key, Request, RequestError, Scope, Unknown,
+    claim,
 };
 use slowlane_message::QueuedCall;
-use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
-use tokio::time::{Instant, timeout};
+use slowlane_policy::settle::{
+    Attempts, FailureName, Outcome, Settlement, Why, ask_again_after, put_off, settle,
+};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ending::to_store;
 use crate::receive::Received;
@@ -31,6 +38,9 @@ use crate::{Worker, outcome};
 pub(crate) struct Taken {
     pub(crate) received: Received,
     pub(crate) call: QueuedCall,
+    /// Step Functions has said that its workflow does not wait any more. Only what an earlier
+    /// attempt may have left behind is still cleared up.
+    pub(crate) unwaited: bool,
 }
 
 /// What preparing a message came to.
@@ -67,9 +77,14 @@ enum Answer {
     Lost(Dispatched<DynamoDbStore>, Why),
     /// An earlier call whose answer was lost turned out to have had its effect.
     Found(Unknown<DynamoDbStore>, TargetResponse),
+    /// An earlier call whose answer was lost had no effect, and nobody waits for it any more.
+    NotDone(Unknown<DynamoDbStore>),
     /// An earlier call's answer was lost, and the API cannot tell what became of it.
     Undecidable(Unknown<DynamoDbStore>, String),
-    /// The API was not asked: the guard or the API could not be reached.
+    /// An earlier call's answer was lost, and the API is to be asked (again) after so long: it could
+    /// not be asked, or it does not have what it may still be at work on.
+    Undecided(Why, Duration),
+    /// The API was not asked: the guard could not be reached, or the claim is lost.
     Postponed(String),
 }
 
@@ -134,7 +149,7 @@ impl<T: Target> Worker<T> {
             Ok(call) => call,
             Err(error) => return Prepared::Ended(self.bury_malformed(received, &error).await),
         };
-        let taken = Taken { received, call };
+        let mut taken = Taken { received, call, unwaited: false };
         let request = match self.guard_request(&taken.call) {
             Ok(request) => request,
             Err(error) => {
@@ -144,16 +159,15 @@ impl<T: Target> Worker<T> {
         };
         let liveness = self.callback.is_waiting(&taken.call.task_token);
         let (waiting, claimed) = join(liveness, self.guard.claim(&request)).await;
-        if let Ok(Waiting::No) = waiting {
-            return Prepared::Ended(self.abandon(taken, claimed.ok()).await);
+        if let Ok(Waiting::NotAToken) = waiting {
+            let why = "its task token is none that Step Functions has given out".to_owned();
+            return Prepared::Ended(self.bury_unheard(taken, claimed.ok(), why).await);
         }
+        taken.unwaited = matches!(waiting, Ok(Waiting::No));
         match claimed {
+            Ok(claimed) if taken.unwaited => self.prepare_unwaited(taken, claimed).await,
             Ok(claimed) => self.prepare_claimed(taken, claimed).await,
-            Err(error @ claim::Error::PayloadMismatch { .. }) => {
-                let name = FailureName::PayloadMismatch;
-                Prepared::Ended(self.bury(taken, name, error.to_string().into()).await)
-            }
-            Err(error) => Prepared::Ended(self.put_off(taken, error.to_string()).await),
+            Err(error) => Prepared::Ended(self.end_unclaimed(taken, &error).await),
         }
     }
 
@@ -162,8 +176,45 @@ impl<T: Target> Worker<T> {
         let scope = Scope::new(call.tenant.as_deref().unwrap_or("calls"))?;
         let key = Key::new(call.idempotency_key.as_str())?;
         let request = Request::new(scope, key, &call.request)?;
-        let repeatable = self.target.after_loss(call) == AfterLoss::Repeat;
-        Ok(request.lease(self.config.call_visibility).repeatable(repeatable))
+        Ok(request
+            .lease(self.config.call_visibility)
+            .repeatable(self.is_repeatable(call))
+            .settles_after(self.target.settles_after(call))
+            .expiry(self.config.record_expiry))
+    }
+
+    fn is_repeatable(&self, call: &QueuedCall) -> bool {
+        self.target.after_loss(call) == AfterLoss::Repeat
+    }
+
+    async fn end_unclaimed(&self, taken: Taken, error: &claim::Error) -> Ended {
+        match error {
+            claim::Error::PayloadMismatch { .. } => {
+                self.bury(taken, FailureName::PayloadMismatch, error.to_string().into()).await
+            }
+            // Without the guard nobody knows whether the call was made before.
+            _ if self.is_last_receive(&taken) || self.is_overdue(&taken) => {
+                let name = match self.is_repeatable(&taken.call) {
+                    true => FailureName::OutcomeUnknown,
+                    false => FailureName::NeedsPerson,
+                };
+                let why = format!("the guard's record of it cannot be reached: {error}");
+                self.bury(taken, name, why.into()).await
+            }
+            _ => self.put_off(taken, error.to_string()).await,
+        }
+    }
+
+    /// Nobody waits for the call any more: it is not made. What an earlier attempt may have left
+    /// behind is cleared up all the same.
+    async fn prepare_unwaited(&self, taken: Taken, claimed: Claimed<DynamoDbStore>) -> Prepared {
+        let ended = match claimed {
+            Claimed::Unknown(unknown) => return self.prepare_unknown(taken, unknown).await,
+            Claimed::InProgress(held) => self.give_back(taken, held.wait, How::Waiting).await,
+            Claimed::Run(claim) => self.abandon_claimed(taken, &claim).await,
+            _ => self.abandon(taken).await,
+        };
+        Prepared::Ended(ended)
     }
 
     async fn prepare_claimed(&self, taken: Taken, claimed: Claimed<DynamoDbStore>) -> Prepared {
@@ -173,10 +224,13 @@ impl<T: Target> Worker<T> {
                     let claimed = ReadyTo::Run(claim);
                     return Prepared::Ready(Ready { taken, claimed });
                 }
-                Some((name, why)) => match claim.release().await {
-                    Ok(()) => self.bury(taken, name, why).await,
-                    Err(error) => self.put_off(taken, error.to_string()).await,
-                },
+                Some((name, why)) => {
+                    let name = name.if_maybe_executed(claim.maybe_executed_before());
+                    match claim.close().await {
+                        Ok(()) => self.bury(taken, name, why).await,
+                        Err(error) => self.put_off(taken, error.to_string()).await,
+                    }
+                }
             },
             Claimed::Unknown(unknown) => return self.prepare_unknown(taken, unknown).await,
             Claimed::InProgress(held) => self.give_back(taken, held.wait, How::Waiting).await,
@@ -189,6 +243,8 @@ impl<T: Target> Worker<T> {
         Prepared::Ended(ended)
     }
 
+    /// The API is asked at once, also while it may still be at work on the call: that it has the
+    /// record counts at any time.
     async fn prepare_unknown(&self, taken: Taken, unknown: Unknown<DynamoDbStore>) -> Prepared {
         let ended = match self.target.after_loss(&taken.call) {
             AfterLoss::Nothing(why) => self.leave_to_person(taken, &unknown, why).await,
@@ -197,13 +253,10 @@ impl<T: Target> Worker<T> {
                 let why = unknown.why().unwrap_or("its answer was lost").into();
                 self.bury(taken, FailureName::NeedsPerson, why).await
             }
-            _ if unknown.wait().is_zero() => {
+            _ => {
                 let claimed = ReadyTo::Reconcile(unknown);
                 return Prepared::Ready(Ready { taken, claimed });
             }
-            // The API may still be at work on it: asking now could be answered "not done"
-            // a moment before it is.
-            _ => self.give_back(taken, unknown.wait(), How::Unknown).await,
         };
         Prepared::Ended(ended)
     }
@@ -211,7 +264,7 @@ impl<T: Target> Worker<T> {
     /// Why a call that nobody has made may not be made any more. Asked only after the claim:
     /// a call that was made before has a result, and late is better than never for that.
     fn why_not_run(&self, taken: &Taken) -> Option<(FailureName, Why)> {
-        let Taken { received, call } = taken;
+        let Taken { received, call, .. } = taken;
         if call.deadline <= self.clock.now() {
             let why = format!("its deadline {} passed while it was queued", call.deadline);
             return Some((FailureName::DeadlineExceeded, why.into()));
@@ -235,13 +288,21 @@ impl<T: Target> Worker<T> {
         taken.received.receive_count >= self.config.max_receive_count
     }
 
+    /// Whether the deadline has passed for so long that the workflow must be told now: it gives up
+    /// a function's time-out after its deadline, and what is put off comes back within a minute
+    /// or so.
+    fn is_overdue(&self, taken: &Taken) -> bool {
+        let since = self.clock.now().duration_since(taken.call.deadline);
+        Duration::try_from(since).is_ok_and(|since| since >= self.config.call_visibility)
+    }
+
     /// Makes the call. From here to the return the slot is the API's.
     pub(crate) async fn call(&self, ready: Ready) -> Answered {
         let Ready { taken, claimed } = ready;
         let started = Instant::now();
         let answer = match claimed {
             ReadyTo::Run(claim) => self.make(&taken.call, claim).await,
-            ReadyTo::Reconcile(unknown) => self.reconcile(&taken.call, unknown).await,
+            ReadyTo::Reconcile(unknown) => self.reconcile(&taken, unknown).await,
         };
         Answered { taken, answer, started, took: started.elapsed() }
     }
@@ -250,14 +311,18 @@ impl<T: Target> Worker<T> {
         // The mark is what tells a crash before the request left from one after it.
         let claim = match claim.dispatched().await {
             Ok(claim) => claim,
-            Err(error) => return Answer::Postponed(error.to_string()),
-        };
-        let outcome = match timeout(self.config.api_timeout, self.target.call(call)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let waited = self.config.api_timeout;
-                Outcome::Unknown(format!("the API did not answer within {waited:?}").into())
+            Err(NotDispatched { claim, error }) => {
+                // Nothing was sent, whether or not the mark stands.
+                let released = claim.release_untried().await;
+                let also = released.err().map(|error| format!("; {error}")).unwrap_or_default();
+                return Answer::Postponed(format!("{error}{also}"));
             }
+        };
+        let longest = self.config.api_timeout.min(claim.remaining());
+        let in_time = || !claim.remaining().is_zero();
+        let outcome = match within(longest, in_time, self.target.call(call)).await {
+            Some(outcome) => outcome,
+            None => Outcome::Unknown(format!("the API did not answer within {longest:?}").into()),
         };
         match (outcome, self.target.after_loss(call)) {
             (Outcome::Unknown(why), AfterLoss::Nothing(_)) => Answer::Lost(claim, why),
@@ -265,17 +330,33 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    async fn reconcile(&self, call: &QueuedCall, unknown: Unknown<DynamoDbStore>) -> Answer {
+    async fn reconcile(&self, taken: &Taken, unknown: Unknown<DynamoDbStore>) -> Answer {
+        let Taken { received, call, .. } = taken;
         let asked = timeout(self.config.api_timeout, self.target.reconcile(call)).await;
+        let not_asked = |why: String| {
+            Answer::Undecided(why.into(), put_off(received.receive_count, self.unit()))
+        };
         match asked {
             Ok(Reconciled::Done(response)) => Answer::Found(unknown, response),
-            Ok(Reconciled::NotDone) => match unknown.run_again().await {
-                Ok(claim) => self.make(call, claim).await,
-                Err(error) => Answer::Postponed(error.to_string()),
-            },
+            Ok(Reconciled::NotDone) if taken.unwaited && unknown.wait().is_zero() => {
+                Answer::NotDone(unknown)
+            }
+            Ok(Reconciled::NotDone) if unknown.wait().is_zero() => {
+                match unknown.run_again().await {
+                    Ok(claim) => self.make(call, claim).await,
+                    Err(not) => Answer::Postponed(not.error.to_string()),
+                }
+            }
+            Ok(Reconciled::NotDone) => {
+                let now = EpochMs::from(self.clock.system_time());
+                let lost_for = now.since(unknown.since());
+                let after = ask_again_after(lost_for, unknown.wait(), self.unit());
+                let why = "its answer was lost, and the API does not have it so far";
+                Answer::Undecided(why.into(), after)
+            }
             Ok(Reconciled::Undecidable(why)) => Answer::Undecidable(unknown, why),
-            Ok(Reconciled::TryAgain(why)) => Answer::Postponed(why),
-            Err(_) => Answer::Postponed("the API did not say in time what became of it".to_owned()),
+            Ok(Reconciled::TryAgain(why)) => not_asked(why),
+            Err(_) => not_asked("the API did not say in time what became of it".to_owned()),
         }
     }
 
@@ -296,10 +377,26 @@ impl<T: Target> Worker<T> {
                 }
             }
             Answer::Undecidable(unknown, why) => self.leave_to_person(taken, &unknown, why).await,
+            Answer::NotDone(unknown) => match unknown.release().await {
+                Ok(()) => self.abandon(taken).await,
+                Err(error) => self.put_off(taken, error.to_string()).await,
+            },
+            Answer::Undecided(why, after) => self.ask_again(taken, why, after).await,
             Answer::Postponed(why) => self.put_off(taken, why).await,
         };
         ended.asked = Some((started, took));
         ended
+    }
+
+    /// The API is asked again later, unless the workflow's deadline comes first. The record stays as
+    /// it is then: a new run of the workflow asks the API again.
+    async fn ask_again(&self, taken: Taken, why: Why, after: Duration) -> Ended {
+        let time_left = taken.call.deadline.duration_since(self.clock.now());
+        let time_left = Duration::try_from(time_left).unwrap_or_default();
+        if after < time_left || taken.unwaited {
+            return self.give_back(taken, after, How::Unknown).await;
+        }
+        self.bury(taken, FailureName::NeedsPerson, why).await
     }
 
     async fn settle_made(
@@ -309,9 +406,10 @@ impl<T: Target> Worker<T> {
         outcome: Outcome<TargetResponse>,
     ) -> Ended {
         let how = outcome::how(&outcome);
-        let used = u32::try_from(claim.tries()).unwrap_or(u32::MAX);
+        // Of an attempt that is refused because the record exists, nobody knows who made it.
+        let lost = matches!(outcome, Outcome::Unknown(_) | Outcome::AlreadyExists(_));
         let attempts = Attempts {
-            used,
+            used: u32::try_from(claim.tries()).unwrap_or(u32::MAX),
             max: self.config.max_attempts,
             repeatable: claim.is_repeatable(),
             maybe_executed: claim.maybe_executed_before(),
@@ -325,41 +423,53 @@ impl<T: Target> Worker<T> {
                     Err(error) => self.put_off(taken, error.to_string()).await,
                 }
             }
-            Settlement::Fail {
-                name: name @ (FailureName::Rejected | FailureName::Unauthorized),
-                why,
-            } => {
-                // The API refused it and did nothing: the record makes room for a corrected call.
-                match claim.release().await {
-                    Ok(()) => self.fail(taken, name, why, how).await,
-                    Err(error) => self.put_off(taken, error.to_string()).await,
+            Settlement::Fail { name, why } => {
+                let ended = match name {
+                    // It may have been executed, so the record must not be free to run again.
+                    FailureName::NeedsPerson => claim.unknown(&why).await,
+                    FailureName::OutcomeUnknown if lost => claim.close_unknown(&why).await,
+                    // It was not executed: the record makes room for a corrected call.
+                    _ => claim.close().await,
+                };
+                match (ended, name) {
+                    (Err(error), _) => self.put_off(taken, error.to_string()).await,
+                    (Ok(()), FailureName::Rejected | FailureName::Unauthorized) => {
+                        self.fail(taken, name, why, how).await
+                    }
+                    (Ok(()), _) => self.bury(taken, name, why).await,
                 }
             }
-            // It may have been executed, so the record must not be free to run again.
-            Settlement::Fail { name: name @ FailureName::NeedsPerson, why } => {
-                match claim.unknown(&why).await {
-                    Ok(()) => self.bury(taken, name, why).await,
-                    Err(error) => self.put_off(taken, error.to_string()).await,
-                }
-            }
-            Settlement::Fail { name, why } => match claim.release().await {
-                Ok(()) => self.bury(taken, name, why).await,
-                Err(error) => self.put_off(taken, error.to_string()).await,
-            },
             Settlement::RetryAfter(delay) => {
-                let released = match how {
+                let ended = match how {
                     How::Throttled | How::Waiting => claim.release_untried().await,
+                    _ if lost => claim.unknown("the answer was lost").await,
                     _ => claim.release().await,
                 };
-                match released {
+                match ended {
                     Ok(()) => self.give_back(taken, delay, how).await,
                     Err(error) => self.put_off(taken, error.to_string()).await,
                 }
             }
             Settlement::Reconcile { after } => match claim.unknown("the answer was lost").await {
-                Ok(()) => self.give_back(taken, after, how).await,
+                Ok(()) => self.give_back(taken, after, How::Unknown).await,
                 Err(error) => self.put_off(taken, error.to_string()).await,
             },
         }
     }
+}
+
+/// Waits for `work` until `longest` is over or `in_time` says that it is, and lets it take no step
+/// after that: a process that was paused must not send what it had prepared.
+async fn within<T>(
+    longest: Duration,
+    in_time: impl Fn() -> bool,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut over = pin!(sleep(longest));
+    poll_fn(|context| match over.as_mut().poll(context) {
+        Poll::Pending if in_time() => work.as_mut().poll(context).map(Some),
+        _ => Poll::Ready(None),
+    })
+    .await
 }

@@ -42,6 +42,9 @@ struct Doorbell {
     ring_visibility: Duration,
 }
 
+/// What stands beside a dead letter: why it is one.
+pub(crate) const REASON: &str = "reason";
+
 /// A message taken from a queue of calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
@@ -52,6 +55,8 @@ pub(crate) struct Received {
     /// How often SQS has handed the message out: deferrals, throttled deliveries, give-backs
     /// and crashes all count, so it bounds each of them and equals none.
     pub(crate) receive_count: u32,
+    /// Whether a worker has put it on the dead-letter queue before, with a reason beside it.
+    pub(crate) dead_letter: bool,
 }
 
 /// A request to SQS that failed, after all its tries.
@@ -118,6 +123,7 @@ impl Queues {
             .wait_time_seconds(whole_secs(wait, Duration::from_secs(20)))
             .visibility_timeout(whole_secs(self.call_visibility, MAX_VISIBILITY))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_attribute_names(REASON)
             .send()
             .await
             .map_err(|error| failed("receive from", priority.as_str(), &error))?;
@@ -134,6 +140,7 @@ impl Queues {
                 receipt_handle: message.receipt_handle.unwrap_or_default(),
                 body: message.body.unwrap_or_default(),
                 receive_count,
+                dead_letter: message.message_attributes.is_some_and(|all| all.contains_key(REASON)),
             }
         }))
     }
@@ -183,8 +190,9 @@ impl Queues {
     /// Puts a call that cannot be run on the dead-letter queue, with the reason beside it. Where
     /// the body is so long that the reason has no room, the log keeps that.
     pub(crate) async fn dead_letter(&self, received: &Received, reason: &str) -> Result<(), Error> {
+        let reason = &escaped(reason);
         let attributes = [
-            ("reason", reason),
+            (REASON, reason.as_str()),
             ("source_queue", received.priority.as_str()),
             ("source_message_id", received.message_id.as_str()),
         ];
@@ -210,6 +218,19 @@ impl Queues {
     }
 }
 
+/// A text in which SQS takes every character (API model, `SendMessage`): others are written as JSON
+/// writes them.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'.. => escaped.push(c),
+            other => escaped.push_str(&format!("\\u{:04x}", u32::from(other))),
+        }
+    }
+    escaped
+}
+
 fn failed(
     action: &'static str,
     queue: &str,
@@ -227,6 +248,14 @@ fn whole_secs(duration: Duration, most: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_sqs_does_not_take_is_escaped() {
+        assert_eq!(
+            escaped("a\u{0}b\u{1f}\t\u{fffe}\u{ffff}é\u{10ffff}"),
+            "a\\u0000b\\u001f\t\\ufffe\\uffffé\u{10ffff}"
+        );
+    }
 
     #[test]
     fn seconds_are_rounded_up_and_capped() {

@@ -8,7 +8,7 @@ use slowlane_policy::settle::FailureName;
 /// The output of a task is at most 262,144 bytes (API model, `SendTaskSuccess`).
 pub(crate) const MAX_OUTPUT_BYTES: usize = 262_144;
 /// The cause of a failure is at most 32,768 characters (API model, `SendTaskFailure`).
-const MAX_CAUSE_CHARS: usize = 32_768;
+pub(crate) const MAX_CAUSE_CHARS: usize = 32_768;
 
 /// Resumes workflows by their task tokens.
 #[derive(Debug, Clone)]
@@ -23,6 +23,9 @@ pub(crate) enum Waiting {
     Yes,
     /// It does not: it timed out, was stopped, or has had its answer.
     No,
+    /// The text is no token of this account's: whoever wrote it made a mistake, and may wait for
+    /// ever.
+    NotAToken,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +52,13 @@ impl TaskCallback {
         waiting(sent)
     }
 
-    /// Fails the workflow's task by `name`; `cause` is a JSON text.
+    /// Fails the workflow's task by `name`; `cause` is a JSON text of [`MAX_CAUSE_CHARS`] at most.
     pub(crate) async fn fail(
         &self,
         token: &TaskToken,
         name: FailureName,
         cause: &str,
     ) -> Result<Waiting, Error> {
-        let cause: String = cause.chars().take(MAX_CAUSE_CHARS).collect();
         let sent = self
             .sfn
             .send_task_failure()
@@ -69,8 +71,8 @@ impl TaskCallback {
     }
 }
 
-/// A token that is late, unknown, or of a stopped execution is answered in several ways
-/// (`TaskTimedOut`, `TaskDoesNotExist`, `InvalidToken`), and all mean that nobody waits.
+/// A token that is late, unknown, or of a stopped execution is answered by `TaskTimedOut` or
+/// `TaskDoesNotExist`, and both mean that nobody waits.
 fn waiting<T, E, R>(sent: Result<T, aws_sdk_sfn::error::SdkError<E, R>>) -> Result<Waiting, Error>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -79,7 +81,8 @@ where
     match sent {
         Ok(_) => Ok(Waiting::Yes),
         Err(error) => match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-            Some("TaskTimedOut" | "TaskDoesNotExist" | "InvalidToken") => Ok(Waiting::No),
+            Some("TaskTimedOut" | "TaskDoesNotExist") => Ok(Waiting::No),
+            Some("InvalidToken") => Ok(Waiting::NotAToken),
             _ => Err(Error(DisplayErrorContext(&error).to_string())),
         },
     }

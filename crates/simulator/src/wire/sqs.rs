@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Reply, read};
@@ -68,8 +69,7 @@ impl Receive<'_> {
         let attribute = |name: &str, value: String| wants(system, name).then_some(value);
         let sent_at = received.sent_at.epoch_millis();
         let first = received.first_received_at.epoch_millis();
-        let all_users = wants(&self.message_attribute_names, "All");
-        let user = received.attributes.as_deref();
+        let user = &self.message_attribute_names;
         Message {
             message_id: received.message.to_string(),
             receipt_handle: received.receipt.to_string(),
@@ -84,9 +84,11 @@ impl Receive<'_> {
                 trace: received.trace_header.as_deref().filter(|_| wants(system, "AWSTraceHeader")),
                 group: received.group.as_deref().filter(|_| wants(system, "MessageGroupId")),
             },
-            message_attributes: user
-                .filter(|_| all_users)
-                .and_then(|text| serde_json::from_str(text).ok()),
+            message_attributes: received.attributes.as_deref().and_then(|text| {
+                let mut all: serde_json::Map<String, Value> = serde_json::from_str(text).ok()?;
+                all.retain(|name, _| wants(user, name));
+                (!all.is_empty()).then_some(all)
+            }),
         }
     }
 }
@@ -99,7 +101,7 @@ struct Message<'a> {
     body: &'a str,
     attributes: Attributes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message_attributes: Option<&'a RawValue>,
+    message_attributes: Option<serde_json::Map<String, Value>>,
 }
 
 #[derive(Serialize)]
