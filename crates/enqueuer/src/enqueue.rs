@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 use slowlane_lambda::clock::Clock;
 use slowlane_message::{
-    EnqueueRequest, IdempotencyKey, Method, Priority, QueuedCall, TargetRequest, is_trace_header,
+    EnqueueRequest, IdempotencyKey, Method, Priority, QueuedCall, Ring, TargetRequest,
+    is_trace_header,
 };
 use slowlane_policy::timing::{DEADLINE_TOLERANCE, LONGEST_DEADLINE};
 
@@ -170,7 +171,13 @@ impl Enqueuer {
     }
 
     async fn ring(&self, queue_url: &str, call: &QueuedCall) -> Result<(), Error> {
-        let sent = self.sqs.send_message().queue_url(queue_url).message_body("ring").send().await;
+        let sent = self
+            .sqs
+            .send_message()
+            .queue_url(queue_url)
+            .message_body(Ring::default().to_body())
+            .send()
+            .await;
         sent.map(drop).map_err(|source| Error::Doorbell {
             key: call.idempotency_key.to_string(),
             source: Box::new(source),

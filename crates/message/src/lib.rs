@@ -61,6 +61,7 @@ mod error;
 mod priority;
 mod reader;
 mod request;
+mod ring;
 mod salvage;
 pub mod schema;
 mod text;
@@ -70,6 +71,7 @@ pub use envelope::{EnqueueRequest, QueuedCall};
 pub use error::{Error, InvalidValue};
 pub use priority::Priority;
 pub use request::{Method, TargetRequest};
+pub use ring::Ring;
 pub use salvage::salvage_token;
 pub use text::{
     IdempotencyKey, RESOURCE_MAX_CHARS, TENANT_MAX_CHARS, TRACE_HEADER_MAX_CHARS, TaskToken,

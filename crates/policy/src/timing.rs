@@ -34,7 +34,12 @@
 //! taken at its end has its whole visibility time before Lambda kills the invocation. A long
 //! window spreads the start of an invocation over many calls.
 //!
-//! **`ring_visibility`** keeps the invariant of the doorbell: for every unfinished call there is
+//! **`ring_hold`** ([`ring_hold`]) is how long a slot hides its ring, from its start on and again every
+//! [`RING_RENEWAL`]: a slot that is killed leaves it to come back [`RING_LEAD`] after the last call it
+//! may have taken is visible again.
+//!
+//! **`ring_visibility`** is how long the doorbell's queue hides a ring until a slot has begun to hold
+//! it: SQS requires a function's time-out at least. It keeps the invariant of the doorbell: for every unfinished call there is
 //! a ring that arrives after that call is visible. The last call is taken at the end of the
 //! window and is visible again by `function_timeout` after the invocation's start, so a ring that
 //! comes back at `ring_visibility` comes `call_visibility` later. That remainder is what the
@@ -114,6 +119,42 @@ const DAY_SECS: u64 = 86_400;
 /// SQS hides a message for 12 hours at most.
 const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
 
+/// How many times a function's time-out the queues of calls hide what a mapping reads (AWS advises
+/// six).
+pub const DEFERRAL_VISIBILITY_FACTOR: u32 = 6;
+
+/// How often a slot that works holds its ring anew.
+pub const RING_RENEWAL: Duration = Duration::from_secs(15);
+
+/// How much later than the calls of a killed slot its ring comes back.
+pub const RING_LEAD: Duration = Duration::from_secs(10);
+
+/// For how long a slot hides its ring each time: what it takes until the next renewal is visible
+/// again before the ring is. So the calls of a slot that is killed run again within
+/// `call_visibility` and half a minute, also where nothing else rings; it costs a request of SQS
+/// every [`RING_RENEWAL`] of a slot at work.
+pub fn ring_hold(call_visibility: Duration) -> Duration {
+    call_visibility.saturating_add(RING_RENEWAL + RING_LEAD)
+}
+
+/// For how long the ring of a slot is hidden that may not receive: twice as long each time it has
+/// been handed out, and at most a quarter of an hour. So a mistake in a policy costs each waiting
+/// ring about a hundred invocations a day, and calls run within that time of its mend. Not shorter
+/// than [`ring_hold`]: a receive that failed may have hidden a call. Whole seconds if
+/// `call_visibility` is.
+pub fn ring_backoff(call_visibility: Duration, receive_count: u32) -> Duration {
+    let doublings = receive_count.saturating_sub(1).min(8);
+    let hold = ring_hold(call_visibility);
+    hold.saturating_mul(1 << doublings).min(LONGEST_RING_BACKOFF.max(hold))
+}
+
+/// The longest that [`ring_backoff`] is for an API that may take a minute.
+const LONGEST_RING_BACKOFF: Duration = Duration::from_secs(900);
+
+/// How often a ring rings again that says so ([`slowlane_message::Ring`]), while calls may become
+/// visible that nobody has rung for.
+pub const RING_AGAIN: Duration = Duration::from_secs(60);
+
 /// How many throttled receives a call has within `max_wait`, at most:
 /// [`RetrySettings::for_max_wait`](crate::settle::RetrySettings::for_max_wait) spaces them so.
 pub const MAX_THROTTLES: u32 = 400;
@@ -176,7 +217,7 @@ impl Timing {
             work_window: WORK_WINDOW,
             function_timeout,
             ring_visibility: function_timeout + call_visibility,
-            deferral_visibility: function_timeout * 6,
+            deferral_visibility: function_timeout * DEFERRAL_VISIBILITY_FACTOR,
         })
     }
 }
@@ -284,6 +325,22 @@ mod tests {
         }
         // What SQS moves at the deadline is kept for four days.
         assert_eq!(DEAD_LETTER_RETENTION - LONGEST_DEADLINE, Duration::from_secs(4 * DAY_SECS));
+    }
+
+    #[test]
+    fn a_ring_that_finds_no_permission_comes_ever_less_often() {
+        let secs = |receives| ring_backoff(Duration::from_secs(50), receives).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 5, 400].map(secs), [75, 75, 150, 300, 600, 900, 900]);
+        let slow = Duration::from_secs(1_000);
+        assert_eq!(ring_backoff(slow, 9), ring_hold(slow));
+        let day: u64 = (1..)
+            .map(secs)
+            .scan(0, |sum, secs| {
+                *sum += secs;
+                (*sum <= 86_400).then_some(1)
+            })
+            .sum();
+        assert_eq!(day, 99, "invocations on the first day");
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use slowlane_message::Priority;
+use slowlane_message::{Priority, Ring};
 
 use crate::api::SlowApi;
 use crate::chance::{Dice, Latency};
@@ -310,14 +311,14 @@ impl Run {
         state.saw(now, Event::Run(name, call, tag));
     }
 
-    /// The task state of `throttled-call.asl.json`, with its Retry: 8 tries, from 1 s, doubling to
-    /// 60 s, full jitter.
+    /// The task state of `throttled-call.asl.json`, with its Retry: from 1 s, doubling to 60 s, full
+    /// jitter.
     async fn task(&self, call: u64, priority: Priority, repeatable: bool, dice: &mut Dice) -> End {
         let wish = self.wished_deadline();
         let timeout = wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs))
             + self.deployment.timing.function_timeout;
         let deadline = wish.map(|wish| self.cloud.now().plus(wish));
-        let mut tries = 0;
+        let mut tries: u32 = 0;
         loop {
             let task = self.cloud.begin_task();
             let token = task.token();
@@ -333,10 +334,10 @@ impl Run {
             };
             self.cloud.abandon(&task);
             let name = error_name(&failure);
-            if tries == 8 || !is_retried(name) {
+            if tries >= most_tries(name) {
                 return End::Failed(name.into());
             }
-            let longest = (1u64 << tries).min(60) as f64;
+            let longest = (1u64 << tries.min(6)).min(60) as f64;
             tokio::time::sleep(Duration::from_secs_f64(longest * dice.fraction())).await;
             tries += 1;
         }
@@ -448,8 +449,10 @@ impl Run {
 
     fn ring_for_all(&self) {
         let now = self.cloud.now();
+        let until = now.plus(self.deployment.timing.deferral_visibility);
+        let body = Ring { again_until: timestamp(until) }.to_body();
         // A ring is small.
-        let _ = self.cloud.state().send(self.deployment.doorbell, plain("ring"), now);
+        let _ = self.cloud.state().send(self.deployment.doorbell, plain(&body), now);
     }
 
     /// Dead letters get new executions, or go back to their queue if their workflow still waits.
@@ -592,9 +595,6 @@ fn request(
     deadline: Option<Moment>,
 ) -> Value {
     let method = if repeatable { "PUT" } else { "POST" };
-    let deadline = deadline.and_then(|at| {
-        jiff::Timestamp::from_millisecond(i64::try_from(at.epoch_millis()).ok()?).ok()
-    });
     json!({
         "version": "1.0",
         "task_token": token,
@@ -605,8 +605,12 @@ fn request(
             "resource": format!("salesOrder/eid:{}", key_of(call)),
             "body": {"memo": "simulated"},
         },
-        "deadline": deadline.map(|at| at.to_string()),
+        "deadline": deadline.and_then(timestamp).map(|at| at.to_string()),
     })
+}
+
+fn timestamp(at: Moment) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(at.epoch_millis()).ok()?).ok()
 }
 
 fn plain(body: &str) -> Send {
@@ -632,18 +636,19 @@ fn ended(waited: Waited) -> End {
 fn error_name(failure: &Failure) -> &str {
     match failure {
         Failure::Throttled => "Lambda.TooManyRequestsException",
-        Failure::TimedOut => "Sandbox.Timedout",
-        Failure::Crashed => "Runtime.ExitError",
+        Failure::TimedOut | Failure::Crashed => "Lambda.Unknown",
         Failure::Unheard => "Lambda.SdkClientException",
         Failure::Error(name) => name,
     }
 }
 
-fn is_retried(name: &str) -> bool {
-    matches!(
-        name,
+/// How often the state tries again after an error of this name.
+fn most_tries(name: &str) -> u32 {
+    match name {
         "Lambda.TooManyRequestsException"
-            | "Lambda.SdkClientException"
-            | "Slowlane.QueueUnavailable"
-    )
+        | "Lambda.SdkClientException"
+        | "Slowlane.QueueUnavailable" => 45,
+        "Lambda.Unknown" => 8,
+        _ => 0,
+    }
 }

@@ -72,7 +72,7 @@ impl<T: Target> Worker<T> {
                     .queues
                     .take(priority, Duration::ZERO)
                     .await
-                    .map(|taken| taken.map_or(Higher::Nothing, Higher::Taken)),
+                    .map(|poll| poll.received.map_or(Higher::Nothing, Higher::Taken)),
                 OnHigher::Yield => self
                     .queues
                     .visible(priority)

@@ -47,6 +47,7 @@ mod task_callback;
 mod wake;
 
 use std::cell::{Cell, RefCell};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ use slowlane_lambda::logs;
 use slowlane_message::Priority;
 use slowlane_policy::deferral::DeferralSettings;
 use slowlane_policy::settle::RetrySettings;
+use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN};
 use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
@@ -80,7 +82,7 @@ pub use target::{AfterLoss, Reconciled, Target, TargetResponse};
 pub use wake::{HandedRing, Wake};
 
 use process::Ended;
-use receive::{Queues, Received, Ring};
+use receive::{Queues, Received, Ring, WokenBy};
 use slot::Done;
 use task_callback::TaskCallback;
 use wake::Function;
@@ -182,11 +184,10 @@ impl<T: Target> Worker<T> {
         for record in event.records {
             let message_id = record.message_id.clone().unwrap_or_default();
             let (done, keep) = match &self.config.dispatch {
-                Dispatch::Doorbell { limit, .. } => {
-                    let ring = Ring(record.receipt_handle.unwrap_or_default());
-                    let done = self.serve_ring(&ring, allowance(*limit), deadline).await;
-                    (done.counts, !done.ring_served)
+                Dispatch::Doorbell { limit, queue_url, .. } if is_of(&record, queue_url) => {
+                    self.serve_ring_record(record, allowance(*limit), deadline).await
                 }
+                Dispatch::Doorbell { .. } => (Counts::default(), self.ring_for(record).await),
                 Dispatch::Deferral { on_higher, max_deferrals } => {
                     let settings = DeferralSettings {
                         on_higher: *on_higher,
@@ -208,24 +209,71 @@ impl<T: Target> Worker<T> {
     /// Handles a ring that another slot has handed on, until `deadline` at the latest. No mapping
     /// will delete that ring.
     pub async fn handle_ring(&self, handed: HandedRing, deadline: Instant) -> Handled {
-        let done = self.serve_ring(&handed.ring, handed.allowance, deadline).await;
+        let woken_by = WokenBy { ring: handed.ring, receive_count: 1 };
+        let done = self.serve_ring(&woken_by, handed.allowance, deadline).await;
         if done.ring_served {
-            self.queues.delete_rings(&[handed.ring]).await;
+            self.queues.delete_rings(&[woken_by.ring]).await;
         }
         self.report_invocation(done.counts);
         Handled { response: SqsBatchResponse::default(), counts: done.counts }
     }
 
-    async fn serve_ring(&self, ring: &Ring, allowance: u32, deadline: Instant) -> Done {
+    /// Serves a ring that a mapping has brought, and says whether it must stay.
+    async fn serve_ring_record(
+        &self,
+        record: SqsMessage,
+        allowance: u32,
+        deadline: Instant,
+    ) -> (Counts, bool) {
+        let says = slowlane_message::Ring::parse(record.body.as_deref().unwrap_or_default());
+        let woken_by = WokenBy {
+            receive_count: receive_count(&record),
+            ring: Ring(record.receipt_handle.unwrap_or_default()),
+        };
+        let rung = self.ring_again(says).await;
+        let done = self.serve_ring(&woken_by, allowance, deadline).await;
+        (done.counts, !(done.ring_served && rung))
+    }
+
+    /// Rings again if the ring says so; false if that could not be done.
+    async fn ring_again(&self, says: slowlane_message::Ring) -> bool {
+        if says.again_until.is_none_or(|until| until <= self.clock.now()) {
+            return true;
+        }
+        let rung = self.queues.send_ring(RING_AGAIN, &says).await;
+        if let Err(error) = &rung {
+            tracing::warn!(%error, "the ring itself comes back");
+        }
+        rung.is_ok()
+    }
+
+    /// A call that was brought by a mapping of the deferral wiring, from which the stack has just
+    /// been switched: it waits in its queue as all others do, none of which has been rung for.
+    /// What is hidden now may become visible until the longest visibility time-out of that wiring
+    /// is over.
+    async fn ring_for(&self, record: SqsMessage) -> bool {
+        let Some(received) = self.received(record) else { return true };
+        let horizon = self.config.function_timeout * DEFERRAL_VISIBILITY_FACTOR;
+        let again_until = self.clock.now().checked_add(horizon).ok();
+        let ring = slowlane_message::Ring { again_until };
+        let rung = self.queues.send_ring(Duration::ZERO, &ring).await;
+        let shown = self.queues.hide(&received, Duration::ZERO).await;
+        for error in [rung.err(), shown.err()].into_iter().flatten() {
+            tracing::warn!(%error, "a call of the other wiring waits until its visibility time-out");
+        }
+        true
+    }
+
+    async fn serve_ring(&self, woken_by: &WokenBy, allowance: u32, deadline: Instant) -> Done {
         let Dispatch::Doorbell { share_every, .. } = self.config.dispatch else {
             // A ring that was on its way while the deployment changed its wiring.
             return Done { counts: Counts::default(), ring_served: true };
         };
-        self.queues.hold_ring(ring).await;
+        self.queues.hold_ring(&woken_by.ring).await;
         // A call taken at the last moment must still end before Lambda kills us.
         let stop_at =
             deadline.checked_sub(self.config.call_visibility).unwrap_or_else(Instant::now);
-        self.run_slot(stop_at, share_every, allowance).await
+        self.run_slot(woken_by, stop_at, share_every, allowance).await
     }
 
     async fn serve_record(
@@ -233,34 +281,35 @@ impl<T: Target> Worker<T> {
         record: SqsMessage,
         settings: &DeferralSettings,
     ) -> (Counts, bool) {
-        let Some(priority) = self.queue_of(&record) else {
-            // Not one of our queues: a mapping that nobody asked for. Its message is left alone.
-            tracing::error!(source = ?record.event_source_arn, "an event of an unknown queue");
-            return (Counts::default(), true);
-        };
-        let attribute = |name: &str| record.attributes.get(name);
-        let sent_ms = attribute("SentTimestamp").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let sent_ms = attribute(&record, "SentTimestamp").unwrap_or(0);
         let age_ms = self.clock.now().as_millisecond().saturating_sub(sent_ms);
-        let receive_count =
-            attribute("ApproximateReceiveCount").and_then(|text| text.parse().ok()).unwrap_or(1);
-        let woken = Received {
-            priority,
-            message_id: record.message_id.unwrap_or_default(),
-            receipt_handle: record.receipt_handle.unwrap_or_default(),
-            body: record.body.unwrap_or_default(),
-            receive_count,
-            dead_letter: record.message_attributes.contains_key(receive::REASON),
-        };
+        let Some(woken) = self.received(record) else { return (Counts::default(), true) };
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         let deferred = self.serve_call(woken, age, settings).await;
         (deferred.counts, deferred.keep)
     }
 
+    /// A call that a mapping has brought.
+    fn received(&self, record: SqsMessage) -> Option<Received> {
+        let Some(priority) = self.queue_of(&record) else {
+            // Not one of our queues: a mapping that nobody asked for, or one of a wiring that is
+            // no more. Its message is left alone.
+            tracing::warn!(source = ?record.event_source_arn, "an event of an unknown queue");
+            return None;
+        };
+        Some(Received {
+            priority,
+            receive_count: receive_count(&record),
+            dead_letter: record.message_attributes.contains_key(receive::REASON),
+            message_id: record.message_id.unwrap_or_default(),
+            receipt_handle: record.receipt_handle.unwrap_or_default(),
+            body: record.body.unwrap_or_default(),
+        })
+    }
+
     /// The priority of the queue that a record comes from.
     fn queue_of(&self, record: &SqsMessage) -> Option<Priority> {
-        let source = record.event_source_arn.as_deref()?.rsplit(':').next()?;
-        let name = |priority| self.config.queues.of(priority).rsplit('/').next();
-        Priority::ALL.into_iter().find(|priority| name(*priority) == Some(source))
+        Priority::ALL.into_iter().find(|priority| is_of(record, self.config.queues.of(*priority)))
     }
 
     /// The moment of Lambda's deadline, which it gives in milliseconds since 1970.
@@ -293,6 +342,20 @@ impl<T: Target> Worker<T> {
         let now = self.clock.now();
         (self.emit)(&metrics::call_record(&self.config.metrics_namespace, now, ended));
     }
+}
+
+/// Whether a record comes from the queue of this URL.
+fn is_of(record: &SqsMessage, url: &str) -> bool {
+    let source = record.event_source_arn.as_deref().and_then(|arn| arn.rsplit(':').next());
+    source.is_some() && source == url.rsplit('/').next()
+}
+
+fn attribute<A: FromStr>(record: &SqsMessage, name: &str) -> Option<A> {
+    record.attributes.get(name)?.parse().ok()
+}
+
+fn receive_count(record: &SqsMessage) -> u32 {
+    attribute(record, "ApproximateReceiveCount").unwrap_or(1)
 }
 
 fn guard(

@@ -2,15 +2,17 @@
 
 mod rings;
 
-pub(crate) use rings::Ring;
+pub(crate) use rings::{Ring, WokenBy};
 
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::error::{DisplayErrorContext, SdkError};
+use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
 use slowlane_message::Priority;
+use slowlane_policy::timing::ring_hold;
 use tokio::time::sleep;
 
 use crate::config::{Config, Dispatch, QueueUrls};
@@ -40,6 +42,7 @@ pub(crate) struct Queues {
 struct Doorbell {
     url: String,
     ring_visibility: Duration,
+    ring_hold: Duration,
 }
 
 /// What stands beside a dead letter: why it is one.
@@ -59,6 +62,14 @@ pub(crate) struct Received {
     pub(crate) dead_letter: bool,
 }
 
+/// What a poll came to.
+#[derive(Debug)]
+pub(crate) struct Poll {
+    pub(crate) received: Option<Received>,
+    /// The answer to an earlier try was lost, and may have hidden a call that nobody knows of.
+    pub(crate) may_hide: bool,
+}
+
 /// A request to SQS that failed, after all its tries.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} the {queue} queue: {cause}")]
@@ -66,14 +77,18 @@ pub(crate) struct Error {
     action: &'static str,
     queue: String,
     cause: String,
+    /// SQS may have carried it out all the same: it did not say that it refuses.
+    pub(crate) may_hide: bool,
 }
 
 impl Queues {
     pub(crate) fn new(sqs: Client, config: &Config) -> Self {
         let doorbell = match &config.dispatch {
-            Dispatch::Doorbell { queue_url, ring_visibility, .. } => {
-                Some(Doorbell { url: queue_url.clone(), ring_visibility: *ring_visibility })
-            }
+            Dispatch::Doorbell { queue_url, ring_visibility, .. } => Some(Doorbell {
+                url: queue_url.clone(),
+                ring_visibility: *ring_visibility,
+                ring_hold: ring_hold(config.call_visibility),
+            }),
             Dispatch::Deferral { .. } => None,
         };
         let once = sqs.config().to_builder().retry_config(RetryConfig::disabled()).build();
@@ -89,24 +104,17 @@ impl Queues {
     /// Takes one call, waiting up to `wait` for it (whole seconds, 20 at most). A short poll
     /// (`wait` zero) asks only some of SQS's servers and may miss a message; a long one asks
     /// all of them.
-    ///
-    /// A receive whose answer is lost may have hidden a call that nobody knows of, so each that
-    /// fails is rung for, at the time when such a call is visible again.
-    pub(crate) async fn take(
-        &self,
-        priority: Priority,
-        wait: Duration,
-    ) -> Result<Option<Received>, Error> {
-        let mut tries = 1;
+    pub(crate) async fn take(&self, priority: Priority, wait: Duration) -> Result<Poll, Error> {
+        let (mut tries, mut may_hide) = (1, false);
         loop {
             match self.receive(priority, wait).await {
-                Ok(received) => return Ok(received),
+                Ok(received) => return Ok(Poll { received, may_hide }),
+                Err(error) if tries == RECEIVE_TRIES => {
+                    return Err(Error { may_hide: may_hide || error.may_hide, ..error });
+                }
                 Err(error) => {
-                    self.ring(self.call_visibility).await?;
-                    if tries == RECEIVE_TRIES {
-                        return Err(error);
-                    }
                     tracing::debug!(%error, "tried again");
+                    may_hide |= error.may_hide;
                     tries += 1;
                     sleep(RECEIVE_PAUSE).await;
                 }
@@ -210,7 +218,8 @@ impl Queues {
             attributes.into_iter().try_fold(send, |send, (name, text)| {
                 let value = MessageAttributeValue::builder().data_type("String").string_value(text);
                 let value =
-                    value.build().map_err(|error| failed("write to", "dead-letter", &error))?;
+                    value.build().map_err(SdkError::<SendMessageError>::construction_failure);
+                let value = value.map_err(|error| failed("write to", "dead-letter", &error))?;
                 Ok(send.message_attributes(name, value))
             })?
         };
@@ -231,12 +240,17 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-fn failed(
-    action: &'static str,
-    queue: &str,
-    error: &(impl std::error::Error + Send + Sync + 'static),
-) -> Error {
-    Error { action, queue: queue.to_owned(), cause: DisplayErrorContext(error).to_string() }
+fn failed<E, R>(action: &'static str, queue: &str, error: &SdkError<E, R>) -> Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    Error {
+        action,
+        queue: queue.to_owned(),
+        cause: DisplayErrorContext(error).to_string(),
+        may_hide: error.as_service_error().is_none(),
+    }
 }
 
 /// SQS takes whole seconds: rounded up, so that nothing comes back earlier than it was told.

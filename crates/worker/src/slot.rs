@@ -40,12 +40,13 @@ use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
 use slowlane_policy::dispatch::{looks_again, poll_order};
 use slowlane_policy::prefetch::ServiceTimes;
+use slowlane_policy::timing::{RING_RENEWAL, ring_backoff};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Worker;
 use crate::metrics::Counts;
 use crate::process::{Answered, Ended, How, Prepared, Ready};
-use crate::receive::{self, Received, Ring};
+use crate::receive::{self, Poll, Received, Ring, WokenBy};
 use crate::target::Target;
 use crate::wake::Woken;
 
@@ -75,6 +76,9 @@ pub(crate) struct Done {
 
 struct Slot<'w, T> {
     worker: &'w Worker<T>,
+    ring: &'w Ring,
+    /// When the ring is to be held anew.
+    hold_again: Instant,
     tasks: FuturesUnordered<LocalBoxFuture<'w, Event>>,
     /// The call at the API, by when it started.
     running: Option<Instant>,
@@ -101,6 +105,10 @@ struct Slot<'w, T> {
     stop_at: Instant,
     share_every: NonZeroU32,
     counts: Counts,
+    /// Until when a call may be hidden that a lost answer was about.
+    hidden_until: Instant,
+    /// Whether the slot cannot poll, and ends for that.
+    cannot_poll: bool,
     ring_served: bool,
 }
 
@@ -112,6 +120,8 @@ enum Search {
         began: Instant,
         order: [Priority; 3],
         rest: VecDeque<Priority>,
+        /// Whether a queue could not be polled.
+        failed: bool,
     },
     /// A message was found and is being prepared.
     Preparing {
@@ -134,23 +144,31 @@ enum Event {
     Ended(Box<Ended>),
     Woke(Woken),
     ThinnedOut(Result<bool, receive::Error>),
-    /// It is time to fetch the next call, or to give the fetched one back.
+    HeldRing,
+    /// It is time to hold the ring anew, to fetch the next call, or to give the fetched one back.
     TimeUp,
 }
 
+/// A poll failed for good.
+struct CannotPoll;
+
 /// The answer to a poll.
-type Polled = Result<Option<Received>, receive::Error>;
+type Polled = Result<Poll, receive::Error>;
 
 impl<T: Target> Worker<T> {
     /// Runs calls until none is left or time is up, and wakes up to `allowance` other slots.
     pub(crate) async fn run_slot(
         &self,
+        woken_by: &WokenBy,
         stop_at: Instant,
         share_every: NonZeroU32,
         allowance: u32,
     ) -> Done {
+        let now = Instant::now();
         let mut slot = Slot {
             worker: self,
+            ring: &woken_by.ring,
+            hold_again: now + RING_RENEWAL,
             tasks: FuturesUnordered::new(),
             running: None,
             candidate: None,
@@ -167,10 +185,17 @@ impl<T: Target> Worker<T> {
             stop_at,
             share_every,
             counts: Counts::default(),
+            hidden_until: now,
+            cannot_poll: false,
             ring_served: true,
         };
         slot.run().await;
-        let Slot { counts, ring_served, quiet, spare_rings, .. } = slot;
+        let Slot { counts, hidden_until, cannot_poll, quiet, spare_rings, .. } = slot;
+        if cannot_poll {
+            return self.leave_for_later(woken_by, spare_rings, counts).await;
+        }
+        // The slot's own ring comes back after a call that is hidden.
+        let ring_served = slot.ring_served && hidden_until <= Instant::now();
         if ring_served && quiet {
             self.queues.delete_rings(&spare_rings).await;
             return Done { counts, ring_served };
@@ -182,21 +207,39 @@ impl<T: Target> Worker<T> {
     }
 }
 
+impl<T: Target> Worker<T> {
+    /// A slot that cannot poll leaves its ring, and no other, to come back ever less often. Rings
+    /// beyond those that wake every slot are taken off the doorbell: each would end like this one.
+    async fn leave_for_later(
+        &self,
+        woken_by: &WokenBy,
+        spare_rings: Vec<Ring>,
+        counts: Counts,
+    ) -> Done {
+        let after = ring_backoff(self.config.call_visibility, woken_by.receive_count);
+        if let Err(error) = self.queues.hide_ring(&woken_by.ring, after).await {
+            tracing::warn!(%error, "the ring of a slot that cannot poll comes back early");
+        }
+        if let Err(error) = self.queues.return_rings(&spare_rings).await {
+            tracing::warn!(%error, "rings come back only after their visibility time-out");
+        }
+        if let Err(error) = self.queues.thin_out_rings().await {
+            tracing::debug!(%error, "rings are left where they are");
+        }
+        Done { counts, ring_served: false }
+    }
+}
+
 impl<'w, T: Target> Slot<'w, T> {
     async fn run(&mut self) {
         self.advance();
         while !self.tasks.is_empty() {
-            let event = match self.wake_at() {
-                Some(at) => tokio::select! {
-                    // What has happened goes before what is due, so that one seed gives one run.
-                    biased;
-                    Some(event) = self.tasks.next() => event,
-                    () = sleep_until(at) => Event::TimeUp,
-                },
-                None => match self.tasks.next().await {
-                    Some(event) => event,
-                    None => break,
-                },
+            let wake_at = self.wake_at();
+            let event = tokio::select! {
+                // What has happened goes before what is due, so that one seed gives one run.
+                biased;
+                Some(event) = self.tasks.next() => event,
+                () = sleep_until(wake_at) => Event::TimeUp,
             };
             self.on(event);
             self.advance();
@@ -206,12 +249,7 @@ impl<'w, T: Target> Slot<'w, T> {
     /// Takes in what has happened.
     fn on(&mut self, event: Event) {
         match event {
-            Event::Swept(Ok(Some(received))) => self.on_found(received),
-            Event::Swept(Ok(None)) => self.sweep_on(),
-            Event::Swept(Err(error)) => {
-                self.on_failed_poll(&error);
-                self.sweep_on();
-            }
+            Event::Swept(polled) => self.on_swept(polled),
             Event::TookRings(rings) => self.on_took_rings(rings),
             Event::Heard(heard) => self.on_heard(heard),
             Event::ReturnedRings(returned) => self.ring_served &= returned.is_ok(),
@@ -227,7 +265,22 @@ impl<'w, T: Target> Slot<'w, T> {
             Event::Ended(ended) => self.end(&ended),
             Event::Woke(woken) => self.on_woke(woken),
             Event::ThinnedOut(thinned) => self.on_thinned_out(thinned),
+            Event::HeldRing => {}
             Event::TimeUp => self.on_time_up(),
+        }
+    }
+
+    /// A queue of the sweep was polled. If that cannot be done, the next one is polled all the same.
+    fn on_swept(&mut self, polled: Polled) {
+        match self.noted(polled) {
+            Ok(Some(received)) => self.on_found(received),
+            Ok(None) => self.sweep_on(),
+            Err(CannotPoll) => {
+                if let Search::Sweeping { failed, .. } = &mut self.search {
+                    *failed = true;
+                }
+                self.sweep_on();
+            }
         }
     }
 
@@ -283,10 +336,7 @@ impl<'w, T: Target> Slot<'w, T> {
     }
 
     fn found_again(&mut self, looked: Polled) -> Option<Received> {
-        looked.unwrap_or_else(|error| {
-            self.on_failed_poll(&error);
-            None
-        })
+        self.noted(looked).unwrap_or(None)
     }
 
     fn on_took_rings(&mut self, rings: Result<Vec<Ring>, receive::Error>) {
@@ -307,7 +357,7 @@ impl<'w, T: Target> Slot<'w, T> {
     /// A poll of the listening was answered.
     fn on_heard(&mut self, heard: Polled) {
         self.listening -= 1;
-        match heard {
+        match self.noted(heard) {
             Ok(None) => {}
             Ok(Some(received)) if self.is_searching() || self.candidate.is_some() => {
                 self.quiet = false;
@@ -318,20 +368,29 @@ impl<'w, T: Target> Slot<'w, T> {
                 self.search = Search::Preparing { began: Instant::now() };
                 self.prepare(received, 0);
             }
-            Err(error) => {
+            Err(CannotPoll) => {
                 // The queues cannot be said to be empty.
-                self.on_failed_poll(&error);
                 self.quiet = false;
-                self.stop_at = Instant::now();
+                self.cannot_poll = self.running.is_none() && self.candidate.is_none();
             }
         }
     }
 
-    /// A poll failed for good. It may have hidden a call without having been able to ring for
-    /// it, so the slot's own ring must come back.
-    fn on_failed_poll(&mut self, error: &receive::Error) {
-        tracing::warn!(%error, "a poll failed");
-        self.ring_served = false;
+    /// Takes note of what a poll has come to beside the message that it found.
+    fn noted(&mut self, polled: Polled) -> Result<Option<Received>, CannotPoll> {
+        let (may_hide, found) = match polled {
+            Ok(Poll { received, may_hide }) => (may_hide, Ok(received)),
+            Err(error) => {
+                tracing::warn!(%error, "a poll failed");
+                // It may have hidden a call, so the slot's own ring must come back.
+                self.ring_served = false;
+                (error.may_hide, Err(CannotPoll))
+            }
+        };
+        if may_hide {
+            self.hidden_until = Instant::now() + self.worker.config.call_visibility;
+        }
+        found
     }
 
     /// Where one ring was left there may be more.
@@ -353,6 +412,9 @@ impl<'w, T: Target> Slot<'w, T> {
     }
 
     fn on_time_up(&mut self) {
+        if self.hold_again <= Instant::now() {
+            return self.hold_ring();
+        }
         match self.candidate.take() {
             // The present call runs late: the fetched one must not wait for it.
             Some((ready, _)) => self.give_back(ready),
@@ -370,7 +432,7 @@ impl<'w, T: Target> Slot<'w, T> {
         }
         if let Some((ready, _)) = self.candidate.take() {
             self.launch(ready);
-        } else if self.is_searching() || self.listening > 0 || self.quiet {
+        } else if self.cannot_poll || self.is_searching() || self.listening > 0 || self.quiet {
             // Either the next event decides, or nothing is left to do.
         } else if Instant::now() < self.stop_at {
             self.sweep();
@@ -397,19 +459,23 @@ impl<'w, T: Target> Slot<'w, T> {
 
     fn sweep(&mut self) {
         let order = poll_order(self.worker.turn(), self.share_every);
-        self.search = Search::Sweeping { began: Instant::now(), order, rest: order.into() };
+        self.search =
+            Search::Sweeping { began: Instant::now(), order, rest: order.into(), failed: false };
         self.sweep_on();
     }
 
     /// Polls the next queue of the sweep, or ends it.
     fn sweep_on(&mut self) {
-        let Search::Sweeping { rest, .. } = &mut self.search else { return };
+        let Search::Sweeping { rest, failed, .. } = &mut self.search else { return };
+        let failed = *failed;
         if let Some(priority) = rest.pop_front() {
             let worker = self.worker;
             self.spawn(async move { Event::Swept(worker.queues.take(priority, SHORT).await) });
         } else {
             self.search = Search::Idle;
-            if self.running.is_none() {
+            if self.running.is_none() && failed {
+                self.cannot_poll = true;
+            } else if self.running.is_none() {
                 self.take_rings();
             }
         }
@@ -439,6 +505,15 @@ impl<'w, T: Target> Slot<'w, T> {
             let worker = self.worker;
             self.spawn(async move { Event::ThinnedOut(worker.queues.thin_out_rings().await) });
         }
+    }
+
+    fn hold_ring(&mut self) {
+        self.hold_again = Instant::now() + RING_RENEWAL;
+        let (worker, ring) = (self.worker, self.ring);
+        self.spawn(async move {
+            worker.queues.hold_ring(ring).await;
+            Event::HeldRing
+        });
     }
 
     fn listen(&mut self) {
@@ -496,7 +571,12 @@ impl<'w, T: Target> Slot<'w, T> {
     }
 
     /// When something is to be done although nothing happens.
-    fn wake_at(&self) -> Option<Instant> {
+    fn wake_at(&self) -> Instant {
+        self.act_at().map_or(self.hold_again, |at| at.min(self.hold_again))
+    }
+
+    /// When the next call is to be fetched, or the fetched one to be given back.
+    fn act_at(&self) -> Option<Instant> {
         let started = self.running?;
         if let Some((_, since)) = &self.candidate {
             return Some(*since + self.times.hold_limit());

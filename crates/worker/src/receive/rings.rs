@@ -8,6 +8,7 @@ use aws_sdk_sqs::types::{
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
+use slowlane_message as message;
 use slowlane_policy::wake::RING_HIDDEN;
 
 use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
@@ -21,14 +22,31 @@ const BATCH: u8 = 10;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ring(pub(crate) String);
 
+/// The ring that woke an invocation.
+#[derive(Debug, Clone)]
+pub(crate) struct WokenBy {
+    pub(crate) ring: Ring,
+    /// How often SQS has handed it out.
+    pub(crate) receive_count: u32,
+}
+
 impl Queues {
     /// Wakes a slot `after` so long.
     pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
+        self.send_ring(after, &message::Ring::default()).await
+    }
+
+    /// Wakes a slot `after` so long, with a ring that says this.
+    pub(crate) async fn send_ring(
+        &self,
+        after: Duration,
+        ring: &message::Ring,
+    ) -> Result<(), Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(()) };
         self.sqs
             .send_message()
             .queue_url(&doorbell.url)
-            .message_body("ring")
+            .message_body(ring.to_body())
             .delay_seconds(whole_secs(after, MAX_DELAY))
             .send()
             .await
@@ -36,26 +54,31 @@ impl Queues {
             .map_err(|error| failed("ring", "doorbell", &error))
     }
 
-    /// Hides the ring that woke this invocation anew. A mapping may have received it long before
-    /// it could be delivered, and a ring that comes back before a killed slot's calls do would
-    /// find nothing.
+    /// Hides the ring of a slot anew: it comes back a little after whatever the slot takes until
+    /// the next time is visible again ([`ring_hold`](slowlane_policy::timing::ring_hold)), and not
+    /// before.
     pub(crate) async fn hold_ring(&self, ring: &Ring) {
         let Some(doorbell) = &self.doorbell else { return };
-        let held = self
-            .sqs
-            .change_message_visibility()
-            .queue_url(&doorbell.url)
-            .receipt_handle(&ring.0)
-            .visibility_timeout(whole_secs(doorbell.ring_visibility, MAX_VISIBILITY))
-            .send()
-            .await;
-        if let Err(error) = held {
-            let error = failed("hold a ring of", "doorbell", &error);
+        if let Err(error) = self.hide_ring(ring, doorbell.ring_hold).await {
             tracing::warn!(%error, "another ring is sent in its place");
-            if let Err(error) = self.ring(doorbell.ring_visibility).await {
+            if let Err(error) = self.ring(doorbell.ring_hold).await {
                 tracing::error!(%error, "if this slot is killed, only the next ring finds its calls");
             }
         }
+    }
+
+    /// Hides a ring for so long from now.
+    pub(crate) async fn hide_ring(&self, ring: &Ring, hidden: Duration) -> Result<(), Error> {
+        let Some(doorbell) = &self.doorbell else { return Ok(()) };
+        self.sqs
+            .change_message_visibility()
+            .queue_url(&doorbell.url)
+            .receipt_handle(&ring.0)
+            .visibility_timeout(whole_secs(hidden, MAX_VISIBILITY))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| failed("hold a ring of", "doorbell", &error))
     }
 
     /// Takes rings that no slot has been woken by, as many as one request gives, for as long as a

@@ -1,0 +1,69 @@
+//! What a ring of the doorbell says.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::SchemaVersion;
+
+/// A ring: "look". It names no call, since whoever it wakes looks for the most urgent one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ring {
+    /// Whoever is woken rings again, until then. So a deployment that changes its wiring is sure
+    /// to find also what was hidden at that moment.
+    pub again_until: Option<Timestamp>,
+}
+
+/// A ring that says nothing more.
+const PLAIN: &str = "ring";
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    again_until: Option<Timestamp>,
+}
+
+impl Ring {
+    /// The body of the message.
+    pub fn to_body(&self) -> String {
+        let Some(again_until) = self.again_until else { return PLAIN.to_owned() };
+        serde_json::json!({
+            "version": SchemaVersion::CURRENT.to_string(),
+            "again_until": format!("{again_until:.3}"),
+        })
+        .to_string()
+    }
+
+    /// Reads the body of a message. What is not understood is a plain ring: each says "look", and
+    /// none is ever refused.
+    pub fn parse(body: &str) -> Ring {
+        let body: Option<Body> = serde_json::from_str(body).ok();
+        Ring { again_until: body.and_then(|body| body.again_until) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_is_read_as_it_is_written() {
+        let plain = Ring::default();
+        assert_eq!(plain.to_body(), "ring");
+        let again = Ring { again_until: Some("2026-11-25T12:00:00.250Z".parse().unwrap()) };
+        let body = again.to_body();
+        assert_eq!(body, r#"{"again_until":"2026-11-25T12:00:00.250Z","version":"1.1"}"#);
+        for ring in [plain, again] {
+            assert_eq!(Ring::parse(&ring.to_body()), ring);
+        }
+    }
+
+    #[test]
+    fn whatever_lies_on_the_doorbell_is_a_ring() {
+        for body in ["", "ring", "{}", "null", r#"{"version":"9.0","louder":true}"#] {
+            assert_eq!(Ring::parse(body), Ring::default(), "{body}");
+        }
+        let later = r#"{"version":"2.0","again_until":"2026-11-25T12:00:00Z","louder":true}"#;
+        assert!(Ring::parse(later).again_until.is_some());
+    }
+}
