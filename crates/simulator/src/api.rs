@@ -185,6 +185,9 @@ impl SlowApi {
             return Served::Answered(Answer::ServerError);
         }
         let answer = match ask {
+            Ask::LookUp if self.has_record(call) && self.strikes(Fault::ApiRefusesDuplicate) => {
+                Answer::Found(None)
+            }
             Ask::LookUp => Answer::Found(self.ledger.books().record_of(call)),
             Ask::Execute if late => {
                 tokio::task::spawn_local(self.clone().execute_late(call, asked_at));
@@ -215,6 +218,10 @@ impl SlowApi {
             Nature::Good => Answer::Created(books.takes_effect(call, asked_at, now), 0),
             Nature::Wordy(bytes) => Answer::Created(books.takes_effect(call, asked_at, now), bytes),
         }
+    }
+
+    fn has_record(&self, call: u64) -> bool {
+        self.ledger.books().has_record(call)
     }
 
     /// Carries a call out of which nobody hears any more.

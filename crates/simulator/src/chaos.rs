@@ -71,7 +71,6 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     let drawn = [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];
     let drawn = drawn[dice.below(4).saturating_sub(1) as usize];
     let dispatch = dispatch.unwrap_or(drawn);
-    let spared_secs = if dispatch == Dispatch::Doorbell { 0 } else { SLOW_RECOVERY_SECS };
     let mut scenario = Scenario {
         name: format!("chaos {seed}"),
         seed,
@@ -79,7 +78,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
         dispatch,
         api: Times { median_ms: 20.0 + dice.below(1_500) as f64, p99_ms: None },
         api_timeout_secs: 10,
-        deadline_secs: 1_200 + dice.below(3_600) + spared_secs,
+        deadline_secs: 1_200 + dice.below(3_600),
         share_every: 2 + dice.below(10) as u32,
         max_attempts: 3 + dice.below(5) as u32,
         sdk_attempts: 1 + 2 * dice.below(2) as u32,
@@ -101,6 +100,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
             scenario.faults.insert(fault.name().to_owned(), usual * scale);
         }
     }
+    scenario.deadline_secs += patience(&scenario);
     for fact in FACTS {
         if dice.happens(0.3) {
             let value = fact.low + dice.fraction() * (fact.high - fact.low);
@@ -109,6 +109,18 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     }
     scenario
 }
+
+/// How much longer a workflow waits where calls may be hidden, or workers may not be able to tell
+/// anybody anything, for long.
+fn patience(scenario: &Scenario) -> u64 {
+    let may = |fault: Fault| scenario.faults.contains_key(fault.name());
+    let deferral = scenario.dispatch != Dispatch::Doorbell || may(Fault::SwitchDispatch);
+    let cut_off = may(Fault::ReceiveRefused) || may(Fault::TableUnreachable);
+    u64::from(deferral) * SLOW_RECOVERY_SECS + u64::from(cut_off) * CUT_OFF_SECS
+}
+
+/// How much longer a workflow waits where a service may not answer, for up to an hour at a time.
+const CUT_OFF_SECS: u64 = 2 * 3_600;
 
 /// What the random scenarios of many seeds came to.
 #[derive(Debug, Default)]

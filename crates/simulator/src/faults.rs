@@ -68,7 +68,8 @@ pub enum Fault {
     ApiWorksLate,
     /// The API is down for up to four hours: it answers 503 to everything.
     ApiDownForHours,
-    /// The API refuses to create a record that is there already, instead of making a second one.
+    /// A search of the API's lags behind and does not find a record that is there, which the API
+    /// refuses to create once more.
     ApiRefusesDuplicate,
     /// Programs may not receive from queues for up to ten minutes (AccessDenied), while all other
     /// requests work, and event source mappings too.

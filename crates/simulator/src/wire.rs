@@ -304,11 +304,17 @@ impl Mishap {
             }
             _ => return None,
         };
-        if state.faults.strikes(fault) {
+        let until = state.outages.get(&fault).copied().unwrap_or_default();
+        if now < until {
+            return Some(mishap);
+        }
+        // Between two outages there is time for what waits.
+        let calm = until == Moment::START || now.since(until) > Duration::from_millis(longest);
+        if calm && state.faults.strikes(fault) {
             let lasts = Duration::from_millis(state.faults.below(longest));
             state.outages.insert(fault, now.plus(lasts));
         }
-        state.outages.get(&fault).is_some_and(|until| now < *until).then_some(mishap)
+        None
     }
 }
 

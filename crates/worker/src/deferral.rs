@@ -101,7 +101,7 @@ impl<T: Target> Worker<T> {
     }
 
     /// Runs a call and says whether its message must stay.
-    async fn run_here(&self, received: Received, counts: &mut Counts) -> bool {
+    pub(crate) async fn run_here(&self, received: Received, counts: &mut Counts) -> bool {
         let ended = self.process(received).await;
         counts.add(ended.how);
         self.report(&ended);

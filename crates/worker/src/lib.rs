@@ -135,6 +135,8 @@ pub struct Worker<T> {
     /// Counted over all invocations of this process, so that each priority has its share
     /// however short they are.
     turn: Cell<u64>,
+    /// When this process last rang for calls that a mapping of the other wiring had brought.
+    rung_after_switch: Cell<Option<Instant>>,
     emit: Box<dyn Fn(&Value)>,
 }
 
@@ -156,6 +158,7 @@ impl<T: Target> Worker<T> {
         Worker {
             // Slots that start together must not take their turns for the lower queues together.
             turn: Cell::new(rng.u64(..1 << 32)),
+            rung_after_switch: Cell::new(None),
             queues: Queues::new(sqs, &config),
             guard: guard(&config, dynamodb, &clock, seed),
             callback: TaskCallback::new(sfn),
@@ -187,7 +190,7 @@ impl<T: Target> Worker<T> {
                 Dispatch::Doorbell { limit, queue_url, .. } if is_of(&record, queue_url) => {
                     self.serve_ring_record(record, allowance(*limit), deadline).await
                 }
-                Dispatch::Doorbell { .. } => (Counts::default(), self.ring_for(record).await),
+                Dispatch::Doorbell { .. } => self.serve_unrung(record).await,
                 Dispatch::Deferral { on_higher, max_deferrals } => {
                     let settings = DeferralSettings {
                         on_higher: *on_higher,
@@ -230,9 +233,10 @@ impl<T: Target> Worker<T> {
             receive_count: receive_count(&record),
             ring: Ring(record.receipt_handle.unwrap_or_default()),
         };
-        let rung = self.ring_again(says).await;
         let done = self.serve_ring(&woken_by, allowance, deadline).await;
-        (done.counts, !(done.ring_served && rung))
+        // A ring that stays says the same when it comes back.
+        let may_go = done.ring_served && self.ring_again(says).await;
+        (done.counts, !may_go)
     }
 
     /// Rings again if the ring says so; false if that could not be done.
@@ -247,21 +251,32 @@ impl<T: Target> Worker<T> {
         rung.is_ok()
     }
 
-    /// A call that was brought by a mapping of the deferral wiring, from which the stack has just
-    /// been switched: it waits in its queue as all others do, none of which has been rung for.
-    /// What is hidden now may become visible until the longest visibility time-out of that wiring
-    /// is over.
-    async fn ring_for(&self, record: SqsMessage) -> bool {
-        let Some(received) = self.received(record) else { return true };
+    /// Runs a call that was brought by a mapping of the deferral wiring, from which the stack has
+    /// just been switched, and says whether its message must stay. To give it back would only
+    /// have that mapping bring it again.
+    async fn serve_unrung(&self, record: SqsMessage) -> (Counts, bool) {
+        let Some(received) = self.received(record) else { return (Counts::default(), true) };
+        self.ring_after_switch().await;
+        let mut counts = Counts::default();
+        let keep = self.run_here(received, &mut counts).await;
+        (counts, keep)
+    }
+
+    /// Nobody has rung for the calls of the other wiring. What is hidden now may become visible
+    /// until the longest visibility time-out of that wiring is over. Whatever brings such calls
+    /// brings many: they are rung for once in a while.
+    async fn ring_after_switch(&self) {
+        let now = Instant::now();
+        let rung_at = self.rung_after_switch.get();
+        if rung_at.is_some_and(|at| now.duration_since(at) < RING_AGAIN) {
+            return;
+        }
         let horizon = self.config.function_timeout * DEFERRAL_VISIBILITY_FACTOR;
         let again_until = self.clock.now().checked_add(horizon).ok();
-        let ring = slowlane_message::Ring { again_until };
-        let rung = self.queues.send_ring(Duration::ZERO, &ring).await;
-        let shown = self.queues.hide(&received, Duration::ZERO).await;
-        for error in [rung.err(), shown.err()].into_iter().flatten() {
-            tracing::warn!(%error, "a call of the other wiring waits until its visibility time-out");
+        match self.queues.send_ring(Duration::ZERO, &slowlane_message::Ring { again_until }).await {
+            Ok(()) => self.rung_after_switch.set(Some(now)),
+            Err(error) => tracing::warn!(%error, "what waits beside this call is not rung for"),
         }
-        true
     }
 
     async fn serve_ring(&self, woken_by: &WokenBy, allowance: u32, deadline: Instant) -> Done {

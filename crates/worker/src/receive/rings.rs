@@ -124,8 +124,11 @@ impl Queues {
                 Ok(rings.filter_map(|ring| ring.receipt_handle.map(Ring)).collect())
             }
             Err(error) => {
-                self.ring(Duration::ZERO).await?;
-                Err(failed("receive from", "doorbell", &error))
+                let error = failed("receive from", "doorbell", &error);
+                if error.may_hide {
+                    self.ring(Duration::ZERO).await?;
+                }
+                Err(error)
             }
         }
     }
