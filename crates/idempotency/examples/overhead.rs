@@ -6,6 +6,7 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use aws_sdk_dynamodb::types::{
 };
 use serde_json::json;
 use slowlane_idempotency::{
-    Claimed, DynamoDbStore, EpochMs, Guard, Key, MemoryStore, Record, RecordId, Request, Scope,
-    Settings, Store, Write, Written, store,
+    Claimed, Cursor, DynamoDbStore, EpochMs, Guard, Key, MemoryStore, Page, Record, RecordId,
+    Request, Scope, Settings, Store, Write, Written, store,
 };
 
 const ROUNDS: usize = 500;
@@ -131,9 +132,10 @@ impl<S: Store> Store for Counting<S> {
     async fn unresolved(
         &self,
         lapsed_before: EpochMs,
-        most: usize,
-    ) -> Result<Vec<Record>, store::Error> {
-        self.counted().unresolved(lapsed_before, most).await
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
+        self.counted().unresolved(lapsed_before, most, after).await
     }
 }
 

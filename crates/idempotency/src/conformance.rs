@@ -15,6 +15,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroUsize;
 
 use fastrand::Rng;
 use futures::future::join_all;
@@ -39,6 +40,9 @@ pub struct Broken {
 
 /// Runs every check. `namespace` must be new to the store and a valid [`Scope`] of at
 /// most 64 bytes.
+///
+/// # Errors
+/// What the store did wrong first, or that it failed.
 pub async fn check<S: Store>(store: &S, namespace: &str) -> Result<(), Broken> {
     let suite = Suite { store, namespace };
     suite.named("rules", suite.rules()).await?;
@@ -53,6 +57,9 @@ pub async fn check<S: Store>(store: &S, namespace: &str) -> Result<(), Broken> {
 /// Lets `claimants` claim one new key at the same time and checks that one runs and all
 /// others are told that it is in progress. For stores behind a network, with clones of
 /// one guard or with guards of several processes' making.
+///
+/// # Errors
+/// More than one ran, or none, or a claim failed.
 pub async fn one_claimant_wins<S: Store>(
     guard: &Guard<S>,
     scope: Scope,
@@ -180,26 +187,70 @@ impl<S: Store> Suite<'_, S> {
         expect_eq("1 MB", &expected, &read(self.store, &record.id).await?)
     }
 
+    /// Listed and counted is what nobody knows about, page by page, and each record once. All
+    /// counts are compared with those before, since others may use the store too.
     async fn unresolved(&self) -> Result<(), String> {
-        for status in Status::ALL {
-            let mut record = sample(self.id("unresolved", status.as_str())?, 1);
-            record.status = status;
-            self.round_trip(record).await?;
-        }
-        let scope = format!("{}-unresolved", self.namespace);
         let lease_until = sample(self.id("unresolved", "any")?, 1).lease_until;
-        for (lapsed_before, expected) in [
-            (lease_until, vec!["NEEDS_PERSON", "UNKNOWN"]),
-            (EpochMs(lease_until.0 + 1), vec!["DISPATCHED", "NEEDS_PERSON", "UNKNOWN"]),
-        ] {
-            let listed = self.store.unresolved(lapsed_before, usize::MAX).await.map_err(text)?;
-            let ours = listed.iter().filter(|record| record.id.scope() == scope);
-            let mut listed: Vec<_> = ours.map(|record| record.status.as_str()).collect();
-            listed.sort_unstable();
-            expect_eq("listed", &expected, &listed)?;
+        let lapsed = EpochMs(lease_until.0 + 1);
+        let counted_before = self.count(lapsed).await?;
+        for status in Status::ALL {
+            for (repeatable, name) in [(false, ""), (true, "-REPEATABLE")] {
+                let id = self.id("unresolved", &format!("{status}{name}"))?;
+                let mut record = sample(id, 1);
+                record.status = status;
+                record.repeatable = repeatable;
+                record.kept_until = (status == Status::Completed || repeatable).then_some(lapsed);
+                apply(self.store, &Write { record, when: free() }).await?;
+            }
         }
-        let few = self.store.unresolved(lease_until, 2).await.map_err(text)?;
-        expect_eq("at most 2", &2, &few.len())
+        let expired = EpochMs(lapsed.0 + 1);
+        for (lapsed_before, expected) in [
+            (lease_until, "NEEDS_PERSON NEEDS_PERSON-REPEATABLE UNKNOWN UNKNOWN-REPEATABLE"),
+            (
+                lapsed,
+                "CLAIMED-REPEATABLE DISPATCHED DISPATCHED-REPEATABLE NEEDS_PERSON \
+                 NEEDS_PERSON-REPEATABLE UNKNOWN UNKNOWN-REPEATABLE",
+            ),
+            (
+                expired,
+                "DISPATCHED DISPATCHED-REPEATABLE NEEDS_PERSON NEEDS_PERSON-REPEATABLE UNKNOWN",
+            ),
+        ] {
+            let listed = self.listed(lapsed_before).await?.join(" ");
+            expect_eq(&format!("at {lapsed_before}"), &expected.to_owned(), &listed)?;
+        }
+        let counted = self.count(lapsed).await?.saturating_sub(counted_before);
+        expect_eq("counted", &7, &counted)
+    }
+
+    /// The keys of this suite's unresolved records, two at a time.
+    async fn listed(&self, lapsed_before: EpochMs) -> Result<Vec<String>, String> {
+        const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+        let scope = format!("{}-unresolved", self.namespace);
+        let (mut listed, mut after) = (Vec::new(), None);
+        // Far more than there can be, for a store that never comes to an end.
+        for _ in 0..100_000 {
+            let page = self.store.unresolved(lapsed_before, MOST, after.as_ref()).await;
+            let page = page.map_err(text)?;
+            if page.records.len() > MOST.get() {
+                return Err(format!("a page of {MOST} has {} records", page.records.len()));
+            }
+            let ours = page.records.into_iter().filter(|record| record.id.scope() == scope);
+            listed.extend(ours.map(|record| record.id.key().to_owned()));
+            if listed.len() > 2 * Status::ALL.len() {
+                return Err(format!("listed again and again: {listed:?}"));
+            }
+            after = page.next;
+            if after.is_none() {
+                listed.sort_unstable();
+                return Ok(listed);
+            }
+        }
+        Err("the listing does not end".into())
+    }
+
+    async fn count(&self, lapsed_before: EpochMs) -> Result<u64, String> {
+        self.store.count_unresolved(lapsed_before).await.map_err(text)
     }
 
     async fn concurrent_claims(&self) -> Result<(), String> {

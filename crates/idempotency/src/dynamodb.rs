@@ -6,7 +6,7 @@
 //! time the question what is known.
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::num::NonZeroUsize;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -17,9 +17,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use crate::clock::EpochMs;
 use crate::record::{Record, Status, StoredResult, When, Write};
 use crate::request::{PayloadHash, RecordId};
-use crate::store::{Error, Store, Written};
+use crate::store::{Cursor, Error, Page, Store, Written, boxed};
 
 mod item;
+mod listing;
 
 use item::attributes;
 use item::name;
@@ -33,7 +34,12 @@ pub const MAX_RESULT_BYTES: usize = 400 * 1024 - 4 * 1024;
 /// The table needs a partition key of type S (default name `id`) and, to be tidied up,
 /// time to live on the attribute `expires_at`. IAM: `dynamodb:UpdateItem`; `GetItem` for
 /// [`Guard::read`](crate::Guard::read); `Scan` for
-/// [`Guard::list_unresolved`](crate::Guard::list_unresolved).
+/// [`Guard::list_unresolved`](crate::Guard::list_unresolved), or `GetItem`, and `Query` on
+/// the index, [if there is one](Self::unresolved_index).
+///
+/// All claimants of a key must use the table in one Region. The replicas of a global table
+/// decide conditional writes each for itself and replicate afterwards, so that in two
+/// Regions both of two claimants would run.
 ///
 /// The client's own retries are welcome: a write that was applied though its reply was
 /// lost is recognised. Its time-outs are the caller's choice.
@@ -43,6 +49,7 @@ pub struct DynamoDbStore {
     table: String,
     layout: Layout,
     ttl_attribute: String,
+    unresolved_index: Option<String>,
 }
 
 /// How a record's id becomes the table's primary key.
@@ -83,6 +90,7 @@ impl DynamoDbStore {
             table: table.into(),
             layout: Layout::Partition { name: "id".into() },
             ttl_attribute: "expires_at".into(),
+            unresolved_index: None,
         }
     }
 
@@ -97,6 +105,20 @@ impl DynamoDbStore {
     #[must_use]
     pub fn ttl_attribute(mut self, name: impl Into<String>) -> Self {
         self.ttl_attribute = name.into();
+        self
+    }
+
+    /// The table has an index of this name with partition key `unresolved` (S), sort key
+    /// `unresolved_from_ms` (N) and the projection `KEYS_ONLY`. Listing and counting then
+    /// read that, where they would scan the table otherwise.
+    ///
+    /// A record has these attributes only as long as it may be unresolved, so that the index
+    /// holds what is running and what is left. Entering and leaving it costs a call two
+    /// write units more. Records written without this are not in it: after adding an index
+    /// to a table in use, list once with a store that does not know of it.
+    #[must_use]
+    pub fn unresolved_index(mut self, name: impl Into<String>) -> Self {
+        self.unresolved_index = Some(name.into());
         self
     }
 
@@ -128,6 +150,9 @@ impl Store for DynamoDbStore {
         check_size(&write.record)?;
         let mut update = Update::new();
         update.replace(write, &self.ttl_attribute);
+        if self.unresolved_index.is_some() {
+            update.index(&write.record);
+        }
         let condition = update.condition(write, self.id_attribute());
         let request = self
             .client
@@ -138,7 +163,7 @@ impl Store for DynamoDbStore {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let answer = match boxed(update.into_request(request, write).send()).await {
             Ok(answer) => answer,
-            Err(error) => return refused(error, &write.record.id),
+            Err(error) => return self.refused(error, &write.record.id),
         };
         let replaced = answer.attributes.filter(|item| !item.is_empty());
         let replaced = replaced.map(|item| item::read(write.record.id.clone(), &item));
@@ -152,69 +177,61 @@ impl Store for DynamoDbStore {
             .table_name(&self.table)
             .set_key(Some(self.key(id)))
             .consistent_read(true);
-        let answer = boxed(get.send()).await.map_err(sdk_error)?;
+        let answer = boxed(get.send()).await.map_err(|error| self.error(error))?;
         let item = answer.item.as_ref();
         item.map(|item| item::read(id.clone(), item)).transpose()
     }
 
-    async fn unresolved(&self, lapsed_before: EpochMs, most: usize) -> Result<Vec<Record>, Error> {
-        let mut found = Vec::new();
-        let mut from = None;
-        loop {
-            let page = self.scan_page(lapsed_before, from).await?;
-            for item in page.items() {
-                let id = item.get(self.id_attribute()).and_then(|id| id.as_s().ok());
-                // Another application's item in a shared table may have a status too.
-                let Some(id) = id.and_then(|id| RecordId::parse(id)) else {
-                    continue;
-                };
-                found.push(item::read(id, item)?);
-                if found.len() >= most {
-                    return Ok(found);
-                }
-            }
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(found);
-            }
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, Error> {
+        match &self.unresolved_index {
+            Some(index) => self.list_by_index(index, lapsed_before, most, after).await,
+            None => self.list_by_scan(lapsed_before, most, after).await,
+        }
+    }
+
+    async fn count_unresolved(&self, lapsed_before: EpochMs) -> Result<u64, Error> {
+        match &self.unresolved_index {
+            Some(index) => self.count_by_index(index, lapsed_before).await,
+            None => self.count_by_scan(lapsed_before).await,
         }
     }
 }
 
 impl DynamoDbStore {
-    /// [`Record::unresolved`] in DynamoDB's words.
-    async fn scan_page(
-        &self,
-        lapsed_before: EpochMs,
-        from: Option<HashMap<String, AttributeValue>>,
-    ) -> Result<aws_sdk_dynamodb::operation::scan::ScanOutput, Error> {
-        let status = |status: Status| AttributeValue::S(status.to_string());
-        let before = AttributeValue::N(lapsed_before.as_millis().to_string());
-        let scan = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .set_exclusive_start_key(from)
-            .filter_expression(
-                "attribute_exists(#payload_sha256) AND (#status = :needs_person \
-                 OR (#status = :dispatched AND #lease_until_ms < :lapsed_before) \
-                 OR (#status = :unknown AND #repeatable = :no) \
-                 OR (#repeatable = :yes AND NOT #kept_until_ms < :lapsed_before \
-                 AND (#status = :unknown OR (#status = :claimed AND #lease_until_ms < :lapsed_before))))",
-            )
-            .expression_attribute_names("#status", name::STATUS)
-            .expression_attribute_names("#payload_sha256", name::PAYLOAD_SHA256)
-            .expression_attribute_names("#lease_until_ms", name::LEASE_UNTIL)
-            .expression_attribute_names("#repeatable", name::REPEATABLE)
-            .expression_attribute_names("#kept_until_ms", name::KEPT_UNTIL)
-            .expression_attribute_values(":no", AttributeValue::Bool(false))
-            .expression_attribute_values(":yes", AttributeValue::Bool(true))
-            .expression_attribute_values(":claimed", status(Status::Claimed))
-            .expression_attribute_values(":unknown", status(Status::Unknown))
-            .expression_attribute_values(":needs_person", status(Status::NeedsPerson))
-            .expression_attribute_values(":dispatched", status(Status::Dispatched))
-            .expression_attribute_values(":lapsed_before", before);
-        boxed(scan.send()).await.map_err(sdk_error)
+    /// A failed condition is an answer; anything else is an error.
+    fn refused(&self, error: SdkError<UpdateItemError>, id: &RecordId) -> Result<Written, Error> {
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                let found = refusal.item().filter(|item| !item.is_empty());
+                let record = found.map(|item| item::read(id.clone(), item)).transpose()?;
+                Ok(Written::Refused(record.map(Box::new)))
+            }
+            _ => Err(self.error(error)),
+        }
+    }
+
+    fn error<E>(&self, error: SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        const THROTTLES: [&str; 3] = [
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "ThrottlingException",
+        ];
+        match error.code() {
+            Some(code) if THROTTLES.contains(&code) => Error::Throttled(Box::new(error)),
+            Some("ResourceNotFoundException") => {
+                let what = format!("table {:?} in this account and Region", self.table);
+                Error::NotFound { what, source: Box::new(error) }
+            }
+            _ => Error::Failed(Box::new(error)),
+        }
     }
 }
 
@@ -257,6 +274,13 @@ impl Update {
                     self.assign(name, name, value);
                 }
             }
+        }
+    }
+
+    /// Enters the record into the index of unresolved ones, or takes it out.
+    fn index(&mut self, record: &Record) {
+        for (name, value) in item::unresolved(record) {
+            self.assign(name, name, value);
         }
     }
 
@@ -389,35 +413,5 @@ fn check_size(record: &Record) -> Result<(), Error> {
             Err(Error::TooLarge { bytes: json.len(), limit: MAX_RESULT_BYTES })
         }
         _ => Ok(()),
-    }
-}
-
-/// The SDK's futures nest so deep that callers would have to raise their `recursion_limit`;
-/// a box ends the nesting, and beside a network request it costs nothing.
-pub(crate) fn boxed<F: Future>(request: F) -> Pin<Box<F>> {
-    Box::pin(request)
-}
-
-/// A failed condition is an answer; anything else is an error.
-fn refused(error: SdkError<UpdateItemError>, id: &RecordId) -> Result<Written, Error> {
-    match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
-            let found = refusal.item().filter(|item| !item.is_empty());
-            let record = found.map(|item| item::read(id.clone(), item)).transpose()?;
-            Ok(Written::Refused(record.map(Box::new)))
-        }
-        _ => Err(sdk_error(error)),
-    }
-}
-
-fn sdk_error<E>(error: SdkError<E>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    const THROTTLES: [&str; 3] =
-        ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"];
-    match error.code() {
-        Some(code) if THROTTLES.contains(&code) => Error::Throttled(Box::new(error)),
-        _ => Error::Failed(Box::new(error)),
     }
 }

@@ -13,7 +13,7 @@ use crate::claim::{self, Claim};
 use crate::clock::{Clock, EpochMs, SystemClock};
 use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
 use crate::request::{Key, RecordId, Request, Scope, Span};
-use crate::store::{self, Store, Written};
+use crate::store::{self, Cursor, Page, Store, Written};
 use crate::unknown::Unknown;
 
 /// Parameters of the protocol. All have defaults: `Settings { expiry, ..Settings::default() }`.
@@ -134,15 +134,34 @@ impl<S: Store> Guard<S> {
 
     /// Claims a request: one conditional write, which is at the same time the question
     /// what is known about it.
+    ///
+    /// # Errors
+    /// [`claim::Error`]; after [`claim::Error::Store`] a claim may stand that nobody holds.
     pub async fn claim(&self, request: &Request) -> Result<Claimed<S>, claim::Error> {
+        self.claim_as(request, self.inner.new_owner()).await
+    }
+
+    /// As [`claim`](Self::claim), under a name of the caller's own. Whoever claims again
+    /// under the same name after [`claim::Error::Store`] gets the claim that may stand, at
+    /// once and with what is left of its lease, in place of waiting for its end.
+    ///
+    /// The name must be new for every claim: two who use the same one at a time would both
+    /// run the call. What is [dispatched](Claim::dispatched) already is not given out again.
+    ///
+    /// # Errors
+    /// [`claim::Error`].
+    pub async fn claim_as(
+        &self,
+        request: &Request,
+        owner: Owner,
+    ) -> Result<Claimed<S>, claim::Error> {
         let inner = &self.inner;
         let now = inner.now();
         if let Some(result) = inner.cached(request, now) {
             tracing::debug!(id = %request.id, "replayed from the local cache");
             return Ok(Claimed::Replay(result));
         }
-        let record = inner.claimed_record(request, now)?;
-        let owner = record.holder.owner;
+        let record = inner.claimed_record(request, owner, now)?;
         let lapsed_before = inner.surely_past(now);
         let when = When::Free { lapsed_before, earlier_payload: request.earlier_payload };
         let write = Write { record, when };
@@ -155,8 +174,8 @@ impl<S: Store> Guard<S> {
                 }
                 Ok(self.ours(record, request))
             }
-            Written::Refused(Some(found)) if found.holder.owner == owner => {
-                Ok(self.ours(our_earlier_try(write.record, *found, request), request))
+            Written::Refused(Some(found)) if is_our_earlier_try(&found, owner, request) => {
+                Ok(self.ours(our_earlier_try(*found, request), request))
             }
             Written::Refused(Some(found)) => self.known(request, found, now),
             Written::Refused(None) => Err(store_error(store::Error::Unreadable(
@@ -166,6 +185,9 @@ impl<S: Store> Guard<S> {
     }
 
     /// The record of a key as it stands, for people and tools.
+    ///
+    /// # Errors
+    /// The store could not be read.
     pub async fn read(&self, scope: &Scope, key: &Key) -> Result<Option<Record>, store::Error> {
         self.inner.store.read(&RecordId::new(scope, key)).await
     }
@@ -173,6 +195,9 @@ impl<S: Store> Guard<S> {
     /// The handle to decide a call of which nobody knows whether it was executed; `None`
     /// if the key is unknown, free, still in progress or completed. For a tool with
     /// which a person answers what the target could not: it needs no payload.
+    ///
+    /// # Errors
+    /// The store could not be read.
     pub async fn find_unresolved(
         &self,
         scope: &Scope,
@@ -185,11 +210,50 @@ impl<S: Store> Guard<S> {
             .map(|record| self.unknown(Box::new(record), None, now)))
     }
 
-    /// Up to `most` calls of which nobody knows whether they were executed, those that
-    /// need a person among them. On DynamoDB this scans the whole table.
+    /// Up to `most` calls of which nobody knows whether they were executed, those that need a
+    /// person among them. Those whose record is `repeatable` may also just be run again.
+    ///
+    /// On DynamoDB this reads an index if the store was
+    /// [told of one](crate::DynamoDbStore::unresolved_index), and scans the table if not.
+    ///
+    /// # Errors
+    /// The store could not be read.
     pub async fn list_unresolved(&self, most: usize) -> Result<Vec<Record>, store::Error> {
+        let mut listed = Vec::new();
+        let mut after = None;
+        while let Some(left) = NonZeroUsize::new(most.saturating_sub(listed.len())) {
+            let page = self.unresolved_page(left, after.as_ref()).await?;
+            listed.extend(page.records);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// As [`list_unresolved`](Self::list_unresolved), a part at a time: from the beginning,
+    /// or from where an earlier page ended.
+    ///
+    /// # Errors
+    /// The store could not be read, or the cursor is none of its own.
+    pub async fn unresolved_page(
+        &self,
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
         let lapsed_before = self.inner.surely_past(self.inner.now());
-        self.inner.store.unresolved(lapsed_before, most).await
+        self.inner.store.unresolved(lapsed_before, most, after).await
+    }
+
+    /// How many calls nobody knows about: for a metric with an alarm on it. It costs one
+    /// small query for each part of an index, or a scan of the table.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub async fn count_unresolved(&self) -> Result<u64, store::Error> {
+        let lapsed_before = self.inner.surely_past(self.inner.now());
+        self.inner.store.count_unresolved(lapsed_before).await
     }
 
     fn ours(&self, record: Record, request: &Request) -> Claimed<S> {
@@ -268,14 +332,17 @@ fn as_hashed_now(mut record: Record, request: &Request) -> Record {
     record
 }
 
-/// The claim that an earlier try of ours left in the store. What that replaced is not known
-/// any more, so that a repeatable call may have been executed before.
-fn our_earlier_try(mut claimed: Record, found: Record, request: &Request) -> Record {
-    let found = as_hashed_now(found, request);
-    claimed.holder.attempt = found.holder.attempt;
-    claimed.untried = found.untried;
-    claimed.maybe_executed_before = found.maybe_executed_before;
-    if claimed.repeatable && claimed.holder.attempt > 1 {
+fn is_our_earlier_try(found: &Record, owner: Owner, request: &Request) -> bool {
+    found.holder.owner == owner
+        && found.status == Status::Claimed
+        && request.recognises(found.payload)
+}
+
+/// The claim that an earlier try of ours left in the store. What became of it since is not
+/// known, nor what it replaced, so that a repeatable call may have been executed before.
+fn our_earlier_try(found: Record, request: &Request) -> Record {
+    let mut claimed = as_hashed_now(found, request);
+    if claimed.repeatable {
         claimed.maybe_executed_before = claimed.maybe_executed_before.and(claimed.payload);
     }
     claimed
@@ -313,7 +380,12 @@ impl<S> Inner<S> {
         self.cache.as_ref()?.get(&request.id, request.payload, now)
     }
 
-    fn claimed_record(&self, request: &Request, now: EpochMs) -> Result<Record, claim::Error> {
+    fn claimed_record(
+        &self,
+        request: &Request,
+        owner: Owner,
+        now: EpochMs,
+    ) -> Result<Record, claim::Error> {
         let Request { id, payload, terms, .. } = request;
         let Span { lease_until, settles_at, kept_until } = terms
             .span(&self.settings, now)
@@ -322,7 +394,7 @@ impl<S> Inner<S> {
             id: id.clone(),
             status: Status::Claimed,
             // The attempt number of a key without a record.
-            holder: Holder { owner: self.new_owner(), attempt: 1 },
+            holder: Holder { owner, attempt: 1 },
             payload: *payload,
             repeatable: terms.repeatable,
             claimed_at: now,

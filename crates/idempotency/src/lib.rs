@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod any_store;
 mod cache;
 pub mod claim;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod guard;
 mod memory;
@@ -15,11 +17,17 @@ pub mod run;
 #[cfg(feature = "s3")]
 mod s3;
 pub mod store;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod unknown;
 
-pub use claim::dispatch::NotDispatched;
-pub use claim::{Claim, Dispatched, Lost, complete, dispatch, give_up};
+pub use any_store::BoxStore;
+pub use claim::complete::Error as CompleteError;
+pub use claim::dispatch::{Error as DispatchError, NotDispatched};
+pub use claim::give_up::Error as GiveUpError;
+pub use claim::{Claim, Dispatched, Error as ClaimError, Lost, complete, dispatch, give_up};
 pub use clock::{Clock, EpochMs, SystemClock};
+#[cfg(feature = "dynamodb")]
 pub use dynamodb::{DynamoDbStore, Layout, MAX_RESULT_BYTES, PartitionValue};
 pub use guard::{Claimed, Guard, Held, Settings};
 pub use memory::MemoryStore;
@@ -31,14 +39,14 @@ pub use request::{
     Error as RequestError, Key, MAX_KEY_BYTES, MAX_SCOPE_BYTES, PayloadHash, RecordId, Request,
     Scope,
 };
-pub use run::{Done, Failure, Found, How, Turn};
+pub use run::{Done, Error as RunError, Failure, Found, How, Turn};
 #[cfg(feature = "s3")]
 pub use s3::S3Blobs;
-pub use store::{Store, Written};
-pub use unknown::resolve::NotRunAgain;
+pub use store::{Cursor, Error as StoreError, Page, Store, Written};
+pub use unknown::resolve::{Error as ResolveError, NotRunAgain};
 pub use unknown::{Unknown, resolve};
 
 /// Keeps the code of the guide compiling.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "dynamodb"))]
 #[doc = include_str!("../docs/powertools.md")]
 struct PowertoolsGuide;

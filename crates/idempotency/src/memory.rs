@@ -2,12 +2,14 @@
 //! only within one process.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::EpochMs;
 use crate::record::{Record, When, Write};
 use crate::request::RecordId;
-use crate::store::{Error, Store, Written};
+use crate::store::{Cursor, Error, Page, Store, Written};
 
 /// Records in memory. Clones share them; they are gone with the process.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +45,27 @@ impl Store for MemoryStore {
         Ok(self.records().get(id).cloned())
     }
 
-    async fn unresolved(&self, lapsed_before: EpochMs, most: usize) -> Result<Vec<Record>, Error> {
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, Error> {
+        let after = after.map(position).transpose()?;
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let records = self.records();
-        let unresolved = records.values().filter(|record| record.unresolved(lapsed_before));
-        Ok(unresolved.take(most).cloned().collect())
+        let unresolved = records.range((from, Bound::Unbounded)).map(|(_, record)| record);
+        let mut unresolved = unresolved.filter(|record| record.unresolved(lapsed_before));
+        let page: Vec<_> = unresolved.by_ref().take(most.get()).cloned().collect();
+        let next = match (unresolved.next(), page.last()) {
+            (Some(_), Some(last)) => Some(Cursor::new(last.id.as_str())),
+            _ => None,
+        };
+        Ok(Page { records: page, next })
     }
+}
+
+fn position(cursor: &Cursor) -> Result<RecordId, Error> {
+    let id = RecordId::parse(cursor.as_str());
+    id.ok_or_else(|| Error::BadCursor(cursor.as_str().to_owned()))
 }

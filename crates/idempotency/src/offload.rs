@@ -1,13 +1,14 @@
 //! Large results kept outside the store, with a pointer in the record.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 
 use sha2::{Digest, Sha256};
 
 use crate::clock::EpochMs;
 use crate::record::{Pointer, Record, Status, StoredResult, Write};
 use crate::request::RecordId;
-use crate::store::{Error, Store, Written};
+use crate::store::{Cursor, Error, Page, Store, Written};
 
 /// Where large results lie. Implementation: `S3Blobs` (feature `s3`).
 ///
@@ -16,9 +17,15 @@ use crate::store::{Error, Store, Written};
 /// left to the place itself (on S3 a lifecycle rule longer than the guard's expiry).
 pub trait Blobs: Send + Sync + 'static {
     /// Keeps `text`, whose SHA-256 in hexadecimal is `sha256`, and says where.
+    ///
+    /// # Errors
+    /// The place failed, which fails the completion that wants to store the result.
     fn put(&self, sha256: &str, text: &str) -> impl Future<Output = Result<String, Error>> + Send;
 
     /// The text at `location`, as an earlier [`put`](Self::put) returned it.
+    ///
+    /// # Errors
+    /// The place failed or has no such text, which fails the replay.
     fn get(&self, location: &str) -> impl Future<Output = Result<String, Error>> + Send;
 }
 
@@ -93,8 +100,17 @@ impl<S: Store, B: Blobs> Store for Offloading<S, B> {
         Ok(record)
     }
 
-    async fn unresolved(&self, lapsed_before: EpochMs, most: usize) -> Result<Vec<Record>, Error> {
-        self.store.unresolved(lapsed_before, most).await
+    async fn unresolved(
+        &self,
+        lapsed_before: EpochMs,
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, Error> {
+        self.store.unresolved(lapsed_before, most, after).await
+    }
+
+    async fn count_unresolved(&self, lapsed_before: EpochMs) -> Result<u64, Error> {
+        self.store.count_unresolved(lapsed_before).await
     }
 }
 

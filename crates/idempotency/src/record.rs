@@ -220,6 +220,17 @@ impl Record {
         }
     }
 
+    /// From when on the record may be [unresolved](Self::unresolved) if nobody writes it
+    /// before; `None` if it cannot be. What an index of unresolved records sorts by.
+    pub fn unresolved_from(&self) -> Option<EpochMs> {
+        match self.status {
+            Status::Unknown | Status::NeedsPerson => Some(self.uncertain_since()),
+            Status::Dispatched => Some(self.lease_until),
+            Status::Claimed => self.repeatable.then_some(self.lease_until),
+            Status::Completed | Status::Released => None,
+        }
+    }
+
     /// Whether nothing is promised for the key any more, so that any claim may have it: the
     /// result's time is over, or that of a repeatable call that nobody finished.
     pub fn expired(&self, lapsed_before: EpochMs) -> bool {

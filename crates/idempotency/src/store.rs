@@ -1,6 +1,7 @@
 //! What the guard asks of a store: one conditional write, one read, one listing.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 
 use crate::clock::EpochMs;
 use crate::record::{Record, Write};
@@ -19,19 +20,79 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// A store may send the same write again after a lost reply: the guard recognises
     /// its own earlier try in the refusal.
+    ///
+    /// # Errors
+    /// [`enum@Error`]; each variant says whether something may have been written.
     fn write(&self, write: &Write) -> impl Future<Output = Result<Written, Error>> + Send;
 
     /// The record of `id`, as new as the last acknowledged write.
+    ///
+    /// # Errors
+    /// [`enum@Error`].
     fn read(&self, id: &RecordId) -> impl Future<Output = Result<Option<Record>, Error>> + Send;
 
     /// Up to `most` records that are [unresolved](Record::unresolved) for a clock at
-    /// `lapsed_before`, in no particular order and possibly a little stale: for people and
-    /// their tools. It may cost as much as the store is large.
+    /// `lapsed_before`, from the beginning or from where an earlier page ended, in an order
+    /// of the store's own and possibly a few seconds stale: for people and their tools. It
+    /// may cost as much as the store is large.
+    ///
+    /// # Errors
+    /// [`enum@Error`]; among them a cursor that is none of this store's.
     fn unresolved(
         &self,
         lapsed_before: EpochMs,
-        most: usize,
-    ) -> impl Future<Output = Result<Vec<Record>, Error>> + Send;
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> impl Future<Output = Result<Page, Error>> + Send;
+
+    /// How many records are unresolved, by whatever counts them at least cost. It goes
+    /// through all pages unless the store knows better.
+    ///
+    /// # Errors
+    /// [`enum@Error`].
+    fn count_unresolved(
+        &self,
+        lapsed_before: EpochMs,
+    ) -> impl Future<Output = Result<u64, Error>> + Send {
+        async move {
+            const PAGE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99);
+            let (mut count, mut after) = (0, None);
+            loop {
+                let page = self.unresolved(lapsed_before, PAGE, after.as_ref()).await?;
+                count += page.records.len() as u64;
+                after = page.next;
+                if after.is_none() {
+                    return Ok(count);
+                }
+            }
+        }
+    }
+}
+
+/// A part of the unresolved records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The records; there may be more although these are few, or none.
+    pub records: Vec<Record>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<Cursor>,
+}
+
+/// Where a page ended, as a text that the store made and that can be handed out and taken
+/// back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// A cursor of this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What became of a write.
@@ -66,10 +127,29 @@ pub enum Error {
         /// The store's limit.
         limit: usize,
     },
+    /// A table, an index or a bucket does not exist where the store looks for it. Nothing was
+    /// written.
+    #[error("there is no {what}")]
+    NotFound {
+        /// Its kind and its name.
+        what: String,
+        /// As the service said it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The text is no cursor that this store has made.
+    #[error("{0:?} is no cursor of this store")]
+    BadCursor(String),
     /// What the store holds is not a record that this version understands.
     #[error("the stored record is not readable: {0}")]
     Unreadable(String),
     /// Anything else. A write may have been applied or not.
     #[error("the store failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The SDK's futures nest so deep that callers would have to raise their `recursion_limit`;
+/// a box ends the nesting, and beside a network request it costs nothing.
+#[cfg(any(feature = "dynamodb", feature = "s3"))]
+pub(crate) fn boxed<F: Future>(request: F) -> std::pin::Pin<Box<F>> {
+    Box::pin(request)
 }

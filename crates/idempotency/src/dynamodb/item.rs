@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use sha2::{Digest, Sha256};
 
 use crate::clock::EpochMs;
 use crate::record::{Holder, MaybeExecuted, Owner, Pointer, Record, Status, StoredResult};
@@ -29,6 +30,8 @@ pub(super) mod name {
     pub(in super::super) const KEPT_UNTIL: &str = "kept_until_ms";
     pub(in super::super) const UNTRIED: &str = "untried";
     pub(in super::super) const MAYBE_EXECUTED: &str = "maybe_executed";
+    pub(in super::super) const UNRESOLVED: &str = "unresolved";
+    pub(in super::super) const UNRESOLVED_FROM: &str = "unresolved_from_ms";
     pub(in super::super) const WHY: &str = "why";
     pub(in super::super) const RESULT: &str = "result";
     pub(in super::super) const RESULT_AT: &str = "result_at";
@@ -57,6 +60,23 @@ pub(super) fn about_earlier_attempts(
         (name::UNTRIED, untried.map(|untried| AttributeValue::N(untried.to_string()))),
         (name::MAYBE_EXECUTED, maybe_executed.map(AttributeValue::S)),
     ]
+}
+
+/// Partitions of the index of unresolved records: each takes about 1,000 writes a second,
+/// and a call makes two.
+pub(super) const SHARDS: u8 = 8;
+
+/// The partition of a record in the index.
+pub(super) fn shard(id: &RecordId) -> u8 {
+    Sha256::digest(id.as_str())[0] % SHARDS
+}
+
+/// The attributes of a table that has an index of unresolved records.
+pub(super) fn unresolved(record: &Record) -> [(&'static str, Option<AttributeValue>); 2] {
+    let from = record.unresolved_from();
+    let shard = from.map(|_| AttributeValue::S(shard(&record.id).to_string()));
+    let from = from.map(|from| AttributeValue::N(from.as_millis().to_string()));
+    [(name::UNRESOLVED, shard), (name::UNRESOLVED_FROM, from)]
 }
 
 /// Every other attribute a record can have, except the key, the attempt number and the time

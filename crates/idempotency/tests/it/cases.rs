@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use slowlane_idempotency::{
-    Claim, Claimed, Dispatched, Done, EpochMs, Failure, Found, Guard, Held, How, Key, MemoryStore,
-    NotDispatched, NotRunAgain, Record, RecordId, Request, Settings, Status, Store, Unknown, Write,
-    Written, complete, dispatch, give_up, resolve, run, store,
+    Claim, Claimed, Cursor, Dispatched, Done, EpochMs, Failure, Found, Guard, Held, How, Key,
+    MemoryStore, NotDispatched, NotRunAgain, Page, Record, RecordId, Request, Settings, Status,
+    Store, Unknown, Write, Written, complete, dispatch, give_up, resolve, run, store,
 };
 
 use crate::{Stopwatch, key, order, scope, seconds};
@@ -342,9 +342,10 @@ impl Store for Counting {
     async fn unresolved(
         &self,
         lapsed_before: EpochMs,
-        most: usize,
-    ) -> Result<Vec<Record>, store::Error> {
-        self.store.unresolved(lapsed_before, most).await
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
+        self.store.unresolved(lapsed_before, most, after).await
     }
 }
 
@@ -396,9 +397,10 @@ impl Store for Echoing {
     async fn unresolved(
         &self,
         lapsed_before: EpochMs,
-        most: usize,
-    ) -> Result<Vec<Record>, store::Error> {
-        self.0.unresolved(lapsed_before, most).await
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
+        self.0.unresolved(lapsed_before, most, after).await
     }
 }
 

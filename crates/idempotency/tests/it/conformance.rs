@@ -1,11 +1,12 @@
 //! The published suite passes on sound stores and notices broken ones.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
 use slowlane_idempotency::{
-    EpochMs, Guard, MemoryStore, Offloading, Record, RecordId, Status, Store, StoredResult, When,
-    Write, Written, conformance, store,
+    BoxStore, Cursor, EpochMs, Guard, MemoryStore, Offloading, Page, Record, RecordId, Status,
+    Store, StoredResult, When, Write, Written, conformance, store,
 };
 
 use crate::offload::MemoryBlobs;
@@ -16,6 +17,7 @@ async fn sound_stores_pass() {
     conformance::check(&MemoryStore::new(), "suite").await.unwrap();
     let offloading = Offloading::new(MemoryStore::new(), MemoryBlobs::default(), 1024);
     conformance::check(&offloading, "suite").await.unwrap();
+    conformance::check(&BoxStore::new(MemoryStore::new()), "suite").await.unwrap();
 
     let guard = Guard::new(MemoryStore::new(), Stopwatch::new().settings());
     conformance::one_claimant_wins(&guard, scope(), key(), 50).await.unwrap();
@@ -40,6 +42,10 @@ enum Flaw {
     CutsLargeResults,
     ListsEverything,
     ListsWhatRuns,
+    ListsOnePage,
+    StartsAnew,
+    OverfillsPages,
+    CountsEverything,
 }
 
 #[tokio::test]
@@ -60,6 +66,10 @@ async fn broken_stores_are_noticed() {
         (Flaw::CutsLargeResults, "large result"),
         (Flaw::ListsEverything, "unresolved"),
         (Flaw::ListsWhatRuns, "unresolved"),
+        (Flaw::ListsOnePage, "unresolved"),
+        (Flaw::StartsAnew, "unresolved"),
+        (Flaw::OverfillsPages, "unresolved"),
+        (Flaw::CountsEverything, "unresolved"),
     ] {
         let store = Flawed { flaw, records: Mutex::default() };
         let broken = conformance::check(&store, "suite").await.expect_err(&format!("{flaw:?}"));
@@ -126,17 +136,35 @@ impl Store for Flawed {
     async fn unresolved(
         &self,
         lapsed_before: EpochMs,
-        most: usize,
-    ) -> Result<Vec<Record>, store::Error> {
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
         let records = self.records.lock().unwrap();
-        let listed = records.values().filter(|record| {
-            record.unresolved(lapsed_before)
-                || match self.flaw {
-                    Flaw::ListsEverything => true,
-                    Flaw::ListsWhatRuns => record.status == Status::Dispatched,
-                    _ => false,
-                }
-        });
-        Ok(listed.take(most).cloned().collect())
+        let after = after.filter(|_| !matches!(self.flaw, Flaw::StartsAnew));
+        let most = if matches!(self.flaw, Flaw::OverfillsPages) { usize::MAX } else { most.get() };
+        let mut listed = records
+            .values()
+            .filter(|record| after.is_none_or(|after| record.id.as_str() > after.as_str()))
+            .filter(|record| {
+                record.unresolved(lapsed_before)
+                    || match self.flaw {
+                        Flaw::ListsEverything => true,
+                        Flaw::ListsWhatRuns => record.status == Status::Dispatched,
+                        _ => false,
+                    }
+            });
+        let page: Vec<_> = listed.by_ref().take(most).cloned().collect();
+        let next = listed.next().and(page.last()).map(|last| Cursor::new(last.id.as_str()));
+        let next = next.filter(|_| !matches!(self.flaw, Flaw::ListsOnePage));
+        Ok(Page { records: page, next })
+    }
+
+    async fn count_unresolved(&self, lapsed_before: EpochMs) -> Result<u64, store::Error> {
+        let records = self.records.lock().unwrap();
+        let unresolved = records.values().filter(|record| record.unresolved(lapsed_before));
+        match self.flaw {
+            Flaw::CountsEverything => Ok(records.len() as u64),
+            _ => Ok(unresolved.count() as u64),
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! What a key remembers from one attempt, one life and one version of this crate to the next.
 
+use std::num::NonZeroUsize;
+
 use serde_json::json;
 use slowlane_idempotency::{
-    Claim, Claimed, Dispatched, EpochMs, Guard, MaybeExecuted, MemoryStore, Record, RecordId,
-    Request, Settings, Status, Store, Unknown, Write, Written, claim, resolve, run, store,
+    Claim, Claimed, Cursor, Dispatched, EpochMs, Guard, MaybeExecuted, MemoryStore, Page, Record,
+    RecordId, Request, Settings, Status, Store, Unknown, Write, Written, claim, resolve, run,
+    store,
 };
 use slowlane_idempotency::{Failure, NotRunAgain};
 
@@ -226,9 +229,7 @@ mod earlier_attempts {
     async fn are_suspected_where_it_is_not_known() {
         let time = Stopwatch::new();
         let guard = Guard::new(Echoing(MemoryStore::new()), time.settings());
-        let first = sent(&guard, &repeatable(1)).await;
-        assert!(!first.maybe_executed_before(), "there was nothing before the first");
-        first.unknown("reset").await.unwrap();
+        assert!(!told(&guard, &order(1)).await, "this one would have left a mark");
         assert!(told(&guard, &repeatable(1)).await);
     }
 
@@ -472,6 +473,36 @@ mod earlier_version {
     }
 }
 
+mod names {
+    use super::*;
+    use slowlane_idempotency::Owner;
+    use uuid::Uuid;
+
+    /// The claim was stored, the answer lost, and the caller comes again under its own name.
+    #[tokio::test]
+    async fn get_their_claim_back() {
+        let (guard, time) = guard();
+        let (ours, theirs) = (Owner(Uuid::from_u128(7)), Owner(Uuid::from_u128(8)));
+        guard.claim_as(&order(1), ours).await.unwrap();
+        time.passes(seconds(20));
+        let other = guard.claim_as(&order(1), theirs).await.unwrap();
+        assert!(matches!(other, Claimed::InProgress(_)), "{other:?}");
+        let Claimed::Run(claim) = guard.claim_as(&order(1), ours).await.unwrap() else {
+            panic!("it is ours");
+        };
+        assert_eq!((claim.owner(), claim.attempt()), (ours, 1));
+        assert_eq!(claim.remaining(), seconds(40), "the lease that others see");
+
+        let error = guard.claim_as(&order(2), ours).await.unwrap_err();
+        assert!(matches!(error, claim::Error::PayloadMismatch { .. }), "{error}");
+
+        // What may have left is not given out again.
+        claim.dispatched().await.unwrap();
+        let again = guard.claim_as(&order(1), ours).await.unwrap();
+        assert!(matches!(again, Claimed::InProgress(_)), "{again:?}");
+    }
+}
+
 /// A closure is not even called once the lease is over.
 #[tokio::test]
 async fn a_closure_does_not_start_after_its_lease() {
@@ -516,8 +547,13 @@ impl Store for Echoing {
         self.0.read(id).await
     }
 
-    async fn unresolved(&self, at: EpochMs, most: usize) -> Result<Vec<Record>, store::Error> {
-        self.0.unresolved(at, most).await
+    async fn unresolved(
+        &self,
+        at: EpochMs,
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
+        self.0.unresolved(at, most, after).await
     }
 }
 
@@ -536,7 +572,12 @@ impl Store for SlowToMark {
         self.0.read(id).await
     }
 
-    async fn unresolved(&self, at: EpochMs, most: usize) -> Result<Vec<Record>, store::Error> {
-        self.0.unresolved(at, most).await
+    async fn unresolved(
+        &self,
+        at: EpochMs,
+        most: NonZeroUsize,
+        after: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
+        self.0.unresolved(at, most, after).await
     }
 }

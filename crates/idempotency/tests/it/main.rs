@@ -8,6 +8,7 @@ mod examples;
 mod interleavings;
 mod lives;
 mod offload;
+#[cfg(feature = "dynamodb")]
 mod wire;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! makes of the answers.
 
 use std::error::Error as _;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
@@ -14,7 +15,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use slowlane_idempotency::{
-    Claimed, DynamoDbStore, Guard, Layout, MAX_RESULT_BYTES, PartitionValue, claim, complete, store,
+    Claimed, Cursor, DynamoDbStore, EpochMs, Guard, Layout, MAX_RESULT_BYTES, PartitionValue,
+    Request, claim, complete, store,
 };
 
 use crate::{Stopwatch, key, order, scope};
@@ -275,7 +277,7 @@ async fn throttling_and_failure_keep_their_source() {
         ("ProvisionedThroughputExceededException", true),
         ("ThrottlingException", true),
         ("RequestLimitExceeded", true),
-        ("ResourceNotFoundException", false),
+        ("InternalServerError", false),
     ] {
         let wire = Wire::answering([(400, json!({"__type": code, "message": "as it says"}))]);
         let error = wire.guard().claim(&order(1)).await.unwrap_err();
@@ -379,11 +381,199 @@ async fn listing_goes_through_all_pages() {
     uses_what_it_defines(&requests[0].1);
 }
 
+/// What the item says that a claim replaced is what its holder goes on from.
+#[tokio::test]
+async fn a_claim_is_told_what_it_replaced() {
+    let mut released = item();
+    released["status"] = json!({"S": "RELEASED"});
+    released["untried"] = json!({"N": "4"});
+    released["maybe_executed"] = json!({"S": order(1).payload().to_string()});
+    let wire = Wire::answering([(200, json!({"Attributes": released})), applied()]);
+    let Claimed::Run(claim) = wire.guard().claim(&order(1)).await.unwrap() else {
+        panic!("did not run");
+    };
+    assert_eq!((claim.attempt(), claim.tries()), (8, 4));
+    assert!(claim.maybe_executed_before());
+    claim.release_untried().await.unwrap();
+    let values = &wire.requests()[1].1["ExpressionAttributeValues"];
+    assert_eq!(values[":held_attempt"], json!({"N": "8"}));
+    assert_eq!(values[":untried"], json!({"N": "5"}));
+    assert_eq!(values[":maybe_executed"], json!({"S": order(1).payload().to_string()}));
+    uses_what_it_defines(&wire.requests()[1].1);
+}
+
+/// The count of tries and what earlier attempts did are no claim's to change: an update
+/// leaves alone what it does not name.
+#[tokio::test]
+async fn a_claim_leaves_alone_what_is_about_earlier_attempts() {
+    let wire = Wire::answering([claimed()]);
+    wire.guard().claim(&order(1).repeatable(true)).await.unwrap();
+    let names = wire.requests()[0].1["ExpressionAttributeNames"].to_string();
+    assert!(!names.contains("untried") && !names.contains("maybe_executed"), "{names}");
+}
+
+/// As version 0.1 of this crate wrote them; its `settles_at_ms` came with `UNKNOWN` only.
+#[tokio::test]
+async fn records_of_the_first_version_are_read() {
+    let recorded = |change: Value| {
+        let mut item = json!({
+            "id": {"S": "orders#order-123"},
+            "status": {"S": "DISPATCHED"},
+            "owner": {"S": "00000000-0000-0000-0000-0000000000ff"},
+            "attempt": {"N": "3"},
+            "payload_sha256": {"S": "b7e28723407b7750fb0dc3b977699a5223a3b617d41c9a4feaeccbd31feadd06"},
+            "repeatable": {"BOOL": false},
+            "claimed_at_ms": {"N": "1799999900000"},
+            "lease_until_ms": {"N": "1799999960000"},
+            "dispatched_at_ms": {"N": "1799999900200"},
+            "untried": {"N": "1"}
+        });
+        for (name, value) in change.as_object().unwrap() {
+            item[name] = value.clone();
+        }
+        item
+    };
+    let unknown = json!({
+        "status": {"S": "UNKNOWN"},
+        "unknown_since_ms": {"N": "1799999930000"},
+        "settles_at_ms": {"N": "1799999960000"},
+        "why": {"S": "no answer within 30 s"}
+    });
+    for (item, settles_at) in [
+        // 30 s after its lease, as the settings say, or what was stored; and the margin.
+        (recorded(json!({})), 1_799_999_992_000),
+        (recorded(unknown), 1_799_999_962_000),
+    ] {
+        let wire = Wire::answering([refused(item), applied()]);
+        let Claimed::Unknown(unknown) = wire.guard().claim(&order(1)).await.unwrap() else {
+            panic!("not unknown");
+        };
+        assert_eq!(unknown.settles_at(), EpochMs(settles_at));
+        assert_eq!(unknown.run_again().await.unwrap().tries(), 3);
+    }
+    let done = json!({
+        "status": {"S": "COMPLETED"},
+        "completed_at_ms": {"N": "1799999901000"},
+        "kept_until_ms": {"N": "1800086301000"},
+        "expires_at": {"N": "1800089901"},
+        "result": {"S": "{\"id\":\"1001\"}"}
+    });
+    let wire = Wire::answering([refused(recorded(done))]);
+    let claimed = wire.guard().claim(&order(1)).await.unwrap();
+    assert!(matches!(&claimed, Claimed::Replay(value) if value["id"] == "1001"), "{claimed:?}");
+}
+
+/// A repeatable call may be taken over by either hash of its payload.
+#[tokio::test]
+async fn both_hashes_of_a_wide_number_are_offered() {
+    let payload = json!({"id": 9_007_199_254_740_993_u64});
+    let request = Request::new(scope(), key(), &payload).unwrap().repeatable(true);
+    let wire = Wire::answering([claimed()]);
+    wire.guard().claim(&request).await.unwrap();
+    let sent = &wire.requests()[0].1;
+    let condition = sent["ConditionExpression"].as_str().unwrap();
+    assert!(condition.contains("#payload_sha256 IN (:payload_sha256, :earlier_payload)"));
+    let earlier = "379c3c261310b93aedb504a467c47b9494b0c2e0205c0130684079a029e3da34";
+    assert_eq!(sent["ExpressionAttributeValues"][":earlier_payload"], json!({"S": earlier}));
+    uses_what_it_defines(sent);
+}
+
+#[tokio::test]
+async fn a_missing_table_is_named() {
+    let wire = Wire::answering([
+        (400, json!({"__type": "ResourceNotFoundException", "message": "as it says"})),
+        (400, json!({"__type": "ResourceNotFoundException", "message": "as it says"})),
+    ]);
+    let error = wire.guard().claim(&order(1)).await.unwrap_err();
+    let expected = "there is no table \"calls\" in this account and Region";
+    assert_eq!(error.source().unwrap().to_string(), expected);
+    let error = wire.guard().list_unresolved(1).await.unwrap_err();
+    assert_eq!(error.to_string(), expected);
+}
+
+/// A record is in the index only as long as it may be unresolved.
+#[tokio::test]
+async fn the_index_is_entered_and_left() {
+    for (repeatable, entered) in [(false, [false, true, false]), (true, [true, false, false])] {
+        let wire = Wire::answering([claimed(), applied(), applied()]);
+        let guard =
+            Guard::new(wire.store().unresolved_index("unresolved"), Stopwatch::new().settings());
+        let request = order(1).repeatable(repeatable);
+        let Claimed::Run(claim) = guard.claim(&request).await.unwrap() else {
+            panic!("did not run");
+        };
+        claim.dispatched().await.unwrap().complete(&1).await.unwrap();
+        for ((_, sent), entered) in wire.requests().iter().zip(entered) {
+            let values = &sent["ExpressionAttributeValues"];
+            assert_eq!(values.get(":unresolved").is_some(), entered, "{sent}");
+            if entered {
+                assert_eq!(values[":unresolved_from_ms"], values[":lease_until_ms"]);
+            } else {
+                let removed = sent["UpdateExpression"].as_str().unwrap();
+                let removed = removed.split_once(" REMOVE ").unwrap().1;
+                assert!(removed.contains("#unresolved, #unresolved_from_ms"), "{removed}");
+            }
+            uses_what_it_defines(sent);
+        }
+    }
+}
+
+/// Shard after shard, each record read as it is now.
+#[tokio::test]
+async fn the_index_is_listed_by_pages() {
+    const SHARDS: usize = 8;
+    let entry = json!({
+        "id": {"S": "orders#order-123"},
+        "unresolved": {"S": "0"},
+        "unresolved_from_ms": {"N": "1799999000000"}
+    });
+    let mut unknown = item();
+    unknown["status"] = json!({"S": "UNKNOWN"});
+    let mut done = item();
+    done["status"] = json!({"S": "COMPLETED"});
+    let wire = Wire::answering([
+        (200, json!({"Items": [entry, entry], "LastEvaluatedKey": entry})),
+        (200, json!({"Item": unknown})),
+        (200, json!({"Item": done})),
+        (200, json!({"Items": []})),
+    ]);
+    let store = wire.store().unresolved_index("unresolved");
+    let guard = Guard::new(store, Stopwatch::new().settings());
+    let most = NonZeroUsize::new(2).unwrap();
+    let page = guard.unresolved_page(most, None).await.unwrap();
+    assert_eq!(page.records.len(), 1, "the other is done by now");
+    guard.unresolved_page(most, page.next.as_ref()).await.unwrap();
+
+    let requests = wire.requests();
+    let first = &requests[0].1;
+    assert_eq!(first["IndexName"], "unresolved");
+    assert_eq!(first["Limit"], 2);
+    let condition = "#unresolved = :shard AND #from <= :lapsed_before";
+    assert_eq!(first["KeyConditionExpression"], condition);
+    assert_eq!(requests[1].1["ConsistentRead"], true);
+    let start = &requests[3].1["ExclusiveStartKey"];
+    assert_eq!(start["id"], entry["id"]);
+    assert_eq!(start["unresolved_from_ms"], entry["unresolved_from_ms"]);
+    assert_eq!(start["unresolved"], requests[3].1["ExpressionAttributeValues"][":shard"]);
+    uses_what_it_defines(first);
+
+    let counts = [(); SHARDS].map(|()| (200, json!({"Count": 3})));
+    let wire = Wire::answering(counts);
+    let store = wire.store().unresolved_index("unresolved");
+    let guard = Guard::new(store, Stopwatch::new().settings());
+    assert_eq!(guard.count_unresolved().await.unwrap(), 24);
+    assert_eq!(wire.requests()[7].1["Select"], "COUNT");
+
+    let error = guard.unresolved_page(most, Some(&Cursor::new("shard:8"))).await.unwrap_err();
+    assert_eq!(error.to_string(), "\"shard:8\" is no cursor of this store");
+}
+
 /// DynamoDB refuses a request that defines a name or a value it does not use.
 fn uses_what_it_defines(request: &Value) {
-    let expressions = ["UpdateExpression", "ConditionExpression", "FilterExpression"]
-        .map(|name| request[name].as_str().unwrap_or_default())
-        .join(" ");
+    let expressions =
+        ["UpdateExpression", "ConditionExpression", "FilterExpression", "KeyConditionExpression"]
+            .map(|name| request[name].as_str().unwrap_or_default())
+            .join(" ");
     for kind in ["ExpressionAttributeNames", "ExpressionAttributeValues"] {
         for defined in request[kind].as_object().unwrap().keys() {
             let used = expressions.match_indices(defined.as_str()).any(|(at, _)| {

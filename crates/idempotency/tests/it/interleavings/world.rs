@@ -2,6 +2,7 @@
 //! is checked after everything that happens in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -10,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use slowlane_idempotency::{
-    EpochMs, Record, RecordId, Settings, Status, Store, StoredResult, When, Write, Written, store,
+    Cursor, EpochMs, Page, Record, RecordId, Settings, Status, Store, StoredResult, When, Write,
+    Written, store,
 };
 use uuid::Uuid;
 
@@ -279,12 +281,13 @@ impl Store for World {
     async fn unresolved(
         &self,
         lapsed_before: EpochMs,
-        _: usize,
-    ) -> Result<Vec<Record>, store::Error> {
+        _: NonZeroUsize,
+        _: Option<&Cursor>,
+    ) -> Result<Page, store::Error> {
         let state = self.state();
         let records = state.records.values();
         let unresolved = records.filter(|record| record.unresolved(lapsed_before));
-        Ok(unresolved.cloned().collect())
+        Ok(Page { records: unresolved.cloned().collect(), next: None })
     }
 }
 
