@@ -67,14 +67,60 @@ impl fmt::Debug for Turn {
     }
 }
 
-/// How the closure failed. `?` on any error makes it [`Failure::Unknown`], the careful
-/// reading; say [`Failure::NotExecuted`] where that is certain.
+/// How the closure failed. `?` on an error of type `E` makes it [`Failure::Unknown`], the
+/// careful reading; say [`Failure::NotExecuted`] where that is certain.
+///
+/// ```
+/// use std::io;
+/// use slowlane_idempotency::Failure;
+///
+/// struct Connection;
+///
+/// impl Connection {
+///     fn open() -> io::Result<Self> {
+///         // ...
+///         # Ok(Self)
+///     }
+///
+///     fn send(&self, order: &str) -> io::Result<String> {
+///         // ...
+///         # Ok(order.to_owned())
+///     }
+/// }
+///
+/// async fn create(order: &str) -> Result<u64, Failure<anyhow::Error>> {
+///     // Without a connection nothing was sent.
+///     let connection = Connection::open().map_err(Failure::not_executed)?;
+///     // From here on it may have been executed. An error of another type than the
+///     // closure's is brought to it by name ...
+///     let answer = connection.send(order).map_err(Failure::unknown)?;
+///     // ... and one of the same type by `?` alone.
+///     Ok(id_in(&answer)?)
+/// }
+///
+/// fn id_in(answer: &str) -> anyhow::Result<u64> {
+///     Ok(answer.parse()?)
+/// }
+/// # futures::executor::block_on(create("1")).map_err(|_| ()).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure<E> {
     /// The target surely did nothing: a rejection, a throttle, a refused connection.
     NotExecuted(E),
     /// Nobody knows: a time-out, a broken connection, a 5xx answer to a write.
     Unknown(E),
+}
+
+impl<E> Failure<E> {
+    /// [`NotExecuted`](Self::NotExecuted) for an error of whatever type that can become `E`.
+    pub fn not_executed(error: impl Into<E>) -> Self {
+        Self::NotExecuted(error.into())
+    }
+
+    /// [`Unknown`](Self::Unknown) for an error of whatever type that can become `E`.
+    pub fn unknown(error: impl Into<E>) -> Self {
+        Self::Unknown(error.into())
+    }
 }
 
 impl<E> From<E> for Failure<E> {

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ReturnConsumedCapacity,
-    ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ReturnConsumedCapacity, ScalarAttributeType,
 };
 use serde_json::json;
 use slowlane_idempotency::{
@@ -34,14 +34,19 @@ async fn the_store_conforms_and_one_of_fifty_claimants_wins() -> anyhow::Result<
     let objects = s3.list_objects_v2().bucket("results").prefix("large/").send().await?;
     assert!(objects.key_count() > Some(0), "{objects:?}");
 
-    let shared = shared_table(&client).await?;
+    let shared = table_with_index(&client, "shared", &["pk", "sk"]).await?;
     for (value, namespace) in
         [(PartitionValue::Fixed("calls".into()), "fixed"), (PartitionValue::Scope, "scope")]
     {
         let layout = Layout::PartitionAndSort { partition: "pk".into(), value, sort: "sk".into() };
         let store = DynamoDbStore::new(client.clone(), &shared).layout(layout);
         conformance::check(&store, namespace).await?;
+        let indexed = store.unresolved_index("unresolved");
+        conformance::check(&indexed, &format!("{namespace}-indexed")).await?;
     }
+    let indexed = table_with_index(&client, "indexed", &["id"]).await?;
+    let store = DynamoDbStore::new(client, indexed).unresolved_index("unresolved");
+    conformance::check(&store, "indexed").await?;
     Ok(())
 }
 
@@ -64,17 +69,38 @@ async fn a_record_is_one_write_unit() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A table with a sort key, as others have it.
-async fn shared_table(client: &Client) -> anyhow::Result<String> {
-    let mut create =
-        client.create_table().table_name("shared").billing_mode(BillingMode::PayPerRequest);
-    for (key, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-        let attribute = AttributeDefinition::builder().attribute_name(key);
-        let element = KeySchemaElement::builder().attribute_name(key).key_type(kind);
-        create = create
-            .attribute_definitions(attribute.attribute_type(ScalarAttributeType::S).build()?)
-            .key_schema(element.build()?);
-    }
+/// A table with these text attributes as its key, and the index of the guard's README.
+async fn table_with_index(client: &Client, name: &str, key: &[&str]) -> anyhow::Result<String> {
+    let index = GlobalSecondaryIndex::builder()
+        .index_name("unresolved")
+        .set_key_schema(Some(key_schema(&["unresolved", "unresolved_from_ms"])?))
+        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build());
+    let create = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_key_schema(Some(key_schema(key)?))
+        .global_secondary_indexes(index.build()?)
+        .attribute_definitions(attribute("unresolved_from_ms", ScalarAttributeType::N)?);
+    let texts = key.iter().chain(&["unresolved"]);
+    let create = texts
+        .map(|name| attribute(name, ScalarAttributeType::S))
+        .try_fold(create, |create, attribute| {
+            anyhow::Ok(create.attribute_definitions(attribute?))
+        })?;
     create.send().await?;
-    Ok("shared".to_owned())
+    Ok(name.to_owned())
+}
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> anyhow::Result<AttributeDefinition> {
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?)
+}
+
+/// A partition key, and a sort key if there is a second name.
+fn key_schema(names: &[&str]) -> anyhow::Result<Vec<KeySchemaElement>> {
+    let kinds = [KeyType::Hash, KeyType::Range];
+    let element = |(name, kind): (&&str, KeyType)| {
+        Ok(KeySchemaElement::builder().attribute_name(*name).key_type(kind).build()?)
+    };
+    names.iter().zip(kinds).map(element).collect()
 }
