@@ -178,8 +178,8 @@ pub struct Record {
     /// Since when nobody knows.
     pub unknown_since: Option<EpochMs>,
     /// When the target will surely have finished with the request, one way or the other: if
-    /// the holder does not come back, counted from the end of its lease. Records of version
-    /// 0.1 have it only once they are unknown.
+    /// the holder does not come back, counted from the end of its lease. Records of the
+    /// first format have it only once they are unknown.
     pub settles_at: Option<EpochMs>,
     /// When the result was stored.
     pub completed_at: Option<EpochMs>,
@@ -248,8 +248,8 @@ impl Record {
         self.unknown_since.or(self.dispatched_at).unwrap_or(self.claimed_at)
     }
 
-    /// When the target has surely finished with the request: as the holder stored it. Where a
-    /// holder of version 0.1 never came back, `settle_window` after its lease.
+    /// When the target has surely finished with the request: as the holder stored it. Where the
+    /// holder of a record of the first format never came back, `settle_window` after its lease.
     pub fn settled_at(&self, settle_window: Duration) -> EpochMs {
         self.settles_at.unwrap_or_else(|| self.lease_until.plus(settle_window))
     }

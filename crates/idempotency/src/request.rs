@@ -102,7 +102,7 @@ impl Key {
     /// [`Error::Payload`] for content that is no JSON.
     pub fn of<T: Serialize + ?Sized>(content: &T) -> Result<Self, Error> {
         let content = serde_json::to_value(content).map_err(Error::Payload)?;
-        Ok(Self(PayloadHash::of_first_version(content)?.to_string()))
+        Ok(Self(PayloadHash::of_first_format(content)?.to_string()))
     }
 }
 
@@ -198,8 +198,8 @@ impl PayloadHash {
         Ok(Self(Sha256::digest(hashed).into()))
     }
 
-    /// As slowlane-idempotency 0.1 hashed: it knew no list of wide numbers.
-    fn of_first_version(mut payload: Value) -> Result<Self, Error> {
+    /// The hash of the first record format, which knew no list of wide numbers.
+    fn of_first_format(mut payload: Value) -> Result<Self, Error> {
         write_wide_integers_as_texts(&mut payload);
         Ok(Self(Sha256::digest(canonical(&payload)?).into()))
     }
@@ -234,7 +234,7 @@ const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
 struct WideNumbers {
     /// Where they stood, as JSON pointers (RFC 6901).
     numbers: Vec<String>,
-    /// Whether the payload has a text that reads like one: the first version of the hash
+    /// Whether the payload has a text that reads like one: the first format
     /// took it for the number.
     lookalikes: bool,
 }
@@ -290,7 +290,7 @@ fn reads_like_a_wide_integer(text: &str) -> bool {
     digits.len() >= 16 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What the first version of the hash did with numbers.
+/// What the first format did with numbers.
 fn write_wide_integers_as_texts(value: &mut Value) {
     match value {
         Value::Number(number) => {
@@ -322,7 +322,7 @@ impl fmt::Debug for PayloadHash {
 pub struct Request {
     pub(crate) id: RecordId,
     pub(crate) payload: PayloadHash,
-    /// What the first version of the hash was, where it was another.
+    /// Its hash in the first record format, where that was another.
     pub(crate) earlier_payload: Option<PayloadHash>,
     pub(crate) terms: Terms,
 }
@@ -392,7 +392,7 @@ impl Request {
     pub fn new<T: Serialize + ?Sized>(scope: Scope, key: Key, payload: &T) -> Result<Self, Error> {
         let value = serde_json::to_value(payload).map_err(Error::Payload)?;
         let payload = PayloadHash::of_value(value.clone())?;
-        let earlier_payload = PayloadHash::of_first_version(value)?;
+        let earlier_payload = PayloadHash::of_first_format(value)?;
         Ok(Self {
             id: RecordId::new(&scope, &key),
             payload,
@@ -545,9 +545,9 @@ mod tests {
         }
     }
 
-    /// Printed by version 0.1. Where no number is beyond 2^53, the hash is still the same.
+    /// As recorded. Where no number is beyond 2^53, the hash is still the same.
     #[test]
-    fn the_first_version_is_recognised_and_still_makes_keys() {
+    fn the_first_format_is_recognised_and_still_makes_keys() {
         let recorded = "379c3c261310b93aedb504a467c47b9494b0c2e0205c0130684079a029e3da34";
         let recorded = PayloadHash::parse(recorded).unwrap();
         let (scope, key) = (Scope::new("s").unwrap(), Key::new("k").unwrap());

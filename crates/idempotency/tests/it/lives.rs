@@ -381,8 +381,8 @@ mod expiry {
     }
 }
 
-/// Records that version 0.1 wrote, and its hashes.
-mod earlier_version {
+/// Records of the first format, and its hashes.
+mod first_format {
     use super::*;
     use slowlane_idempotency::{Holder, Owner, PayloadHash};
     use uuid::Uuid;
@@ -392,13 +392,13 @@ mod earlier_version {
         Request::new(scope(), key(), &payload).unwrap()
     }
 
-    /// `wide()` as 0.1 hashed it.
+    /// `wide()` as that hashed it.
     fn hash() -> PayloadHash {
         let hex = "379c3c261310b93aedb504a467c47b9494b0c2e0205c0130684079a029e3da34";
         PayloadHash::parse(hex).unwrap()
     }
 
-    /// A store with one record as 0.1 left it.
+    /// A store with one such record.
     async fn left(change: impl FnOnce(&mut Record)) -> (Guard<MemoryStore>, Stopwatch) {
         let time = Stopwatch::new();
         let mut record = Record {

@@ -412,9 +412,9 @@ async fn a_claim_leaves_alone_what_is_about_earlier_attempts() {
     assert!(!names.contains("untried") && !names.contains("maybe_executed"), "{names}");
 }
 
-/// As version 0.1 of this crate wrote them; its `settles_at_ms` came with `UNKNOWN` only.
+/// As recorded: in the first format `settles_at_ms` came with `UNKNOWN` only.
 #[tokio::test]
-async fn records_of_the_first_version_are_read() {
+async fn records_of_the_first_format_are_read() {
     let recorded = |change: Value| {
         let mut item = json!({
             "id": {"S": "orders#order-123"},
