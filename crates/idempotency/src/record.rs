@@ -269,7 +269,7 @@ impl Record {
     pub(crate) fn succeed(&mut self, replaced: &Self, lapsed_before: EpochMs) {
         let another_life = replaced.status == Status::Completed
             || replaced.payload != self.payload
-            || replaced.expired(lapsed_before);
+            || replaced.kept_until.is_some_and(|until| until < lapsed_before);
         self.holder.attempt = replaced.holder.attempt + 1;
         self.untried = if another_life { replaced.holder.attempt } else { replaced.untried };
         let before = replaced.maybe_executed_before;

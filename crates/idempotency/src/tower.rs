@@ -1,4 +1,4 @@
-//! A layer that lets a [`tower`](::tower) service run each request once (feature `tower`).
+//! A layer that lets a [`tower`] service run each request once (feature `tower`).
 
 use std::fmt;
 use std::pin::Pin;

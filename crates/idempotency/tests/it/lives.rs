@@ -121,6 +121,15 @@ mod tries {
         assert_eq!(claimed(&guard, &order(1)).await.tries(), 2);
     }
 
+    /// Released for another try that nobody made while the record was kept.
+    #[tokio::test]
+    async fn are_forgotten_with_the_record() {
+        let (guard, time) = guard();
+        sent(&guard, &order(1)).await.release().await.unwrap();
+        time.passes(seconds(DAY + 3));
+        assert_eq!(claimed(&guard, &order(1)).await.tries(), 1);
+    }
+
     #[tokio::test]
     async fn of_a_corrected_call_are_its_own() {
         let (guard, _) = guard();

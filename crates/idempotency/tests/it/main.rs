@@ -4,6 +4,7 @@
 mod cases;
 mod conformance;
 mod errors;
+#[cfg(feature = "dynamodb")]
 mod examples;
 mod interleavings;
 mod lives;
