@@ -7,6 +7,7 @@ mod errors;
 #[cfg(feature = "dynamodb")]
 mod examples;
 mod interleavings;
+mod layer;
 mod lives;
 mod offload;
 #[cfg(feature = "dynamodb")]
