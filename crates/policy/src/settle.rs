@@ -213,6 +213,8 @@ pub struct Attempts {
     pub used: u32,
     /// How many there may be.
     pub max: u32,
+    /// Whether the one being settled is the very first under the call's key.
+    pub first: bool,
     /// Whether making the call again after a lost answer does no harm. If it does, the API is
     /// asked what became of it.
     pub repeatable: bool,
@@ -310,9 +312,7 @@ pub fn settle<V>(
     match outcome {
         Outcome::Succeeded(value) => Settlement::Complete(value),
         Outcome::Rejected(why) => fail(FailureName::Rejected, why),
-        Outcome::AlreadyExists(why) if attempts.used <= 1 && !attempts.maybe_executed => {
-            fail(FailureName::Rejected, why)
-        }
+        Outcome::AlreadyExists(why) if attempts.first => fail(FailureName::Rejected, why),
         Outcome::Unauthorized(why) => fail(FailureName::Unauthorized, why),
         Outcome::Throttled { retry_after } => {
             let delay = throttled_delay(retry_after, settings.throttled, unit);

@@ -186,6 +186,7 @@ impl SlowApi {
         }
         let answer = match ask {
             Ask::LookUp if self.has_record(call) && self.strikes(Fault::ApiRefusesDuplicate) => {
+                self.ledger.books().misleads(call);
                 Answer::Found(None)
             }
             Ask::LookUp => Answer::Found(self.ledger.books().record_of(call)),
@@ -207,9 +208,8 @@ impl SlowApi {
 
     fn execute(&self, call: u64, asked_at: Moment) -> Answer {
         let now = self.cloud.now();
-        let refuses =
-            self.ledger.books().has_record(call) && self.strikes(Fault::ApiRefusesDuplicate);
-        if refuses {
+        let refuses = self.cloud.state().faults.rates().of(Fault::ApiRefusesDuplicate) > 0.0;
+        if refuses && self.has_record(call) {
             return Answer::Exists;
         }
         let mut books = self.ledger.books();

@@ -27,8 +27,11 @@ struct Call {
     effects: u8,
     started: bool,
     ended: bool,
+    reopened: bool,
     /// When a workflow was told, by a name that says so, that the call was not executed.
     denied: Option<Moment>,
+    /// The API has said that it does not have what it has: nobody who asks it can tell the truth.
+    misled: bool,
     /// Nothing will be asked of it any more.
     forgotten: bool,
     /// How many calls of its priority had started when it was asked for.
@@ -199,7 +202,9 @@ impl Books {
             effects: 0,
             started: false,
             ended: false,
+            reopened: false,
             denied: None,
+            misled: false,
             forgotten: false,
             started_before: self.started_by_priority[priority as usize],
         });
@@ -209,7 +214,14 @@ impl Books {
     /// Somebody starts the workflow of a call anew.
     pub fn reopen(&mut self, call: u64) {
         self.waiting += 1;
-        self.call(call).ended = false;
+        let entry = self.call(call);
+        entry.ended = false;
+        entry.reopened = true;
+    }
+
+    /// Whether this is not the first workflow of a call.
+    pub fn was_reopened(&mut self, call: u64) -> bool {
+        self.call(call).reopened
     }
 
     /// Whether the workflow of a call has ended.
@@ -348,13 +360,18 @@ impl Books {
         entry.effects > 0 && !entry.repeatable
     }
 
+    /// The API says that it does not have a record that it has.
+    pub fn misleads(&mut self, call: u64) {
+        self.call(call).misled = true;
+    }
+
     /// The API carries a call out that it was asked for at `asked_at`; returns the id of the
     /// record.
     pub fn takes_effect(&mut self, call: u64, asked_at: Moment, now: Moment) -> String {
         let entry = self.call(call);
         entry.effects = entry.effects.saturating_add(1);
-        let (effects, repeatable, denied) = (entry.effects, entry.repeatable, entry.denied);
-        if let Some(at) = denied.filter(|at| asked_at <= *at) {
+        let (effects, repeatable) = (entry.effects, entry.repeatable);
+        if let Some(at) = entry.denied.filter(|at| asked_at <= *at && !entry.misled) {
             let what =
                 format!("call {call} is executed, its workflow was told otherwise at {at:?}");
             self.violated(now, Invariant::TruthfulName, what);
@@ -378,7 +395,7 @@ impl Books {
         self.waiting -= 1;
         let entry = self.call(call);
         entry.ended = true;
-        let Call { effects, repeatable, nature, .. } = *entry;
+        let Call { effects, repeatable, nature, misled, .. } = *entry;
         let name: Arc<str> = match end {
             End::Succeeded(_) => "Succeeded".into(),
             End::Failed(name) => name.clone(),
@@ -397,7 +414,7 @@ impl Books {
             End::Failed(name) => {
                 if says_not_executed(name) {
                     self.call(call).denied = Some(now);
-                    if effects > 0 {
+                    if effects > 0 && !misled {
                         let what =
                             format!("call {call} was executed, its workflow failed as {name}");
                         self.violated(now, Invariant::TruthfulName, what);

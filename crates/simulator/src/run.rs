@@ -44,6 +44,8 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 const LARGE_ANSWERS: [usize; 2] = [300_000, 450_000];
 /// The longest until an operator who has lost a ring rings again.
 const LONGEST_UNNOTICED_MS: u64 = 300_000;
+/// How long operators err: what waits for hours then must come to its end by itself.
+const LONGEST_SHIFT: Duration = Duration::from_secs(3_600);
 /// The longest until a deploy has made the new mappings, and then until the old ones are gone.
 const LONGEST_CREATION_MS: u64 = 30_000;
 const LONGEST_CLEANUP_MS: u64 = 120_000;
@@ -314,7 +316,8 @@ impl Run {
     /// The task state of `throttled-call.asl.json`, with its Retry: from 1 s, doubling to 60 s, full
     /// jitter.
     async fn task(&self, call: u64, priority: Priority, repeatable: bool, dice: &mut Dice) -> End {
-        let wish = self.wished_deadline();
+        let wish =
+            if self.ledger.books().was_reopened(call) { None } else { self.wished_deadline() };
         let timeout = wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs))
             + self.deployment.timing.function_timeout;
         let deadline = wish.map(|wish| self.cloud.now().plus(wish));
@@ -369,6 +372,9 @@ impl Run {
     /// The faults that come from people rather than from machines.
     fn operators_err(self: &Rc<Self>) {
         let now = self.cloud.now();
+        if now > Moment::START.plus(LONGEST_SHIFT) {
+            return;
+        }
         let (queues, doorbell) = (self.deployment.calls, self.deployment.doorbell);
         self.operators_deploy();
         self.operators_restart();

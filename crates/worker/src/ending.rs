@@ -13,7 +13,7 @@ use slowlane_policy::settle::{FailureName, Why, put_off};
 
 use crate::Worker;
 use crate::process::{Ended, How, Ready, ReadyTo, Taken};
-use crate::receive::Received;
+use crate::receive::{self, Received};
 use crate::target::{Target, TargetResponse};
 use crate::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
 
@@ -180,7 +180,7 @@ impl<T: Target> Worker<T> {
         let Taken { received, call, .. } = taken;
         match self.return_to_queue(&received, after).await {
             Ok(()) => Ended::of(received, Some(call), how, None),
-            Err(why) => Ended::of(received, Some(call), How::Failed, Some(why)),
+            Err(unrung) => unrung.ended(received, Some(call), None),
         }
     }
 
@@ -219,14 +219,14 @@ impl<T: Target> Worker<T> {
         let after = put_off(received.receive_count, self.unit());
         match self.return_to_queue(&received, after).await {
             Ok(()) => Ended::of(received, call, How::PutOff, Some(why)),
-            Err(also) => Ended::of(received, call, How::Failed, Some(format!("{why}; {also}"))),
+            Err(unrung) => unrung.ended(received, call, Some(why)),
         }
     }
 
     /// Makes a message visible `after` so long and rings for it then. If SQS does not take the
     /// first, the message comes back at the end of its visibility time-out, and the ring must
     /// not be earlier.
-    async fn return_to_queue(&self, received: &Received, after: Duration) -> Result<(), String> {
+    async fn return_to_queue(&self, received: &Received, after: Duration) -> Result<(), Unrung> {
         let visible_after = match self.queues.hide(received, after).await {
             Ok(()) => after,
             Err(error) => {
@@ -234,7 +234,8 @@ impl<T: Target> Worker<T> {
                 self.config.call_visibility
             }
         };
-        self.queues.ring(visible_after).await.map_err(|error| error.to_string())
+        let rung = self.queues.ring(visible_after).await;
+        rung.map_err(|error| Unrung { hidden_for: visible_after, error })
     }
 
     async fn fail_with(&self, taken: Taken, name: FailureName, cause: Value, how: How) -> Ended {
@@ -257,6 +258,21 @@ impl<T: Target> Worker<T> {
             tracing::warn!(%error, "a finished call was not deleted");
         }
         Ended::of(received, Some(call), how, why)
+    }
+}
+
+/// A call went back to its queue, and could not be rung for: the slot's own ring must come back
+/// after the call is visible.
+struct Unrung {
+    hidden_for: Duration,
+    error: receive::Error,
+}
+
+impl Unrung {
+    fn ended(self, received: Received, call: Option<QueuedCall>, why: Option<String>) -> Ended {
+        let Unrung { hidden_for, error } = self;
+        let why = why.map_or_else(|| error.to_string(), |why| format!("{why}; {error}"));
+        Ended { hidden_for, ..Ended::of(received, call, How::Failed, Some(why)) }
     }
 }
 

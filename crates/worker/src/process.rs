@@ -117,6 +117,8 @@ pub(crate) struct Ended {
     pub(crate) call: Option<QueuedCall>,
     /// When the API was asked, and how long it took.
     pub(crate) asked: Option<(Instant, Duration)>,
+    /// For how long the call is hidden that could not be rung for ([`How::Failed`]).
+    pub(crate) hidden_for: Duration,
     pub(crate) why: Option<String>,
 }
 
@@ -127,7 +129,7 @@ impl Ended {
         how: How,
         why: Option<String>,
     ) -> Self {
-        Ended { how, received, call, asked: None, why }
+        Ended { how, received, call, asked: None, hidden_for: Duration::ZERO, why }
     }
 }
 
@@ -411,6 +413,7 @@ impl<T: Target> Worker<T> {
         let attempts = Attempts {
             used: u32::try_from(claim.tries()).unwrap_or(u32::MAX),
             max: self.config.max_attempts,
+            first: claim.attempt() == 1,
             repeatable: claim.is_repeatable(),
             maybe_executed: claim.maybe_executed_before(),
         };

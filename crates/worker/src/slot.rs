@@ -40,7 +40,7 @@ use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
 use slowlane_policy::dispatch::{looks_again, poll_order};
 use slowlane_policy::prefetch::ServiceTimes;
-use slowlane_policy::timing::{RING_RENEWAL, ring_backoff};
+use slowlane_policy::timing::{RING_LEAD, RING_RENEWAL, ring_backoff};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Worker;
@@ -194,8 +194,8 @@ impl<T: Target> Worker<T> {
         if cannot_poll {
             return self.leave_for_later(woken_by, spare_rings, counts).await;
         }
-        // The slot's own ring comes back after a call that is hidden.
         let ring_served = slot.ring_served && hidden_until <= Instant::now();
+        self.outlast(&woken_by.ring, hidden_until).await;
         if ring_served && quiet {
             self.queues.delete_rings(&spare_rings).await;
             return Done { counts, ring_served };
@@ -208,6 +208,17 @@ impl<T: Target> Worker<T> {
 }
 
 impl<T: Target> Worker<T> {
+    /// Has the slot's own ring come back after a call that is hidden and not rung for. It does so
+    /// by itself unless that is hidden for longer than a call that the slot took just now.
+    async fn outlast(&self, ring: &Ring, hidden_until: Instant) {
+        let hidden = hidden_until.saturating_duration_since(Instant::now());
+        if hidden > self.config.call_visibility
+            && let Err(error) = self.queues.hide_ring(ring, hidden + RING_LEAD).await
+        {
+            tracing::error!(%error, "the ring may come back before its call does");
+        }
+    }
+
     /// A slot that cannot poll leaves its ring, and no other, to come back ever less often. Rings
     /// beyond those that wake every slot are taken off the doorbell: each would end like this one.
     async fn leave_for_later(
@@ -388,7 +399,8 @@ impl<'w, T: Target> Slot<'w, T> {
             }
         };
         if may_hide {
-            self.hidden_until = Instant::now() + self.worker.config.call_visibility;
+            let hidden = Instant::now() + self.worker.config.call_visibility;
+            self.hidden_until = self.hidden_until.max(hidden);
         }
         found
     }
@@ -567,6 +579,7 @@ impl<'w, T: Target> Slot<'w, T> {
         // What was given back may have become visible after a listening had ended.
         self.quiet &= ended.how != How::GivenBack;
         self.ring_served &= ended.how != How::Failed;
+        self.hidden_until = self.hidden_until.max(Instant::now() + ended.hidden_for);
         self.worker.report(ended);
     }
 

@@ -59,7 +59,12 @@ fn the_table() {
         (Outcome::Unknown(why()), 1, -5, fail(NeedsPerson)),
     ];
     for (outcome, used, left, expected) in table {
-        check(outcome, Attempts { used, max: 3, ..NOT_REPEATABLE }, left, expected);
+        check(
+            outcome,
+            Attempts { used, max: 3, first: used == 1, ..NOT_REPEATABLE },
+            left,
+            expected,
+        );
     }
 
     // The same for a call that may be repeated: of which nothing was lost so far, and of which
@@ -91,12 +96,14 @@ fn the_table() {
         (Outcome::Unknown(why()), 1, clean, 2, fail(OutcomeUnknown)),
     ];
     for (outcome, used, maybe_executed, left, expected) in table {
-        check(outcome, Attempts { used, max: 3, repeatable: true, maybe_executed }, left, expected);
+        let first = used == 1;
+        let attempts = Attempts { used, max: 3, first, repeatable: true, maybe_executed };
+        check(outcome, attempts, left, expected);
     }
 }
 
 const NOT_REPEATABLE: Attempts =
-    Attempts { used: 0, max: 0, repeatable: false, maybe_executed: false };
+    Attempts { used: 0, max: 0, first: false, repeatable: false, maybe_executed: false };
 
 fn check(outcome: Outcome<u32>, attempts: Attempts, left: i64, expected: Settlement<u32>) {
     let what = format!("{outcome:?}, {attempts:?}, {left} s left");
@@ -165,6 +172,7 @@ fn attempts() -> impl Strategy<Value = Attempts> {
         |(used, max, repeatable, maybe)| Attempts {
             used,
             max,
+            first: used <= 1 && !(repeatable && maybe),
             repeatable,
             maybe_executed: repeatable && maybe,
         },
@@ -195,7 +203,7 @@ proptest! {
     ) {
         let now = Timestamp::from_second(now).unwrap();
         let deadline = now + Duration::from_secs(left.max(0).unsigned_abs());
-        let Attempts { used, max, repeatable, maybe_executed } = attempts;
+        let Attempts { used, max, first, repeatable, maybe_executed } = attempts;
         let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
         if let Some(delay) = delay_of(&settlement) {
             prop_assert!((1..=900).contains(&delay.as_secs()));
@@ -211,7 +219,6 @@ proptest! {
         let denied = name.is_some_and(FailureName::says_not_executed);
         prop_assert!(!(denied && (lost || maybe_executed)), "{:?} of {:?}", name, attempts);
         let failed = |wanted: FailureName| name == Some(wanted.if_maybe_executed(maybe_executed));
-        let first = used <= 1 && !maybe_executed;
         let consistent = match &outcome {
             Outcome::Succeeded(value) => settlement == Settlement::Complete(*value),
             Outcome::Rejected(_) => failed(FailureName::Rejected),
@@ -261,7 +268,7 @@ proptest! {
             let untried =
                 matches!(outcome, Outcome::Throttled { .. } | Outcome::InFlight { .. });
             used += u32::from(!untried);
-            let attempts = Attempts { used, max, repeatable, maybe_executed: false };
+            let attempts = Attempts { used, max, first: used == 1, repeatable, maybe_executed: false };
             let settlement = settle(outcome.clone(), &attempts, now, deadline, &settings, unit);
             let Some(delay) = delay_of(&settlement) else { break };
             now += delay;
