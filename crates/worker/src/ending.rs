@@ -224,14 +224,14 @@ impl<T: Target> Worker<T> {
     }
 
     /// Makes a message visible `after` so long and rings for it then. If SQS does not take the
-    /// first, the message comes back at the end of its visibility time-out, and the ring must
-    /// not be earlier.
+    /// first, the message comes back at the end of its visibility time-out; if its answer is lost,
+    /// then or `after` so long. The ring must not be earlier.
     async fn return_to_queue(&self, received: &Received, after: Duration) -> Result<(), Unrung> {
         let visible_after = match self.queues.hide(received, after).await {
             Ok(()) => after,
             Err(error) => {
                 tracing::warn!(%error, "a call stays hidden until its visibility time-out");
-                self.config.call_visibility
+                self.config.call_visibility.max(after)
             }
         };
         let rung = self.queues.ring(visible_after).await;
