@@ -47,8 +47,9 @@ pub fn process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Reads settings with `build`, looking variables up with `lookup` (in a `main`, [`process`]). An empty variable counts as one that is not set,
-/// because a CloudFormation template has no other way to leave one out.
+/// Reads settings with `build`, looking variables up with `lookup` (in a `main`, [`process`]). An
+/// empty variable counts as one that is not set, because a CloudFormation template has no other way
+/// to leave one out.
 ///
 /// # Errors
 /// One error for all variables that are missing or ill-formed.
@@ -76,7 +77,7 @@ impl Env<'_> {
         }
     }
 
-    /// A variable that must be set and that no error shows.
+    /// A variable that must be set, and whose value no error shows.
     pub fn secret<T: FromStr>(&mut self, name: &str, expected: &str) -> Result<T, Recorded> {
         let text: String = self.required(name, expected)?;
         text.parse().map_err(|_| {

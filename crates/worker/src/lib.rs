@@ -15,9 +15,8 @@
 //! The API behind it is a [`Target`]. A team with its own writes a `main` of three lines:
 //!
 //! ```no_run
-//! # use slowlane_message::QueuedCall;
-//! # use slowlane_policy::settle::Outcome;
-//! # use slowlane_worker::{AfterLoss, Target, TargetResponse};
+//! # use slowlane_worker::{AfterLoss, Outcome, QueuedCall, Target, TargetResponse};
+//! # use slowlane_worker::{aws_config, lambda_runtime};
 //! # struct Crm;
 //! # impl Crm { async fn connect(_: &aws_config::SdkConfig) -> Result<Crm, std::io::Error> { Ok(Crm) } }
 //! # impl Target for Crm {
@@ -66,7 +65,7 @@ use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN};
 use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
-// What a worker of one's own needs beside this crate, in the versions that fit it.
+// What a worker of one's own needs beside this crate, each in the version that fits it.
 pub use aws_config;
 pub use lambda_runtime;
 pub use reqwest;

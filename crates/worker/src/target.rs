@@ -12,9 +12,7 @@ use slowlane_policy::settle::Outcome;
 /// calls [`run`](crate::run).
 ///
 /// ```
-/// use slowlane_message::{Method, QueuedCall};
-/// use slowlane_policy::settle::Outcome;
-/// use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
+/// use slowlane_worker::{AfterLoss, Method, Outcome, QueuedCall, Reconciled, Target, TargetResponse};
 ///
 /// struct Crm;
 ///

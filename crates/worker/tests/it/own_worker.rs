@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use slowlane_worker::targets::http::MAX_BODY_BYTES;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -111,6 +112,19 @@ async fn what_the_api_says_in_a_refusal_is_neither_told_nor_logged() {
     for secret in ["secret-text", "secret-header", "the key"] {
         assert!(!told.log.contains(secret), "{secret}: {}", told.log);
     }
+}
+
+#[tokio::test]
+async fn an_answer_too_large_for_a_workflow_is_told_with_its_id() {
+    let body = json!({ "id": 7, "rows": "x".repeat(2 * MAX_BODY_BYTES) }).to_string();
+    let api = Server::answering(answer(201, &["content-type: application/json"], &body)).await;
+    let told = run_one_call(&api).await;
+    assert_eq!(told.action, "AWSStepFunctions.SendTaskFailure");
+    assert_eq!(told.request["error"], "Slowlane.ResultTooLarge");
+    let cause: Value = serde_json::from_str(told.request["cause"].as_str().unwrap()).unwrap();
+    assert_eq!((&cause["status"], &cause["id"]), (&json!(201), &json!("7")));
+    let message = cause["message"].as_str().unwrap();
+    assert!(message.contains(&format!("at least {} bytes", body.len())), "{message}");
 }
 
 /// What a workflow was told, and what the worker printed until then.
