@@ -16,6 +16,7 @@ async fn main() -> Result<(), Error> {
         })?;
         let api = Http::builder(base)
             .header(HeaderName::from_static("x-api-key"), key)
+            // Only where the API honours it: every call is then made again after a lost answer.
             .idempotency_header(HeaderName::from_static("idempotency-key"))
             .build()?;
         Ok::<_, Error>(api)

@@ -57,6 +57,9 @@ pub use answer::MAX_BODY_BYTES;
 /// How long a connection may take to come about. A call that waits for one is not sent yet, which
 /// is known for certain only if this ends before the call's own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept. A write on one that the API has closed meanwhile ends as
+/// unknown, which is dear; a new connection is cheap.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// As [`Target::settles_after`] has it for an API of which nothing is known.
 const SETTLES_AFTER: Duration = Duration::from_secs(900);
 
@@ -112,6 +115,7 @@ impl Http {
     pub fn builder(base: Url) -> Builder {
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .user_agent(concat!("slowlane-worker/", env!("CARGO_PKG_VERSION")));
         Builder {
             base,
@@ -220,9 +224,11 @@ impl Target for Http {
         if repeatable || self.idempotency_header.is_some() {
             return AfterLoss::Repeat;
         }
+        // A query may hold what a cause must not tell.
+        let path = call.request.resource.split('?').next().unwrap_or_default();
         AfterLoss::Nothing(format!(
-            "HTTP has no way to ask whether {} {} had its effect",
-            call.request.method, call.request.resource
+            "HTTP has no way to ask whether {} {path} had its effect",
+            call.request.method
         ))
     }
 
