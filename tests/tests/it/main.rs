@@ -10,6 +10,7 @@
 
 mod arrows;
 mod bad_input;
+mod enqueuing;
 mod faults;
 mod guard;
 mod kills;
