@@ -93,7 +93,7 @@ fn the_failure_of_an_order_is_told_whatever_its_cause_is() {
             input["Cause"] = json!(cause);
         }
         let variables = json!({ "order_id": "web-1" }).as_object().unwrap().clone();
-        let at = Situation { input, variables };
+        let at = Situation { input, variables, ..Situation::default() };
         let failure = &machine["States"]["ReportFailure"];
         let text = evaluator.value(&failure["Cause"], &at);
         let text = text.unwrap_or_else(|error| panic!("{:.80?}: {error}", cause));
@@ -216,10 +216,11 @@ fn a_call_outlasts_ten_minutes_of_throttling_and_some_crashes() {
     assert!(chance < 1e-6, "{chance}");
 }
 
+const README: &str = include_str!("../../../state-machines/README.md");
+
 /// The JSON examples of the README, each with its name if it is a state.
 fn examples() -> Vec<(Option<String>, Value)> {
-    let readme = include_str!("../../../state-machines/README.md");
-    let blocks = readme.split("\n```json\n").skip(1);
+    let blocks = README.split("\n```json\n").skip(1);
     blocks
         .map(|block| block.split("\n```").next().unwrap())
         .map(|text| {
@@ -271,5 +272,26 @@ fn every_state_of_the_readme_is_a_good_state_and_makes_the_call_that_it_says() {
         assert_eq!(request.idempotency_key.as_str(), "contact/7");
         assert_eq!(request.request.resource, "contact/eid:7");
         assert_eq!(request.request.body, Some(json!({ "firstName": "Ada" })));
+    }
+}
+
+#[test]
+fn the_readme_reads_a_childs_error_also_from_a_cause_that_was_cut() {
+    let expression = README.split('`').find(|code| code.starts_with("$match($states.errorOutput"));
+    let expression = json!(format!("{{% {} %}}", expression.unwrap()));
+    let mut evaluator = Evaluator::start();
+    let cause = json!({
+        "ExecutionArn": "arn:aws:states:us-east-1:123456789012:execution:child:1",
+        // What the caller wrote is text within text.
+        "Input": r#"{"Error":"Not.This","body":"..."}"#,
+        "Error": "Slowlane.Rejected",
+        "Status": "FAILED",
+    })
+    .to_string();
+    let cut = &cause[..cause.find("FAILED").unwrap()];
+    for cause in [&*cause, cut] {
+        let error_output = json!({ "Error": "States.TaskFailed", "Cause": cause });
+        let at = Situation { error_output, ..Situation::default() };
+        assert_eq!(evaluator.value(&expression, &at), Ok(json!("Slowlane.Rejected")), "{cause}");
     }
 }

@@ -13,7 +13,10 @@ for line in sys.stdin:
     request = json.loads(line)
     try:
         value = stepfunctions._evaluate_jsonata(
-            request["expression"], request["input"], request["context"]
+            request["expression"],
+            request["input"],
+            request["context"],
+            error_output=request["errorOutput"],
         )
         answer = {"Ok": value}
     except Exception as error:

@@ -16,6 +16,8 @@ pub(super) struct Evaluator {
 pub(super) struct Situation {
     /// `$states.input`.
     pub(super) input: Value,
+    /// `$states.errorOutput`.
+    pub(super) error_output: Value,
     /// The machine's variables.
     pub(super) variables: Map<String, Value>,
 }
@@ -59,6 +61,7 @@ impl Evaluator {
         let request = json!({
             "expression": expression.trim(),
             "input": at.input,
+            "errorOutput": at.error_output,
             "context": {
                 "Execution": { "Id": "arn:aws:states:us-east-1:123456789012:execution:test:1" },
                 "Task": { "Token": "AQCEAAAAKgAAAAMAAAAAAAAAAeQ" },
