@@ -17,7 +17,7 @@
 //! worker drops it.
 
 //!
-//! [`timeouts`] keep both requests well within the function's own time-out, so that a queue that
+//! The time-outs of its SDK ([`timeouts()`]) keep both requests well within the function's own time-out, so that a queue that
 //! does not answer is an error with a name and not a killed function.
 
 mod allowed;

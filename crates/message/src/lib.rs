@@ -47,6 +47,7 @@
 //! | message | [`QueuedCall::MAX_BODY_BYTES`] | SQS |
 //! | idempotency key | [`IdempotencyKey::MAX_CHARS`], no control characters | ours |
 //! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS: it is sent as the message group id |
+//! | deadline | ten days ahead, which the enqueuer checks | ours: the queues keep a call little longer |
 //! | resource, trace header | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`] | ours |
 //!
 //! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.
