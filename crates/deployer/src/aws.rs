@@ -32,7 +32,7 @@ pub(crate) fn failed<E: ProvideErrorMetadata + StdError + Send + Sync + 'static>
 }
 
 /// The SDK's own message is only "dispatch failure": what happened is in its sources.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

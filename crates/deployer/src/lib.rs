@@ -11,11 +11,17 @@
 //!    without changes is a success; a failure is told by resource, with what to do about it.
 //! 4. [`local`]: only when the endpoint is on this machine, what the local server dropped is set.
 //!
-//! For whoever runs a deployment, [`unresolved`] lists the calls that a person must decide, and
-//! takes the decision.
+//! For whoever runs a deployment there are
+//!
+//! - [`status`]: how many calls wait, what the slots do, what holds them up;
+//! - [`whereabouts`]: where one call is, and what happened to it;
+//! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
+//! - [`unresolved`]: the calls of which nobody knows whether they were executed, to decide;
+//! - [`destroy`]: what a stack holds, and its end.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use slowlane_deployer::destroy::Data;
 //! use slowlane_deployer::{Deployer, Endpoint, Plan, Progress};
 //!
 //! let deployer = Deployer::new(Endpoint::Local { url: "http://127.0.0.1:4566".into() }).await;
@@ -25,31 +31,42 @@
 //!     .parameter("NetSuiteSecretId", "slowlane/netsuite");
 //! let outputs = deployer.deploy(&plan, &Progress::stderr()).await?;
 //! println!("{}", outputs.sales_order_sync_arn);
-//! deployer.destroy("slowlane", &Progress::stderr()).await?;
+//! deployer.destroy("slowlane", Data::Delete, &Progress::stderr()).await?;
 //! # Ok(()) }
 //! ```
 
 pub mod artifacts;
 pub mod aws;
+pub mod dead_letters;
+pub mod destroy;
 mod endpoint;
 pub mod local;
-mod outputs;
+mod logs;
+pub mod outputs;
 pub mod package;
 mod plan;
 mod progress;
+pub mod queues;
 pub mod stack;
+pub mod status;
+mod text;
 pub mod unresolved;
+pub mod whereabouts;
 #[cfg(test)]
 mod wire;
 
 pub use endpoint::Endpoint;
-pub use outputs::Outputs;
+pub use outputs::{Deployed, Outputs};
 pub use plan::Plan;
 pub use progress::Progress;
 pub use unresolved::Unresolved;
 
 use aws_config::SdkConfig;
+use destroy::{Data, Holdings, HoldingsError};
+use jiff::Timestamp;
+use stack::Kept;
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 /// Why a deploy did not reach its end. Each source says which file, call or resource it was.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +77,14 @@ pub enum DeployError {
     /// A file could not be read or could not be put into the artifact bucket.
     #[error("uploading the artifacts failed")]
     Artifacts(#[from] artifacts::Error),
+    /// The directory for what the Lambdas print could not be made.
+    #[error("cannot make the directory {path} for what the Lambdas print")]
+    Logs {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// CloudFormation refused the change or could not carry it out.
     #[error("deploying the stack failed")]
     Stack(#[from] stack::Error),
@@ -114,8 +139,7 @@ impl Deployer {
             parameters.insert(parameter, artifact.key().into());
         }
 
-        let stack =
-            stack::Stack::new(&self.config, &plan.stack_name, self.endpoint.poll_interval());
+        let stack = self.stack(&plan.stack_name);
         let template = artifacts::read_text(&plan.template)?;
         stack.apply(&template, &parameters, progress).await?;
         let described = stack.describe().await?;
@@ -125,29 +149,58 @@ impl Deployer {
         Ok(Outputs::from_map(&described.outputs)?)
     }
 
-    /// Deletes the stack and waits until it is gone. Answers whether there was one. The artifact
-    /// bucket stays: other stacks of the account use it too.
+    /// Deletes the stack and waits until it is gone, and, if told so, what it then leaves. Answers
+    /// what is left; `None` if there was no stack. The artifact bucket stays: other stacks of the
+    /// account use it too.
     ///
     /// # Errors
-    /// If CloudFormation refuses, or cannot delete a resource.
+    /// If CloudFormation refuses, or something cannot be deleted.
     pub async fn destroy(
         &self,
         stack_name: &str,
+        data: Data,
         progress: &Progress,
-    ) -> Result<bool, stack::Error> {
-        stack::Stack::new(&self.config, stack_name, self.endpoint.poll_interval())
-            .delete(progress)
-            .await
+    ) -> Result<Option<Vec<Kept>>, destroy::Error> {
+        let Some(kept) = self.stack(stack_name).delete(progress).await? else { return Ok(None) };
+        match data {
+            Data::Keep => Ok(Some(kept)),
+            Data::Delete => {
+                let left = destroy::delete_data(&self.config, kept).await;
+                left.map(Some).map_err(destroy::Error::Data)
+            }
+        }
     }
 
-    /// The outputs of a stack that is already there.
+    /// What a stack holds, for whoever is about to delete it.
+    ///
+    /// # Errors
+    /// If a request is refused.
+    pub async fn holdings(&self, deployed: &Deployed) -> Result<Holdings, HoldingsError> {
+        Holdings::of(&self.config, &self.stack(&deployed.stack_name), deployed).await
+    }
+
+    /// A stack that is already there.
     ///
     /// # Errors
     /// If there is no such stack, or it is not one of ours.
-    pub async fn outputs(&self, stack_name: &str) -> Result<Outputs, DeployError> {
-        let stack = stack::Stack::new(&self.config, stack_name, self.endpoint.poll_interval());
-        Ok(Outputs::from_map(&stack.describe().await?.outputs)?)
+    pub async fn deployed(&self, stack_name: &str) -> Result<Deployed, outputs::Error> {
+        match self.stack(stack_name).describe().await {
+            Ok(description) => Ok(Deployed::new(stack_name, description)?),
+            Err(error) => Err(outputs::Error::explained(&self.config, error).await),
+        }
     }
+
+    fn stack<'a>(&self, name: &'a str) -> stack::Stack<'a> {
+        stack::Stack::new(&self.config, name, self.endpoint.poll_interval())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where this crate reads the machine's clock"
+)]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Names and values, as CloudFormation's parameters and outputs are.

@@ -1,4 +1,8 @@
+//! What a deployed stack hands out, by which it is known as one of ours.
+
 use crate::Values;
+use crate::stack::{self, Description};
+use slowlane_message::Priority;
 
 /// What the template hands out. Every field is there after a deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +26,95 @@ pub struct Outputs {
 #[error("the stack has no output {0}: it was not deployed from this template")]
 pub struct Missing(&'static str);
 
+/// A stack of ours as it is deployed.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// The stack's name.
+    pub stack_name: String,
+    /// What the template hands out.
+    pub outputs: Outputs,
+    /// The template's parameters, with defaults filled in.
+    pub parameters: Values,
+    /// The physical id of each resource.
+    pub resources: Values,
+}
+
+/// Why there is nothing to tell of a deployed stack.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such stack.
+    #[error("there is no stack {stack}: {}", advice(ours))]
+    NoStack {
+        /// The name that was asked for.
+        stack: String,
+        /// The stacks of Slowlane that are there.
+        ours: Vec<String>,
+    },
+    /// CloudFormation could not be asked.
+    #[error(transparent)]
+    Stack(#[from] stack::Error),
+    /// It is not one of ours.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+}
+
+fn advice(ours: &[String]) -> String {
+    match ours {
+        [] => "nor is there any other of Slowlane; look at --region, --profile and --endpoint-url"
+            .to_owned(),
+        [one] => format!("there is {one}; give --stack {one}"),
+        several => format!("there are {}; give one of them by --stack", several.join(", ")),
+    }
+}
+
+/// By this output a stack is known as one of ours.
+const OURS: &str = "IdempotencyTableName";
+
+impl Error {
+    /// Says which stacks there are, where the one that was asked for is not.
+    pub(crate) async fn explained(config: &aws_config::SdkConfig, error: stack::Error) -> Self {
+        let stack::Error::Missing(stack) = error else { return error.into() };
+        match stack::names_with_output(config, OURS).await {
+            Ok(ours) => Self::NoStack { stack, ours },
+            Err(_) => stack::Error::Missing(stack).into(),
+        }
+    }
+}
+
+impl Deployed {
+    pub(crate) fn new(stack_name: &str, description: Description) -> Result<Self, Missing> {
+        let Description { parameters, outputs, resources } = description;
+        let outputs = Outputs::from_map(&outputs)?;
+        Ok(Self { stack_name: stack_name.into(), outputs, parameters, resources })
+    }
+
+    /// The log group of the worker.
+    pub fn worker_logs(&self) -> String {
+        self.logs("WorkerLogs", &self.outputs.worker_function_name)
+    }
+
+    /// The log group of the enqueuer.
+    pub fn enqueuer_logs(&self) -> String {
+        self.logs("EnqueuerLogs", &self.outputs.enqueuer_function_name)
+    }
+
+    /// Lambda's default name, should the template have no such group.
+    fn logs(&self, logical_id: &str, function: &str) -> String {
+        let named = self.resources.get(logical_id);
+        named.cloned().unwrap_or_else(|| format!("/aws/lambda/{function}"))
+    }
+}
+
 impl Outputs {
+    /// The queue of the calls of a priority.
+    pub fn queue_url(&self, priority: Priority) -> &str {
+        match priority {
+            Priority::High => &self.high_queue_url,
+            Priority::Normal => &self.normal_queue_url,
+            Priority::Batch => &self.batch_queue_url,
+        }
+    }
+
     pub(crate) fn from_map(values: &Values) -> Result<Self, Missing> {
         let get = |name: &'static str| values.get(name).cloned().ok_or(Missing(name));
         Ok(Self {
@@ -37,5 +129,21 @@ impl Outputs {
             worker_function_name: get("WorkerFunctionName")?,
             enqueuer_function_name: get("EnqueuerFunctionName")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_stack_is_answered_with_those_that_are_there() {
+        let told = |ours: &[&str]| {
+            let ours = ours.iter().map(|name| (*name).to_owned()).collect();
+            Error::NoStack { stack: "slowlane".into(), ours }.to_string()
+        };
+        assert!(told(&["demo"]).ends_with("no stack slowlane: there is demo; give --stack demo"));
+        assert!(told(&["a", "b"]).contains("there are a, b; give one"), "{}", told(&["a", "b"]));
+        assert!(told(&[]).contains("--region"), "{}", told(&[]));
     }
 }

@@ -49,12 +49,13 @@ impl Plan {
     /// The files of the plan, each with the template parameter that takes its key.
     pub(crate) fn artifacts(&self, local: bool) -> Result<Vec<(String, Artifact)>, DeployError> {
         let mut artifacts = Vec::new();
+        let logs = if local { self.log_directory()? } else { None };
         for name in ["enqueuer", "worker"] {
             let binary = self.lambdas.join(format!("slowlane-{name}"));
-            let files = match &self.local_log_dir {
-                Some(logs) if local => local::files(&binary, &logs.join(format!("{name}.log")))?,
-                _ if local => package::files(&binary)?,
-                _ => package::files_for_aws(&binary)?,
+            let files = match &logs {
+                Some(logs) => local::files(&binary, &logs.join(format!("{name}.log")))?,
+                None if local => package::files(&binary)?,
+                None => package::files_for_aws(&binary)?,
             };
             // What does not travel is not worth packing small.
             let compression =
@@ -73,6 +74,14 @@ impl Plan {
         }
         Ok(artifacts)
     }
+
+    /// The directory for what the Lambdas print, made if it does not exist. Its path is absolute,
+    /// because the Lambdas run in another directory.
+    fn log_directory(&self) -> Result<Option<PathBuf>, DeployError> {
+        let Some(path) = &self.local_log_dir else { return Ok(None) };
+        let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
+        made.map(Some).map_err(|source| DeployError::Logs { path: path.clone(), source })
+    }
 }
 
 /// `throttled-call` is `ThrottledCall` in the template, whose names must be alphanumeric.
@@ -84,14 +93,34 @@ fn pascal_case(kebab: &str) -> String {
 mod tests {
     use super::*;
 
+    fn plan(directory: &Path) -> Plan {
+        for name in ["slowlane-enqueuer", "slowlane-worker"] {
+            std::fs::write(directory.join(name), name).unwrap();
+        }
+        Plan::new("slowlane", &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), directory)
+    }
+
+    #[test]
+    fn the_directory_of_the_logs_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plan = plan(directory.path());
+        let logs = directory.path().join("not/yet/there");
+        plan.local_log_dir = Some(logs.clone());
+        plan.artifacts(false).map(drop).unwrap_err();
+        assert!(!logs.exists(), "on AWS nothing is written there");
+        plan.artifacts(true).unwrap();
+        assert!(logs.is_dir());
+
+        let file = directory.path().join("slowlane-worker");
+        plan.local_log_dir = Some(file.clone());
+        let error = plan.artifacts(true).map(drop).unwrap_err().to_string();
+        assert!(error.contains(file.to_str().unwrap()), "{error}");
+    }
+
     #[test]
     fn every_artifact_has_its_parameter_in_the_template() {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let lambdas = tempfile::tempdir().unwrap();
-        for name in ["slowlane-enqueuer", "slowlane-worker"] {
-            std::fs::write(lambdas.path().join(name), name).unwrap();
-        }
-        let plan = Plan::new("slowlane", &repository, lambdas.path());
+        let plan = plan(lambdas.path());
         let template = artifacts::read_text(&plan.template).unwrap();
         let artifacts = plan.artifacts(true).unwrap();
         let parameters: Vec<_> =

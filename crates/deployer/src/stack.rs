@@ -1,6 +1,6 @@
 //! A CloudFormation stack: change set in, progress by resource, failures explained.
 
-use crate::{Progress, Values, aws};
+use crate::{Progress, Values, aws, now};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::types::{
     Capability, ChangeSetStatus, ChangeSetType, Parameter, StackEvent, StackResource, StackStatus,
 };
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Why a stack is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,17 @@ pub enum Applied {
     Unchanged,
 }
 
+/// A resource that a deleted stack has left behind, because its template says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// For instance `AWS::DynamoDB::Table`.
+    pub resource_type: String,
+    /// A table's name, a queue's URL.
+    pub physical_id: String,
+}
+
 /// A stack as it is deployed.
 #[derive(Debug, Clone, Default)]
 pub struct Description {
@@ -169,7 +180,7 @@ impl<'a> Stack<'a> {
         if kind == ChangeSetType::Update {
             values.extend(self.kept_parameters(template, parameters).await?);
         }
-        let change_set = format!("slowlane-{}", now_millis());
+        let change_set = format!("slowlane-{}", now().as_millisecond());
         if !self.create_change_set(&change_set, kind, template, values).await? {
             progress.say(&format!("{}: nothing to change", self.name));
             return Ok(Applied::Unchanged);
@@ -231,12 +242,13 @@ impl<'a> Stack<'a> {
             .collect())
     }
 
-    /// Deletes the stack and waits for its end. Answers whether there was one.
+    /// Deletes the stack and waits for its end. Answers what it has left behind; `None` if there
+    /// was no stack.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn delete(&self, progress: &Progress) -> Result<bool, Error> {
-        let Some((id, _)) = self.status().await? else { return Ok(false) };
+    pub async fn delete(&self, progress: &Progress) -> Result<Option<Vec<Kept>>, Error> {
+        let Some((id, _)) = self.status().await? else { return Ok(None) };
         let before = self.newest_event(&id).await?;
         progress.begin(self.resources(&id).await?.len());
         self.client
@@ -245,8 +257,17 @@ impl<'a> Stack<'a> {
             .send()
             .await
             .map_err(aws::failed("cloudformation:DeleteStack", self.name))?;
-        self.follow(&id, before, progress).await?;
-        Ok(true)
+        Ok(Some(self.follow(&id, before, progress).await?))
+    }
+
+    /// The template that the stack was deployed from.
+    ///
+    /// # Errors
+    /// If CloudFormation refuses.
+    pub async fn template(&self) -> Result<String, Error> {
+        let answer = self.client.get_template().stack_name(self.name).send().await;
+        let answer = answer.map_err(aws::failed("cloudformation:GetTemplate", self.name))?;
+        Ok(answer.template_body.unwrap_or_default())
     }
 
     /// The stack's parameters, outputs and resources.
@@ -395,15 +416,16 @@ impl<'a> Stack<'a> {
         Ok(page.stack_events().first().and_then(|event| event.event_id().map(str::to_owned)))
     }
 
-    /// Reports each event after `seen` until the stack itself comes to rest. Events are the
-    /// authority: right after an execute, DescribeStacks can still show the state before it.
+    /// Reports each event after `seen` until the stack itself comes to rest, and answers which
+    /// resources a deletion has passed over. Events are the authority: right after an execute,
+    /// DescribeStacks can still show the state before it.
     async fn follow(
         &self,
         id: &str,
         mut seen: Option<String>,
         progress: &Progress,
-    ) -> Result<(), Error> {
-        let mut failed = Vec::new();
+    ) -> Result<Vec<Kept>, Error> {
+        let (mut failed, mut kept) = (Vec::new(), Vec::new());
         loop {
             for event in self.events_since(id, seen.as_deref()).await? {
                 seen = event.event_id().map(str::to_owned);
@@ -416,10 +438,11 @@ impl<'a> Stack<'a> {
                 if !is_stack {
                     progress.resource(logical_id, status, reason);
                     failed.extend(failed_resource(&event));
+                    kept.extend(kept_resource(&event));
                 } else if !status.ends_with("_IN_PROGRESS") {
                     progress.end();
                     return match status {
-                        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "DELETE_COMPLETE" => Ok(()),
+                        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "DELETE_COMPLETE" => Ok(kept),
                         status => Err(Failed {
                             stack: self.name.into(),
                             status: status.into(),
@@ -471,14 +494,36 @@ fn failed_resource(event: &StackEvent) -> Option<FailedResource> {
     })
 }
 
+fn kept_resource(event: &StackEvent) -> Option<Kept> {
+    (event.resource_status()?.as_str() == "DELETE_SKIPPED").then(|| Kept {
+        logical_id: event.logical_resource_id().unwrap_or_default().into(),
+        resource_type: event.resource_type().unwrap_or_default().into(),
+        physical_id: event.physical_resource_id().unwrap_or_default().into(),
+    })
+}
+
+/// The names of the stacks that have an output of this name.
+///
+/// # Errors
+/// If CloudFormation refuses.
+pub async fn names_with_output(config: &SdkConfig, output: &str) -> Result<Vec<String>, Error> {
+    let mut pages = Client::new(config).describe_stacks().into_paginator().send();
+    let mut names = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(aws::failed("cloudformation:DescribeStacks", "all stacks"))?;
+        let has_it = |stack: &&aws_sdk_cloudformation::types::Stack| {
+            stack.outputs().iter().any(|found| found.output_key() == Some(output))
+        };
+        names.extend(
+            page.stacks().iter().filter(has_it).filter_map(|stack| stack.stack_name.clone()),
+        );
+    }
+    Ok(names)
+}
+
 /// What the service said, or nothing if the request did not reach it.
 fn message<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> &str {
     error.message().unwrap_or_default()
-}
-
-#[expect(clippy::disallowed_methods, reason = "only to give each change set a name of its own")]
-fn now_millis() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
 }
 
 #[cfg(test)]

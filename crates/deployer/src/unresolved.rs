@@ -5,8 +5,9 @@
 //! table without an expiry, and no new run of the workflow makes the call before somebody has
 //! looked at the API and said what is there.
 
+use crate::dead_letters::{Letter, scope};
+use crate::text;
 use aws_config::SdkConfig;
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 use slowlane_idempotency::{
     DynamoDbStore, Guard, Key, Record, RequestError, Scope, Settings, Unknown, resolve, store,
@@ -24,8 +25,8 @@ pub struct Unresolved {
 /// Names a call.
 #[derive(Clone, Debug)]
 pub struct CallName {
-    scope: Scope,
-    key: Key,
+    pub(crate) scope: Scope,
+    pub(crate) key: Key,
 }
 
 /// Why nothing was listed or decided.
@@ -132,30 +133,60 @@ impl Unresolved {
     }
 }
 
+/// An unresolved call, with what it was to do where that is known: the guard's record has only the
+/// hash of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The guard's record.
+    pub record: Record,
+    /// The method and the resource of its request.
+    pub request: Option<(String, String)>,
+}
+
+/// The records, each with its request if there is a dead letter of the same call.
+pub fn with_requests(records: Vec<Record>, letters: &[Letter]) -> Vec<Call> {
+    let request_of = |record: &Record| {
+        let calls = letters.iter().filter_map(|letter| letter.call.as_ref().ok());
+        let mut same = calls.filter(|call| {
+            call.idempotency_key.as_str() == record.id.key() && scope(call) == record.id.scope()
+        });
+        let request = &same.next()?.request;
+        Some((request.method.to_string(), request.resource.clone()))
+    };
+    let call = |record| Call { request: request_of(&record), record };
+    records.into_iter().map(call).collect()
+}
+
 /// The calls as a table for people.
-pub fn table(records: &[Record]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["key", "scope", "state", "since", "sha256 of the request", "why"]);
-    for record in records {
-        table.add_row([
+pub fn table(calls: &[Call]) -> String {
+    let row = |Call { record, request }: &Call| {
+        [
             record.id.key().to_owned(),
             record.id.scope().to_owned(),
+            match request {
+                Some((method, resource)) => format!("{method} {resource}"),
+                None => format!("sha256 {}", &record.payload.to_string()[..12]),
+            },
             record.status.to_string(),
             record.uncertain_since().to_string(),
-            record.payload.to_string()[..12].to_owned(),
             record.why.clone().unwrap_or_else(|| "its worker did not come back".to_owned()),
-        ]);
-    }
-    table.to_string()
+        ]
+    };
+    text::table(
+        ["key", "scope", "request", "state", "since", "why"],
+        calls.iter().map(row).collect(),
+    )
 }
 
 /// The calls as a JSON array, for programs.
-pub fn as_json(records: &[Record]) -> Value {
-    let one = |record: &Record| {
+pub fn as_json(calls: &[Call]) -> Value {
+    let one = |Call { record, request }: &Call| {
+        let (method, resource) = request.as_ref().map(|(a, b)| (a, b)).unzip();
         json!({
             "key": record.id.key(),
             "scope": record.id.scope(),
+            "method": method,
+            "resource": resource,
             "state": record.status.as_str(),
             "since": record.uncertain_since().to_string(),
             "why": record.why,
@@ -163,5 +194,5 @@ pub fn as_json(records: &[Record]) -> Value {
             "attempt": record.holder.attempt,
         })
     };
-    records.iter().map(one).collect()
+    calls.iter().map(one).collect()
 }

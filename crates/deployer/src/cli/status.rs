@@ -1,0 +1,42 @@
+use super::{Target, print};
+use clap::Args;
+use slowlane_deployer::status;
+use std::time::Duration;
+
+/// Show how many calls wait, what the slots do, and what holds them up
+///
+/// WAITING calls can be received now or after a delay; those AT WORK OR HIDDEN were received, and
+/// run or are to be tried again. How long calls wait is told of those that were started in the last
+/// minutes, from the worker's log; the age of the oldest that still waits is CloudWatch's metric
+/// ApproximateAgeOfOldestMessage of its queue. Unresolved calls are counted by reading the table.
+///
+/// What was not answered, for want of a permission or because a local server lacks it, is named.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask status --stack slowlane --region eu-north-1
+  cargo xtask status --stack slowlane-demo --endpoint-url http://127.0.0.1:4566 --json")]
+pub(crate) struct Status {
+    #[command(flatten)]
+    target: Target,
+    /// Of how many minutes the log is read
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let (deployer, deployed) = self.target.deployed().await?;
+        let window = Duration::from_secs(self.minutes * 60);
+        let status = status::Status::of(deployer.config(), &deployed, window).await;
+        if self.json {
+            print(format_args!("{:#}", serde_json::to_value(&status)?));
+        } else {
+            print(status::table(&status));
+        }
+        Ok(())
+    }
+}

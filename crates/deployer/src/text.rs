@@ -1,0 +1,44 @@
+//! How lists and times are shown to people.
+
+use comfy_table::{Table, presets};
+use jiff::Timestamp;
+
+/// A table with a heading, or the empty text if there is no row.
+pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(heading);
+    table.add_rows(rows);
+    table.to_string()
+}
+
+/// How long ago `then` was, in its two largest units: `3 d 4 h`, `12 s`.
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
+    let secs = now.duration_since(then).as_secs().max(0);
+    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{secs} s"),
+        (0, 0, _) => format!("{minutes} min {} s", secs % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_its_two_largest_units() {
+        for (secs, told) in [
+            (-5, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3_600, "1 h 0 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            let then = Timestamp::UNIX_EPOCH;
+            assert_eq!(age(then, Timestamp::from_second(secs).unwrap()), told);
+        }
+    }
+}

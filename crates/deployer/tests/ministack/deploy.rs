@@ -1,0 +1,114 @@
+use super::{Local, repository};
+use slowlane_deployer::destroy::Data;
+use slowlane_deployer::stack::{self, FailedResource};
+use slowlane_deployer::{DeployError, Deployer, Plan, Progress, outputs};
+
+/// Reserved concurrency of the worker, and the greatest concurrency of each of its mappings.
+async fn concurrency(
+    deployer: &Deployer,
+    worker: &str,
+) -> anyhow::Result<(Option<i32>, Vec<Option<i32>>)> {
+    let lambda = aws_sdk_lambda::Client::new(deployer.config());
+    let reserved = lambda.get_function_concurrency().function_name(worker).send().await?;
+    let mappings = lambda.list_event_source_mappings().function_name(worker).send().await?;
+    let limits = mappings
+        .event_source_mappings()
+        .iter()
+        .map(|mapping| mapping.scaling_config()?.maximum_concurrency())
+        .collect();
+    Ok((reserved.reserved_concurrent_executions(), limits))
+}
+
+#[tokio::test]
+async fn a_stack_is_created_left_alone_changed_and_deleted() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let progress = Progress::hidden();
+    let one_slot = local.plan().parameter("ApiConcurrency", 1);
+    let created = local.deployer.deploy(&one_slot, &progress).await?;
+    let worker = created.worker_function_name.as_str();
+    assert!(created.doorbell_queue_url.is_some());
+    assert_eq!(concurrency(&local.deployer, worker).await?, (Some(1), vec![Some(2)]));
+    let ttl = aws_sdk_dynamodb::Client::new(local.deployer.config())
+        .describe_time_to_live()
+        .table_name(&created.idempotency_table_name)
+        .send()
+        .await?;
+    let attribute = ttl.time_to_live_description().and_then(|ttl| ttl.attribute_name());
+    assert_eq!(attribute, Some("expires_at"));
+
+    // The second time there is no change, which is no failure. What is not given keeps its value.
+    let nothing_given = Plan::new("trial", &repository(), local.directory.path());
+    assert_eq!(local.deployer.deploy(&nothing_given, &progress).await?, created);
+    assert_eq!(concurrency(&local.deployer, worker).await?.0, Some(1));
+
+    let deferral = local.plan().parameter("ApiConcurrency", 3).parameter("Dispatch", "deferral");
+    let changed = local.deployer.deploy(&deferral, &progress).await?;
+    assert_eq!(changed.doorbell_queue_url, None);
+    assert_eq!(changed.high_queue_url, created.high_queue_url, "the queues keep their messages");
+    assert_eq!(concurrency(&local.deployer, worker).await?, (Some(3), vec![None; 3]));
+    assert_eq!(local.deployer.deployed("trial").await?.outputs, changed);
+
+    let left = local.deployer.destroy("trial", Data::Delete, &progress).await?;
+    assert_eq!(left, Some(Vec::new()), "all of it is gone");
+    let left = local.deployer.destroy("trial", Data::Delete, &progress).await?;
+    assert_eq!(left, None, "it was gone before");
+    let gone = local.deployer.deployed("trial").await;
+    assert!(matches!(gone, Err(outputs::Error::NoStack { .. })), "{gone:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_deploy_names_the_resource_and_can_be_repeated() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let progress = Progress::hidden();
+    let template = std::fs::read_to_string(repository().join("infra/template.yaml"))?;
+    let broken = local.directory.path().join("template.yaml");
+    std::fs::write(&broken, template.replace("Key: !Ref ThrottledCallKey", "Key: nowhere"))?;
+    let mut plan = local.plan();
+    plan.template = broken;
+    let error = local.deployer.deploy(&plan, &progress).await;
+    let Err(DeployError::Stack(stack::Error::Failed(failed))) = error else {
+        anyhow::bail!("{error:?}");
+    };
+    assert_eq!(failed.status, "ROLLBACK_COMPLETE");
+    let [FailedResource { logical_id, reason, .. }] = &failed.resources[..] else {
+        anyhow::bail!("{failed:?}");
+    };
+    assert_eq!(logical_id, "ThrottledCall");
+    assert!(reason.contains("nowhere"), "{reason}");
+
+    // CloudFormation only lets a stack that was rolled back be deleted.
+    local.deployer.deploy(&local.plan(), &progress).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_parameter_is_told_in_the_services_words() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let plan = local.plan().parameter("Dispatch", "bell");
+    let error = local.deployer.deploy(&plan, &Progress::hidden()).await.unwrap_err();
+    let text = format!("{:#}", anyhow::Error::from(error));
+    assert!(text.contains("Dispatch") && text.contains("bell"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stack_that_is_not_there_is_answered_with_those_that_are() -> anyhow::Result<()> {
+    let (local, _) = Local::deployed().await?;
+    for args in [
+        &["unresolved", "list"][..],
+        &["dead-letters", "list"],
+        &["status"],
+        &["call", "order-1"],
+        &["outputs"],
+        &["destroy"],
+    ] {
+        let output = local.run_on("slowlane", args)?;
+        assert!(!output.status.success(), "{args:?}: {output:?}");
+        let told = String::from_utf8(output.stderr)?;
+        let expected = "there is no stack slowlane: there is trial; give --stack trial";
+        assert!(told.contains(expected), "{args:?}: {told}");
+        assert!(!told.contains("deploying the stack failed"), "{args:?}: {told}");
+    }
+    Ok(())
+}

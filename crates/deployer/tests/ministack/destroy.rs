@@ -1,0 +1,77 @@
+use super::{Local, claim, queued_call};
+use slowlane_deployer::Progress;
+use slowlane_deployer::destroy::Data;
+use slowlane_deployer::stack::Kept;
+
+/// Two calls on the BATCH queue, a dead letter, and a record of which nobody knows.
+async fn fill(local: &Local, outputs: &slowlane_deployer::Outputs) -> anyhow::Result<()> {
+    let batch = (&outputs.batch_queue_url, queued_call("order-1", "AQCEAAAAKgAAAAMAAAAA"));
+    let dead = (&outputs.dead_letter_queue_url, queued_call("order-2", "AQCEAAAAKgAAAAMAAAAA"));
+    for (queue, body) in [&batch, &batch, &dead] {
+        let send = local.sqs().send_message().queue_url(*queue).message_body(body.to_string());
+        send.send().await?;
+    }
+    claim(&local.guard(outputs), "calls", "order-3").await?.unknown("no answer").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_destroyed_unasked() -> anyhow::Result<()> {
+    let (local, outputs) = Local::deployed().await?;
+    fill(&local, &outputs).await?;
+    let told = local.refused(&["destroy"])?;
+    for text in [
+        "stack trial holds",
+        "0 HIGH calls",
+        "2 BATCH calls",
+        "1 dead letters",
+        "1 unresolved calls",
+        "1 records of calls",
+        "give --yes",
+    ] {
+        assert!(told.contains(text), "{text} is not in\n{told}");
+    }
+    assert_eq!(local.deployer.deployed("trial").await?.outputs, outputs);
+    local.told(&["destroy", "--yes", "--delete-data"])?;
+    assert!(local.deployer.deployed("trial").await.is_err());
+    Ok(())
+}
+
+/// With the policy that a template can have for them.
+#[tokio::test]
+async fn what_the_template_keeps_stays_unless_told_otherwise() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let progress = Progress::hidden();
+    let mut plan = local.plan();
+    let mut template = std::fs::read_to_string(&plan.template)?;
+    for resource in [
+        "IdempotencyTable:\n    Type: AWS::DynamoDB::Table",
+        "DeadLetterQueue:\n    Type: AWS::SQS::Queue",
+    ] {
+        let kept = format!("{resource}\n    DeletionPolicy: RetainExceptOnCreate");
+        template = template.replace(&format!("{resource}\n    DeletionPolicy: Delete"), &kept);
+        assert!(template.contains(&kept));
+    }
+    plan.template = local.directory.path().join("template.yaml");
+    std::fs::write(&plan.template, template)?;
+
+    let outputs = local.deployer.deploy(&plan, &progress).await?;
+    fill(&local, &outputs).await?;
+    let (queue, table) = (&outputs.dead_letter_queue_url, &outputs.idempotency_table_name);
+    let output = local.run_on("trial", &["destroy", "--yes"])?;
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stderr)?;
+    assert!(told.contains(&format!("kept: AWS::DynamoDB::Table {table}")), "{told}");
+    assert!(told.contains(&format!("kept: AWS::SQS::Queue {queue}")), "{told}");
+    let letters = slowlane_deployer::queues::depth(&local.sqs(), queue).await?;
+    assert_eq!(letters.total(), 1);
+    assert_eq!(local.guard(&outputs).list_unresolved(10).await?.len(), 1);
+
+    let outputs = local.deployer.deploy(&plan, &progress).await?;
+    let left = local.deployer.destroy("trial", Data::Delete, &progress).await?;
+    assert_eq!(left, Some(Vec::<Kept>::new()));
+    let queue = &outputs.dead_letter_queue_url;
+    slowlane_deployer::queues::depth(&local.sqs(), queue).await.unwrap_err();
+    local.guard(&outputs).list_unresolved(10).await.unwrap_err();
+    Ok(())
+}

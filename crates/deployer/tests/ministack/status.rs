@@ -1,0 +1,128 @@
+use super::{Local, claim, queued_call};
+use anyhow::Context as _;
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use serde_json::{Value, json};
+use std::time::SystemTime;
+
+impl Local {
+    /// As if a Lambda had logged these lines just now.
+    async fn log(&self, logical_id: &str, lines: &[Value]) -> anyhow::Result<()> {
+        let deployed = self.deployer.deployed("trial").await?;
+        let group = deployed.resources.get(logical_id).context("the template has the group")?;
+        let logs = aws_sdk_cloudwatchlogs::Client::new(self.deployer.config());
+        let stream = "2026/11/25/[$LATEST]0123";
+        logs.create_log_stream().log_group_name(group).log_stream_name(stream).send().await?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+        let events = lines.iter().map(|line| {
+            let event = InputLogEvent::builder().message(line.to_string());
+            event.timestamp(i64::try_from(now)?).build().context("a line")
+        });
+        logs.put_log_events()
+            .log_group_name(group)
+            .log_stream_name(stream)
+            .set_log_events(Some(events.collect::<anyhow::Result<_>>()?))
+            .send()
+            .await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
+    let (local, outputs) = Local::deployed().await?;
+    let quiet = local.told_json(&["status"])?;
+    assert_eq!(quiet["held_up_by"], json!([]));
+    assert_eq!(quiet["not_answered"], json!([]));
+    assert_eq!((&quiet["limit"], &quiet["reserved_concurrency"]), (&json!(5), &json!(5)));
+
+    for (queue, key) in [
+        (&outputs.batch_queue_url, "order-1"),
+        (&outputs.batch_queue_url, "order-2"),
+        (&outputs.dead_letter_queue_url, "order-3"),
+    ] {
+        let body = queued_call(key, "AQCEAAAAKgAAAAMAAAAA").to_string();
+        local.sqs().send_message().queue_url(queue).message_body(body).send().await?;
+    }
+    claim(&local.guard(&outputs), "calls", "order-4").await?.unknown("no answer").await?;
+    local
+        .log(
+            "WorkerLogs",
+            &[
+                json!({"Calls": 1.0, "Priority": "BATCH", "Outcome": "succeeded", "QueueWaitMs": 1500.0}),
+                json!({"Calls": 1.0, "Priority": "BATCH", "Outcome": "put-off", "why": "no secret"}),
+            ],
+        )
+        .await?;
+    aws_sdk_lambda::Client::new(local.deployer.config())
+        .put_function_concurrency()
+        .function_name(&outputs.worker_function_name)
+        .reserved_concurrent_executions(0)
+        .send()
+        .await?;
+    let status = local.told_json(&["status"])?;
+    assert_eq!(status["queues"][2]["depth"]["waiting"], 2, "{status:#}");
+    assert_eq!((&status["dead_letters"], &status["unresolved"]), (&json!(1), &json!(1)));
+    assert_eq!(status["recent"]["waits"]["BATCH"]["longest_ms"], 1500.0);
+    let told = local.told(&["status"])?;
+    for text in [
+        "reserved concurrency is 0: nothing runs",
+        "2 calls wait, and the doorbell shows no ring",
+        "1 times put-off; the last: no secret",
+        "1 dead letters",
+        "1 unresolved",
+        "1 succeeded",
+    ] {
+        assert!(told.contains(text), "{text} is not in\n{told}");
+    }
+
+    // What is not answered is said, and the rest is told all the same.
+    let logs = aws_sdk_cloudwatchlogs::Client::new(local.deployer.config());
+    let deployed = local.deployer.deployed("trial").await?;
+    logs.delete_log_group().log_group_name(&deployed.resources["WorkerLogs"]).send().await?;
+    let told = local.told(&["status"])?;
+    assert!(told.contains("not answered\n  logs:FilterLogEvents for /aws/lambda/"), "{told}");
+    assert!(told.contains("1 dead letters"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_call_is_found_wherever_it_is() -> anyhow::Result<()> {
+    let (local, outputs) = Local::deployed().await?;
+    let output = local.run_on("trial", &["call", "order-1"])?;
+    assert!(!output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stdout)?;
+    assert!(told.contains("no record, no dead letter and no log line"), "{told}");
+
+    local
+        .log(
+            "EnqueuerLogs",
+            &[
+                json!({"message": "queued", "idempotency_key": "order-1", "priority": "HIGH"}),
+                json!({"message": "queued", "idempotency_key": "order-12", "priority": "HIGH"}),
+            ],
+        )
+        .await?;
+    let told = local.told(&["call", "order-1"])?;
+    assert!(told.contains("no slot has taken it up yet"), "{told}");
+    assert!(!told.contains("order-12"), "{told}");
+
+    let body = queued_call("order-1", "AQCEAAAAKgAAAAMAAAAA").to_string();
+    let queue = &outputs.dead_letter_queue_url;
+    local.sqs().send_message().queue_url(queue).message_body(body).send().await?;
+    let call = local.told_json(&["call", "order-1"])?;
+    assert!(call["now"].as_str().is_some_and(|now| now.contains("dead-letter")), "{call:#}");
+    assert_eq!(call["dead_letters"][0]["resource"], "salesOrder/eid:order-1");
+    assert_eq!(call["log"][0]["message"], "queued");
+
+    claim(&local.guard(&outputs), "calls", "order-1").await?.needs_person("no answer").await?;
+    let call = local.told_json(&["call", "order-1"])?;
+    assert_eq!(call["record"]["state"], "NEEDS_PERSON");
+    assert!(call["now"].as_str().is_some_and(|now| now.contains("a person must")), "{call:#}");
+    assert_eq!(call["not_answered"], json!([]));
+    // Of the call of another tenant there is neither record nor letter; a log line names no tenant.
+    let call = local.told_json(&["call", "order-1", "--scope", "acme"])?;
+    assert_eq!((&call["record"], &call["dead_letters"]), (&Value::Null, &json!([])));
+    let told = local.refused(&["call", "order-2"])?;
+    assert!(told.contains("nothing is known of the call order-2"), "{told}");
+    Ok(())
+}
