@@ -8,11 +8,10 @@ use crate::outputs::Deployed;
 use crate::queues::{self, Depth};
 use crate::stack::{self, Kept};
 use crate::unresolved::Unresolved;
-use crate::{aws, unresolved};
+use crate::{aws, text, unresolved};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::Select;
 use slowlane_message::Priority;
-use std::fmt;
 
 /// At most so many pages of a table are counted, of up to 1 MB each.
 const PAGES: usize = 100;
@@ -56,7 +55,7 @@ pub enum HoldingsError {
     Unresolved(#[from] unresolved::Error),
 }
 
-/// What is lost with a stack, and what it leaves. `Display` says it to a person.
+/// What is lost with a stack, and what it leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holdings {
     /// The calls that wait or run, by their queue.
@@ -155,15 +154,15 @@ pub(crate) async fn delete_data(
     Ok(left)
 }
 
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Count {
+    fn of(self, what: &str) -> String {
         let more = if self.and_more { " or more" } else { "" };
-        write!(f, "{}{more}", self.number)
+        text::count(self.number, what) + more
     }
 }
 
 impl Holdings {
-    /// What becomes of all of it. The two ends of each line are what there is and its fate.
+    /// For people: a line for each kind of thing, with what becomes of it.
     pub fn told(&self, data: Data) -> String {
         let fate = |kept| match (kept, data) {
             (true, Data::Keep) => "kept",
@@ -174,13 +173,13 @@ impl Holdings {
         for (priority, depth) in &self.calls {
             told += &format!(
                 "  {:<34} deleted: their workflows end without an answer\n",
-                format!("{} {priority} calls", depth.total())
+                text::count(depth.total(), &format!("{priority} call"))
             );
         }
         let rest = [
-            (format!("{} dead letters", self.dead_letters), fate(self.keeps_dead_letters)),
-            (format!("{} unresolved calls", self.unresolved), fate(self.keeps_records)),
-            (format!("{} records of calls", self.records), fate(self.keeps_records)),
+            (text::count(self.dead_letters, "dead letter"), fate(self.keeps_dead_letters)),
+            (self.unresolved.of("unresolved call"), fate(self.keeps_records)),
+            (self.records.of("record"), fate(self.keeps_records)),
         ];
         for (what, fate) in rest {
             told += &format!("  {what:<34} {fate}\n");
@@ -224,9 +223,9 @@ mod tests {
         let kept: Vec<String> = lines(Data::Keep);
         assert_eq!(kept[0], "7 BATCH calls deleted: their workflows end without an answer");
         assert_eq!(kept[1], "3 dead letters deleted: the stack's template does not keep them");
-        assert_eq!(kept[2], "1000 or more unresolved calls kept");
-        assert_eq!(kept[3], "12 records of calls kept");
+        assert_eq!(kept[2], "1000 unresolved calls or more kept");
+        assert_eq!(kept[3], "12 records kept");
         let deleted: Vec<String> = lines(Data::Delete);
-        assert_eq!(deleted[3], "12 records of calls deleted, as --delete-data says");
+        assert_eq!(deleted[3], "12 records deleted, as --delete-data says");
     }
 }

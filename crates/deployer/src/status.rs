@@ -11,6 +11,9 @@ use slowlane_message::Priority;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The outcomes after which a call need not be tried again, or was only looked at too early.
+const HARMLESS: [&str; 7] =
+    ["succeeded", "replayed", "rejected", "buried", "abandoned", "given-back", "waiting"];
 /// At most so many unresolved calls are counted.
 const UNRESOLVED: usize = 1000;
 
@@ -135,17 +138,13 @@ impl Status {
             }
         }
         told.extend(self.waiting_for_slots());
-        for (outcome, number) in self.recent.iter().flat_map(|recent| &recent.outcomes) {
-            if !matches!(outcome.as_str(), "succeeded" | "replayed" | "given-back" | "waiting") {
-                told.push(self.unhappy(outcome, *number));
-            }
-        }
+        told.extend(self.recent.iter().flat_map(Recent::troubles));
         for (number, what, command) in [
-            (self.dead_letters, "dead letters", "cargo xtask dead-letters list"),
-            (self.unresolved, "unresolved calls", "cargo xtask unresolved list"),
+            (self.dead_letters, "dead letter", "cargo xtask dead-letters list"),
+            (self.unresolved, "unresolved call", "cargo xtask unresolved list"),
         ] {
             if let Some(number @ 1..) = number {
-                told.push(format!("{number} {what}: see `{command}`"));
+                told.push(format!("{}: see `{command}`", text::count(number, what)));
             }
         }
         told
@@ -160,21 +159,16 @@ impl Status {
         let rings = self.rings?;
         if rings.total() == 0 {
             return Some(format!(
-                "{waiting} calls wait, and the doorbell shows no ring: if that is so in a minute \
-                 still, nothing wakes a slot for them"
+                "{} waiting, and no ring on the doorbell: if that is so in a minute still, \
+                 nothing wakes a slot for them",
+                text::count(waiting, "call")
             ));
         }
         let reserved = self.reserved_concurrency?;
         (rings.received >= reserved).then(|| {
-            format!("{waiting} calls wait for their turn: all {reserved} slots are at work")
+            let calls = text::count(waiting, "call");
+            format!("{calls} waiting for a turn: all {reserved} slots are awake")
         })
-    }
-
-    fn unhappy(&self, outcome: &str, number: u64) -> String {
-        let recent = self.recent.iter();
-        let why = recent.flat_map(|recent| recent.reasons.get(outcome)).next();
-        let why = why.map(|why| format!("; the last: {why}")).unwrap_or_default();
-        format!("{number} times {outcome}{why}")
     }
 }
 
@@ -230,6 +224,18 @@ async fn recent(
 }
 
 impl Recent {
+    /// What kept calls from running, each with its last reason.
+    fn troubles(&self) -> impl Iterator<Item = String> {
+        let troubles =
+            self.outcomes.iter().filter(|(outcome, _)| !HARMLESS.contains(&outcome.as_str()));
+        troubles.map(|(outcome, number)| {
+            let why = self.reasons.get(outcome).map(|why| format!("; the last: {why}"));
+            let minutes = self.secs / 60;
+            let why = why.unwrap_or_default();
+            format!("{outcome} in the last {minutes} min: {}{why}", text::count(*number, "call"))
+        })
+    }
+
     /// A call's line of the worker.
     fn add(&mut self, line: &serde_json::Value) {
         let Some(outcome) = line["Outcome"].as_str() else { return };
@@ -250,8 +256,8 @@ impl Recent {
 
 /// The status for people.
 pub fn table(status: &Status) -> String {
+    let number = |number: Option<u64>| number.map_or("?".to_owned(), |n| n.to_string());
     let row = |queue: &Queue| {
-        let number = |number: Option<u64>| number.map_or("?".to_owned(), |n| n.to_string());
         let depth = queue.depth;
         let waits = status.recent.as_ref().and_then(|all| all.waits.get(queue.priority.as_str()));
         let ms = |ms: f64| format!("{:.1} s", ms / 1000.0);
@@ -265,11 +271,12 @@ pub fn table(status: &Status) -> String {
         ]
     };
     let rows = status.queues.iter().map(row).collect();
-    let mut told = text::table(
+    let mut told =
+        format!("{}: {}, limit {}\n", status.stack, status.dispatch, number(status.limit));
+    told += &text::table(
         ["queue", "waiting", "at work or hidden", "started lately", "the last waited", "longest"],
         rows,
     );
-    let number = |number: Option<u64>| number.map_or("?".to_owned(), |n| n.to_string());
     told += &format!("\n\nslots         {} reserved", number(status.reserved_concurrency));
     if let Some(rings) = status.rings {
         let awake = status.reserved_concurrency.map_or(rings.received, |n| n.min(rings.received));
@@ -333,7 +340,8 @@ mod tests {
 
     #[test]
     fn each_hold_up_is_told() {
-        let mut troubled = Recent::default();
+        let mut troubled = Recent { secs: 300, ..Recent::default() };
+        troubled.add(&json!({"Outcome": "rejected", "why": "it is wrong", "Priority": "HIGH"}));
         for why in ["first", "last"] {
             troubled.add(&json!({"Outcome": "put-off", "why": why, "Priority": "HIGH"}));
         }
@@ -352,10 +360,13 @@ mod tests {
                 Status { dead_letters: Some(3), ..quiet() },
                 "3 dead letters: see `cargo xtask dead-letters list`",
             ),
-            (Status { unresolved: Some(1), ..quiet() }, "1 unresolved calls"),
-            (Status { recent: Some(troubled), ..quiet() }, "2 times put-off; the last: last"),
-            (waiting(ring(5)), "7 calls wait for their turn: all 5 slots are at work"),
-            (waiting(ring(0)), "the doorbell shows no ring"),
+            (Status { unresolved: Some(1), ..quiet() }, "1 unresolved call:"),
+            (
+                Status { recent: Some(troubled), ..quiet() },
+                "put-off in the last 5 min: 2 calls; the last: last",
+            ),
+            (waiting(ring(5)), "7 calls waiting for a turn: all 5 slots are awake"),
+            (waiting(ring(0)), "no ring on the doorbell"),
         ] {
             let found = status.hold_ups();
             assert!(found.len() == 1 && found[0].contains(told), "{told}: {found:?}");

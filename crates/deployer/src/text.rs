@@ -24,9 +24,21 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `1 call`, `2 calls`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_has_no_plural() {
+        let told = [0, 1, 2].map(|number| count(number, "dead letter"));
+        assert_eq!(told, ["0 dead letters", "1 dead letter", "2 dead letters"]);
+    }
 
     #[test]
     fn an_age_has_its_two_largest_units() {

@@ -24,9 +24,9 @@ async fn nothing_is_destroyed_unasked() -> anyhow::Result<()> {
         "stack trial holds",
         "0 HIGH calls",
         "2 BATCH calls",
-        "1 dead letters",
-        "1 unresolved calls",
-        "1 records of calls",
+        "1 dead letter ",
+        "1 unresolved call ",
+        "1 record ",
         "give --yes",
     ] {
         assert!(told.contains(text), "{text} is not in\n{told}");

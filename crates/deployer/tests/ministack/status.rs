@@ -2,7 +2,6 @@ use super::{Local, claim, queued_call};
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use serde_json::{Value, json};
-use std::time::SystemTime;
 
 impl Local {
     /// As if a Lambda had logged these lines just now.
@@ -12,10 +11,10 @@ impl Local {
         let logs = aws_sdk_cloudwatchlogs::Client::new(self.deployer.config());
         let stream = "2026/11/25/[$LATEST]0123";
         logs.create_log_stream().log_group_name(group).log_stream_name(stream).send().await?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+        let now = jiff::Timestamp::now().as_millisecond();
         let events = lines.iter().map(|line| {
             let event = InputLogEvent::builder().message(line.to_string());
-            event.timestamp(i64::try_from(now)?).build().context("a line")
+            event.timestamp(now).build().context("a line")
         });
         logs.put_log_events()
             .log_group_name(group)
@@ -66,10 +65,10 @@ async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
     let told = local.told(&["status"])?;
     for text in [
         "reserved concurrency is 0: nothing runs",
-        "2 calls wait, and the doorbell shows no ring",
-        "1 times put-off; the last: no secret",
-        "1 dead letters",
-        "1 unresolved",
+        "2 calls waiting, and no ring on the doorbell",
+        "put-off in the last 5 min: 1 call; the last: no secret",
+        "1 dead letter:",
+        "1 unresolved call:",
         "1 succeeded",
     ] {
         assert!(told.contains(text), "{text} is not in\n{told}");
@@ -81,7 +80,7 @@ async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
     logs.delete_log_group().log_group_name(&deployed.resources["WorkerLogs"]).send().await?;
     let told = local.told(&["status"])?;
     assert!(told.contains("not answered\n  logs:FilterLogEvents for /aws/lambda/"), "{told}");
-    assert!(told.contains("1 dead letters"), "{told}");
+    assert!(told.contains("1 dead letter:"), "{told}");
     Ok(())
 }
 
