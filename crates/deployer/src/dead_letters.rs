@@ -6,9 +6,8 @@
 //! it, and the first kind has a task token that is spent. [`DeadLetters::restart`] does what fits.
 
 use crate::outputs::Deployed;
-use crate::text;
 use crate::unresolved::DEFAULT_SCOPE;
-use crate::{aws, now};
+use crate::{aws, now, queues, text};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{
@@ -109,11 +108,14 @@ pub enum Error {
     /// A request was refused.
     #[error(transparent)]
     Aws(#[from] aws::Error),
-    /// There is no such letter.
-    #[error(
-        "there is no dead letter {0:?}: it is neither a message id nor an idempotency key of one"
-    )]
-    NoSuchLetter(String),
+    /// There is no such letter, as far as letters could be seen.
+    #[error("no dead letter has the message id or the idempotency key {name:?}{}", but(*hidden))]
+    NoSuchLetter {
+        /// What was looked for.
+        name: String,
+        /// So many letters could not be looked at.
+        hidden: u64,
+    },
     /// It cannot be restarted, because it is no call.
     #[error("it is no call: {0}; look at it by `cargo xtask dead-letters show`, and `drop` it")]
     Malformed(String),
@@ -144,6 +146,16 @@ pub enum Error {
     /// The guard can have no record of such a call.
     #[error(transparent)]
     Name(#[from] RequestError),
+}
+
+fn but(hidden: u64) -> String {
+    match hidden {
+        0 => String::new(),
+        hidden => format!(
+            "; {} held by another command, for a minute at most: try again then",
+            text::count(hidden, "letter")
+        ),
+    }
 }
 
 impl DeadLetters {
@@ -180,7 +192,8 @@ impl DeadLetters {
         let missing = names.iter().find(|name| !found.iter().any(|letter| letter.is_called(name)));
         if let Some(missing) = missing {
             self.give_back(found.iter().collect()).await?;
-            return Err(Error::NoSuchLetter(missing.clone()));
+            let hidden = queues::depth(&self.sqs, self.queue()).await?.received;
+            return Err(Error::NoSuchLetter { name: missing.clone(), hidden });
         }
         Ok(found)
     }
@@ -531,7 +544,10 @@ pub fn table(letters: &[(Letter, Workflow)]) -> String {
             call.map_or(String::new(), |call| {
                 format!("{} {}", call.request.method.as_str(), call.request.resource)
             }),
-            letter.origin.to_string(),
+            match (&letter.origin, &letter.call) {
+                (Origin::Unknown, Err(error)) => error.clone(),
+                (origin, _) => origin.to_string(),
+            },
             text::age(letter.sent_at, now),
             workflow.to_string(),
             letter.message_id.clone(),
