@@ -109,7 +109,8 @@ impl Whereabouts {
                             it when it is handed out again"
                         .to_owned();
                 }
-                Status::Claimed | Status::Released => {}
+                // Nobody has it at present.
+                _ => {}
             }
         }
         if let Some((letter, workflow)) = self.letters.last() {

@@ -111,9 +111,11 @@ where
     let worker = Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..));
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
         let deadline = worker.deadline(event.context.deadline);
+        // Boxed: the SDK's futures nest so deep that a team's `main` would have to raise its
+        // `recursion_limit`.
         let handled = match event.payload {
-            Wake::Mapping(event) => worker.handle(event, deadline).await,
-            Wake::Slot(handed) => worker.handle_ring(handed, deadline).await,
+            Wake::Mapping(event) => Box::pin(worker.handle(event, deadline)).await,
+            Wake::Slot(handed) => Box::pin(worker.handle_ring(handed, deadline)).await,
         };
         Ok::<_, lambda_runtime::Error>(handled.response)
     }))

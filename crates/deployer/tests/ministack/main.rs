@@ -10,7 +10,9 @@ mod unresolved;
 
 use anyhow::Context as _;
 use slowlane_deployer::{Deployer, Endpoint, Outputs, Plan, Progress};
-use slowlane_idempotency::{Claim, Claimed, DynamoDbStore, Guard, Key, Request, Scope, Settings};
+use slowlane_idempotency::{
+    Claim, Claimed, Dispatched, DynamoDbStore, Guard, Key, Request, Scope, Settings,
+};
 use slowlane_local::MiniStack;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -106,6 +108,14 @@ async fn claim(
         Claimed::Run(claim) => Ok(claim),
         other => anyhow::bail!("{other:?}"),
     }
+}
+
+async fn dispatched(
+    guard: &Guard<DynamoDbStore>,
+    scope: &str,
+    key: &str,
+) -> anyhow::Result<Dispatched<DynamoDbStore>> {
+    Ok(claim(guard, scope, key).await?.dispatched().await?)
 }
 
 /// The body of a queued call.

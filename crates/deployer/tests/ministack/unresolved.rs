@@ -1,4 +1,4 @@
-use super::{Local, claim, queued_call, request};
+use super::{Local, claim, dispatched, queued_call, request};
 use slowlane_idempotency::{Claimed, Guard, Settings};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,9 +15,9 @@ async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
     let settings = Settings { clock: Arc::new(move || then), ..Settings::default() };
     let past = Guard::new(store.clone(), settings);
     let guard = Guard::new(store, Settings::default());
-    claim(&past, "calls", "order-1").await?.needs_person("no answer, nobody to ask").await?;
-    claim(&past, "acme", "order-2").await?.unknown("no answer").await?;
-    claim(&guard, "calls", "order-3").await?.unknown("no answer just now").await?;
+    dispatched(&past, "calls", "order-1").await?.needs_person("no answer, nobody to ask").await?;
+    dispatched(&past, "acme", "order-2").await?.unknown("no answer").await?;
+    dispatched(&guard, "calls", "order-3").await?.unknown("no answer just now").await?;
     claim(&guard, "calls", "order-4").await?;
 
     let table = local.told(&["unresolved", "list"])?;
