@@ -90,7 +90,7 @@ pub enum Fault {
     LongDeadline,
     /// The clock of an environment's machine is set, by up to two seconds, while it runs.
     ClockSteps,
-    /// An environment is paused between two await points of an invocation, for up to four minutes.
+    /// An environment is paused between two await points of an invocation, for up to two minutes.
     Freeze,
 }
 

@@ -1,4 +1,4 @@
-use super::{Local, claim, queued_call};
+use super::{Local, dispatched, queued_call};
 use anyhow::{Context as _, ensure};
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use serde_json::{Value, json};
@@ -140,7 +140,7 @@ async fn a_call_that_was_given_up_is_made_again_by_a_new_execution() -> anyhow::
 
     // Not before somebody has decided whether it was executed.
     let guard = local.guard(&outputs);
-    claim(&guard, "calls", "order-1").await?.needs_person("nobody knows").await?;
+    dispatched(&guard, "calls", "order-1").await?.needs_person("nobody knows").await?;
     let told = local.refused(&["dead-letters", "restart", "order-1"])?;
     assert!(told.contains("a person must first decide"), "{told}");
     assert_eq!(local.letters()?.len(), 1, "and the letter is there at once");

@@ -1,4 +1,4 @@
-use super::{Local, claim, queued_call};
+use super::{Local, dispatched, queued_call};
 use slowlane_deployer::Progress;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::stack::Kept;
@@ -11,7 +11,7 @@ async fn fill(local: &Local, outputs: &slowlane_deployer::Outputs) -> anyhow::Re
         let send = local.sqs().send_message().queue_url(*queue).message_body(body.to_string());
         send.send().await?;
     }
-    claim(&local.guard(outputs), "calls", "order-3").await?.unknown("no answer").await?;
+    dispatched(&local.guard(outputs), "calls", "order-3").await?.unknown("no answer").await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-use super::{Local, claim, queued_call};
+use super::{Local, dispatched, queued_call};
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
         let body = queued_call(key, "AQCEAAAAKgAAAAMAAAAA").to_string();
         local.sqs().send_message().queue_url(queue).message_body(body).send().await?;
     }
-    claim(&local.guard(&outputs), "calls", "order-4").await?.unknown("no answer").await?;
+    dispatched(&local.guard(&outputs), "calls", "order-4").await?.unknown("no answer").await?;
     local
         .log(
             "WorkerLogs",
@@ -113,7 +113,7 @@ async fn one_call_is_found_wherever_it_is() -> anyhow::Result<()> {
     assert_eq!(call["dead_letters"][0]["resource"], "salesOrder/eid:order-1");
     assert_eq!(call["log"][0]["message"], "queued");
 
-    claim(&local.guard(&outputs), "calls", "order-1").await?.needs_person("no answer").await?;
+    dispatched(&local.guard(&outputs), "calls", "order-1").await?.needs_person("no answer").await?;
     let call = local.told_json(&["call", "order-1"])?;
     assert_eq!(call["record"]["state"], "NEEDS_PERSON");
     assert!(call["now"].as_str().is_some_and(|now| now.contains("a person must")), "{call:#}");

@@ -71,8 +71,8 @@ impl std::fmt::Debug for Machine {
 const LONGEST_LIFE_LOG2: u64 = 8;
 
 /// The longest that an environment is paused: longer than a call is hidden or leased for an API that
-/// may take ten seconds, and about as long as its function may run.
-const LONGEST_FREEZE_MS: u64 = 240_000;
+/// may take ten seconds.
+const LONGEST_FREEZE_MS: u64 = 120_000;
 
 /// After how many await points a fault strikes an invocation, if it does.
 fn await_points(faults: &mut Faults, fault: Fault) -> Option<u64> {
