@@ -306,12 +306,14 @@ mod tests {
         });
         let sent = sent.await;
         let done = record(async |claim, guard, name| {
-            claim.unknown("no answer").await.unwrap();
+            claim.dispatched().await.unwrap().unknown("no answer").await.unwrap();
             let unknown = guard.find_unresolved(&name.scope, &name.key).await.unwrap();
             unknown.unwrap().adopt(&1).await.unwrap();
         });
         let done = done.await;
-        let left = record(async |claim, _, _| claim.needs_person("nobody knows").await.unwrap());
+        let left = record(async |claim, _, _| {
+            claim.dispatched().await.unwrap().needs_person("nobody knows").await.unwrap();
+        });
         let left = left.await;
         let released = record(async |claim, _, _| claim.release().await.unwrap()).await;
         for (record, second, told) in [

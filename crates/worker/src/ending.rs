@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use slowlane_idempotency::{Claim, Claimed, DynamoDbStore, Unknown};
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, put_off};
+use tokio::time::Instant;
 
 use crate::Worker;
 use crate::process::{Ended, How, Ready, ReadyTo, Taken};
@@ -223,19 +224,26 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// Makes a message visible `after` so long and rings for it then. If SQS does not take the
-    /// first, the message comes back at the end of its visibility time-out; if its answer is lost,
-    /// then or `after` so long. The ring must not be earlier.
+    /// Makes a message visible `after` so long, and has a ring come a little later.
+    ///
+    /// The ring is sent first: a worker that is killed between the two leaves a call that is
+    /// visible again before its own ring comes back, and never one that is hidden for longer.
     async fn return_to_queue(&self, received: &Received, after: Duration) -> Result<(), Unrung> {
+        let began = Instant::now();
+        let unrung = |hidden_for| move |error| Unrung { hidden_for, error };
+        let rung = self.queues.ring(after + RING_LATER).await;
+        rung.map_err(unrung(self.config.call_visibility))?;
+        // If SQS does not take it, the message comes back at the end of its visibility time-out; if
+        // the answer is lost, then or `after` so long.
         let visible_after = match self.queues.hide(received, after).await {
+            Ok(()) if began.elapsed() < RING_LATER => return Ok(()),
             Ok(()) => after,
             Err(error) => {
                 tracing::warn!(%error, "a call stays hidden until its visibility time-out");
                 self.config.call_visibility.max(after)
             }
         };
-        let rung = self.queues.ring(visible_after).await;
-        rung.map_err(|error| Unrung { hidden_for: visible_after, error })
+        self.queues.ring(visible_after).await.map_err(unrung(visible_after))
     }
 
     async fn fail_with(&self, taken: Taken, name: FailureName, cause: Value, how: How) -> Ended {
@@ -275,6 +283,10 @@ impl Unrung {
         Ended { hidden_for, ..Ended::of(received, call, How::Failed, Some(why)) }
     }
 }
+
+/// How much later than a call that is given back its ring comes: as long as the two requests usually
+/// take, and more.
+const RING_LATER: Duration = Duration::from_secs(1);
 
 /// Why nobody can be told.
 pub(crate) const NOT_A_TOKEN: &str = "its task token is none that Step Functions has given out";
