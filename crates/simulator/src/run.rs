@@ -318,8 +318,8 @@ impl Run {
     async fn task(&self, call: u64, priority: Priority, repeatable: bool, dice: &mut Dice) -> End {
         let wish =
             if self.ledger.books().was_reopened(call) { None } else { self.wished_deadline() };
-        let timeout = wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs))
-            + self.deployment.timing.function_timeout;
+        let timeout =
+            wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs)) + self.grace();
         let deadline = wish.map(|wish| self.cloud.now().plus(wish));
         let mut tries: u32 = 0;
         loop {
@@ -343,6 +343,17 @@ impl Run {
             let longest = (1u64 << tries.min(6)).min(60) as f64;
             tokio::time::sleep(Duration::from_secs_f64(longest * dice.fraction())).await;
             tries += 1;
+        }
+    }
+
+    /// The template's `GraceSeconds`, for the wiring in which it is longer if the stack is switched.
+    fn grace(&self) -> Duration {
+        let timing = &self.deployment.timing;
+        let switches = self.scenario.faults.contains_key(Fault::SwitchDispatch.name());
+        if self.scenario.dispatch == Dispatch::Doorbell && !switches {
+            timing.function_timeout
+        } else {
+            timing.deferral_visibility
         }
     }
 
