@@ -287,6 +287,7 @@ impl Sandbox {
     }
 
     /// The faults that are not used up.
+    #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         self.faults.list().collect()
     }

@@ -35,16 +35,19 @@ impl AccountId {
     }
 
     /// The form in host names: `1234567-sb1`.
+    #[must_use]
     pub fn host_form(&self) -> String {
         self.0.to_ascii_lowercase().replace('_', "-")
     }
 
     /// The same as [`realm_form`](Self::realm_form).
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The form in the OAuth 1.0a realm and on NetSuite's own pages: `1234567_SB1`.
+    #[must_use]
     pub fn realm_form(&self) -> &str {
         &self.0
     }

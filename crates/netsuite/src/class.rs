@@ -84,6 +84,7 @@ pub enum Class {
 
 impl Class {
     /// The class in lower case, for logs and metrics: `changed_under_us`.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Class::Rejected => "rejected",

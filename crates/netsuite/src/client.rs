@@ -26,6 +26,7 @@ use crate::{
 
 /// A client of one NetSuite account. Clones share its connections, its token and its limits.
 #[derive(Clone)]
+#[must_use]
 pub struct Client {
     account: AccountId,
     stack: Stack,
@@ -33,6 +34,7 @@ pub struct Client {
 }
 
 /// Settings of a [`Client`], from [`Client::builder`].
+#[must_use = "a builder makes nothing before `build`"]
 pub struct ClientBuilder {
     account: AccountId,
     auth: Auth,
@@ -60,6 +62,7 @@ impl Client {
     }
 
     /// The account this client speaks for.
+    #[must_use]
     pub fn account(&self) -> &AccountId {
         &self.account
     }

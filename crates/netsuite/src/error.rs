@@ -77,6 +77,7 @@ pub enum Place {
 
 impl Error {
     /// What became of the request.
+    #[must_use]
     pub fn class(&self) -> Class {
         self.0.class
     }
@@ -84,6 +85,7 @@ impl Error {
     /// True when sending the very same request again cannot do its work twice and may succeed:
     /// it was throttled or never sent, or its fate is unknown but it was a read (or declared
     /// [`repeatable`](crate::Request::repeatable) by the caller).
+    #[must_use]
     pub fn is_safe_to_repeat(&self) -> bool {
         match self.0.class {
             Class::Throttled | Class::NotSent => true,
@@ -97,44 +99,52 @@ impl Error {
 
     /// The answer's HTTP status, if there was an answer. A RESTlet's script error can come with
     /// a 200.
+    #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
     /// The title of NetSuite's error body, for instance `Bad Request`.
+    #[must_use]
     pub fn title(&self) -> Option<&str> {
         self.0.said.title.as_deref()
     }
 
     /// Everything NetSuite found wrong, in its order. Empty when the body was not of a known shape
     /// ([`body`](Self::body) then still has it).
+    #[must_use]
     pub fn details(&self) -> &[Detail] {
         &self.0.said.details
     }
 
     /// Whether some detail carries this code.
+    #[must_use]
     pub fn has_code(&self, code: &str) -> bool {
         self.details().iter().any(|detail| detail.code.as_deref() == Some(code))
     }
 
     /// The answer's body as text, cut to 64 KiB, with any of our secrets blacked out.
+    #[must_use]
     pub fn body(&self) -> Option<&str> {
         self.0.said.body.as_deref()
     }
 
     /// The id NetSuite gave the operation, to quote to its support.
+    #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
     /// How long NetSuite, or a proxy before it, asks us to wait. NetSuite documents no
     /// `Retry-After`, so expect `None`.
+    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
     /// The answer's `Location`: with `IDEMPOTENCY_ERROR` it names the job that the first request
     /// with that idempotency key started.
+    #[must_use]
     pub fn location(&self) -> Option<&str> {
         self.0.location.as_deref()
     }

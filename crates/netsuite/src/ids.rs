@@ -69,6 +69,7 @@ impl RecordType {
     }
 
     /// The name.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -85,6 +86,7 @@ impl RecordId {
     }
 
     /// The id.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -108,6 +110,7 @@ impl ExternalId {
     }
 
     /// The id, without `eid:`.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -40,6 +40,7 @@ impl IdempotencyKey {
     }
 
     /// The UUID, in lower case.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,6 +52,7 @@ read_from_text!(IdempotencyKey);
 /// An asynchronous request that NetSuite has accepted; from [`Client::submit`], the `batch_…` calls
 /// of [`Records`], or [`Client::job`].
 #[derive(Debug, Clone)]
+#[must_use = "a job that is accepted is not done yet"]
 pub struct Job {
     client: Client,
     id: String,
@@ -139,12 +141,14 @@ impl Client {
 
 impl Job {
     /// NetSuite's id, to keep: the job can be asked after later, from anywhere.
+    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
     /// Whether NetSuite had this idempotency key already, so that this is the job of an earlier
     /// request.
+    #[must_use]
     pub fn replayed(&self) -> bool {
         self.replayed
     }

@@ -71,6 +71,8 @@
 //! its own, so bodies are your serde types or JSON values. No background task, except the one that
 //! keeps a [`pace`](ClientBuilder::pace). No redirect is followed.
 
+#![warn(clippy::must_use_candidate, clippy::return_self_not_must_use)]
+
 mod account;
 mod auth;
 mod class;

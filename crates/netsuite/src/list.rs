@@ -84,6 +84,7 @@ impl List {
     /// # Errors
     /// The stream ends with the first error. A list of more than [`MAX_ROWS`](crate::MAX_ROWS)
     /// records ends with `Rejected` after the last that NetSuite gives.
+    #[must_use]
     pub fn ids(self) -> BoxStream<'static, Result<RecordId, Error>> {
         paging::rows(self.pages())
     }
@@ -92,6 +93,7 @@ impl List {
     ///
     /// # Errors
     /// As [`ids`](Self::ids).
+    #[must_use]
     pub fn pages(self) -> BoxStream<'static, Result<Page<RecordId>, Error>> {
         let at_once = self.pages_at_once;
         paging::pages(self, at_once)

@@ -23,6 +23,7 @@ use crate::{
 /// let both = Lines::replace(["item"]).and_add(["salesTeam"]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use]
 pub struct Lines {
     replace: Vec<String>,
     add: Vec<String>,
@@ -120,6 +121,7 @@ fn sublists(body: &Value) -> impl Iterator<Item = &str> {
 
 /// How much of a record to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use]
 pub struct View {
     fields: Vec<String>,
     expand_sub_resources: bool,
@@ -145,6 +147,7 @@ impl View {
 
 /// The records of one type; from [`Client::records`].
 #[derive(Debug, Clone)]
+#[must_use = "nothing is asked of NetSuite before one of its calls"]
 pub struct Records {
     client: Client,
     record_type: RecordType,

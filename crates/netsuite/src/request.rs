@@ -30,6 +30,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "a request does nothing before it is sent"]
 pub struct Request {
     pub(crate) method: Method,
     pub(crate) service: Service,

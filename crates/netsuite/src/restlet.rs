@@ -11,6 +11,7 @@ use crate::{Client, Error, Invalid, Request, request::Service, response::Answer}
 /// What the script does is its own affair, so a failed call of anything but `get` is
 /// [`Unknown`](crate::Class::Unknown) unless NetSuite says that the script was not run.
 #[derive(Debug, Clone)]
+#[must_use = "the script is not called before one of its methods is"]
 pub struct Restlet {
     client: Client,
     script: String,

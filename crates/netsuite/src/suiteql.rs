@@ -33,6 +33,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "nothing is asked for before its stream is polled"]
 pub struct SuiteQl {
     client: Client,
     text: String,
@@ -129,6 +130,7 @@ impl SuiteQl {
     /// rows ends with `Rejected` after the last row NetSuite gives, unless paged by
     /// [`keyset`](Self::keyset). `Rejected` without sending when there are not as many values as
     /// `?`.
+    #[must_use]
     pub fn rows<T: DeserializeOwned + Send + 'static>(
         self,
     ) -> BoxStream<'static, Result<T, Error>> {
@@ -139,6 +141,7 @@ impl SuiteQl {
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
+    #[must_use]
     pub fn pages<T: DeserializeOwned + Send + 'static>(
         self,
     ) -> BoxStream<'static, Result<Page<T>, Error>> {
