@@ -125,3 +125,19 @@ async fn control_requests_need_no_content_type() {
         assert!(status == 400 && why.contains("JSON"), "{path}: {status} {why}");
     }
 }
+
+#[tokio::test]
+async fn the_readmes_control_requests_work_as_they_are_written() {
+    let readme = include_str!("../../README.md");
+    let served = Served::start(open()).await;
+    let mut posted = 0;
+    for line in readme.lines().filter(|line| line.starts_with("$ curl -d '")) {
+        let (_, rest) = line.split_once("-d '").unwrap();
+        let (body, address) = rest.split_once("' localhost:8080").unwrap();
+        let request = served.request(Method::POST, address).body(body.to_owned());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(request.send().await.unwrap().status(), 204, "{line}");
+        posted += 1;
+    }
+    assert_eq!(posted, 2);
+}
