@@ -52,7 +52,6 @@ read_from_text!(IdempotencyKey);
 /// An asynchronous request that NetSuite has accepted; from [`Client::submit`], the `batch_…` calls
 /// of [`Records`], or [`Client::job`].
 #[derive(Debug, Clone)]
-#[must_use = "a job that is accepted is not done yet"]
 pub struct Job {
     client: Client,
     id: String,

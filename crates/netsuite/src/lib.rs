@@ -1,52 +1,4 @@
-//! A client for NetSuite's REST web services that tells you whether a write may be repeated.
-//!
-//! Calls to NetSuite fail in three ways, and code that treats them alike makes double records. A
-//! call can be refused (repeating it is useless), it can be turned away at the account's
-//! concurrency limit (repeating it is right), and its answer can get lost (repeating it may do the
-//! work twice). Every [`Error`] here says which it was ([`Class`]) and whether sending the same
-//! request again is safe ([`Error::is_safe_to_repeat`]), and nothing in this crate repeats a call
-//! that is not.
-//!
-//! # A whole program
-//!
-//! ```no_run
-//! use futures::TryStreamExt as _;
-//! use serde_json::json;
-//! use slowlane_netsuite::{AccountId, Auth, Class, Client, ExternalId, Lines, OAuth2, Retry};
-//!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let auth = Auth::oauth2(OAuth2 {
-//!     client_id: std::env::var("NETSUITE_CLIENT_ID")?,
-//!     certificate_id: std::env::var("NETSUITE_CERTIFICATE_ID")?,
-//!     private_key_pem: std::fs::read_to_string("key.pem")?.into(),
-//!     algorithm: None,
-//! })?;
-//! let client = Client::builder(AccountId::new("1234567_SB1")?, auth)
-//!     .max_in_flight(5)
-//!     .retry(Retry::default())
-//!     .build()?;
-//!
-//! let orders = client.records("salesOrder")?.strict();
-//! let id = ExternalId::new("web-1001")?;
-//! let body = json!({
-//!     "entity": {"id": "107"},
-//!     "item": {"items": [{"item": {"id": "33"}, "quantity": 2}]},
-//! });
-//! match orders.upsert(&id, &body, Lines::replace(["item"])).await {
-//!     Ok(response) => println!("saved as {:?}", response.id),
-//!     Err(error) if error.class() == Class::Unknown => println!("look before you leap: {error}"),
-//!     Err(error) => return Err(error.into()),
-//! }
-//!
-//! let mut open = client
-//!     .suiteql("SELECT id, tranid FROM transaction WHERE type = ? ORDER BY id")
-//!     .bind("SalesOrd")
-//!     .rows::<serde_json::Value>();
-//! while let Some(row) = open.try_next().await? {
-//!     println!("{row}");
-//! }
-//! # Ok(()) }
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # The parts
 //!
@@ -54,7 +6,9 @@
 //!   their connections, their access token and their limits; make one for an account and clone it.
 //! * [`Auth`]: OAuth 2.0 machine-to-machine with [`OAuth2`]; OAuth 1.0a with `Tba` behind the
 //!   feature `tba`.
-//! * [`Records`]: read, create, upsert, update, delete, transform; [`Lines`] guards the sublists.
+//! * [`Records`]: read, create, upsert, update, delete, transform, attach; [`Lines`] guards the
+//!   sublists; [`List`] gives the ids of all records or of those that pass a filter.
+//! * [`Error`] and its [`Class`]: what became of a request, with the table of how an answer tells.
 //! * [`SuiteQl`]: queries with bound values, their rows as a stream, beyond 100,000 rows by
 //!   [`keyset`](SuiteQl::keyset).
 //! * [`Restlet`], [`Job`] (asynchronous requests and batches), the metadata catalogue and the
@@ -117,7 +71,3 @@ pub use secrecy::SecretString;
 pub use suiteql::{Param, SuiteQl};
 pub use transport::{Transport, TransportError};
 pub use url::Url;
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
