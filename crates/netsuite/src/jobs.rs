@@ -230,7 +230,8 @@ impl Job {
     ///
     /// # Errors
     /// See [`Error::class`], which tells what became of the task's request; `Rejected` with
-    /// `NONEXISTENT_ID` also while the task is not done.
+    /// `NONEXISTENT_ID` also while the task is not done. Whether it is
+    /// [safe to repeat](Error::is_safe_to_repeat) speaks of this question, not of the task.
     pub async fn result(&self, task: &str) -> Result<Response, Error> {
         let path = format!("job/{}/task/{task}/result", self.id);
         let question = Request::to(Service::Async, Method::GET, path)?;
