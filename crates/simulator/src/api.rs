@@ -335,8 +335,7 @@ impl Target for ApiClient {
                 })
             }
             (Told::TooManyRequests, _) => Outcome::Throttled { retry_after: None },
-            (Told::OddRefusal, Some(Mutant::EveryRefusalRejects))
-            | (Told::Exists, Some(Mutant::DuplicateRejects)) => Outcome::Rejected("no".into()),
+            (Told::OddRefusal, Some(Mutant::EveryRefusalRejects)) => Outcome::Rejected("no".into()),
             (Told::OddRefusal, _) => Outcome::Unknown("a 400 that nobody has documented".into()),
             (Told::Exists, _) => Outcome::AlreadyExists("it is there already".into()),
             (Told::Rejected, _) => Outcome::Rejected(Why {

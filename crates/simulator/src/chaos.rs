@@ -51,7 +51,7 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::ApiDownForHours, 0.001),
     (Fault::ApiRefusesDuplicate, 0.5),
     (Fault::ReceiveRefused, 0.002),
-    (Fault::TableUnreachable, 0.001),
+    (Fault::TableUnreachable, 0.005),
     (Fault::SwitchDispatch, 0.003),
     (Fault::LowerLimit, 0.005),
     (Fault::RaiseLimit, 0.005),

@@ -174,8 +174,6 @@ pub enum Mutant {
     SettlesSoon,
     /// The target takes any 400 for a call that was not executed.
     EveryRefusalRejects,
-    /// The target takes "it is there already" for a call that was not executed.
-    DuplicateRejects,
     /// Nobody rings for what waits when the stack is switched to the doorbell.
     NoRingAfterSwitch,
 }

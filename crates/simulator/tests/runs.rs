@@ -67,8 +67,29 @@ fn every_invariant_bites() {
         (
             Mutant::LostMeansNotDone,
             lossy(Scenario { max_attempts: 1, ..few.clone() }),
-            Invariant::TrueResult,
+            Invariant::TruthfulName,
         ),
+        (Mutant::SettlesSoon, faulty("api-works-late", 0.3), Invariant::OneEffect),
+        (
+            Mutant::LostMeansNotDone,
+            Scenario { max_attempts: 1, ..faulty("api-works-late", 0.3) },
+            Invariant::TruthfulName,
+        ),
+        (
+            Mutant::EveryRefusalRejects,
+            faulty("api-error-after-commit", 0.5),
+            Invariant::TruthfulName,
+        ),
+        (
+            Mutant::FewReceives,
+            faulty("table-unreachable", 0.05),
+            Invariant::NoHealthyCallInDeadLetters,
+        ),
+        (Mutant::NoRing, faulty("receive-refused", 0.05), Invariant::NothingStranded),
+        (Mutant::NoRing, faulty("freeze", 0.5), Invariant::EveryExecutionEnds),
+        (Mutant::OneSlotTooMany, faulty("raise-limit", 0.05), Invariant::Limit),
+        (Mutant::WrongRecord, faulty("clock-steps", 1.0), Invariant::TrueResult),
+        (Mutant::NoRingAfterSwitch, switched(), Invariant::NothingStranded),
         (Mutant::FewReceives, crashing(few.clone()), Invariant::NoHealthyCallInDeadLetters),
         (Mutant::LowestFirst, slow, Invariant::BoundedWait),
         (Mutant::WrongRecord, few.clone(), Invariant::TrueResult),
@@ -79,6 +100,29 @@ fn every_invariant_bites() {
         let outcome = play(&Scenario { mutant: Some(mutant), ..scenario });
         let noticed = outcome.violations.iter().any(|violation| violation.invariant == invariant);
         assert!(noticed, "{mutant:?} was not noticed: {:?}", outcome.violations);
+    }
+}
+
+/// A few creates on an API of two slots, with one kind of fault.
+fn faulty(fault: &str, probability: f64) -> Scenario {
+    let few = few_calls();
+    Scenario {
+        api: Times::fixed(1_000.0),
+        limit: 2,
+        repeatable: 0.0,
+        deadline_secs: 20_000,
+        faults: [(fault.to_owned(), probability)].into(),
+        ..few
+    }
+}
+
+/// Calls that wait in the deferral wiring when the stack is switched to the doorbell, and of which
+/// the mappings bring none any more.
+fn switched() -> Scenario {
+    Scenario {
+        dispatch: Dispatch::DeferralSwap,
+        faults: [("switch-dispatch".to_owned(), 0.02), ("crash".to_owned(), 0.5)].into(),
+        ..faulty("switch-dispatch", 0.02)
     }
 }
 

@@ -13,6 +13,7 @@ mod bad_input;
 mod enqueuing;
 mod faults;
 mod guard;
+mod hard_world;
 mod kills;
 mod local_aws;
 mod lost_answers;

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use serde_json::{Value, json};
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::settle::Outcome;
+use slowlane_policy::timing::RECORD_EXPIRY;
 use slowlane_simulator::chance::Latency;
 use slowlane_simulator::cloud::dynamodb::TableSettings;
 use slowlane_simulator::cloud::sqs::QueueSettings;
@@ -39,6 +40,13 @@ pub(crate) struct Api {
     pub(crate) answer_bytes: Rc<Cell<usize>>,
     pub(crate) throttles: Rc<Cell<u32>>,
     pub(crate) refusals: Rc<Cell<u32>>,
+    /// Answers that are lost although the call was carried out.
+    pub(crate) losses: Rc<Cell<u32>>,
+    /// Whether the API finds the record of a call whose answer was lost.
+    pub(crate) has_record: Rc<Cell<bool>>,
+    pub(crate) asked: Rc<Cell<u32>>,
+    /// Whether it refuses to create what was asked for before.
+    pub(crate) refuses_duplicates: Rc<Cell<bool>>,
 }
 
 impl Target for Api {
@@ -51,9 +59,17 @@ impl Target for Api {
             self.refusals.set(left);
             return Outcome::Transient("no connection".into());
         }
-        self.keys.borrow_mut().push(call.idempotency_key.to_string());
+        let key = call.idempotency_key.to_string();
+        if self.refuses_duplicates.get() && self.keys.borrow().contains(&key) {
+            return Outcome::AlreadyExists("there is such a record".into());
+        }
+        self.keys.borrow_mut().push(key);
         let late = call.idempotency_key.as_str().starts_with("late");
         tokio::time::sleep(if late { LATE_CALL_TIME } else { CALL_TIME }).await;
+        if let Some(left) = self.losses.get().checked_sub(1) {
+            self.losses.set(left);
+            return Outcome::Unknown("the connection broke".into());
+        }
         let body = match self.answer_bytes.get() {
             0 => None,
             bytes => Some(Value::from("x".repeat(bytes))),
@@ -70,6 +86,11 @@ impl Target for Api {
     }
 
     async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
+        self.asked.set(self.asked.get() + 1);
+        if self.has_record.get() {
+            let id = Some("1".to_owned());
+            return Reconciled::Done(TargetResponse { id, ..TargetResponse::new(201) });
+        }
         Reconciled::NotDone
     }
 }
@@ -127,11 +148,17 @@ impl Rig {
     /// Puts a call on its queue, with an execution that waits for it.
     pub(crate) async fn put(&self, priority: Priority, key: &str) -> Task {
         let task = self.cloud.begin_task();
+        self.put_for(priority, key, &task.token().to_string()).await;
+        task
+    }
+
+    /// Puts a call on its queue, with this task token.
+    pub(crate) async fn put_for(&self, priority: Priority, key: &str, token: &str) {
         let now_ms = i64::try_from(self.cloud.now().epoch_millis()).unwrap();
         let now = jiff::Timestamp::from_millisecond(now_ms).unwrap();
         let body = json!({
             "version": "1.0",
-            "task_token": task.token().to_string(),
+            "task_token": token,
             "priority": priority.as_str(),
             "idempotency_key": key,
             "request": { "method": "POST", "resource": "salesOrder", "body": {} },
@@ -139,7 +166,6 @@ impl Rig {
             "deadline": format!("{:.3}", now + jiff::SignedDuration::from_hours(10)),
         });
         self.put_body(priority, &body.to_string()).await;
-        task
     }
 
     pub(crate) async fn put_body(&self, priority: Priority, body: &str) {
@@ -186,6 +212,7 @@ impl Rig {
         let ask = self.sqs.receive_message().queue_url(url(queue)).wait_time_seconds(1);
         let ask = ask.visibility_timeout(i32::try_from(visibility.as_secs()).unwrap());
         let ask = ask.message_system_attribute_names(MessageSystemAttributeName::All);
+        let ask = ask.message_attribute_names("All");
         ask.send().await.unwrap().messages.unwrap_or_default().into_iter().next()
     }
 
@@ -203,6 +230,15 @@ impl Rig {
             count(QueueAttributeName::ApproximateNumberOfMessages),
             count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
         )
+    }
+
+    /// Moves the dead letters to a queue, as SQS's redrive does.
+    pub(crate) fn move_dead_letters_to(&self, queue: &str) {
+        let now = self.cloud.now();
+        let mut state = self.cloud.state();
+        let (sqs, mut odds) = state.sqs();
+        let (dead, to) = (sqs.named("dead").unwrap(), sqs.named(queue).unwrap());
+        sqs.redrive(dead, to, now, &mut odds);
     }
 
     pub(crate) fn called(&self) -> Vec<String> {
@@ -231,6 +267,9 @@ fn worker(cloud: &Cloud, more: &[(&'static str, &str)], api: &Api) -> Worker<Api
         ("IDEMPOTENCY_TABLE", "guard".to_owned()),
         ("API_TIMEOUT_SECS", "30".to_owned()),
         ("CALL_VISIBILITY_SECS", "90".to_owned()),
+        ("WORK_WINDOW_SECS", "120".to_owned()),
+        ("FUNCTION_TIMEOUT_SECS", "210".to_owned()),
+        ("RECORD_EXPIRY_SECS", RECORD_EXPIRY.as_secs().to_string()),
         ("MAX_WAIT_SECS", "3600".to_owned()),
         ("MAX_DEFERRALS", MAX_DEFERRALS.to_string()),
         ("MAX_ATTEMPTS", MAX_ATTEMPTS.to_string()),
@@ -250,6 +289,11 @@ pub(crate) fn event(queue: &str, message: &aws_sdk_sqs::types::Message) -> SqsEv
     record.event_source_arn = Some(format!("arn:aws:sqs:us-east-1:0:{queue}"));
     for (name, value) in message.attributes.iter().flatten() {
         record.attributes.insert(name.as_str().to_owned(), value.clone());
+    }
+    for (name, value) in message.message_attributes.iter().flatten() {
+        let mut attribute = SqsMessageAttribute::default();
+        attribute.string_value = value.string_value.clone();
+        record.message_attributes.insert(name.clone(), attribute);
     }
     let mut event = SqsEvent::default();
     event.records = vec![record];
