@@ -508,9 +508,8 @@ impl Run {
     async fn ring_again(self: Rc<Self>, unnoticed: Duration) {
         self.lost_rings.set(self.lost_rings.get() + 1);
         tokio::time::sleep(unnoticed).await;
-        let now = self.cloud.now();
-        // A ring is small.
-        let _ = self.cloud.state().send(self.deployment.doorbell, plain("ring"), now);
+        // It may have been one that rings again, as after a switch.
+        self.ring_for_all();
         self.lost_rings.set(self.lost_rings.get() - 1);
     }
 

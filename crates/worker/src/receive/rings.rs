@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use slowlane_message as message;
+use slowlane_policy::timing::RING_AGAIN;
 use slowlane_policy::wake::RING_HIDDEN;
 
 use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
@@ -28,6 +29,14 @@ pub(crate) struct WokenBy {
     pub(crate) ring: Ring,
     /// How often SQS has handed it out.
     pub(crate) receive_count: u32,
+}
+
+fn rings_again(message: &Message) -> bool {
+    message.body().is_some_and(|body| message::Ring::parse(body).again_until.is_some())
+}
+
+fn ring_of(message: Message) -> Option<Ring> {
+    message.receipt_handle.map(Ring)
 }
 
 impl Queues {
@@ -106,6 +115,9 @@ impl Queues {
         Ok(enough)
     }
 
+    /// A ring that rings again is not among them: it must wake a slot by itself, since whoever
+    /// takes a ring off the doorbell would end what it has begun.
+    ///
     /// If the answer is lost, some rings may have been hidden, and one is sent in their place.
     async fn take_some_rings(&self, most: u32, hidden: Duration) -> Result<Vec<Ring>, Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(Vec::new()) };
@@ -120,8 +132,12 @@ impl Queues {
             .await;
         match received {
             Ok(received) => {
-                let rings = received.messages.unwrap_or_default().into_iter();
-                Ok(rings.filter_map(|ring| ring.receipt_handle.map(Ring)).collect())
+                let (again, plain): (Vec<_>, Vec<_>) =
+                    received.messages.unwrap_or_default().into_iter().partition(rings_again);
+                for ring in again.into_iter().filter_map(ring_of) {
+                    self.hide_ring(&ring, RING_AGAIN).await?;
+                }
+                Ok(plain.into_iter().filter_map(ring_of).collect())
             }
             Err(error) => {
                 let error = failed("receive from", "doorbell", &error);
