@@ -149,7 +149,7 @@ pub fn ring_backoff(call_visibility: Duration, receive_count: u32) -> Duration {
 }
 
 /// The longest that [`ring_backoff`] is for an API that may take a minute.
-const LONGEST_RING_BACKOFF: Duration = Duration::from_secs(300);
+pub const LONGEST_RING_BACKOFF: Duration = Duration::from_secs(300);
 
 /// How often a ring rings again that says so ([`slowlane_message::Ring`]), while calls may become
 /// visible that nobody has rung for.

@@ -97,7 +97,8 @@ impl std::fmt::Display for Violation {
 pub enum Invariant {
     /// Calls of live invocations at the API never exceed the limit, and an invocation has one.
     Limit,
-    /// Every workflow is told its end: none waits until its TimeoutSeconds are over.
+    /// Every workflow is told its end: none waits until its TimeoutSeconds are over, unless no
+    /// worker could receive its call at that time.
     EveryExecutionEnds,
     /// A call that must not be repeated has one effect at most.
     OneEffect,
@@ -431,6 +432,13 @@ impl Books {
             }
             End::Stopped => {}
         }
+    }
+
+    /// The workflow of a call timed out while nobody could tell it anything.
+    pub fn could_not_be_told(&mut self, call: u64) {
+        self.waiting -= 1;
+        self.call(call).ended = true;
+        *self.ends.entry("TimedOut".into()).or_default() += 1;
     }
 
     /// Something was broken.

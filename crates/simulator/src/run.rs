@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use slowlane_message::{Priority, Ring};
+use slowlane_policy::timing::LONGEST_RING_BACKOFF;
 
 use crate::api::SlowApi;
 use crate::chance::{Dice, Latency};
@@ -300,7 +301,11 @@ impl Run {
             }
         };
         let now = self.cloud.now();
-        self.ledger.books().closes(call, &end, now);
+        if end == End::TimedOut && self.nobody_could_tell(now) {
+            self.ledger.books().could_not_be_told(call);
+        } else {
+            self.ledger.books().closes(call, &end, now);
+        }
         self.ended.borrow_mut().push_back((now, call));
         let mut state = self.cloud.state();
         state.requests.count_transitions(TRANSITIONS);
@@ -344,6 +349,14 @@ impl Run {
             tokio::time::sleep(Duration::from_secs_f64(longest * dice.fraction())).await;
             tries += 1;
         }
+    }
+
+    /// Whether no worker could receive a call in time to tell its workflow that its deadline has
+    /// passed: receives were refused, and slots had not yet tried again.
+    fn nobody_could_tell(&self, now: Moment) -> bool {
+        let state = self.cloud.state();
+        let refused_until = state.outages.get(&Fault::ReceiveRefused);
+        refused_until.is_some_and(|until| now.since(*until) < LONGEST_RING_BACKOFF)
     }
 
     /// The template's `GraceSeconds`, for the wiring in which it is longer if the stack is switched.
