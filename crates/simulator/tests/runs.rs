@@ -90,7 +90,7 @@ fn every_invariant_bites() {
         (Mutant::OneSlotTooMany, faulty("raise-limit", 0.05), Invariant::Limit),
         (Mutant::WrongRecord, faulty("clock-steps", 1.0), Invariant::TrueResult),
         (Mutant::NoRingAfterSwitch, switched(), Invariant::NothingStranded),
-        (Mutant::FewReceives, crashing(few.clone()), Invariant::NoHealthyCallInDeadLetters),
+        (Mutant::FewReceives, crashing(slow.clone()), Invariant::NoHealthyCallInDeadLetters),
         (Mutant::LowestFirst, slow, Invariant::BoundedWait),
         (Mutant::WrongRecord, few.clone(), Invariant::TrueResult),
         (Mutant::Rejects, few, Invariant::Success),
