@@ -22,6 +22,8 @@ const LATENCY: Duration = Duration::from_millis(1000);
 /// killed worker held comes back soon.
 const API_TIMEOUT_SECS: i32 = 5;
 const CALL_VISIBILITY_SECS: i32 = 12;
+/// The sandbox is done with a call after its latency, whoever waits for it.
+const SETTLES_AFTER_SECS: u64 = 5;
 const WORK_WINDOW_SECS: i32 = 10;
 const FUNCTION_TIMEOUT_SECS: i32 = 22;
 const RING_VISIBILITY_SECS: i32 = 34;
@@ -132,6 +134,7 @@ async fn deploy(
         ("WORK_WINDOW_SECS", WORK_WINDOW_SECS.to_string()),
         ("FUNCTION_TIMEOUT_SECS", FUNCTION_TIMEOUT_SECS.to_string()),
         ("RING_VISIBILITY_SECS", RING_VISIBILITY_SECS.to_string()),
+        ("NETSUITE_SETTLES_AFTER_SECS", SETTLES_AFTER_SECS.to_string()),
         ("AWS_ENDPOINT_URL_DYNAMODB", tap.url().to_owned()),
         ("AWS_ENDPOINT_URL_SFN", tap.url().to_owned()),
         ("AWS_ENDPOINT_URL_SQS", tap.url().to_owned()),

@@ -54,6 +54,7 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Clone)]
 pub struct NetSuite {
     client: Client,
+    settles_after: Duration,
 }
 
 /// Why the target could not be made.
@@ -96,18 +97,28 @@ struct Settings {
     account: String,
     secret_id: String,
     base_url: Option<Url>,
+    settles_after: Duration,
 }
 
 impl NetSuite {
     /// Calls NetSuite through `client`.
     pub fn new(client: Client) -> Self {
-        NetSuite { client }
+        NetSuite { client, settles_after: SERVER_TIMEOUT }
+    }
+
+    /// How long NetSuite may still be at work on a call that nobody waits for any more, if not a
+    /// quarter of an hour. A sandbox server is done sooner.
+    #[must_use]
+    pub fn settles_after(mut self, settles_after: Duration) -> Self {
+        self.settles_after = settles_after;
+        self
     }
 
     /// Makes the target that the environment describes: `NETSUITE_ACCOUNT_ID`,
     /// `NETSUITE_SECRET_ID` (a secret of Secrets Manager: a JSON object with `client_id`,
     /// `certificate_id` and `private_key_pem`) and, for anything but NetSuite's own host,
-    /// `NETSUITE_BASE_URL`.
+    /// `NETSUITE_BASE_URL` and `NETSUITE_SETTLES_AFTER_SECS`
+    /// ([`settles_after`](Self::settles_after)).
     ///
     /// # Errors
     /// See [`enum@Error`]; none of them shows the secret.
@@ -124,7 +135,7 @@ impl NetSuite {
         if let Some(url) = settings.base_url {
             client = client.base_url(url)?;
         }
-        Ok(NetSuite::new(client.build()?))
+        Ok(NetSuite::new(client.build()?).settles_after(settings.settles_after))
     }
 
     async fn look(&self, lookup: Lookup<'_>) -> Reconciled {
@@ -187,7 +198,7 @@ impl Target for NetSuite {
     }
 
     fn settles_after(&self, _: &QueuedCall) -> Duration {
-        SERVER_TIMEOUT
+        self.settles_after
     }
 
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
@@ -404,7 +415,17 @@ fn read_settings(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, en
         let account = env.required("NETSUITE_ACCOUNT_ID", "an account id such as 123456_SB1");
         let secret_id = env.required("NETSUITE_SECRET_ID", "the id of a secret in Secrets Manager");
         let base_url = env.maybe("NETSUITE_BASE_URL", "a URL such as http://127.0.0.1:8080");
-        Ok(Settings { account: account?, secret_id: secret_id?, base_url: base_url? })
+        let settles_after_secs = env.optional(
+            "NETSUITE_SETTLES_AFTER_SECS",
+            "a whole number of seconds",
+            SERVER_TIMEOUT.as_secs(),
+        );
+        Ok(Settings {
+            account: account?,
+            secret_id: secret_id?,
+            base_url: base_url?,
+            settles_after: Duration::from_secs(settles_after_secs?),
+        })
     })
 }
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::server::{Server, answer};
 
 /// The worker's own settings, as the template gives them.
-const SETTINGS: [(&str, &str); 19] = [
+const SETTINGS: [(&str, &str); 22] = [
     ("AWS_LAMBDA_FUNCTION_NAME", "worker"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
     ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
@@ -37,7 +37,10 @@ const SETTINGS: [(&str, &str); 19] = [
     ("DEAD_LETTER_QUEUE_URL", "https://sqs/1/dead"),
     ("IDEMPOTENCY_TABLE", "guard"),
     ("API_TIMEOUT_SECS", "30"),
-    ("CALL_VISIBILITY_SECS", "60"),
+    ("CALL_VISIBILITY_SECS", "90"),
+    ("WORK_WINDOW_SECS", "120"),
+    ("FUNCTION_TIMEOUT_SECS", "210"),
+    ("RECORD_EXPIRY_SECS", "3024000"),
     ("MAX_WAIT_SECS", "600"),
 ];
 
