@@ -109,7 +109,7 @@ impl NetSuite {
     /// How long NetSuite may still be at work on a call that nobody waits for any more, if not a
     /// quarter of an hour. A sandbox server is done sooner.
     #[must_use]
-    pub fn settles_after(mut self, settles_after: Duration) -> Self {
+    pub fn settling_after(mut self, settles_after: Duration) -> Self {
         self.settles_after = settles_after;
         self
     }
@@ -118,7 +118,7 @@ impl NetSuite {
     /// `NETSUITE_SECRET_ID` (a secret of Secrets Manager: a JSON object with `client_id`,
     /// `certificate_id` and `private_key_pem`) and, for anything but NetSuite's own host,
     /// `NETSUITE_BASE_URL` and `NETSUITE_SETTLES_AFTER_SECS`
-    /// ([`settles_after`](Self::settles_after)).
+    /// ([`settling_after`](Self::settling_after)).
     ///
     /// # Errors
     /// See [`enum@Error`]; none of them shows the secret.
@@ -135,7 +135,7 @@ impl NetSuite {
         if let Some(url) = settings.base_url {
             client = client.base_url(url)?;
         }
-        Ok(NetSuite::new(client.build()?).settles_after(settings.settles_after))
+        Ok(NetSuite::new(client.build()?).settling_after(settings.settles_after))
     }
 
     async fn look(&self, lookup: Lookup<'_>) -> Reconciled {
