@@ -49,6 +49,7 @@ mod progress;
 pub mod queues;
 pub mod stack;
 pub mod status;
+mod switch;
 mod text;
 pub mod unresolved;
 pub mod whereabouts;
@@ -91,6 +92,10 @@ pub enum DeployError {
     /// The stack is deployed, but what the local server drops could not be set.
     #[error("completing the stack on the local server failed")]
     Local(#[from] local::Error),
+    /// The stack was switched to the doorbell, and SQS did not take the ring for what waited. The
+    /// next deploy does not ring any more, but the next call does.
+    #[error("ringing for the calls that wait failed")]
+    Switch(#[source] aws::Error),
     /// The stack is deployed, but its template gives other outputs than this code knows.
     #[error(transparent)]
     Outputs(#[from] outputs::Missing),
@@ -141,12 +146,19 @@ impl Deployer {
 
         let stack = self.stack(&plan.stack_name);
         let template = artifacts::read_text(&plan.template)?;
+        // A stack that is not there yet has no wiring that it could be switched from.
+        let before = stack.describe().await.ok();
         stack.apply(&template, &parameters, progress).await?;
         let described = stack.describe().await?;
         if self.endpoint.is_local() {
             local::complete(&self.config, &described).await?;
         }
-        Ok(Outputs::from_map(&described.outputs)?)
+        let outputs = Outputs::from_map(&described.outputs)?;
+        if let Some(doorbell) = switched_to(before.as_ref(), &outputs) {
+            progress.say("ringing for the calls that waited in the other wiring");
+            switch::ring_for_all(&self.config, doorbell).await?;
+        }
+        Ok(outputs)
     }
 
     /// Deletes the stack and waits until it is gone, and, if told so, what it then leaves. Answers
@@ -193,6 +205,12 @@ impl Deployer {
     fn stack<'a>(&self, name: &'a str) -> stack::Stack<'a> {
         stack::Stack::new(&self.config, name, self.endpoint.poll_interval())
     }
+}
+
+/// The doorbell of a stack that had none before the deploy.
+fn switched_to<'a>(before: Option<&stack::Description>, outputs: &'a Outputs) -> Option<&'a str> {
+    let had_one = before?.outputs.contains_key("DoorbellQueueUrl");
+    outputs.doorbell_queue_url.as_deref().filter(|_| !had_one)
 }
 
 #[expect(

@@ -1,7 +1,8 @@
 use super::{Local, repository};
+use anyhow::Context as _;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::stack::{self, FailedResource};
-use slowlane_deployer::{DeployError, Deployer, Plan, Progress, outputs};
+use slowlane_deployer::{DeployError, Deployer, Plan, Progress, outputs, queues};
 
 /// Reserved concurrency of the worker, and the greatest concurrency of each of its mappings.
 async fn concurrency(
@@ -47,6 +48,15 @@ async fn a_stack_is_created_left_alone_changed_and_deleted() -> anyhow::Result<(
     assert_eq!(changed.high_queue_url, created.high_queue_url, "the queues keep their messages");
     assert_eq!(concurrency(&local.deployer, worker).await?, (Some(3), vec![None; 3]));
     assert_eq!(local.deployer.deployed("trial").await?.outputs, changed);
+
+    // Switched back: nobody has rung for what waits meanwhile.
+    let doorbell = local.plan().parameter("Dispatch", "doorbell");
+    let switched = local.deployer.deploy(&doorbell, &progress).await?;
+    let url = switched.doorbell_queue_url.context("the doorbell is back")?;
+    let rung = queues::depth(&local.sqs(), &url).await?;
+    assert_eq!(rung.total(), 1, "{rung:?}");
+    local.deployer.deploy(&doorbell, &progress).await?;
+    assert_eq!(queues::depth(&local.sqs(), &url).await?.total(), 1, "it is no switch any more");
 
     let left = local.deployer.destroy("trial", Data::Delete, &progress).await?;
     assert_eq!(left, Some(Vec::new()), "all of it is gone");
