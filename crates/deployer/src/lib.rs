@@ -92,8 +92,8 @@ pub enum DeployError {
     /// The stack is deployed, but what the local server drops could not be set.
     #[error("completing the stack on the local server failed")]
     Local(#[from] local::Error),
-    /// The stack was switched to the doorbell, and SQS did not take the ring for what waited. The
-    /// next deploy does not ring any more, but the next call does.
+    /// The stack was switched to the doorbell, and SQS did not take the ring for what waited. A
+    /// deploy that is repeated sees no switch; the next call's ring finds what is visible then.
     #[error("ringing for the calls that wait failed")]
     Switch(#[source] aws::Error),
     /// The stack is deployed, but its template gives other outputs than this code knows.

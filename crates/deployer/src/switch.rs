@@ -24,3 +24,16 @@ pub(crate) async fn ring_for_all(config: &SdkConfig, doorbell: &str) -> Result<(
         DeployError::Switch(aws::failed("sqs:SendMessage", "the doorbell queue")(error))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slowlane_policy::timing::{API_TIMEOUTS_SECS, Timing};
+
+    #[test]
+    fn no_call_is_hidden_for_longer() {
+        let hidden = API_TIMEOUTS_SECS.map(|secs| Timing::for_api_timeout(secs).unwrap());
+        let longest = hidden.into_iter().map(|timing| timing.deferral_visibility).max();
+        assert_eq!(longest, Some(LONGEST_HIDDEN));
+    }
+}

@@ -103,16 +103,19 @@ fn every_invariant_bites() {
     }
 }
 
-/// A few creates on an API of two slots, with one kind of fault.
+/// A few creates with one kind of fault.
 fn faulty(fault: &str, probability: f64) -> Scenario {
-    let few = few_calls();
+    Scenario { faults: [(fault.to_owned(), probability)].into(), ..few_creates() }
+}
+
+/// A few creates on an API of two slots.
+fn few_creates() -> Scenario {
     Scenario {
         api: Times::fixed(1_000.0),
         limit: 2,
         repeatable: 0.0,
         deadline_secs: 20_000,
-        faults: [(fault.to_owned(), probability)].into(),
-        ..few
+        ..few_calls()
     }
 }
 
@@ -122,7 +125,7 @@ fn switched() -> Scenario {
     Scenario {
         dispatch: Dispatch::DeferralSwap,
         faults: [("switch-dispatch".to_owned(), 0.02), ("crash".to_owned(), 0.5)].into(),
-        ..faulty("switch-dispatch", 0.02)
+        ..few_creates()
     }
 }
 

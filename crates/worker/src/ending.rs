@@ -68,9 +68,8 @@ impl<T: Target> Worker<T> {
         output["replayed"] = Value::from(how == How::Replayed);
         match self.callback.succeed(&taken.call.task_token, &output.to_string()).await {
             Ok(Waiting::NotAToken) => {
-                let why =
-                    format!("it was executed ({}), and {NOT_A_TOKEN}", taken.call.request.resource);
-                self.bury_unheard(taken, None, why).await
+                let reason = format!("it was executed, and {NOT_A_TOKEN}");
+                self.bury_unheard(taken, None, reason).await
             }
             Ok(Waiting::Yes | Waiting::No) => self.delete(taken, how, None).await,
             Err(error) => self.put_off(taken, error.to_string()).await,
@@ -136,14 +135,13 @@ impl<T: Target> Worker<T> {
         &self,
         taken: Taken,
         claimed: Option<Claimed<DynamoDbStore>>,
-        why: String,
+        reason: String,
     ) -> Ended {
         if let Some(Claimed::Run(claim)) = claimed
             && let Err(error) = claim.release_untried().await
         {
             return self.put_off(taken, error.to_string()).await;
         }
-        let reason = format!("{}: {why}", FailureName::InvalidMessage);
         match self.queues.dead_letter(&taken.received, &reason).await {
             Ok(()) => self.delete(taken, How::Buried, Some(reason)).await,
             Err(error) => self.put_off(taken, error.to_string()).await,
@@ -233,14 +231,15 @@ impl<T: Target> Worker<T> {
         let unrung = |hidden_for| move |error| Unrung { hidden_for, error };
         let rung = self.queues.ring(after + RING_LATER).await;
         rung.map_err(unrung(self.config.call_visibility))?;
-        // If SQS does not take it, the message comes back at the end of its visibility time-out; if
-        // the answer is lost, then or `after` so long.
+        // If SQS refuses, the message comes back at the end of its visibility time-out; if the
+        // answer is lost, then or `after` so long.
         let visible_after = match self.queues.hide(received, after).await {
             Ok(()) if began.elapsed() < RING_LATER => return Ok(()),
             Ok(()) => after,
             Err(error) => {
                 tracing::warn!(%error, "a call stays hidden until its visibility time-out");
-                self.config.call_visibility.max(after)
+                let hidden = self.config.call_visibility;
+                if error.may_hide { hidden.max(after) } else { hidden }
             }
         };
         self.queues.ring(visible_after).await.map_err(unrung(visible_after))
@@ -248,13 +247,11 @@ impl<T: Target> Worker<T> {
 
     async fn fail_with(&self, taken: Taken, name: FailureName, cause: Value, how: How) -> Ended {
         match self.callback.fail(&taken.call.task_token, name, &in_words(&cause)).await {
-            Ok(Waiting::NotAToken) => {
-                let why = format!("{name}: {cause}; and {NOT_A_TOKEN}");
-                self.bury_unheard(taken, None, why).await
+            Ok(Waiting::NotAToken) if how != How::Buried => {
+                let reason = format!("{name}: {cause}; {NOT_A_TOKEN}");
+                self.bury_unheard(taken, None, reason).await
             }
-            Ok(Waiting::Yes | Waiting::No) => {
-                self.delete(taken, how, Some(format!("{name}: {cause}"))).await
-            }
+            Ok(_) => self.delete(taken, how, Some(format!("{name}: {cause}"))).await,
             Err(error) => self.put_off(taken, error.to_string()).await,
         }
     }

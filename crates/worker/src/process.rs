@@ -27,7 +27,7 @@ use slowlane_policy::settle::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::ending::to_store;
+use crate::ending::{NOT_A_TOKEN, to_store};
 use crate::receive::Received;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 use crate::task_callback::Waiting;
@@ -162,8 +162,8 @@ impl<T: Target> Worker<T> {
         let liveness = self.callback.is_waiting(&taken.call.task_token);
         let (waiting, claimed) = join(liveness, self.guard.claim(&request)).await;
         if let Ok(Waiting::NotAToken) = waiting {
-            let why = "its task token is none that Step Functions has given out".to_owned();
-            return Prepared::Ended(self.bury_unheard(taken, claimed.ok(), why).await);
+            let reason = format!("{}: {NOT_A_TOKEN}", FailureName::InvalidMessage);
+            return Prepared::Ended(self.bury_unheard(taken, claimed.ok(), reason).await);
         }
         taken.unwaited = matches!(waiting, Ok(Waiting::No));
         match claimed {
@@ -443,9 +443,10 @@ impl<T: Target> Worker<T> {
                 }
             }
             Settlement::RetryAfter(delay) => {
+                let how = if lost { How::Unknown } else { how };
                 let ended = match how {
                     How::Throttled | How::Waiting => claim.release_untried().await,
-                    _ if lost => claim.unknown("the answer was lost").await,
+                    How::Unknown => claim.unknown("the answer was lost").await,
                     _ => claim.release().await,
                 };
                 match ended {

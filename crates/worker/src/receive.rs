@@ -77,7 +77,8 @@ pub(crate) struct Error {
     action: &'static str,
     queue: String,
     cause: String,
-    /// SQS may have carried it out all the same: it did not say that it refuses.
+    /// SQS may have carried it out all the same, and hidden a message: it did not say that it
+    /// refuses.
     pub(crate) may_hide: bool,
 }
 

@@ -22,6 +22,8 @@
 //!   left over would wake a slot for nothing. For the same reason it takes ten rings off the
 //!   doorbell with every ten calls while rings pile up there; that is safe because the ring that
 //!   woke it stays until it has listened.
+//! * A slot holds its ring anew every few seconds ([`policy::timing`](slowlane_policy::timing)): if
+//!   it is killed, the ring comes back a little after all that it had in its hands.
 //! * A slot that works wakes others for rings that no poller has taken, as far as it is allowed
 //!   ([`policy::wake`](slowlane_policy::wake)): a mapping begins with few pollers.
 //! * No request is dropped half-way: a receive whose answer nobody reads would hide a call
@@ -190,12 +192,14 @@ impl<T: Target> Worker<T> {
             ring_served: true,
         };
         slot.run().await;
-        let Slot { counts, hidden_until, cannot_poll, quiet, spare_rings, .. } = slot;
+        let Slot { counts, cannot_poll, quiet, spare_rings, .. } = slot;
+        let hidden = slot.hidden_until.saturating_duration_since(Instant::now());
         if cannot_poll {
-            return self.leave_for_later(woken_by, spare_rings, counts).await;
+            self.leave_for_later(woken_by, spare_rings, hidden).await;
+            return Done { counts, ring_served: false };
         }
-        let ring_served = slot.ring_served && hidden_until <= Instant::now();
-        self.outlast(&woken_by.ring, hidden_until).await;
+        let ring_served = slot.ring_served && hidden.is_zero();
+        self.outlast(&woken_by.ring, hidden).await;
         if ring_served && quiet {
             self.queues.delete_rings(&spare_rings).await;
             return Done { counts, ring_served };
@@ -205,13 +209,10 @@ impl<T: Target> Worker<T> {
         let rung = quiet || self.queues.ring(SHORT).await.is_ok();
         Done { counts, ring_served: ring_served && returned.is_ok() && rung }
     }
-}
 
-impl<T: Target> Worker<T> {
-    /// Has the slot's own ring come back after a call that is hidden and not rung for. It does so
-    /// by itself unless that is hidden for longer than a call that the slot took just now.
-    async fn outlast(&self, ring: &Ring, hidden_until: Instant) {
-        let hidden = hidden_until.saturating_duration_since(Instant::now());
+    /// Has the slot's own ring come back after a call that is `hidden` for so long and not rung for.
+    /// It does so by itself unless that is longer than for a call that the slot took just now.
+    async fn outlast(&self, ring: &Ring, hidden: Duration) {
         if hidden > self.config.call_visibility
             && let Err(error) = self.queues.hide_ring(ring, hidden + RING_LEAD).await
         {
@@ -219,15 +220,12 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// A slot that cannot poll leaves its ring, and no other, to come back ever less often. Rings
-    /// beyond those that wake every slot are taken off the doorbell: each would end like this one.
-    async fn leave_for_later(
-        &self,
-        woken_by: &WokenBy,
-        spare_rings: Vec<Ring>,
-        counts: Counts,
-    ) -> Done {
+    /// A slot that cannot poll leaves its ring, and no other, to come back ever less often, and not
+    /// before a call that is `hidden` for so long. Rings beyond those that wake every slot are taken
+    /// off the doorbell: each would end like this one.
+    async fn leave_for_later(&self, woken_by: &WokenBy, spare_rings: Vec<Ring>, hidden: Duration) {
         let after = ring_backoff(self.config.call_visibility, woken_by.receive_count);
+        let after = after.max(hidden + RING_LEAD);
         if let Err(error) = self.queues.hide_ring(&woken_by.ring, after).await {
             tracing::warn!(%error, "the ring of a slot that cannot poll comes back early");
         }
@@ -237,7 +235,6 @@ impl<T: Target> Worker<T> {
         if let Err(error) = self.queues.thin_out_rings().await {
             tracing::debug!(%error, "rings are left where they are");
         }
-        Done { counts, ring_served: false }
     }
 }
 
@@ -393,7 +390,7 @@ impl<'w, T: Target> Slot<'w, T> {
             Ok(Poll { received, may_hide }) => (may_hide, Ok(received)),
             Err(error) => {
                 tracing::warn!(%error, "a poll failed");
-                // It may have hidden a call, so the slot's own ring must come back.
+                // Not all calls were seen, so the slot's own ring must come back.
                 self.ring_served = false;
                 (error.may_hide, Err(CannotPoll))
             }

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use slowlane_message::Priority;
+use slowlane_simulator::cloud::Waited;
 use slowlane_simulator::cloud::requests::Action;
+use slowlane_simulator::cloud::tokens::Ended;
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::time::{Moment, in_virtual_time};
 
@@ -122,6 +124,50 @@ fn a_refusal_as_a_duplicate_is_no_rejection_of_a_call_that_was_made_before() {
         assert!(is_success(&rig.end_of(task).await));
         assert_eq!(rig.called().len(), 1);
     });
+}
+
+/// The same of a call that may be repeated: it is tried again, and its message stays for that.
+#[test]
+fn a_repeatable_call_that_is_refused_as_a_duplicate_is_not_lost() {
+    on("swap", async |rig: Rig| {
+        rig.api.repeatable.set(true);
+        rig.api.losses.set(1);
+        rig.api.refuses_duplicates.set(true);
+        let task = rig.put(Priority::High, "high").await;
+        for attempt in 1..MAX_ATTEMPTS {
+            assert!(rig.deliver(Priority::High).await.kept, "after attempt {attempt}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        assert!(!rig.deliver(Priority::High).await.kept);
+        let Waited::Ended(Ended::Failed { error, .. }) = rig.end_of(task).await else {
+            panic!("it cannot have succeeded");
+        };
+        assert_eq!(&*error, "Slowlane.OutcomeUnknown");
+    });
+}
+
+/// A slot that is killed at any moment leaves a ring that comes back after its calls are visible
+/// again, and soon after the kill: within their visibility time-out and half a minute.
+#[test]
+fn a_killed_slots_calls_run_again_soon() {
+    const VISIBILITY: Duration = Duration::from_secs(90);
+    const CALLS: usize = 200;
+    for life_ms in [20, 90, 150, 250, 1_000, 14_900, 15_003, 15_010, 25_000, 31_000] {
+        in_doorbell(async |rig: Rig| {
+            for call in 0..CALLS {
+                rig.put(Priority::Batch, &format!("batch-{call}")).await;
+            }
+            rig.ring().await;
+            rig.kill_slot_after(Duration::from_millis(life_ms)).await;
+            let killed = rig.cloud.now();
+            while rig.counts("doorbell").await.0 == 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let after = rig.cloud.now().since(killed);
+            assert!(after <= VISIBILITY + Duration::from_secs(30), "{life_ms} ms: {after:?}");
+            assert_eq!(rig.counts("batch").await.1, 0, "{life_ms} ms: a call is hidden for longer");
+        });
+    }
 }
 
 /// A mistake in a policy must not cost a ring for each receive that it refuses.

@@ -45,6 +45,8 @@ pub(crate) struct Api {
     /// Whether the API finds the record of a call whose answer was lost.
     pub(crate) has_record: Rc<Cell<bool>>,
     pub(crate) asked: Rc<Cell<u32>>,
+    /// Whether calls may be made again without harm.
+    pub(crate) repeatable: Rc<Cell<bool>>,
     /// Whether it refuses to create what was asked for before.
     pub(crate) refuses_duplicates: Rc<Cell<bool>>,
 }
@@ -82,7 +84,7 @@ impl Target for Api {
     }
 
     fn after_loss(&self, _: &QueuedCall) -> AfterLoss {
-        AfterLoss::Reconcile
+        if self.repeatable.get() { AfterLoss::Repeat } else { AfterLoss::Reconcile }
     }
 
     async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
@@ -190,6 +192,13 @@ impl Rig {
     /// The same for the next ring of the doorbell.
     pub(crate) async fn wake_slot(&self) -> Delivered {
         self.deliver_from("doorbell").await
+    }
+
+    /// The slot that the next ring wakes is killed after so long: its process is gone at an await
+    /// point, and nothing that it held was given back.
+    pub(crate) async fn kill_slot_after(&self, life: Duration) {
+        let killed = tokio::time::timeout(life, self.wake_slot()).await;
+        assert!(killed.is_err(), "it ended by itself");
     }
 
     async fn deliver_from(&self, queue: &str) -> Delivered {
