@@ -35,6 +35,9 @@ pub trait Place {
     /// How the execution that waited for this token ended: `succeeded` and its output, `failed` and
     /// the error's name, `timed out` or `stopped`.
     fn end_of(&self, token: &str) -> impl Future<Output = String>;
+
+    /// Waits until the server has acted on a callback that it took. Some answer before that.
+    fn until_acted_on(&self, token: &str) -> impl Future<Output = ()>;
 }
 
 /// What a queue is created with.

@@ -71,6 +71,9 @@ impl Place for Simulated {
             Waited::Stopped => "stopped".to_owned(),
         }
     }
+
+    /// The simulated cloud has acted on a callback when it answers.
+    async fn until_acted_on(&self, _token: &str) {}
 }
 
 fn seen() -> Vec<Vector> {

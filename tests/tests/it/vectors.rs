@@ -146,4 +146,17 @@ impl Place for Local {
             }
         }
     }
+
+    /// The local AWS ends a task in a thread of its own, some moments after it has answered.
+    async fn until_acted_on(&self, token: &str) {
+        let execution = &self.executions.borrow()[token].clone();
+        let started = Instant::now();
+        while started.elapsed() < LONGEST {
+            let describe = self.states().describe_execution().execution_arn(execution);
+            if describe.send().await.unwrap().status != ExecutionStatus::Running {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
 }

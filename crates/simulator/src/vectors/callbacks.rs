@@ -59,6 +59,7 @@ pub(super) async fn observe(place: &impl Place, seen: &mut Seen) {
     let token = place.begin_task(LONG).await;
     let saw = succeed(&token, "{").await;
     seen.note("success with an output that is no JSON", "InvalidOutput", Model, saw);
+    place.until_acted_on(&token).await;
     let failure = states.send_task_failure().task_token(&token).error("e".repeat(257));
     let saw = word(&failure.send().await);
     seen.note("failure with an error of 257 characters", "ValidationException", Model, saw);
