@@ -1,11 +1,12 @@
 //! The project's commands: `cargo xtask --help`.
 //!
-//! Thin: each command runs other programs. The only thing made here are the state machines
-//! ([`asl`]).
+//! Thin: each command runs other programs. The only things made here are the state machines
+//! ([`asl`]) and the lists of what the crates make public ([`public_api`]).
 
 mod asl;
 mod binaries;
 mod lint;
+mod public_api;
 mod python;
 
 use anyhow::{Context as _, bail};
@@ -55,6 +56,12 @@ enum Xtask {
     /// Write the JSON Schemas of the messages
     Schema {
         /// Change nothing; fail if a checked-in schema is not what the types say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write the public API of the crates that others build on
+    PublicApi {
+        /// Change nothing; fail if a checked-in API is not what the sources say
         #[arg(long)]
         check: bool,
     },
@@ -132,6 +139,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
             Ok(test.env("UPDATE_TEMPLATE", "1").run()?)
         }
         Xtask::Schema { check } => lint::schema(&sh, check),
+        Xtask::PublicApi { check } => public_api::run(repository(), check),
         Xtask::Deploy(passed) => deploy(&sh, &passed),
         Xtask::Destroy(passed) => deployer(&sh, "destroy", &passed),
         Xtask::Status(passed) => deployer(&sh, "status", &passed),
