@@ -17,13 +17,13 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use serde_json::{Value, json};
+use slowlane_aws_simulator::cloud::sqs::QueueSettings;
+use slowlane_aws_simulator::cloud::{Cloud, CloudSettings};
+use slowlane_aws_simulator::time::in_virtual_time;
+use slowlane_aws_simulator::transcript::Caller;
 use slowlane_enqueuer::{Config, Enqueuer, timeouts};
 use slowlane_message::QueuedCall;
 use slowlane_policy::timing::ENQUEUER_TIMEOUT;
-use slowlane_simulator::cloud::sqs::QueueSettings;
-use slowlane_simulator::cloud::{Cloud, CloudSettings};
-use slowlane_simulator::time::in_virtual_time;
-use slowlane_simulator::transcript::Caller;
 
 const QUEUES: [&str; 4] = ["high", "normal", "batch", "doorbell"];
 
@@ -62,7 +62,7 @@ fn with_rig(vars: &[(&str, &str)], work: impl AsyncFnOnce(Rig)) {
             });
         }
         let sqs = aws_sdk_sqs::Client::new(
-            &cloud.sdk(Caller::Person, slowlane_simulator::time::Skew::NONE),
+            &cloud.sdk(Caller::Person, slowlane_aws_simulator::time::Skew::NONE),
         );
         let enqueuer = Enqueuer::new(config(vars), sqs.clone());
         work(Rig { enqueuer, sqs, cloud }).await;

@@ -22,9 +22,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use slowlane_aws_simulator::time::{Clock, Skew, WallClock, in_virtual_time};
 use slowlane_simulator::run::{Onlooker, run};
 use slowlane_simulator::scenario::Scenario;
-use slowlane_simulator::time::{Clock, Skew, WallClock, in_virtual_time};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -6,18 +6,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
+use slowlane_aws_simulator::chance::{Dice, Latency};
+use slowlane_aws_simulator::cloud::Cloud;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_aws_simulator::transcript::Event;
 use slowlane_message::{Method, QueuedCall};
 use slowlane_policy::settle::{Outcome, Why};
 use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
 use tokio::sync::oneshot;
 
-use crate::chance::{Dice, Latency};
-use crate::cloud::Cloud;
 use crate::faults::Fault;
 use crate::ledger::{Ledger, Nature, call_of};
 use crate::scenario::Mutant;
-use crate::time::Moment;
-use crate::transcript::Event;
 
 /// The longest that the API works on a request while somebody listens, or while it seems to.
 const LONGEST_WORK: Duration = Duration::from_secs(25);

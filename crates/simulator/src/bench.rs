@@ -1,10 +1,10 @@
 //! The comparison: one workload after the other on the same cloud, under every strategy; and the
 //! default dispatch, with the pattern as first published beside it, over what nobody has confirmed.
 
+use slowlane_aws_simulator::chance::Dice;
+use slowlane_aws_simulator::cloud::parameters::FACTS;
 use slowlane_message::Priority;
 
-use crate::chance::Dice;
-use crate::cloud::parameters::FACTS;
 use crate::parallel;
 use crate::report::Row;
 use crate::run::{Error, Onlooker, run};

@@ -2,14 +2,16 @@
 
 use std::ops::AddAssign;
 
-use crate::chance::Dice;
-use crate::cloud::parameters::FACTS;
-use crate::faults::{Fault, Struck};
+use slowlane_aws_simulator::chance::Dice;
+use slowlane_aws_simulator::cloud::parameters::FACTS;
+use slowlane_aws_simulator::faults::{Fault as AwsFault, Kind, Struck};
+use slowlane_message::Priority;
+
+use crate::faults::Fault;
 use crate::ledger::{Invariant, Violation};
 use crate::parallel;
 use crate::run::{Error, Onlooker, Outcome, run};
 use crate::scenario::{Dispatch, Load, Scenario, Times};
-use slowlane_message::Priority;
 
 /// How many runs shrinking may cost.
 const SHRINKING_RUNS: u32 = 400;
@@ -22,15 +24,15 @@ const SLOW_RECOVERY_SECS: u64 = 10 * 1_380;
 
 /// Each fault's usual probability at its occasions; a scenario draws around it.
 const USUAL: [(Fault, f64); Fault::ALL.len()] = [
-    (Fault::AwsThrottle, 0.01),
-    (Fault::AwsError, 0.01),
-    (Fault::LostRequest, 0.01),
-    (Fault::LostReply, 0.01),
-    (Fault::SlowRequest, 0.005),
-    (Fault::Duplicate, 0.03),
-    (Fault::Reorder, 0.1),
-    (Fault::Undelete, 0.02),
-    (Fault::Crash, 0.1),
+    (Fault::Aws(AwsFault::AwsThrottle), 0.01),
+    (Fault::Aws(AwsFault::AwsError), 0.01),
+    (Fault::Aws(AwsFault::LostRequest), 0.01),
+    (Fault::Aws(AwsFault::LostReply), 0.01),
+    (Fault::Aws(AwsFault::SlowRequest), 0.005),
+    (Fault::Aws(AwsFault::Duplicate), 0.03),
+    (Fault::Aws(AwsFault::Reorder), 0.1),
+    (Fault::Aws(AwsFault::Undelete), 0.02),
+    (Fault::Aws(AwsFault::Crash), 0.1),
     (Fault::ApiThrottle, 0.05),
     (Fault::ApiLostRequest, 0.03),
     (Fault::ApiLostReply, 0.03),
@@ -41,7 +43,7 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::ApiLargeAnswer, 0.02),
     (Fault::ApiReject, 0.03),
     (Fault::Stop, 0.05),
-    (Fault::ClockSkew, 0.2),
+    (Fault::Aws(AwsFault::ClockSkew), 0.2),
     (Fault::LostRing, 0.01),
     (Fault::Malformed, 0.01),
     (Fault::Oversized, 0.003),
@@ -50,15 +52,15 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::ApiWorksLate, 0.03),
     (Fault::ApiDownForHours, 0.001),
     (Fault::ApiRefusesDuplicate, 0.5),
-    (Fault::ReceiveRefused, 0.002),
-    (Fault::TableUnreachable, 0.005),
+    (Fault::Aws(AwsFault::ReceiveRefused), 0.002),
+    (Fault::Aws(AwsFault::TableUnreachable), 0.005),
     (Fault::SwitchDispatch, 0.003),
     (Fault::LowerLimit, 0.005),
     (Fault::RaiseLimit, 0.005),
     (Fault::DeadLettersRestarted, 0.005),
     (Fault::LongDeadline, 0.05),
-    (Fault::ClockSteps, 0.2),
-    (Fault::Freeze, 0.05),
+    (Fault::Aws(AwsFault::ClockSteps), 0.2),
+    (Fault::Aws(AwsFault::Freeze), 0.05),
 ];
 
 /// The limits of random scenarios: most as an API has them, two at which slots wake slots.
@@ -115,7 +117,8 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
 fn patience(scenario: &Scenario) -> u64 {
     let may = |fault: Fault| scenario.faults.contains_key(fault.name());
     let deferral = scenario.dispatch != Dispatch::Doorbell || may(Fault::SwitchDispatch);
-    let cut_off = may(Fault::ReceiveRefused) || may(Fault::TableUnreachable);
+    let cut_off =
+        may(Fault::Aws(AwsFault::ReceiveRefused)) || may(Fault::Aws(AwsFault::TableUnreachable));
     u64::from(deferral) * SLOW_RECOVERY_SECS + u64::from(cut_off) * CUT_OFF_SECS
 }
 
@@ -281,7 +284,7 @@ mod tests {
     #[test]
     fn every_fault_is_drawn() {
         let drawn = |fault: &Fault| USUAL.iter().any(|(known, _)| known == fault);
-        assert!(Fault::ALL.iter().all(|(fault, _)| drawn(fault)));
+        assert!(Fault::ALL.iter().all(drawn));
     }
 
     #[test]

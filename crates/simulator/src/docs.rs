@@ -47,7 +47,7 @@ impl Comparison {
              ## At every value of what nobody has confirmed\n\n\
              Each fact that plays a part while nothing goes wrong, at both ends of its range, the \
              others as assumed; a corner has all facts at one end or the other, drawn by the \
-             seed. `src/cloud/parameters.rs` says what the facts mean. Waits are in seconds.\n\n{}\n",
+             seed. `crates/aws-simulator/src/cloud/parameters.rs` says what the facts mean. Waits are in seconds.\n\n{}\n",
             generated(seed),
             facts_table(&self.swept),
         );

@@ -1,31 +1,13 @@
-//! What goes wrong, how often, and which of it to leave out when a failing run is shrunk.
+//! What goes wrong in a run: the faults of the cloud, and those of the API, of workflows and of
+//! people, which are the harness's own.
 
-use std::collections::BTreeSet;
+use slowlane_aws_simulator::faults::{Fault as AwsFault, Kind};
 
-use crate::chance::Dice;
-
-/// One way in which the cloud, or the API behind it, misbehaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One way in which the cloud, the API behind it or somebody who uses them misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// AWS answers a request with its throttling error; nothing was done.
-    AwsThrottle,
-    /// AWS answers 500; nothing was done.
-    AwsError,
-    /// The connection breaks before the request arrives.
-    LostRequest,
-    /// The request is carried out and the connection breaks before the answer arrives.
-    LostReply,
-    /// A request takes a hundred times as long as was drawn.
-    SlowRequest,
-    /// A message is handed out twice at about the same time; the first receipt is stale from then
-    /// on.
-    Duplicate,
-    /// A message loses its place in the queue.
-    Reorder,
-    /// A deleted message comes back after its visibility timeout.
-    Undelete,
-    /// The process of an invocation dies at one of its await points.
-    Crash,
+    /// The cloud's.
+    Aws(AwsFault),
     /// The API answers 429 although its limit is kept: another integration uses it too.
     ApiThrottle,
     /// The API breaks the connection; nothing was done.
@@ -48,9 +30,6 @@ pub enum Fault {
     ApiReject,
     /// An execution is stopped by somebody while it waits.
     Stop,
-    /// The machine that an environment runs on has its clock wrong, by up to a second: no two
-    /// clocks are further apart than the guard's margin of 2 s.
-    ClockSkew,
     /// A ring is taken off the doorbell queue by an operator's mistake, who rings again up to five
     /// minutes later, as the next enqueued call would.
     LostRing,
@@ -71,11 +50,6 @@ pub enum Fault {
     /// A search of the API's lags behind and does not find a record that is there, which the API
     /// refuses to create once more.
     ApiRefusesDuplicate,
-    /// Programs may not receive from queues for up to ten minutes (AccessDenied), while all other
-    /// requests work, and event source mappings too.
-    ReceiveRefused,
-    /// No request reaches DynamoDB for up to an hour.
-    TableUnreachable,
     /// The stack is switched between the doorbell and the deferral wiring. The function changes
     /// first; the new mappings come a little later, and the old ones deliver for a while yet.
     SwitchDispatch,
@@ -88,200 +62,104 @@ pub enum Fault {
     /// A workflow asks for a deadline of its own, days away: for one in four of them further than
     /// is allowed.
     LongDeadline,
-    /// The clock of an environment's machine is set, by up to two seconds, while it runs.
-    ClockSteps,
-    /// An environment is paused between two await points of an invocation, for up to two minutes.
-    Freeze,
 }
 
 impl Fault {
-    /// Every fault with its name in scenario files and on the command line.
-    pub const ALL: [(Fault, &'static str); 37] = [
-        (Fault::AwsThrottle, "aws-throttle"),
-        (Fault::AwsError, "aws-error"),
-        (Fault::LostRequest, "lost-request"),
-        (Fault::LostReply, "lost-reply"),
-        (Fault::SlowRequest, "slow-request"),
-        (Fault::Duplicate, "duplicate"),
-        (Fault::Reorder, "reorder"),
-        (Fault::Undelete, "undelete"),
-        (Fault::Crash, "crash"),
-        (Fault::ApiThrottle, "api-throttle"),
-        (Fault::ApiLostRequest, "api-lost-request"),
-        (Fault::ApiLostReply, "api-lost-reply"),
-        (Fault::ApiError, "api-error"),
-        (Fault::ApiErrorAfterCommit, "api-error-after-commit"),
-        (Fault::ApiSlow, "api-slow"),
-        (Fault::ApiOutage, "api-outage"),
-        (Fault::ApiLargeAnswer, "api-large-answer"),
-        (Fault::ApiReject, "api-reject"),
-        (Fault::Stop, "stop"),
-        (Fault::ClockSkew, "clock-skew"),
-        (Fault::LostRing, "lost-ring"),
-        (Fault::Malformed, "malformed"),
-        (Fault::Oversized, "oversized"),
-        (Fault::Deploy, "deploy"),
-        (Fault::Redrive, "redrive"),
-        (Fault::ApiWorksLate, "api-works-late"),
-        (Fault::ApiDownForHours, "api-down-for-hours"),
-        (Fault::ApiRefusesDuplicate, "api-refuses-duplicate"),
-        (Fault::ReceiveRefused, "receive-refused"),
-        (Fault::TableUnreachable, "table-unreachable"),
-        (Fault::SwitchDispatch, "switch-dispatch"),
-        (Fault::LowerLimit, "lower-limit"),
-        (Fault::RaiseLimit, "raise-limit"),
-        (Fault::DeadLettersRestarted, "dead-letters-restarted"),
-        (Fault::LongDeadline, "long-deadline"),
-        (Fault::ClockSteps, "clock-steps"),
-        (Fault::Freeze, "freeze"),
+    /// Every fault. Random scenarios draw in this order.
+    pub const ALL: [Fault; 37] = [
+        Fault::Aws(AwsFault::AwsThrottle),
+        Fault::Aws(AwsFault::AwsError),
+        Fault::Aws(AwsFault::LostRequest),
+        Fault::Aws(AwsFault::LostReply),
+        Fault::Aws(AwsFault::SlowRequest),
+        Fault::Aws(AwsFault::Duplicate),
+        Fault::Aws(AwsFault::Reorder),
+        Fault::Aws(AwsFault::Undelete),
+        Fault::Aws(AwsFault::Crash),
+        Fault::ApiThrottle,
+        Fault::ApiLostRequest,
+        Fault::ApiLostReply,
+        Fault::ApiError,
+        Fault::ApiErrorAfterCommit,
+        Fault::ApiSlow,
+        Fault::ApiOutage,
+        Fault::ApiLargeAnswer,
+        Fault::ApiReject,
+        Fault::Stop,
+        Fault::Aws(AwsFault::ClockSkew),
+        Fault::LostRing,
+        Fault::Malformed,
+        Fault::Oversized,
+        Fault::Deploy,
+        Fault::Redrive,
+        Fault::ApiWorksLate,
+        Fault::ApiDownForHours,
+        Fault::ApiRefusesDuplicate,
+        Fault::Aws(AwsFault::ReceiveRefused),
+        Fault::Aws(AwsFault::TableUnreachable),
+        Fault::SwitchDispatch,
+        Fault::LowerLimit,
+        Fault::RaiseLimit,
+        Fault::DeadLettersRestarted,
+        Fault::LongDeadline,
+        Fault::Aws(AwsFault::ClockSteps),
+        Fault::Aws(AwsFault::Freeze),
     ];
 
     /// The fault of this name.
     pub fn named(name: &str) -> Option<Fault> {
-        let (fault, _) = Fault::ALL.iter().find(|(_, known)| *known == name)?;
-        Some(*fault)
-    }
-
-    /// The name in scenario files and on the command line.
-    pub fn name(self) -> &'static str {
-        Fault::ALL[self as usize].1
+        Fault::ALL.into_iter().find(|fault| fault.name() == name)
     }
 }
 
-/// The probability of each fault at each occasion it has; all zero by default.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rates([f64; Fault::ALL.len()]);
-
-impl Default for Rates {
-    fn default() -> Rates {
-        Rates([0.0; Fault::ALL.len()])
-    }
-}
-
-impl Rates {
-    /// Sets the probability of one fault, 0 to 1.
-    pub fn set(&mut self, fault: Fault, probability: f64) {
-        self.0[fault as usize] = probability;
-    }
-
-    /// The probability of one fault.
-    pub fn of(&self, fault: Fault) -> f64 {
-        self.0[fault as usize]
-    }
-
-    /// The faults that can strike.
-    pub fn active(&self) -> impl Iterator<Item = Fault> + '_ {
-        Fault::ALL.iter().map(|(fault, _)| *fault).filter(|fault| self.of(*fault) > 0.0)
-    }
-}
-
-/// Decides, occasion by occasion, whether a fault strikes. Strikes are numbered in the order
-/// they happen, and those in `spared` are left out: a failing run is shrunk by sparing.
-#[derive(Clone, Debug)]
-pub struct Faults {
-    rates: Rates,
-    dice: Dice,
-    strikes: u64,
-    struck: Struck,
-    spared: BTreeSet<u64>,
-}
-
-/// How often each fault struck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Struck([u64; Fault::ALL.len()]);
-
-impl Default for Struck {
-    fn default() -> Struck {
-        Struck([0; Fault::ALL.len()])
-    }
-}
-
-impl Struck {
-    /// How often this fault struck.
-    pub fn of(&self, fault: Fault) -> u64 {
-        self.0[fault as usize]
-    }
-
-    /// How often any fault struck.
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-}
-
-impl std::ops::AddAssign for Struck {
-    fn add_assign(&mut self, other: Struck) {
-        for (mine, others) in self.0.iter_mut().zip(other.0) {
-            *mine += others;
+impl Kind for Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Fault::Aws(fault) => fault.name(),
+            Fault::ApiThrottle => "api-throttle",
+            Fault::ApiLostRequest => "api-lost-request",
+            Fault::ApiLostReply => "api-lost-reply",
+            Fault::ApiError => "api-error",
+            Fault::ApiErrorAfterCommit => "api-error-after-commit",
+            Fault::ApiSlow => "api-slow",
+            Fault::ApiOutage => "api-outage",
+            Fault::ApiLargeAnswer => "api-large-answer",
+            Fault::ApiReject => "api-reject",
+            Fault::Stop => "stop",
+            Fault::LostRing => "lost-ring",
+            Fault::Malformed => "malformed",
+            Fault::Oversized => "oversized",
+            Fault::Deploy => "deploy",
+            Fault::Redrive => "redrive",
+            Fault::ApiWorksLate => "api-works-late",
+            Fault::ApiDownForHours => "api-down-for-hours",
+            Fault::ApiRefusesDuplicate => "api-refuses-duplicate",
+            Fault::SwitchDispatch => "switch-dispatch",
+            Fault::LowerLimit => "lower-limit",
+            Fault::RaiseLimit => "raise-limit",
+            Fault::DeadLettersRestarted => "dead-letters-restarted",
+            Fault::LongDeadline => "long-deadline",
         }
-    }
-}
-
-impl Faults {
-    /// Faults at these rates, under a run's seed.
-    pub fn new(rates: Rates, spared: BTreeSet<u64>, dice: Dice) -> Faults {
-        Faults { rates, dice, strikes: 0, struck: Struck::default(), spared }
-    }
-
-    /// No faults, ever.
-    pub fn none() -> Faults {
-        Faults::new(Rates::default(), BTreeSet::new(), Dice::new(0, 0))
-    }
-
-    /// Whether `fault` strikes at this occasion.
-    pub fn strikes(&mut self, fault: Fault) -> bool {
-        if !self.dice.happens(self.rates.of(fault)) {
-            return false;
-        }
-        self.strikes += 1;
-        let strikes = !self.spared.contains(&(self.strikes - 1));
-        self.struck.0[fault as usize] += u64::from(strikes);
-        strikes
-    }
-
-    /// A number in `0..n` that shapes a fault which struck.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.dice.below(n)
-    }
-
-    /// How many strikes there were, the spared ones included.
-    pub fn count(&self) -> u64 {
-        self.strikes
-    }
-
-    /// How often each fault struck.
-    pub fn struck(&self) -> Struck {
-        self.struck
-    }
-
-    /// The rates in force.
-    pub fn rates(&self) -> &Rates {
-        &self.rates
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn names_and_positions_agree() {
-        for (position, (fault, name)) in Fault::ALL.iter().enumerate() {
-            assert_eq!(*fault as usize, position);
-            assert_eq!(Fault::named(name), Some(*fault));
+    fn a_fault_is_found_by_its_name_and_no_two_share_one() {
+        for fault in Fault::ALL {
+            assert_eq!(Fault::named(fault.name()), Some(fault));
         }
+        let names: BTreeSet<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+        assert_eq!(names.len(), Fault::ALL.len());
     }
 
     #[test]
-    fn a_spared_strike_does_not_happen_and_the_others_stay() {
-        let mut rates = Rates::default();
-        rates.set(Fault::Crash, 0.5);
-        let strikes = |spared: BTreeSet<u64>| -> Vec<bool> {
-            let mut faults = Faults::new(rates.clone(), spared, Dice::new(3, 0));
-            (0..50).map(|_| faults.strikes(Fault::Crash)).collect()
-        };
-        let all = strikes(BTreeSet::new());
-        let spared = strikes(BTreeSet::from([2]));
-        let changed = all.iter().zip(&spared).filter(|(a, b)| a != b).count();
-        assert_eq!(changed, 1);
+    fn every_fault_of_the_cloud_is_one_of_a_run() {
+        assert!(AwsFault::ALL.iter().all(|fault| Fault::ALL.contains(&Fault::Aws(*fault))));
     }
 }

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use slowlane_aws_simulator::faults::Rates;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::dispatch::longest_wait;
 use slowlane_policy::settle::FailureName;
-
-use crate::faults::Rates;
-use crate::time::Moment;
-use crate::transcript::{Event, Watch};
 
 /// A run stops to list violations after so many: the first ones tell.
 const MOST_VIOLATIONS: usize = 20;
@@ -158,7 +157,7 @@ impl Ledger {
         Ledger(Arc::new(Mutex::new(Books {
             calls: VecDeque::new(),
             dropped: 0,
-            faultless: rates.active().next().is_none(),
+            faultless: rates.is_faultless(),
             limit,
             lowered: Vec::new(),
             bound: None,

@@ -9,13 +9,14 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use slowlane_aws_simulator::faults::Kind;
+use slowlane_aws_simulator::transcript::Watch;
 use slowlane_simulator::bench::{self, Extent};
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::narrator::Narrator;
 use slowlane_simulator::report::{Row, table};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Dispatch, Scenario};
-use slowlane_simulator::transcript::Watch;
 use slowlane_simulator::{bars, chaos, plots};
 
 /// A fifth of a run's time goes to the many small allocations of the AWS SDK.
@@ -180,8 +181,8 @@ fn search(arguments: &Simulate, seeds: u64) -> Result<ExitCode> {
     let searched = chaos::search(first..first + seeds, arguments.keep_going, || bar.inc(1))?;
     bar.finish_and_clear();
     let mut out = std::io::stdout().lock();
-    for (fault, name) in Fault::ALL {
-        writeln!(out, "{:>10} {name}", searched.struck.of(fault))?;
+    for fault in Fault::ALL {
+        writeln!(out, "{:>10} {}", searched.struck.of(fault), fault.name())?;
     }
     writeln!(
         out,

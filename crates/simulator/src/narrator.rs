@@ -3,15 +3,15 @@
 use std::fmt;
 use std::io::Write;
 
+use slowlane_aws_simulator::cloud::lambda::FunctionId;
+use slowlane_aws_simulator::cloud::sqs::QueueId;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_aws_simulator::transcript::{Caller, Event, Watch};
 use slowlane_message::Priority;
 
 use crate::api::{API_ENDS, API_STARTS};
-use crate::cloud::lambda::FunctionId;
-use crate::cloud::sqs::QueueId;
 use crate::programs::{FUNCTION_NAMES, QUEUE_NAMES};
 use crate::run::ASKED;
-use crate::time::Moment;
-use crate::transcript::{Caller, Event, Watch};
 
 /// Writes every event, after its virtual time in milliseconds.
 #[derive(Debug)]

@@ -17,14 +17,15 @@ use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use serde_json::Value;
+use slowlane_aws_simulator::cloud::sqs::{queue_arn, queue_url};
+use slowlane_aws_simulator::cloud::{Context, Environment, Input};
 use slowlane_message::Priority;
 use slowlane_policy::dispatch::poll_order;
 use slowlane_worker::Worker;
 use tokio::time::Instant;
 
 use crate::api::ApiClient;
-use crate::cloud::{Context, Environment, Input};
-use crate::programs::{QUEUES, arn, url};
+use crate::programs::QUEUES;
 
 /// How long a slot listens before it concludes that nothing is left.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -69,7 +70,12 @@ impl PlainSlot {
             self.worker.handle(event(message, QUEUES[priority as usize]), deadline).await;
         }
         // Time is up before the queues are empty: another slot goes on.
-        self.sqs.send_message().queue_url(url("doorbell")).message_body("ring").send().await?;
+        self.sqs
+            .send_message()
+            .queue_url(queue_url("doorbell"))
+            .message_body("ring")
+            .send()
+            .await?;
         Ok(())
     }
 
@@ -80,7 +86,7 @@ impl PlainSlot {
                 let polled = self
                     .sqs
                     .receive_message()
-                    .queue_url(url(QUEUES[priority as usize]))
+                    .queue_url(queue_url(QUEUES[priority as usize]))
                     .wait_time_seconds(wait.as_secs() as i32)
                     .visibility_timeout(self.call_visibility.as_secs() as i32)
                     .message_system_attribute_names(MessageSystemAttributeName::All)
@@ -101,7 +107,7 @@ fn event(message: Message, queue: &str) -> SqsEvent {
     record.message_id = message.message_id;
     record.receipt_handle = message.receipt_handle;
     record.body = message.body;
-    record.event_source_arn = Some(arn(queue));
+    record.event_source_arn = Some(queue_arn(queue));
     let attributes = message.attributes.unwrap_or_default().into_iter();
     record.attributes = attributes.map(|(name, value)| (name.as_str().to_owned(), value)).collect();
     let mut event = SqsEvent::default();

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_aws_simulator::transcript::{Event, Watch};
 
 use crate::api::{API_ENDS, API_STARTS};
 use crate::run::{ASKED, Onlooker, run};
 use crate::scenario::Scenario;
-use crate::time::Moment;
-use crate::transcript::{Event, Watch};
 
 const WIDTH: u32 = 960;
 const HEADER: u32 = 44;

@@ -1,32 +1,30 @@
 //! The real enqueuer and the real worker, as functions of the simulated cloud.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use serde_json::Value;
+use slowlane_aws_simulator::clients;
+use slowlane_aws_simulator::cloud::dynamodb::TableSettings;
+use slowlane_aws_simulator::cloud::lambda::{DEFAULT_EVENT_AGE, FunctionId, FunctionSettings};
+use slowlane_aws_simulator::cloud::mapping::MappingSettings;
+use slowlane_aws_simulator::cloud::sqs::{QueueId, QueueSettings, Redrive, queue_url};
+use slowlane_aws_simulator::cloud::{Cloud, Context, Environment, Functions, Input, Mapping};
 use slowlane_enqueuer::Enqueuer;
 use slowlane_policy::timing::{
     CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, RECORD_EXPIRY, Timing,
     max_receive_count,
 };
 use slowlane_policy::wake::EVENT_AGE;
-use slowlane_worker::Worker;
+use slowlane_worker::{Clients, Worker};
 
 use crate::api::{ApiClient, SlowApi};
-use crate::cloud::dynamodb::TableSettings;
-use crate::cloud::lambda::{DEFAULT_EVENT_AGE, FunctionId, FunctionSettings};
-use crate::cloud::mapping::MappingSettings;
-use crate::cloud::sqs::{QueueId, QueueSettings, Received, Redrive};
-use crate::cloud::{Cloud, Context, Environment, Functions, Input, Mapping};
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
-use crate::wire::clients;
 
 /// The names of the queues of calls, most urgent first.
 pub const QUEUES: [&str; 3] = ["high", "normal", "batch"];
@@ -240,11 +238,11 @@ impl Stack {
             "API_CONCURRENCY" => self.limit.get().to_string(),
             "DISPATCH" => dispatch.to_owned(),
             "ON_HIGHER" => on_higher.to_owned(),
-            "HIGH_QUEUE_URL" => url("high"),
-            "NORMAL_QUEUE_URL" => url("normal"),
-            "BATCH_QUEUE_URL" => url("batch"),
-            "DOORBELL_QUEUE_URL" => url("doorbell"),
-            "DEAD_LETTER_QUEUE_URL" => url("dead"),
+            "HIGH_QUEUE_URL" => queue_url("high"),
+            "NORMAL_QUEUE_URL" => queue_url("normal"),
+            "BATCH_QUEUE_URL" => queue_url("batch"),
+            "DOORBELL_QUEUE_URL" => queue_url("doorbell"),
+            "DEAD_LETTER_QUEUE_URL" => queue_url("dead"),
             "IDEMPOTENCY_TABLE" => TABLE.to_owned(),
             "SHARE_EVERY" => scenario.share_every.to_string(),
             "MAX_DEFERRALS" => scenario.max_deferrals.to_string(),
@@ -294,16 +292,6 @@ fn queues(scenario: &Scenario, cloud: &Cloud, timing: &Timing) -> ([QueueId; 3],
     (calls, doorbell, dead_letters)
 }
 
-/// A queue's URL.
-pub fn url(queue: &str) -> String {
-    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{queue}")
-}
-
-/// A queue's ARN.
-pub fn arn(queue: &str) -> String {
-    format!("arn:aws:sqs:us-east-1:000000000000:{queue}")
-}
-
 fn enqueuer(stack: &Rc<Stack>, functions: &Functions) -> Result<FunctionId, Error> {
     let config = |stack: &Stack| {
         slowlane_enqueuer::Config::from_vars(|name| stack.of_enqueuer(name))
@@ -351,7 +339,12 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
     let stack = stack.clone();
     let boot = move |sdk: SdkConfig, seed: u64| {
         let config = checked(config(&stack));
-        let clients = clients::worker(&sdk);
+        let clients = Clients {
+            sqs: clients::sqs(&sdk),
+            sfn: clients::sfn(&sdk),
+            dynamodb: clients::dynamodb(&sdk),
+            lambda: clients::lambda(&sdk),
+        };
         let sqs = clients.sqs.clone();
         let worker = Worker::new(config, clients, api.client(mutant), seed).with_metrics(|_| {});
         if plain {
@@ -408,10 +401,7 @@ impl Environment for WorkerProgram {
         Box::pin(async move {
             let handled = match input {
                 Input::Batch(queue, messages) => {
-                    let name = self.cloud.state().sqs.settings(queue).name.clone();
-                    let mut event = SqsEvent::default();
-                    let records = messages.iter().map(|received| record(received, &name));
-                    event.records = records.collect();
+                    let event = self.cloud.sqs_event(queue, &messages);
                     self.worker.handle(event, context.deadline).await
                 }
                 Input::Payload(payload) => {
@@ -422,41 +412,4 @@ impl Environment for WorkerProgram {
             serde_json::to_value(handled.response).map_err(|error| error.to_string())
         })
     }
-}
-
-/// Message attributes as they stand in Lambda's event: the same in camel case.
-///
-/// # Panics
-/// If they are not what SQS's API has them be: a program of ours sent them.
-fn in_event(attributes: &str) -> HashMap<String, SqsMessageAttribute> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-    struct Sent {
-        data_type: String,
-        string_value: String,
-    }
-    let read: HashMap<String, Sent> = serde_json::from_str(attributes)
-        .unwrap_or_else(|error| panic!("{attributes} are no message attributes: {error}"));
-    let attribute = |sent: Sent| {
-        let mut attribute = SqsMessageAttribute::default();
-        attribute.data_type = Some(sent.data_type);
-        attribute.string_value = Some(sent.string_value);
-        attribute
-    };
-    read.into_iter().map(|(name, sent)| (name, attribute(sent))).collect()
-}
-
-/// A message as Lambda hands it to a function.
-fn record(received: &Received, queue: &str) -> SqsMessage {
-    let mut message = SqsMessage::default();
-    message.message_id = Some(received.message.to_string());
-    message.receipt_handle = Some(received.receipt.to_string());
-    message.body = Some(received.body.to_string());
-    message.event_source_arn = Some(arn(queue));
-    message.message_attributes = received.attributes.as_deref().map(in_event).unwrap_or_default();
-    message.attributes = HashMap::from([
-        ("ApproximateReceiveCount".to_owned(), received.receive_count.to_string()),
-        ("SentTimestamp".to_owned(), received.sent_at.epoch_millis().to_string()),
-    ]);
-    message
 }

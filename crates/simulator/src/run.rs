@@ -13,24 +13,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
+use slowlane_aws_simulator::chance::{Dice, Latency};
+use slowlane_aws_simulator::cloud::lambda::{Bill, Failure};
+use slowlane_aws_simulator::cloud::mapping;
+use slowlane_aws_simulator::cloud::parameters::Unconfirmed;
+use slowlane_aws_simulator::cloud::sqs::Send;
+use slowlane_aws_simulator::cloud::tokens::Ended;
+use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
+use slowlane_aws_simulator::faults::{Fault as AwsFault, Faults, Kind, Rates, Struck};
+use slowlane_aws_simulator::time::{Moment, in_virtual_time};
+use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::Priority;
 use slowlane_policy::timing::LONGEST_RING_BACKOFF;
 
 use crate::api::SlowApi;
-use crate::chance::{Dice, Latency};
-use crate::cloud::lambda::{Bill, Failure};
-use crate::cloud::mapping;
-use crate::cloud::parameters::Unconfirmed;
-use crate::cloud::sqs::Send;
-use crate::cloud::tokens::Ended;
-use crate::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
-use crate::faults::{Fault, Faults, Rates, Struck};
+use crate::faults::Fault;
 use crate::ledger::{End, Invariant, Ledger, Nature, Violation, WaitBound, key_of};
 use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::scenario::{self, Dispatch, Load, Scenario};
 use crate::strategies::{Rival, Wanted};
-use crate::time::{Moment, in_virtual_time};
-use crate::transcript::{Event, Watch};
 
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
 const TICK: Duration = Duration::from_secs(1);
@@ -155,6 +156,8 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
         latency: scenario.aws.latency(),
         faults: Faults::new(rates.clone(), scenario.spare.clone(), Dice::new(seed, 3)),
         sdk_attempts: scenario.sdk_attempts,
+        // The worker turns the SDK's retries off for these.
+        receive_attempts: 1,
     };
     in_virtual_time(async {
         let cloud = Cloud::new(settings);
@@ -197,7 +200,7 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
 /// an API whose longest call is known. A mapping starts with five pollers whatever the limit.
 fn wait_bound(scenario: &Scenario, rates: &Rates) -> Option<WaitBound> {
     let doorbell = scenario.dispatch == Dispatch::Doorbell;
-    if !doorbell || rates.active().next().is_some() || scenario.api.p99_ms.is_some() {
+    if !doorbell || !rates.is_faultless() || scenario.api.p99_ms.is_some() {
         return None;
     }
     let backoff = scenario.parameters().ok()?.duration(Unconfirmed::ThrottleBackoffCap);
@@ -328,7 +331,7 @@ impl Run {
             let payload = request(call, priority, repeatable, &token.to_string(), deadline);
             let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
             let failure = match invoked.await {
-                Ok(_) if self.cloud.state().faults.strikes(Fault::LostReply) => Failure::Unheard,
+                Ok(_) if self.cloud.state().faults.strikes(AwsFault::LostReply) => Failure::Unheard,
                 Ok(_) => {
                     self.stop_perhaps(token);
                     return ended(self.cloud.wait_for(task, timeout).await);
@@ -350,7 +353,7 @@ impl Run {
     /// passed: receives were refused, and slots had not yet tried again.
     fn nobody_could_tell(&self, now: Moment) -> bool {
         let state = self.cloud.state();
-        let refused_until = state.outages.get(&Fault::ReceiveRefused);
+        let refused_until = state.outages.get(&AwsFault::ReceiveRefused);
         refused_until.is_some_and(|until| now.since(*until) < LONGEST_RING_BACKOFF)
     }
 
@@ -372,7 +375,7 @@ impl Run {
         strikes.then(|| Duration::from_secs(faults.below(LONGEST_WISH_SECS)))
     }
 
-    fn stop_perhaps(&self, token: crate::cloud::tokens::Token) {
+    fn stop_perhaps(&self, token: slowlane_aws_simulator::cloud::tokens::Token) {
         let delay = {
             let mut state = self.cloud.state();
             let strikes = state.faults.strikes(Fault::Stop);
@@ -425,11 +428,11 @@ impl Run {
             && !self.switching.get()
     }
 
-    fn lies_on(&self, queues: &[crate::cloud::sqs::QueueId]) -> usize {
+    fn lies_on(&self, queues: &[slowlane_aws_simulator::cloud::sqs::QueueId]) -> usize {
         let now = self.cloud.now();
         let mut state = self.cloud.state();
         let (sqs, mut odds) = state.sqs();
-        let count = |queue: &crate::cloud::sqs::QueueId| {
+        let count = |queue: &slowlane_aws_simulator::cloud::sqs::QueueId| {
             let counts = sqs.counts(*queue, now, &mut odds);
             counts.visible + counts.in_flight + counts.delayed
         };
@@ -456,7 +459,7 @@ impl Run {
             hash: state.transcript.hash(),
             events: state.transcript.events(),
             strikes: state.faults.count(),
-            struck: state.faults.struck(),
+            struck: state.faults.struck().clone(),
             violations: books.violations().to_vec(),
             ends: books.ends().clone(),
             measures: Measures {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use slowlane_aws_simulator::chance::Latency;
+use slowlane_aws_simulator::cloud::parameters::{self, Parameters};
+use slowlane_aws_simulator::faults::Rates;
 use slowlane_message::Priority;
 
-use crate::chance::Latency;
-use crate::cloud::parameters::{self, Parameters};
-use crate::faults::{Fault, Rates};
+use crate::faults::Fault;
 
 /// One scenario. `Scenario::default()` is a quiet afternoon: limit 5, calls of 200 ms, no faults,
 /// no loads.
@@ -331,6 +332,8 @@ impl Scenario {
 
 #[cfg(test)]
 mod tests {
+    use slowlane_aws_simulator::faults::Fault as AwsFault;
+
     use super::*;
 
     #[test]
@@ -359,7 +362,7 @@ mod tests {
         let scenario = Scenario::parse(text).unwrap();
         assert_eq!((scenario.limit, scenario.calls()), (2, 110));
         assert_eq!(scenario.dispatch, Dispatch::DeferralSwap);
-        assert_eq!(scenario.rates().unwrap().of(Fault::Crash), 0.01);
+        assert_eq!(scenario.rates().unwrap().of(AwsFault::Crash), 0.01);
         assert_eq!(Scenario::parse(&scenario.to_toml().unwrap()).unwrap(), scenario);
     }
 

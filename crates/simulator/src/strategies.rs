@@ -16,17 +16,21 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use serde_json::{Value, json};
+use slowlane_aws_simulator::chance::Dice;
+use slowlane_aws_simulator::cloud::dynamodb::{
+    self, Bindings, Change, Item, Returns, TableSettings, Write,
+};
+use slowlane_aws_simulator::cloud::lambda::{
+    DEFAULT_EVENT_AGE, Failure, FunctionId, FunctionSettings,
+};
+use slowlane_aws_simulator::cloud::requests::Action;
+use slowlane_aws_simulator::cloud::{Context, Environment, Functions, Input};
+use slowlane_aws_simulator::time::Moment;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::api::{ApiClient, SlowApi, Told};
-use crate::chance::Dice;
-use crate::cloud::dynamodb::{self, Bindings, Change, Item, Returns, TableSettings, Write};
-use crate::cloud::lambda::{DEFAULT_EVENT_AGE, Failure, FunctionId, FunctionSettings};
-use crate::cloud::requests::Action;
-use crate::cloud::{Context, Environment, Functions, Input};
 use crate::ledger::End;
 use crate::scenario::{Dispatch, Scenario};
-use crate::time::Moment;
 
 const TABLE: &str = "semaphore";
 const THROTTLED: &str = "TooManyRequests";

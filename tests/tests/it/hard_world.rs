@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use slowlane_aws_simulator::cloud::Waited;
+use slowlane_aws_simulator::cloud::requests::Action;
+use slowlane_aws_simulator::cloud::tokens::Ended;
+use slowlane_aws_simulator::faults::Fault;
+use slowlane_aws_simulator::time::{Moment, in_virtual_time};
 use slowlane_message::Priority;
-use slowlane_simulator::cloud::Waited;
-use slowlane_simulator::cloud::requests::Action;
-use slowlane_simulator::cloud::tokens::Ended;
-use slowlane_simulator::faults::Fault;
-use slowlane_simulator::time::{Moment, in_virtual_time};
 
 use crate::rig::{MAX_ATTEMPTS, Rig, event, is_success, on};
 

@@ -10,16 +10,16 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use serde_json::{Value, json};
+use slowlane_aws_simulator::chance::Latency;
+use slowlane_aws_simulator::cloud::dynamodb::TableSettings;
+use slowlane_aws_simulator::cloud::sqs::QueueSettings;
+use slowlane_aws_simulator::cloud::tokens::Ended;
+use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
+use slowlane_aws_simulator::time::{Skew, in_virtual_time};
+use slowlane_aws_simulator::transcript::Caller;
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::settle::Outcome;
 use slowlane_policy::timing::RECORD_EXPIRY;
-use slowlane_simulator::chance::Latency;
-use slowlane_simulator::cloud::dynamodb::TableSettings;
-use slowlane_simulator::cloud::sqs::QueueSettings;
-use slowlane_simulator::cloud::tokens::Ended;
-use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
-use slowlane_simulator::time::{Skew, in_virtual_time};
-use slowlane_simulator::transcript::Caller;
 use slowlane_worker::{
     AfterLoss, Clients, Config, Counts, Reconciled, Target, TargetResponse, Worker,
 };
@@ -127,6 +127,8 @@ impl Rig {
     fn new(vars: &[(&'static str, &str)]) -> Rig {
         let mut settings = CloudSettings::new(1);
         settings.latency = Latency::fixed_ms(6);
+        // The worker turns the SDK's retries off for these.
+        settings.receive_attempts = 1;
         let cloud = Cloud::new(settings);
         for queue in ["high", "normal", "batch", "dead", "doorbell"] {
             cloud.create_queue(QueueSettings {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use slowlane_aws_simulator::cloud::sqs::QueueId;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::Priority;
-use slowlane_simulator::cloud::sqs::QueueId;
 use slowlane_simulator::programs::QUEUE_NAMES;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Load, Scenario, Times};
-use slowlane_simulator::time::Moment;
-use slowlane_simulator::transcript::{Event, Watch};
 
 fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
     Ok(run(scenario, Onlooker::nobody())?)

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use serde_json::{Value, json};
+use slowlane_aws_simulator::cloud::Waited;
+use slowlane_aws_simulator::cloud::tokens::Ended;
 use slowlane_message::Priority;
-use slowlane_simulator::cloud::Waited;
-use slowlane_simulator::cloud::tokens::Ended;
 use tokio::time::Instant;
 
 use crate::rig::{MAX_ATTEMPTS, MAX_DEFERRALS, QUEUE_VISIBILITY, Rig, event, is_success, on};

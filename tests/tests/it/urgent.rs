@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use futures::future::join;
+use slowlane_aws_simulator::time::in_virtual_time;
 use slowlane_message::Priority;
-use slowlane_simulator::time::in_virtual_time;
 use tokio::time::sleep;
 
 use crate::rig::Rig;

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
-use slowlane_simulator::vectors::{NewQueue, Place, Server, judge, observe};
+use slowlane_aws_simulator::vectors::{NewQueue, Place, Server, judge, observe};
 
 use crate::setup;
 

@@ -3,15 +3,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use slowlane_aws_simulator::cloud::sqs::LARGEST_MESSAGE;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_aws_simulator::transcript::Event;
 use slowlane_message::Ring;
 
 use super::{Run, TICK, plain, timestamp};
-use crate::cloud::sqs::LARGEST_MESSAGE;
 use crate::faults::Fault;
 use crate::ledger::call_in;
 use crate::scenario::{Dispatch, Mutant};
-use crate::time::Moment;
-use crate::transcript::Event;
 
 /// The longest until an operator who has lost a ring rings again.
 const LONGEST_UNNOTICED_MS: u64 = 300_000;

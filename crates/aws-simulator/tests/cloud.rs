@@ -10,17 +10,17 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
 use serde_json::{Value, json};
-use slowlane_simulator::chance::{Dice, Latency};
-use slowlane_simulator::cloud::dynamodb::TableSettings;
-use slowlane_simulator::cloud::lambda::{Failure, FunctionId, FunctionSettings};
-use slowlane_simulator::cloud::mapping::MappingSettings;
-use slowlane_simulator::cloud::sqs::{QueueId, QueueSettings, Redrive};
-use slowlane_simulator::cloud::{
+use slowlane_aws_simulator::chance::{Dice, Latency};
+use slowlane_aws_simulator::cloud::dynamodb::TableSettings;
+use slowlane_aws_simulator::cloud::lambda::{Failure, FunctionId, FunctionSettings};
+use slowlane_aws_simulator::cloud::mapping::MappingSettings;
+use slowlane_aws_simulator::cloud::sqs::{QueueId, QueueSettings, Redrive};
+use slowlane_aws_simulator::cloud::{
     Cloud, CloudSettings, Context, Environment, Functions, Input, Waited,
 };
-use slowlane_simulator::faults::{Fault, Faults, Rates};
-use slowlane_simulator::time::{Skew, in_virtual_time};
-use slowlane_simulator::transcript::Caller;
+use slowlane_aws_simulator::faults::{Fault, Faults, Rates};
+use slowlane_aws_simulator::time::{Skew, in_virtual_time};
+use slowlane_aws_simulator::transcript::Caller;
 
 fn queue(cloud: &Cloud, name: &str, visibility_secs: u64, redrive: Option<Redrive>) -> QueueId {
     cloud.create_queue(QueueSettings {
@@ -442,7 +442,7 @@ fn history(seed: u64, faults: bool) -> (u64, u64) {
         let mut settings = CloudSettings::new(seed);
         if faults {
             let mut rates = Rates::default();
-            for (fault, _) in Fault::ALL {
+            for fault in Fault::ALL {
                 rates.set(fault, 0.05);
             }
             settings.faults = Faults::new(rates, Default::default(), Dice::new(seed, 9));

@@ -209,7 +209,7 @@ pub fn judge(server: Server, seen: &[Vector]) -> Vec<String> {
 /// The vectors and the known differences as a page for people. `seen` may come from any server.
 pub fn page(seen: &[Vector]) -> String {
     let mut page = "# Shared vectors\n\n\
-        Made by `UPDATE_DOCS=1 cargo test -p slowlane-simulator --test vectors`; not edited.\n\n\
+        Made by `UPDATE_DOCS=1 cargo test -p slowlane-aws-simulator --test vectors`; not edited.\n\n\
         Each row is a dialogue that runs on the simulated cloud (`tests/vectors.rs`) and on \
         MiniStack (`tests/tests/it/vectors.rs` of the workspace). \"as AWS\" means that the server \
         answers what AWS's documents promise; where it does not, the documents are right and the \

@@ -28,6 +28,16 @@ pub const LARGEST_MESSAGE: usize = 1_048_576;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QueueId(pub u32);
 
+/// The URL of the queue of this name. The cloud looks at the last segment only.
+pub fn queue_url(name: &str) -> String {
+    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}")
+}
+
+/// The ARN of the queue of this name.
+pub fn queue_arn(name: &str) -> String {
+    format!("arn:aws:sqs:us-east-1:000000000000:{name}")
+}
+
 /// What a queue is created with.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
@@ -426,7 +436,7 @@ impl Sqs {
         bodies
     }
 
-    /// Takes the oldest visible message off a queue, as an operator's mistake would; returns its id.
+    /// Takes the oldest visible message off a queue, as somebody's mistake would; returns its id.
     pub fn snatch(&mut self, queue: QueueId, now: Moment, odds: &mut Odds<'_>) -> Option<u64> {
         let queue = self.queue_mut(queue);
         queue.settle(now, odds);

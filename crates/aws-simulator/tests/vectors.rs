@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use slowlane_simulator::cloud::dynamodb::TableSettings;
-use slowlane_simulator::cloud::sqs::{QueueSettings, Redrive};
-use slowlane_simulator::cloud::tokens::{Ended, Token};
-use slowlane_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
-use slowlane_simulator::time::{Skew, in_virtual_time};
-use slowlane_simulator::transcript::Caller;
-use slowlane_simulator::vectors::{NewQueue, Place, Server, Vector, judge, observe, page};
+use slowlane_aws_simulator::cloud::dynamodb::TableSettings;
+use slowlane_aws_simulator::cloud::sqs::{QueueSettings, Redrive};
+use slowlane_aws_simulator::cloud::tokens::{Ended, Token};
+use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
+use slowlane_aws_simulator::time::{Skew, in_virtual_time};
+use slowlane_aws_simulator::transcript::Caller;
+use slowlane_aws_simulator::vectors::{NewQueue, Place, Server, Vector, judge, observe, page};
 
 struct Simulated {
     cloud: Cloud,
@@ -98,5 +98,5 @@ fn the_page_of_vectors_is_up_to_date() {
         std::fs::write(&path, &page).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page, "UPDATE_DOCS=1 cargo test -p slowlane-simulator --test vectors");
+    assert!(written == page, "UPDATE_DOCS=1 cargo test -p slowlane-aws-simulator --test vectors");
 }

@@ -1,7 +1,6 @@
 //! The cloud behind the AWS SDK's HTTP client: requests of the real programs arrive here, travel
 //! for as long as the dice say, and are answered in the services' own JSON.
 
-pub(crate) mod clients;
 mod dynamodb;
 mod lambda;
 mod sqs;
@@ -41,7 +40,8 @@ impl Cloud {
     /// whose clock is wrong by `skew`.
     ///
     /// The SDK's own retries are off: they draw from a token bucket that is shared by the whole
-    /// process, so that one run would change the next. [`Front`] retries as the SDK does.
+    /// process, so that one run would change the next. This client retries as the SDK does, as often
+    /// as [`CloudSettings`](crate::cloud::CloudSettings) says.
     pub fn sdk(&self, caller: Caller, skew: Skew) -> SdkConfig {
         let credentials = Credentials::new("AKIASIMULATOR", "secret", None, None, "simulator");
         SdkConfig::builder()
@@ -145,11 +145,7 @@ impl Front {
             function: invoked.unwrap_or_default(),
             body: request.body().bytes().unwrap_or_default(),
         };
-        let attempts = match action {
-            // The worker turns the SDK's retries off for these (`slowlane_worker`, `receive.rs`).
-            Action::ReceiveMessage => 1,
-            _ => self.cloud.state().sdk_attempts,
-        };
+        let attempts = self.cloud.state().attempts(action);
         let mut attempt = 1;
         let outcome = loop {
             match self.attempt(ask).await {

@@ -162,7 +162,7 @@ mod tests {
 
     fn function(concurrency: u32) -> Function<u8> {
         Function::new(FunctionSettings {
-            name: "worker",
+            name: "function",
             concurrency,
             timeout: Duration::from_secs(60),
             event_age: Duration::from_secs(60),

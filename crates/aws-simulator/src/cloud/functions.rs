@@ -70,8 +70,8 @@ impl std::fmt::Debug for Machine {
 /// invocations die as well as those that run many calls.
 const LONGEST_LIFE_LOG2: u64 = 8;
 
-/// The longest that an environment is paused: longer than a call is hidden or leased for an API that
-/// may take ten seconds.
+/// The longest that an environment is paused: longer than most leases and visibility timeouts of
+/// work that takes seconds.
 const LONGEST_FREEZE_MS: u64 = 120_000;
 
 /// After how many await points a fault strikes an invocation, if it does.

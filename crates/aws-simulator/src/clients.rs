@@ -1,7 +1,7 @@
 //! Clients that leave out what nobody here looks at: signatures, and headers about the SDK.
 //!
-//! Both cost time in millions of requests. Whether the programs sign as AWS wants it is not a
-//! question for the simulator: the same code runs with the SDK's own signatures everywhere else.
+//! Both cost time in millions of requests. A client made in the ordinary way works here too; what a
+//! program signs is looked at by nobody.
 
 use aws_config::SdkConfig;
 use aws_runtime::invocation_id::InvocationIdInterceptor;
@@ -20,29 +20,33 @@ use aws_smithy_runtime_api::client::interceptors::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
 use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer, Layer};
-use slowlane_worker::Clients;
 
 /// A client of SQS.
-pub(crate) fn sqs(sdk: &SdkConfig) -> aws_sdk_sqs::Client {
+pub fn sqs(sdk: &SdkConfig) -> aws_sdk_sqs::Client {
     let config = aws_sdk_sqs::config::Builder::from(sdk);
     let config = config.push_auth_scheme(Unsigned).interceptor(Reticence::new());
     aws_sdk_sqs::Client::from_conf(config.build())
 }
 
-/// A worker's clients.
-pub(crate) fn worker(sdk: &SdkConfig) -> Clients {
-    let sfn = aws_sdk_sfn::config::Builder::from(sdk);
-    let sfn = sfn.push_auth_scheme(Unsigned).interceptor(Reticence::new());
-    let dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
-    let dynamodb = dynamodb.push_auth_scheme(Unsigned).interceptor(Reticence::new());
-    let lambda = aws_sdk_lambda::config::Builder::from(sdk);
-    let lambda = lambda.push_auth_scheme(Unsigned).interceptor(Reticence::new());
-    Clients {
-        sqs: sqs(sdk),
-        sfn: aws_sdk_sfn::Client::from_conf(sfn.build()),
-        dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-        lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
-    }
+/// A client of Step Functions.
+pub fn sfn(sdk: &SdkConfig) -> aws_sdk_sfn::Client {
+    let config = aws_sdk_sfn::config::Builder::from(sdk);
+    let config = config.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    aws_sdk_sfn::Client::from_conf(config.build())
+}
+
+/// A client of DynamoDB.
+pub fn dynamodb(sdk: &SdkConfig) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(sdk);
+    let config = config.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
+/// A client of Lambda.
+pub fn lambda(sdk: &SdkConfig) -> aws_sdk_lambda::Client {
+    let config = aws_sdk_lambda::config::Builder::from(sdk);
+    let config = config.push_auth_scheme(Unsigned).interceptor(Reticence::new());
+    aws_sdk_lambda::Client::from_conf(config.build())
 }
 
 /// Stands in for the SDK's scheme of the same name, and does not sign.

@@ -14,6 +14,7 @@ pub mod tokens;
 
 mod delivery;
 mod functions;
+mod sqs_event;
 mod tasks;
 
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +31,7 @@ use dynamodb::Dynamo;
 use events::Events;
 pub use functions::{Boot, Context, Environment, Functions, Input};
 use parameters::Parameters;
-use requests::Requests;
+use requests::{Action, Requests};
 use sqs::{QueueId, QueueSettings, Sqs};
 pub use tasks::{Task, Waited};
 use tokens::{Token, Tokens};
@@ -60,6 +61,9 @@ pub struct CloudSettings {
     /// How often a client sends a request that fails in a way which may pass, the first time
     /// included; the SDK's default is 3.
     pub sdk_attempts: u32,
+    /// The same of ReceiveMessage: 1 for programs that turn the SDK's retries off there, because a
+    /// receive whose answer was lost has hidden its messages.
+    pub receive_attempts: u32,
 }
 
 impl CloudSettings {
@@ -71,6 +75,7 @@ impl CloudSettings {
             latency: Latency::AWS_REQUEST,
             faults: Faults::none(),
             sdk_attempts: 3,
+            receive_attempts: 3,
         }
     }
 }
@@ -109,7 +114,8 @@ pub struct State {
     pub outages: BTreeMap<Fault, Moment>,
     parameters: Parameters,
     latency: Latency,
-    pub(crate) sdk_attempts: u32,
+    sdk_attempts: u32,
+    receive_attempts: u32,
     /// Travel times have dice of their own: whether a fault strikes does not change them.
     pub(crate) travel: Dice,
     dice: Dice,
@@ -145,6 +151,14 @@ impl State {
     /// A fresh seed from the cloud's own dice.
     pub(crate) fn dice_seed(&mut self) -> u64 {
         self.dice.seed()
+    }
+
+    /// How often a client sends such a request, the first time included.
+    pub(crate) fn attempts(&self, action: Action) -> u32 {
+        match action {
+            Action::ReceiveMessage => self.receive_attempts,
+            _ => self.sdk_attempts,
+        }
     }
 
     /// Wakes one of those that poll `queue`.
@@ -183,6 +197,7 @@ impl Cloud {
                     parameters: settings.parameters,
                     latency: settings.latency,
                     sdk_attempts: settings.sdk_attempts,
+                    receive_attempts: settings.receive_attempts,
                     travel: Dice::new(settings.seed, 1),
                     dice: Dice::new(settings.seed, 2),
                     bells: Vec::new(),
