@@ -8,22 +8,18 @@
 //! - [`programs`]: the real enqueuer and worker as functions; [`api`]: the API behind them.
 //! - [`faults`]: what goes wrong: the cloud's faults, the API's and those of people.
 //! - [`narrator`]: a run, told event by event.
-//! - [`bench`](mod@bench): the comparison of strategies; [`bars`]: what the default promises.
-//! - [`chaos`]: random scenarios with all faults, and how a failing one is made small.
+//! - [`strategies`]: other ways for a workflow to reach the API, to compare with.
+//! - [`studies`]: what many runs tell: the [comparison](studies::bench), the
+//!   [promises](studies::bars) and the [random scenarios](studies::chaos).
 
 pub mod api;
-pub mod bars;
-pub mod bench;
-pub mod chaos;
-mod docs;
 pub mod faults;
 pub mod ledger;
 pub mod narrator;
-pub mod parallel;
 mod plain_doorbell;
-pub mod plots;
 pub mod programs;
 pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod strategies;
+pub mod studies;

@@ -11,13 +11,13 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use slowlane_aws_simulator::faults::Kind;
 use slowlane_aws_simulator::transcript::Watch;
-use slowlane_simulator::bench::{self, Extent};
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::narrator::Narrator;
 use slowlane_simulator::report::{Row, table};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Dispatch, Scenario};
-use slowlane_simulator::{bars, chaos, plots};
+use slowlane_simulator::studies::bench::{self, Extent};
+use slowlane_simulator::studies::{bars, chaos, plots};
 
 /// A fifth of a run's time goes to the many small allocations of the AWS SDK.
 #[global_allocator]

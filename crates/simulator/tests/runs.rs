@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slowlane_aws_simulator::faults::Kind;
-use slowlane_simulator::chaos;
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Dispatch, Load, Mutant, Scenario, Times};
+use slowlane_simulator::studies::chaos;
 
 const DISPATCHES: [Dispatch; 4] =
     [Dispatch::Doorbell, Dispatch::DoorbellPlain, Dispatch::DeferralSwap, Dispatch::DeferralYield];

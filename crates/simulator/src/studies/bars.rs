@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets};
 
-use crate::bench::{DEFAULT, PUBLISHED};
+use super::bench::{DEFAULT, PUBLISHED};
 use crate::report::Row;
 
 /// One promise, and the row that comes nearest to breaking it.

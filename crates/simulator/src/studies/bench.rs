@@ -5,7 +5,7 @@ use slowlane_aws_simulator::chance::Dice;
 use slowlane_aws_simulator::cloud::parameters::FACTS;
 use slowlane_message::Priority;
 
-use crate::parallel;
+use super::parallel;
 use crate::report::Row;
 use crate::run::{Error, Onlooker, run};
 use crate::scenario::{Dispatch, Load, Scenario, Times};

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::bars;
-use crate::bench::Comparison;
-use crate::plots;
+use super::bars;
+use super::bench::Comparison;
+use super::plots;
 use crate::report::{facts_table, table};
 use crate::scenario::{Dispatch, Scenario};
 

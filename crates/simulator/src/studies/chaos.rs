@@ -7,9 +7,9 @@ use slowlane_aws_simulator::cloud::parameters::FACTS;
 use slowlane_aws_simulator::faults::{Fault as AwsFault, Kind, Struck};
 use slowlane_message::Priority;
 
+use super::parallel;
 use crate::faults::Fault;
 use crate::ledger::{Invariant, Violation};
-use crate::parallel;
 use crate::run::{Error, Onlooker, Outcome, run};
 use crate::scenario::{Dispatch, Load, Scenario, Times};
 

@@ -1,0 +1,8 @@
+//! What many runs tell together: comparisons, promises, random searches, and pictures of them.
+
+pub mod bars;
+pub mod bench;
+pub mod chaos;
+mod docs;
+mod parallel;
+pub mod plots;
