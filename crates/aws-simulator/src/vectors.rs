@@ -211,7 +211,7 @@ pub fn page(seen: &[Vector]) -> String {
     let mut page = "# Shared vectors\n\n\
         Made by `UPDATE_DOCS=1 cargo test -p slowlane-aws-simulator --test vectors`; not edited.\n\n\
         Each row is a dialogue that runs on the simulated cloud (`tests/vectors.rs`) and on \
-        MiniStack (`tests/tests/it/vectors.rs` of the workspace). \"as AWS\" means that the server \
+        MiniStack (`tests/tests/it/local_aws/vectors.rs` of the workspace). \"as AWS\" means that the server \
         answers what AWS's documents promise; where it does not, the documents are right and the \
         server's answer is shown. A difference that appears or disappears fails a test.\n\n\
         | dialogue | AWS | said by | simulator | MiniStack |\n|---|---|---|---|---|\n"

@@ -1,28 +1,15 @@
-//! The whole path, on a local AWS with the real Lambda binaries, the real template and the
-//! real deploy.
+//! What no crate can test alone, in folders by what the tests run on:
 //!
-//! One binary, because every scenario needs a local AWS: the scenarios of one process share
-//! one, and the AWS SDK is linked once. Each deploys a stack and a NetSuite sandbox of its
-//! own, so that none sees another's calls.
+//! | Folder | Runs on | Takes |
+//! |---|---|---|
+//! | `local_aws` | the real binaries and the real template on a local AWS server | seconds to minutes a test |
+//! | `one_worker` | one real worker on the simulated AWS; its messages are delivered by hand | milliseconds |
+//! | `simulated_cloud` | enqueuer, queues and a fleet of workers on the simulated AWS | about a second |
+//! | `architecture` | the repository's own files | milliseconds |
 //!
-//! The scenarios need the binaries and the Python environment that `cargo xtask test` makes.
-//! Without them they fail and say so: a test that silently skips cannot fail.
+//! One binary, so that the AWS SDK is linked once.
 
-mod arrows;
-mod bad_input;
-mod enqueuing;
-mod faults;
-mod guard;
-mod hard_world;
-mod kills;
+mod architecture;
 mod local_aws;
-mod lost_answers;
-mod own_workflows;
-mod priorities;
-mod rig;
-mod rings;
-mod setup;
-mod tap;
-mod traps;
-mod urgent;
-mod vectors;
+mod one_worker;
+mod simulated_cloud;

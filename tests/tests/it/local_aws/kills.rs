@@ -1,7 +1,7 @@
 //! Real workers, killed with SIGKILL: each call leaves one record, and each workflow ends.
 //!
 //! The calls are creates, which made twice are two records. Their workers speak to AWS and to
-//! the API through a proxy ([`tap`](crate::tap)) that kills them at a chosen request.
+//! the API through a proxy ([`tap`](super::tap)) that kills them at a chosen request.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
-use crate::setup::{Ended, Scenario, settings};
-use crate::tap::{Kill, Moment, Seen, Step, Tap};
+use super::setup::{Ended, Scenario, settings};
+use super::tap::{Kill, Moment, Seen, Step, Tap};
 
 /// How long a call takes at the API.
 const LATENCY: Duration = Duration::from_millis(1000);

@@ -12,7 +12,7 @@ use slowlane_aws_simulator::faults::Fault;
 use slowlane_aws_simulator::time::{Moment, in_virtual_time};
 use slowlane_message::Priority;
 
-use crate::rig::{MAX_ATTEMPTS, Rig, event, is_success, on};
+use super::rig::{MAX_ATTEMPTS, Rig, event, is_success, on};
 
 /// The longest time between two questions, and their jitter.
 const LONGEST_PAUSE: Duration = Duration::from_secs(151);

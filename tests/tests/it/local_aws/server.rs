@@ -8,7 +8,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 use slowlane_local::{MiniStack, Tools};
 
-use crate::setup::{Ended, Scenario, empty_directory, settings};
+use super::setup::{Ended, Scenario, empty_directory, settings};
 
 /// On a busy machine a short expression takes long. AWS does not fail it for that.
 #[tokio::test]

@@ -6,7 +6,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::json;
 use slowlane_local::Workload;
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 #[tokio::test]
 async fn a_malformed_message_goes_to_the_dead_letter_queue_and_the_others_go_on()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slowlane_local::{Dispatch, OnHigher, Report, Workload};
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 /// Runs 22 orders and checks that each was written, once, and that nothing is left anywhere.
 async fn run_22(

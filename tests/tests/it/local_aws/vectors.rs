@@ -16,7 +16,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use slowlane_aws_simulator::vectors::{NewQueue, Place, Server, judge, observe};
 
-use crate::setup;
+use super::setup;
 
 const POLL: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(30);

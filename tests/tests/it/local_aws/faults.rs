@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slowlane_local::Workload;
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 #[tokio::test]
 async fn a_write_whose_answer_was_lost_leaves_one_record() -> anyhow::Result<()> {

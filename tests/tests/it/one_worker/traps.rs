@@ -1,6 +1,19 @@
-//! The traps of "look at the higher queue, put the lower one back, run it anyway after a
-//! while": each is a way in which the pattern, as it is usually written, loses, delays or
-//! repeats work. The real worker runs on the simulated AWS, in virtual time.
+//! The ten traps of "look at the higher queue, put the lower call back, run it anyway after a
+//! while". Each is a way in which the pattern, as it is usually written, loses, delays or repeats
+//! work. The real worker runs on the simulated AWS, in virtual time.
+//!
+//! | | Trap | What the worker does | Test |
+//! |---|---|---|---|
+//! | 1 | HIGH's own mapping takes a HIGH call and is throttled: the call is hidden, its queue looks empty | neither loses it nor waits for it | [`a_throttled_high_call_is_not_lost_and_not_waited_for`] |
+//! | 2 | hidden messages of a higher queue are counted as waiting, and may be deferred themselves | counts only what is visible | [`nobody_steps_back_for_a_call_that_nobody_may_run_yet`] |
+//! | 3 | the receive count is taken for a count of deferrals | a count that is reached early lets a call run early, and does nothing worse | [`after_enough_receives_a_call_runs_whatever_waits_above`] |
+//! | 4 | deferrals and throttles use up the receives that failures need | counts attempts in the guard's record | [`a_call_that_is_throttled_for_long_still_succeeds`] |
+//! | 5 | a receive is taken for a peek, and hides the higher call | runs what it has received; looks without receiving | [`a_higher_call_that_was_received_runs_in_this_slot`], [`yielding_looks_without_receiving`] |
+//! | 6 | a reported failure hides the deferred call for the queue's whole visibility time-out | makes it visible within seconds | [`a_deferred_call_is_back_within_seconds`] |
+//! | 7 | a bad message makes the handler fail, and its mapping polls less | keeps it with its reason, and answers as ever | [`no_message_makes_the_handler_fail`] |
+//! | 8 | calls that were deferred together come back together | spreads their return | [`deferred_calls_come_back_spread_out`] |
+//! | 9 | a worker is killed between the API's answer and the delete, and the call is made twice | stores the result first, and gives it to the workflow later | [`a_worker_killed_at_any_moment_repeats_nothing`] |
+//! | 10 | a call is made for an execution that was stopped | drops it without making it | [`a_call_that_nobody_waits_for_is_not_made`] |
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,7 +26,7 @@ use slowlane_aws_simulator::cloud::tokens::Ended;
 use slowlane_message::Priority;
 use tokio::time::Instant;
 
-use crate::rig::{MAX_ATTEMPTS, MAX_DEFERRALS, QUEUE_VISIBILITY, Rig, event, is_success, on};
+use super::rig::{MAX_ATTEMPTS, MAX_DEFERRALS, QUEUE_VISIBILITY, Rig, event, is_success, on};
 
 /// Trap 1. With a mapping on each queue, HIGH's own mapping takes a HIGH call at once, and while
 /// it is throttled the call is hidden and its queue looks empty. Nothing that a worker does can

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use slowlane_deployer::Unresolved;
 use slowlane_deployer::unresolved::{CallName, DEFAULT_SCOPE};
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 /// A sales order without an external id: nobody could find it by what the call says.
 fn order(key: &str, at_most_once: Option<bool>) -> Value {

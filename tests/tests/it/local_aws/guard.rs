@@ -11,7 +11,7 @@ use slowlane_idempotency::{
     Scope, Settings, conformance,
 };
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 #[tokio::test]
 async fn the_store_conforms_and_one_of_fifty_claimants_wins() -> anyhow::Result<()> {

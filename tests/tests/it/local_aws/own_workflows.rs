@@ -6,7 +6,7 @@ use std::path::Path;
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 /// A sales order of this customer.
 fn call(key: &str, customer: Option<&str>) -> Value {

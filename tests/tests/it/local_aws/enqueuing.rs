@@ -4,7 +4,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 
-use crate::setup::{Scenario, settings};
+use super::setup::{Scenario, settings};
 
 fn call(resource: &str) -> Value {
     json!({

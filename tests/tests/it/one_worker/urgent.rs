@@ -9,7 +9,7 @@ use slowlane_aws_simulator::time::in_virtual_time;
 use slowlane_message::Priority;
 use tokio::time::sleep;
 
-use crate::rig::Rig;
+use super::rig::Rig;
 
 /// Calls before the late one: the slot must know how long calls take to fetch early.
 const BEFORE: usize = 8;

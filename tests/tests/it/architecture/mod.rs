@@ -1,0 +1,4 @@
+//! What the documents say of the code, compared with it.
+
+mod arrows;
+mod error_pages;

@@ -1,0 +1,21 @@
+//! The whole path, on a local AWS with the real Lambda binaries, the real template and the real
+//! deploy.
+//!
+//! Each scenario deploys a stack and a NetSuite sandbox of its own ([`setup`]), so that none sees
+//! another's calls.
+//!
+//! The scenarios need the binaries and the Python environment that `cargo xtask test` makes.
+//! Without them they fail and say so: a test that silently skips cannot fail.
+
+mod bad_input;
+mod enqueuing;
+mod faults;
+mod guard;
+mod kills;
+mod lost_answers;
+mod own_workflows;
+mod priorities;
+mod server;
+mod setup;
+mod tap;
+mod vectors;

@@ -1,0 +1,3 @@
+//! Whole runs on the simulated AWS, in virtual time: enqueuer, queues, mappings and all slots.
+
+mod rings;
