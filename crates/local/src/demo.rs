@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// HIGH orders to make up
     #[arg(long, value_name = "N", default_value_t = 30)]
     high: usize,
-    /// Start a HIGH order every N milliseconds, after all others have been started at once
+    /// Start a HIGH order every N milliseconds, while the others come as fast as they are taken
     ///
     /// Holds for orders from --input too.
     #[arg(long, value_name = "N", default_value_t = 400)]
@@ -68,8 +68,9 @@ pub(crate) struct Options {
     on_higher: OnHigher,
     /// What goes wrong at the API
     ///
-    /// drop-after-commit, commit-late, 500, 500-after-commit, 429-burst or slow, each with the
-    /// calls it befalls: KIND:N for the next N, KIND:every=N, KIND:share=P.
+    /// drop-after-commit, commit-late, 400, 400-after-commit, 500, 500-after-commit, 429-burst,
+    /// invalid-login or slow, each with the calls it befalls: KIND:N for the next N, KIND:every=N,
+    /// KIND:share=P, KIND:for=TIME.
     #[arg(long, value_name = "KIND")]
     fault: Option<String>,
     /// Write the report to this file, as JSON

@@ -20,6 +20,7 @@
 //! its owner, whichever way that ends.
 
 pub mod ministack;
+mod pace;
 pub mod process;
 pub mod progress;
 pub mod report;

@@ -2,25 +2,26 @@
 //! for their ends.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::types::{ExecutionListItem, ExecutionStatus};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 use futures::{StreamExt, TryStreamExt, stream};
 use slowlane_message::Priority;
 
+use crate::pace::{EnqueuerLog, Pace};
 use crate::stack::Stack;
 use crate::workload::{Order, Workload};
 
-/// StartExecution calls under way at once. The local server is one Python process that works
-/// executions off in a thread each, and shares one core between these and everything else. With
-/// few at once, a burst of 300 takes ten seconds in which the slots get little of that core.
-const STARTS_AT_ONCE: usize = 32;
-
 /// DescribeExecution calls under way at once.
 const DESCRIBES_AT_ONCE: usize = 4;
+
+/// How often is looked whether another order may be started.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How often the running executions are listed while one waits for their ends.
 const LIST_EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +47,14 @@ pub enum Error {
     /// An order could not be written as JSON.
     #[error("an order cannot be written as JSON")]
     Input(#[from] serde_json::Error),
+    /// The enqueuer's log could not be read.
+    #[error("cannot read {}", path.display())]
+    Log {
+        /// The log.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
 }
 
 /// An execution of `sales-order-sync`, named after its order.
@@ -90,6 +99,10 @@ impl Started {
         self.0[priority as usize].load(Ordering::Relaxed)
     }
 
+    fn total(&self) -> usize {
+        self.0.iter().map(|number| number.load(Ordering::Relaxed)).sum()
+    }
+
     fn count(&self, priority: Priority) {
         self.0[priority as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -99,7 +112,8 @@ impl Started {
 /// nothing has changed for eleven minutes. `started` is counted up on the way.
 ///
 /// # Errors
-/// When Step Functions refuses a request, after the SDK's own retries.
+/// When Step Functions refuses a request, after the SDK's own retries, or the enqueuer's log cannot
+/// be read.
 pub async fn run(
     stack: &Stack,
     workload: &Workload,
@@ -107,7 +121,14 @@ pub async fn run(
 ) -> Result<Vec<Execution>, Error> {
     let sfn = Client::new(stack.sdk());
     let machine = &stack.outputs().sales_order_sync_arn;
-    let mut executions = start_all(&sfn, machine, workload, started).await?;
+    let (urgent, others): (Vec<&Order>, Vec<&Order>) =
+        workload.orders.iter().partition(|order| order.priority == Priority::High);
+    let (urgent, others) = try_join(
+        start_evenly(&sfn, machine, &urgent, workload.high_every, started),
+        start_as_taken(&sfn, machine, &others, stack.enqueuer_log(), started),
+    )
+    .await?;
+    let mut executions = [urgent, others].concat();
     wait_until_ended(&sfn, machine, stack).await?;
     let listed = list(&sfn, machine, None).await?;
     let endings = endings(&sfn, listed).await?;
@@ -119,25 +140,40 @@ pub async fn run(
     Ok(executions)
 }
 
-async fn start_all(
+/// Starts an order every so often.
+async fn start_evenly(
     sfn: &Client,
     machine: &str,
-    workload: &Workload,
+    orders: &[&Order],
+    every: Duration,
     started: &Started,
 ) -> Result<Vec<Execution>, Error> {
-    let (urgent, others): (Vec<&Order>, Vec<&Order>) =
-        workload.orders.iter().partition(|order| order.priority == Priority::High);
-    let mut executions: Vec<Execution> = stream::iter(others)
-        .map(|order| start(sfn, machine, order, started))
-        .buffer_unordered(STARTS_AT_ONCE)
-        .try_collect()
-        .await?;
     let first = tokio::time::Instant::now();
-    let paced = (0_u32..).zip(urgent).map(|(index, order)| async move {
-        tokio::time::sleep_until(first + workload.high_every * index).await;
+    let paced = (0_u32..).zip(orders).map(|(index, order)| async move {
+        tokio::time::sleep_until(first + every * index).await;
         start(sfn, machine, order, started).await
     });
-    executions.extend(try_join_all(paced).await?);
+    try_join_all(paced).await
+}
+
+/// Starts orders as fast as their calls reach their queues ([`pace`](crate::pace)).
+async fn start_as_taken(
+    sfn: &Client,
+    machine: &str,
+    orders: &[&Order],
+    log: PathBuf,
+    started: &Started,
+) -> Result<Vec<Execution>, Error> {
+    let mut pace = Pace::new(Instant::now());
+    let mut enqueuer = EnqueuerLog::new(log.clone());
+    let mut executions = Vec::with_capacity(orders.len());
+    for order in orders {
+        let unread = |source| Error::Log { path: log.clone(), source };
+        while !pace.may_start(started.total(), enqueuer.queued().map_err(unread)?, Instant::now()) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        executions.push(start(sfn, machine, order, started).await?);
+    }
     Ok(executions)
 }
 

@@ -276,6 +276,11 @@ impl Stack {
         Ok(false)
     }
 
+    /// The enqueuer's log, which is there once that has run.
+    pub(crate) fn enqueuer_log(&self) -> PathBuf {
+        self.directory.join("enqueuer.log")
+    }
+
     /// What the worker has counted so far.
     ///
     /// # Errors

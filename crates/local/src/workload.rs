@@ -31,8 +31,8 @@ const MAX_ORDER_ID: usize = 80;
 /// Orders, and the pace of the urgent ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// All but the HIGH ones are started at once, in this order; the HIGH ones after them, one
-    /// every [`Workload::high_every`].
+    /// All but the HIGH ones are started in this order, as fast as they are taken; beside them a
+    /// HIGH one every [`Workload::high_every`].
     pub orders: Vec<Order>,
     /// The time between two HIGH orders.
     pub high_every: Duration,
