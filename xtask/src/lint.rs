@@ -7,18 +7,44 @@ use std::fs;
 use std::path::Path;
 use xshell::{Shell, cmd};
 
-/// Every check, the quick ones first.
-pub(crate) fn all(sh: &Shell) -> anyhow::Result<()> {
-    cmd!(sh, "cargo fmt --all --check").run()?;
-    asl::run(repository(), true)?;
-    let programs = python::checks(sh)?;
-    cfn_lint(sh, &programs)?;
+/// Every check by name, the quick ones first. Each runs, whichever fails.
+pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
+    let mut results =
+        vec![("format", format(sh)), ("state machines", asl::run(repository(), true))];
+    match python::checks(sh) {
+        Ok(programs) => results.extend([
+            ("template", cfn_lint(sh, &programs)),
+            ("dependencies", dependencies(sh, &programs)),
+        ]),
+        Err(error) => results.push(("the programs that check", Err(error))),
+    }
+    results.extend([
+        ("clippy", clippy(sh)),
+        ("documentation", documentation(sh)),
+        ("message schemas", schema(sh, true)),
+    ]);
+    results
+}
+
+fn format(sh: &Shell) -> anyhow::Result<()> {
+    Ok(cmd!(sh, "cargo fmt --all --check").run()?)
+}
+
+fn dependencies(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     // Needs no network; advisories would.
     let cargo_deny = programs.join("cargo-deny");
-    cmd!(sh, "{cargo_deny} check bans licenses sources").run()?;
-    cmd!(sh, "cargo clippy --workspace --all-targets -- --deny warnings").run()?;
-    schema(sh, true)?;
-    Ok(())
+    Ok(cmd!(sh, "{cargo_deny} check bans licenses sources").run()?)
+}
+
+fn clippy(sh: &Shell) -> anyhow::Result<()> {
+    Ok(cmd!(sh, "cargo clippy --profile local --workspace --all-targets -- --deny warnings")
+        .run()?)
+}
+
+/// The crates' documentation, in which no link may be broken.
+fn documentation(sh: &Shell) -> anyhow::Result<()> {
+    let build = cmd!(sh, "cargo doc --profile local --workspace --no-deps --quiet");
+    Ok(build.env("RUSTDOCFLAGS", "--deny warnings").run()?)
 }
 
 /// Writes the JSON Schemas of the messages, or compares them with what is there.
@@ -26,7 +52,7 @@ pub(crate) fn schema(sh: &Shell, check: bool) -> anyhow::Result<()> {
     let mode = if check { "--check" } else { "--write" };
     Ok(cmd!(
         sh,
-        "cargo run --quiet --package slowlane-message --bin slowlane-message-schema -- {mode}"
+        "cargo run --quiet --profile local --package slowlane-message --bin slowlane-message-schema -- {mode}"
     )
     .run()?)
 }

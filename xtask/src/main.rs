@@ -9,7 +9,7 @@ mod lint;
 mod public_api;
 mod python;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ enum Xtask {
     ///
     /// With cargo-nextest if it is installed, else with cargo test.
     Test(Passed),
-    /// Check all that the repository holds, then run all tests
+    /// Check all that the repository holds and run all tests, whichever fail
     Ci,
     /// Run the enqueuer and the worker on a simulated cloud, in virtual time
     ///
@@ -122,10 +122,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
     match command {
         Xtask::Demo(passed) => demo(&sh, &passed),
         Xtask::Test(passed) => test(&sh, &passed.args),
-        Xtask::Ci => {
-            lint::all(&sh)?;
-            test(&sh, &[])
-        }
+        Xtask::Ci => ci(&sh),
         Xtask::Simulate(passed) => simulator(&sh, "simulate", &passed),
         Xtask::Bench(passed) => simulator(&sh, "bench", &passed),
         Xtask::Build => {
@@ -135,7 +132,10 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         }
         Xtask::Asl { check } => asl::run(repository(), check),
         Xtask::Template => {
-            let test = cmd!(sh, "cargo test --quiet --package slowlane-deployer --test template");
+            let test = cmd!(
+                sh,
+                "cargo test --quiet --profile local --package slowlane-deployer --test template"
+            );
             Ok(test.env("UPDATE_TEMPLATE", "1").run()?)
         }
         Xtask::Schema { check } => lint::schema(&sh, check),
@@ -165,26 +165,78 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
 }
 
 fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
-    let python = python::local_aws(sh)?;
-    sh.set_var("SLOWLANE_NETSUITE_PYTHON", python::netsuite_client(sh)?);
-    let binaries = binaries::local(sh)?;
-    for (name, value) in tools(&binaries, &python) {
-        sh.set_var(name, value);
-    }
+    let programs = prepare_tests(sh)?;
     // With a filter, neither the many random scenarios nor the documentation tests are asked for.
     if args.is_empty() {
-        let simulator = binaries.join("slowlane-simulator");
-        cmd!(sh, "{simulator} simulate --chaos --seeds 2000").run()?;
+        random_scenarios(sh, &programs)?;
     }
-    if cmd!(sh, "cargo nextest --version").quiet().ignore_stderr().read().is_err() {
-        return Ok(cmd!(sh, "cargo test --workspace {args...}").run()?);
-    }
-    cmd!(sh, "cargo nextest run --workspace {args...}").run()?;
-    // nextest runs no documentation tests.
+    tests(sh, args)?;
     if args.is_empty() {
-        cmd!(sh, "cargo test --workspace --doc --quiet").run()?;
+        documentation_tests(sh)?;
     }
     Ok(())
+}
+
+/// Every check and every test, whichever of them fail: one run shows all there is to mend.
+fn ci(sh: &Shell) -> anyhow::Result<()> {
+    let mut results = lint::all(sh);
+    match prepare_tests(sh) {
+        Ok(programs) => results.extend([
+            ("random scenarios", random_scenarios(sh, &programs)),
+            ("tests", tests(sh, &["--no-fail-fast".to_owned()])),
+            ("documentation tests", documentation_tests(sh)),
+        ]),
+        Err(error) => results.push(("the build of the tests", Err(error))),
+    }
+    verdict(&results)
+}
+
+fn verdict(results: &[(&str, anyhow::Result<()>)]) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for (what, result) in results {
+        if let Err(error) = result {
+            eprintln!("failed: {what}: {error:#}");
+            failed.push(*what);
+        }
+    }
+    ensure!(
+        failed.is_empty(),
+        "{} of {} failed: {}",
+        failed.len(),
+        results.len(),
+        failed.join(", ")
+    );
+    Ok(())
+}
+
+/// Makes all that the tests need, and says it to them. Answers the directory of the programs.
+fn prepare_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
+    // Python first: what is missing there shows before minutes of building.
+    let python = python::local_aws(sh)?;
+    sh.set_var("SLOWLANE_NETSUITE_PYTHON", python::netsuite_client(sh)?);
+    let programs = binaries::with_tests(sh)?;
+    for (name, value) in tools(&programs, &python) {
+        sh.set_var(name, value);
+    }
+    Ok(programs)
+}
+
+fn random_scenarios(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
+    let simulator = programs.join("slowlane-simulator");
+    Ok(cmd!(sh, "{simulator} simulate --chaos --seeds 2000").run()?)
+}
+
+fn tests(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
+    if cmd!(sh, "cargo nextest --version").quiet().ignore_stderr().read().is_ok() {
+        return Ok(cmd!(sh, "cargo nextest run --workspace --cargo-profile local {args...}").run()?);
+    }
+    // The documentation tests have a command of their own.
+    let targets = ["--lib", "--bins", "--tests", "--examples"];
+    Ok(cmd!(sh, "cargo test --workspace --profile local {targets...} {args...}").run()?)
+}
+
+fn documentation_tests(sh: &Shell) -> anyhow::Result<()> {
+    Ok(cmd!(sh, "cargo test --workspace --profile local --doc --quiet --no-fail-fast").run()?)
 }
 
 fn simulator(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
@@ -290,6 +342,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn a_check_that_fails_is_named_and_hides_no_other() {
+        let failed = |what: &'static str| Err(anyhow::anyhow!("{what} is not well"));
+        let results = [("one", failed("it")), ("two", Ok(())), ("three", failed("this"))];
+        let told = verdict(&results).unwrap_err().to_string();
+        assert_eq!(told, "2 of 3 failed: one, three");
+        assert!(verdict(&[("two", Ok(()))]).is_ok());
     }
 
     #[test]
