@@ -1,7 +1,8 @@
 //! The project's commands: `cargo xtask --help`.
 //!
-//! Thin: each command runs other programs. The only things made here are the state machines
-//! ([`asl`]) and the lists of what the crates make public ([`public_api`]).
+//! Thin: each command runs other programs, and those over the state machines ([`asl`]) call the
+//! library that they are made of. The only things made here are the lists of what the crates make
+//! public ([`public_api`]).
 
 mod asl;
 mod binaries;
@@ -45,12 +46,8 @@ enum Xtask {
     Bench(Passed),
     /// Build the release binaries of the Lambdas
     Build,
-    /// Build the state machines from state-machines/src
-    Asl {
-        /// Change nothing; fail if a checked-in machine is not what its sources say
-        #[arg(long)]
-        check: bool,
-    },
+    /// Build, check and draw state machines: those in state-machines, and your own
+    Asl(asl::Asl),
     /// Write the derived numbers into infra/template.yaml
     Template,
     /// Write the JSON Schemas of the messages
@@ -130,7 +127,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
             eprintln!("the Lambdas are in {}", lambdas.display());
             Ok(())
         }
-        Xtask::Asl { check } => asl::run(repository(), check),
+        Xtask::Asl(command) => asl::run(repository(), &command),
         Xtask::Template => {
             let test = cmd!(
                 sh,

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+pub mod build;
+mod checks;
+pub mod directory;
+mod expression;
+mod problem;
+pub mod source;
+mod walk;
+
+pub use checks::{CHECKS, problems};
+pub use problem::Problem;
+pub use source::Source;

@@ -1,0 +1,8 @@
+//! The machines of this repository, and the checks on broken ones.
+#![cfg_attr(test, expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic"))]
+
+mod behavior;
+mod broken;
+mod evaluate;
+mod machines;
+mod variables;
