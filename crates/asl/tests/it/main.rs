@@ -3,6 +3,7 @@
 
 mod behavior;
 mod broken;
+mod contract;
 mod evaluate;
 mod machines;
 mod variables;
