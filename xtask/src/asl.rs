@@ -24,12 +24,22 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Draw definitions of your own, as SVG and as Mermaid
+    Draw {
+        /// State machines in Amazon States Language, as JSON
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Where the pictures go
+        #[arg(long, default_value = ".")]
+        into: PathBuf,
+    },
 }
 
 pub(crate) fn run(repository: &Path, asl: &Asl) -> anyhow::Result<()> {
     let machines = repository.join("state-machines");
     match &asl.command {
         Some(Command::Check { files }) => check_files(files),
+        Some(Command::Draw { files, into }) => draw_files(files, into),
         None if asl.check => Ok(directory::compare(&machines)?),
         None => Ok(directory::write(&machines)?),
     }
@@ -53,4 +63,13 @@ fn check_files(files: &[PathBuf]) -> anyhow::Result<()> {
         1 => bail!("1 problem found"),
         _ => bail!("{found} problems found"),
     }
+}
+
+fn draw_files(files: &[PathBuf], into: &Path) -> anyhow::Result<()> {
+    for file in files {
+        for picture in directory::draw_file(file, into)? {
+            eprintln!("{}", picture.display());
+        }
+    }
+    Ok(())
 }

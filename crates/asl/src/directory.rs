@@ -1,12 +1,12 @@
 //! A directory of machines: sources in `src`, and beside it what is made of them.
 //!
-//! A source `src/NAME.json` with a `StartAt` becomes the machine `NAME.asl.json`. Sources without
-//! one are parts for others.
+//! A source `src/NAME.json` with a `StartAt` becomes the machine `NAME.asl.json`, and the pictures
+//! `pictures/NAME.svg` and `pictures/NAME.mmd`. Sources without one are parts for others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Problem, Source, build, problems, source};
+use crate::{Problem, Source, build, draw, problems, source};
 
 /// Why a directory's machines are not there or not right.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +108,33 @@ fn read(file: &Path, text: &str) -> Result<Source, Error> {
 /// # Errors
 /// See [`machines`].
 pub fn made(directory: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
-    let machines = machines(directory)?;
-    let file = |name: &str| directory.join(format!("{name}.asl.json"));
-    Ok(machines.into_iter().map(|machine| (file(&machine.name), machine.text)).collect())
+    let made = machines(directory)?.into_iter().flat_map(|machine| {
+        let file = directory.join(format!("{}.asl.json", machine.name));
+        let pictures = pictures(&machine.source, &directory.join("pictures"), &machine.name);
+        std::iter::once((file, machine.text)).chain(pictures)
+    });
+    Ok(made.collect())
+}
+
+/// A machine's pictures, each with its file in a directory.
+fn pictures(source: &Source, directory: &Path, name: &str) -> [(PathBuf, String); 2] {
+    [
+        (directory.join(format!("{name}.svg")), draw::svg(source)),
+        (directory.join(format!("{name}.mmd")), draw::mermaid(source)),
+    ]
+}
+
+/// Draws one definition: `NAME.svg` and `NAME.mmd` in a directory, for a file `NAME.asl.json` or
+/// `NAME.json`. Answers the files.
+///
+/// # Errors
+/// As [`check_file`], and [`Error::Write`].
+pub fn draw_file(file: &Path, into: &Path) -> Result<Vec<PathBuf>, Error> {
+    let source = read_file(file)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.trim_end_matches(".json").trim_end_matches(".asl");
+    let pictures = pictures(&source, into, name);
+    pictures.into_iter().map(|(file, text)| put(file, &text)).collect()
 }
 
 /// Writes what is made of the sources.
@@ -119,9 +143,17 @@ pub fn made(directory: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
 /// See [`Error`].
 pub fn write(directory: &Path) -> Result<(), Error> {
     for (file, text) in made(directory)? {
-        fs::write(&file, text).map_err(|source| Error::Write { file, source })?;
+        put(file, &text)?;
     }
     Ok(())
+}
+
+fn put(file: PathBuf, text: &str) -> Result<PathBuf, Error> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    match fs::create_dir_all(directory).and_then(|()| fs::write(&file, text)) {
+        Ok(()) => Ok(file),
+        Err(source) => Err(Error::Write { file, source }),
+    }
 }
 
 /// Compares what is made of the sources with what is there.
@@ -142,7 +174,11 @@ pub fn compare(directory: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Read`], or [`Error::Source`] where the file is no state machine.
 pub fn check_file(file: &Path) -> Result<Vec<Problem>, Error> {
+    Ok(problems(&read_file(file)?))
+}
+
+fn read_file(file: &Path) -> Result<Source, Error> {
     let text =
         fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
-    Ok(problems(&read(file, &text)?))
+    read(file, &text)
 }

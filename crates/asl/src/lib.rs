@@ -3,6 +3,7 @@
 pub mod build;
 mod checks;
 pub mod directory;
+pub mod draw;
 mod expression;
 mod problem;
 pub mod source;
