@@ -1,0 +1,78 @@
+//! What must hold across the fields of a profile.
+
+use std::ops::Range;
+
+use crate::mistakes::{Finding, proposal};
+use crate::profile::Profile;
+use crate::recovery::Then;
+use crate::template::Template;
+use crate::verdict::Renew;
+
+/// What is wrong with a profile whose fields are right one by one.
+pub(crate) fn findings(profile: &Profile) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if profile.answers.is_empty() {
+        found.push(finding(0..0, "`answers` has no rule", "write at least one `[[answers]]`"));
+    }
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if profile.name.is_empty() || !profile.name.chars().all(fits) {
+        found.push(finding(
+            0..0,
+            "`name` is of lower-case letters, digits and hyphens",
+            "write `my-api`",
+        ));
+    }
+    rules(profile, &mut found);
+    for pre_call in &profile.before {
+        gaps(
+            &pre_call.get_ref().path,
+            &["resource", "idempotency_key"],
+            pre_call.span(),
+            &mut found,
+        );
+    }
+    for rule in &profile.after_loss {
+        if let Then::LookUp(look_up) = &rule.get_ref().then {
+            gaps(&look_up.path, &["resource", "idempotency_key"], rule.span(), &mut found);
+        }
+    }
+    found
+}
+
+fn rules(profile: &Profile, found: &mut Vec<Finding>) {
+    for (index, rule) in profile.answers.iter().enumerate() {
+        let earlier = profile.answers[..index].iter();
+        if let Some(first) =
+            earlier.clone().position(|first| first.get_ref().shadows(rule.get_ref()))
+        {
+            let problem =
+                format!("this rule never holds, since rule {} takes all of its answers", first + 1);
+            found.push(finding(rule.span(), &problem, "move it up"));
+        }
+        if let Some(Renew::PreCall(name)) = &rule.get_ref().renew {
+            let names = profile.before.iter().map(|pre_call| pre_call.get_ref().name.as_str());
+            let names = names.chain(["credentials"]);
+            if !names.clone().any(|known| known == name) {
+                let problem = format!("`renew` names no call before the call: `{name}`");
+                found.push(Finding { span: rule.span(), problem, mend: proposal(name, names) });
+            }
+        }
+        if let Some(follow) = &rule.get_ref().follow {
+            gaps(follow, &["id", "resource"], rule.span(), found);
+        }
+    }
+}
+
+fn gaps(template: &Template, known: &[&str], span: Range<usize>, found: &mut Vec<Finding>) {
+    for gap in template.gaps() {
+        if !known.contains(&gap) && !gap.starts_with("body:/") {
+            let problem = format!("nothing fills `{{{gap}}}`");
+            let mend = proposal(gap, known.iter().copied());
+            found.push(Finding { span: span.clone(), problem, mend });
+        }
+    }
+}
+
+fn finding(span: Range<usize>, problem: &str, mend: &str) -> Finding {
+    Finding { span, problem: problem.to_owned(), mend: Some(mend.to_owned()) }
+}

@@ -1,0 +1,37 @@
+//! What an HTTP API's requests and answers mean, as data. See lib docs below.
+
+#![warn(clippy::missing_errors_doc)]
+
+mod address;
+mod answer;
+pub mod auth;
+mod before;
+mod call;
+mod check;
+mod limits;
+mod matching;
+pub mod mistakes;
+mod pointer;
+mod profile;
+mod recovery;
+mod request;
+mod rule;
+pub mod schema;
+mod source;
+mod template;
+mod verdict;
+mod wait;
+mod words;
+
+pub use address::{Base, BaseError, Refused};
+pub use answer::{Answer, Body, MAX_PARSED_BYTES};
+pub use before::{Given, NotGiven, PreCall};
+pub use call::{BodyError, Call, Content};
+pub use limits::SeenLimit;
+pub use mistakes::{Mistake, Mistakes};
+pub use profile::Profile;
+pub use recovery::{Found, LookUp, Loss, Recovery};
+pub use request::{Api, Error as RequestError, Request};
+pub use verdict::{LimitKind, Outcome, Reason, Renew, Verdict};
+pub use wait::LONGEST_WAIT;
+pub use words::Method;

@@ -1,0 +1,126 @@
+//! What an answer says of the API's limits.
+
+use std::time::Duration;
+
+use http::header::HeaderName;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sfv::{BareItem, ListEntry, Parser};
+
+use crate::answer::Seen;
+use crate::source::Source;
+use crate::verdict::LimitKind;
+use crate::wait::TimeForm;
+
+/// Where one limit stands in answers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitRule {
+    /// The limit's name, for metrics.
+    pub name: String,
+    /// What it limits.
+    pub kind: LimitKind,
+    /// Where its size stands.
+    limit: Option<Source>,
+    /// Where it stands how much of it is left.
+    remaining: Option<Source>,
+    /// Where both stand as `used/limit`: `32/40`.
+    used_of_limit: Option<Source>,
+    /// Where it stands when all of it is there again.
+    resets: Option<Source>,
+    /// How that is written; seconds if left out.
+    resets_as: Option<TimeForm>,
+    /// Where this is written.
+    pub source: Option<String>,
+}
+
+/// What an answer said of one limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenLimit {
+    /// The limit's name, from the profile or from the answer.
+    pub name: String,
+    /// What it limits.
+    pub kind: LimitKind,
+    /// Its size, in calls or units.
+    pub limit: Option<u64>,
+    /// How much of it is left.
+    pub remaining: Option<u64>,
+    /// In how long all of it is there again.
+    pub resets_in: Option<Duration>,
+}
+
+impl LimitRule {
+    pub(crate) fn read(&self, seen: &Seen<'_>, now: Timestamp) -> Option<SeenLimit> {
+        let number = |source: &Option<Source>| {
+            source.as_ref().and_then(|source| whole_number(&source.text(seen)?))
+        };
+        let mut limit = number(&self.limit);
+        let mut remaining = number(&self.remaining);
+        if let Some(text) = self.used_of_limit.as_ref().and_then(|source| source.text(seen)) {
+            let (used, size) = text.split_once('/')?;
+            let (used, size) = (whole_number(used)?, whole_number(size)?);
+            (limit, remaining) = (Some(size), Some(size.saturating_sub(used)));
+        }
+        let resets_in = self.resets.as_ref().and_then(|source| {
+            self.resets_as.unwrap_or(TimeForm::Seconds).read(&source.text(seen)?, now)
+        });
+        (limit.is_some() || remaining.is_some()).then(|| SeenLimit {
+            name: self.name.clone(),
+            kind: self.kind,
+            limit,
+            remaining,
+            resets_in,
+        })
+    }
+}
+
+/// Units that a vendor counts in halves are rounded down.
+fn whole_number(text: &str) -> Option<u64> {
+    let number: f64 = text.trim().parse().ok()?;
+    // u64 has no `From<f64>`; a float cast saturates.
+    (number >= 0.0).then_some(number as u64)
+}
+
+/// Reads `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10): lists of
+/// structured fields (RFC 9651) such as `"minute";r=50;t=30` and `"minute";q=100;w=60`.
+pub(crate) fn ietf(seen: &Seen<'_>) -> Vec<SeenLimit> {
+    const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+    let policies = items(seen.header(&POLICY));
+    let limits = items(seen.header(&RATE_LIMIT)).into_iter().map(|(name, values)| {
+        let policy = policies.iter().find(|(policy, _)| *policy == name);
+        let value = |key| values.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
+        let quota = policy.and_then(|(_, values)| values.iter().find(|(key, _)| key == "q"));
+        SeenLimit {
+            kind: LimitKind::Rate,
+            limit: quota.map(|(_, quota)| *quota),
+            remaining: value("r"),
+            resets_in: value("t").map(Duration::from_secs),
+            name,
+        }
+    });
+    limits.collect()
+}
+
+type Named = (String, Vec<(String, u64)>);
+
+fn items(header: Option<&str>) -> Vec<Named> {
+    let Some(list) = header.and_then(|text| Parser::new(text).parse::<sfv::List>().ok()) else {
+        return Vec::new();
+    };
+    let named = list.into_iter().filter_map(|entry| {
+        let ListEntry::Item(item) = entry else { return None };
+        let name = match item.bare_item {
+            BareItem::String(name) => String::from(name),
+            BareItem::Token(name) => String::from(name),
+            _ => return None,
+        };
+        let values = item.params.into_iter().filter_map(|(key, value)| {
+            let number = i64::from(value.as_integer()?);
+            Some((String::from(key), u64::try_from(number).ok()?))
+        });
+        Some((name, values.collect()))
+    });
+    named.collect()
+}

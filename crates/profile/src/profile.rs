@@ -1,0 +1,456 @@
+//! The profile file, and what it says of calls and answers.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use toml::Spanned;
+
+use crate::answer::{Answer, Seen};
+use crate::auth::AuthMethods;
+use crate::before::{PreCall, header_map};
+use crate::call::{Call, Content, graphql_reads, scalar};
+use crate::limits::{LimitRule, ietf};
+use crate::mistakes::{self, Mistakes};
+use crate::pointer::Pointer;
+use crate::recovery::{Found, LookUp, Loss, LossRule, Recovery, Then};
+use crate::rule::{Asked, Holds, Rule};
+use crate::source::{Source, header_name};
+use crate::template::{Template, in_url};
+use crate::verdict::{Outcome, Reason, Verdict};
+use crate::wait::Wait;
+use crate::words::{Method, PathPattern, Period, Statuses};
+
+/// What an API's requests and answers mean.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The profile's name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// The API's name, for people.
+    pub title: String,
+    /// The month in which the statements were checked: `2026-11`.
+    pub checked: Option<String>,
+    /// How long the API may be at work on a call after nobody waits for its answer any more. "I do
+    /// not have it" counts only after that.
+    settles_after: Period,
+    /// Where that is written.
+    pub settles_source: Option<String>,
+    /// Answers have `RateLimit` and `RateLimit-Policy` as the IETF's draft has them.
+    #[serde(default)]
+    ietf_rate_limit: bool,
+    /// Where an error's code stands. The first that the answer holds counts.
+    #[serde(default)]
+    code: Vec<Source>,
+    /// Where the id of a record stands that a call made. The first that the answer holds counts.
+    #[serde(default)]
+    id: Vec<Source>,
+    /// How requests are shaped.
+    #[serde(default)]
+    pub(crate) request: RequestShape,
+    /// How an idempotency key is sent. Left out, it is not.
+    pub(crate) idempotency: Option<Idempotency>,
+    /// The ways to authenticate that the API takes.
+    #[serde(default)]
+    pub auth: AuthMethods,
+    /// Calls other than GET and HEAD that only read.
+    #[serde(default)]
+    pub(crate) reads: Vec<ReadCall>,
+    /// Calls before the call.
+    #[serde(default)]
+    #[schemars(with = "Vec<PreCall>")]
+    pub(crate) before: Vec<Spanned<PreCall>>,
+    /// What answers mean. The first rule that holds counts.
+    #[schemars(with = "Vec<Rule>")]
+    pub(crate) answers: Vec<Spanned<Rule>>,
+    /// Where the API's limits stand in answers.
+    #[serde(default)]
+    pub(crate) limits: Vec<LimitRule>,
+    /// What can be done about lost answers. The first rule that holds counts.
+    #[serde(default)]
+    #[schemars(with = "Vec<LossRule>")]
+    pub(crate) after_loss: Vec<Spanned<LossRule>>,
+}
+
+/// How requests are shaped.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(try_from = "ShapeFields")]
+#[schemars(with = "ShapeFields")]
+pub(crate) struct RequestShape {
+    pub(crate) content: Vec<Content>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) allow_headers: Vec<HeaderName>,
+}
+
+/// How requests are shaped.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShapeFields {
+    /// How bodies are written; the first is meant where a call does not say. JSON if left out.
+    #[serde(default)]
+    content: Vec<Content>,
+    /// Headers of every call.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// Headers that a call may bring.
+    #[serde(default)]
+    allow_headers: Vec<String>,
+}
+
+/// Headers that say who calls, where to and how much is coming: not a call's matter.
+const NEVER_ALLOWED: [&str; 10] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl TryFrom<ShapeFields> for RequestShape {
+    type Error = String;
+
+    fn try_from(fields: ShapeFields) -> Result<Self, String> {
+        let mut content = fields.content;
+        if content.is_empty() {
+            content.push(Content::Json);
+        }
+        let allow_headers = fields.allow_headers.iter().map(|name| {
+            let name = header_name(name)?;
+            match NEVER_ALLOWED.contains(&name.as_str()) {
+                true => Err(format!("`{name}` is not a call's matter; take it out")),
+                false => Ok(name),
+            }
+        });
+        Ok(RequestShape {
+            content,
+            headers: header_map(&fields.headers)?,
+            allow_headers: allow_headers.collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+impl Default for RequestShape {
+    fn default() -> Self {
+        let (headers, allow_headers) = (HeaderMap::new(), Vec::new());
+        RequestShape { content: vec![Content::Json], headers, allow_headers }
+    }
+}
+
+/// How an idempotency key is sent.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Idempotency {
+    /// The header's name.
+    pub(crate) header: HeaderText,
+    /// It is sent with these methods; with POST and PATCH if left out.
+    #[serde(default)]
+    methods: Vec<Method>,
+    /// It is sent to these paths; to all if left out.
+    #[serde(default)]
+    paths: Vec<PathPattern>,
+    /// The longest key that the API takes, in characters: 255 if left out.
+    max_chars: Option<usize>,
+    /// Where the vendor says so.
+    pub(crate) source: Option<String>,
+}
+
+impl Idempotency {
+    fn serves(&self, call: &Call) -> bool {
+        let method = match self.methods.as_slice() {
+            [] => matches!(call.method, Method::Post | Method::Patch),
+            some => some.contains(&call.method),
+        };
+        method
+            && (self.paths.is_empty() || self.paths.iter().any(|path| path.matches(&call.resource)))
+    }
+
+    pub(crate) fn max_chars(&self) -> usize {
+        self.max_chars.unwrap_or(255)
+    }
+}
+
+/// A header's name in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeaderText(pub(crate) HeaderName);
+
+impl std::str::FromStr for HeaderText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        header_name(text).map(HeaderText)
+    }
+}
+
+crate::words::read_as_text!(HeaderText);
+
+crate::words::described! {
+    HeaderText: {"description": "The name of a header.", "type": "string"};
+}
+
+/// A call that only reads although its method does not say so.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadCall {
+    /// Its methods.
+    methods: Vec<Method>,
+    /// Its paths.
+    paths: Vec<PathPattern>,
+}
+
+impl Profile {
+    /// Reads a profile.
+    ///
+    /// # Errors
+    /// All mistakes in the file, each with its line, its field and its mend.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        mistakes::read(text, crate::check::findings)
+    }
+
+    /// Each statement about the vendor, and where the vendor makes it.
+    pub fn sources(&self) -> Vec<(String, Option<&str>)> {
+        let mut all = vec![("settles_after".to_owned(), self.settles_source.as_deref())];
+        let numbered = |what: &str, index: usize| format!("{what}[{}]", index + 1);
+        for (index, rule) in self.answers.iter().enumerate() {
+            all.push((numbered("answers", index), rule.get_ref().source.as_deref()));
+        }
+        for (index, rule) in self.after_loss.iter().enumerate() {
+            all.push((numbered("after_loss", index), rule.get_ref().source.as_deref()));
+        }
+        for (index, pre_call) in self.before.iter().enumerate() {
+            all.push((numbered("before", index), pre_call.get_ref().source.as_deref()));
+        }
+        for (index, limit) in self.limits.iter().enumerate() {
+            all.push((numbered("limits", index), limit.source.as_deref()));
+        }
+        if let Some(idempotency) = &self.idempotency {
+            all.push(("idempotency".to_owned(), idempotency.source.as_deref()));
+        }
+        let auth = self.auth.all().into_iter();
+        all.extend(auth.map(|(name, auth)| (format!("auth.{name}"), auth.source())));
+        all
+    }
+
+    /// Whether the call changes nothing at the API.
+    pub fn reads(&self, call: &Call) -> bool {
+        match call.method {
+            Method::Get | Method::Head => true,
+            _ if self.content(call) == Content::GraphQl => graphql_reads(call.body.as_ref()),
+            _ => self.reads.iter().any(|read| {
+                read.methods.contains(&call.method)
+                    && read.paths.iter().any(|path| path.matches(&call.resource))
+            }),
+        }
+    }
+
+    /// How long the API may be at work on a call after nobody waits for its answer any more.
+    pub fn settles_after(&self) -> Duration {
+        self.settles_after.0
+    }
+
+    pub(crate) fn content(&self, call: &Call) -> Content {
+        call.content.unwrap_or(self.request.content[0])
+    }
+
+    /// The header that takes this call's idempotency key, and the key.
+    pub(crate) fn key<'a>(&'a self, call: &'a Call) -> Option<(&'a HeaderName, &'a str)> {
+        let idempotency =
+            self.idempotency.as_ref().filter(|idempotency| idempotency.serves(call))?;
+        Some((&idempotency.header.0, call.idempotency_key.as_deref()?))
+    }
+
+    fn asked<'a>(&self, call: &'a Call) -> Asked<'a> {
+        Asked { call, reads: self.reads(call), with_key: self.key(call).is_some() }
+    }
+
+    /// What an answer means. `now` is the time at which it came; an end of a wait is compared with
+    /// the answer's own `Date`, if it has one.
+    ///
+    /// An answer that no rule names is [`Outcome::Unknown`] for a write and [`Outcome::Transient`]
+    /// for a read. So is one to a write whose body was not read to where a rule looks.
+    pub fn verdict(&self, call: &Call, answer: &Answer, now: Timestamp) -> Verdict {
+        let seen = Seen::of(answer);
+        let now = seen.date().unwrap_or(now);
+        let asked = self.asked(call);
+        let mut unread = false;
+        for rule in &self.answers {
+            match rule.get_ref().holds(&asked, &seen) {
+                Holds::Yes if unread && !asked.reads => break,
+                Holds::Yes => return self.say(rule.get_ref(), &asked, &seen, now),
+                Holds::CannotBeSaid => unread = true,
+                Holds::No => {}
+            }
+        }
+        let because = match unread {
+            true => "the answer's body was not read to where it says what became of the call",
+            false => "the profile names no such answer",
+        };
+        let outcome = if asked.reads { Outcome::Transient } else { Outcome::Unknown };
+        Verdict {
+            outcome,
+            reason: self.reason(Some(because), outcome, &seen),
+            wait: None,
+            kind: None,
+            id: self.id(&[], &seen),
+            limits: self.seen_limits(&seen, now),
+            renew: None,
+            follow: None,
+        }
+    }
+
+    fn say(&self, rule: &Rule, asked: &Asked<'_>, seen: &Seen<'_>, now: Timestamp) -> Verdict {
+        let id = self.id(&rule.id, seen);
+        let follow =
+            rule.follow.as_ref().map(|follow| self.fill(follow, asked.call, id.as_deref()));
+        let (outcome, follow) = match follow {
+            None => (rule.outcome, None),
+            Some(Some(follow)) => (rule.outcome, Some(follow)),
+            // Without its id nobody can ask for its end.
+            Some(None) => (Outcome::Unknown, None),
+        };
+        Verdict {
+            outcome,
+            reason: self.reason(rule.because.as_deref(), outcome, seen),
+            wait: Wait::first(&rule.wait, seen, now),
+            kind: rule.limit,
+            id,
+            limits: self.seen_limits(seen, now),
+            renew: rule.renew.clone(),
+            follow,
+        }
+    }
+
+    fn id(&self, of_rule: &[Source], seen: &Seen<'_>) -> Option<String> {
+        let places = if of_rule.is_empty() { &self.id } else { of_rule };
+        places.iter().find_map(|place| place.text(seen)).map(Cow::into_owned)
+    }
+
+    fn reason(&self, because: Option<&str>, outcome: Outcome, seen: &Seen<'_>) -> Reason {
+        let code = self.code.iter().find_map(|place| {
+            place.text(seen).filter(|text| looks_like_a_code(text)).map(Cow::into_owned)
+        });
+        let message = because.unwrap_or(match outcome {
+            Outcome::Succeeded => "the API executed the call",
+            Outcome::PartlySucceeded => "the API executed a part of the call",
+            Outcome::Running => "the API is still at work on the call",
+            Outcome::Rejected => "the API refused the call",
+            Outcome::AlreadyExists => "what the call would make is there already",
+            Outcome::Unauthorized => "the API does not accept the credentials",
+            Outcome::Throttled => "the API is at its limit",
+            Outcome::InFlight => "the API is at work on an earlier attempt",
+            Outcome::Transient => "the API did not execute the call, and may if it is tried again",
+            Outcome::Unknown => "the API does not say whether it executed the call",
+        });
+        Reason { message: message.to_owned(), status: seen.status(), code }
+    }
+
+    fn seen_limits(&self, seen: &Seen<'_>, now: Timestamp) -> Vec<crate::limits::SeenLimit> {
+        let named = self.limits.iter().filter_map(|limit| limit.read(seen, now));
+        let drafted = self.ietf_rate_limit.then(|| ietf(seen)).into_iter().flatten();
+        named.chain(drafted).collect()
+    }
+
+    /// What can be done about a call of which nobody knows whether it was executed. `None` of the
+    /// rules holds: nothing.
+    pub fn recovery(&self, call: &Call, loss: Loss) -> Recovery {
+        let asked = self.asked(call);
+        for (index, rule) in self.after_loss.iter().enumerate() {
+            let rule = rule.get_ref();
+            if !rule.holds(&asked, loss) {
+                continue;
+            }
+            match &rule.then {
+                Then::Repeat(repeat) => {
+                    return Recovery::Repeat { within: repeat.within(), charged: repeat.charged };
+                }
+                Then::LookUp(look_up) => {
+                    let lags = look_up.lags.map(|Period(lags)| lags).unwrap_or_default();
+                    if let Some(resource) = self.fill(&look_up.path, call, None) {
+                        return Recovery::LookUp(LookUp { resource, lags, rule: index });
+                    }
+                }
+                Then::Nothing(why) => return Recovery::Nothing(why.clone()),
+            }
+        }
+        Recovery::Nothing(format!("the profile `{}` knows no way to ask the API", self.name))
+    }
+
+    /// What the answer to a look-up says.
+    pub fn looked_up(&self, look_up: &LookUp, answer: &Answer, now: Timestamp) -> Found {
+        let rule = self.after_loss.get(look_up.rule).map(Spanned::get_ref);
+        let Some(Then::LookUp(rule)) = rule.map(|rule| &rule.then) else {
+            return Found::Undecidable("this question is not of this profile".to_owned());
+        };
+        let seen = Seen::of(answer);
+        let missing = rule.missing.as_ref();
+        if missing
+            .map_or(answer.status == 404, |missing: &Statuses| missing.contains(answer.status))
+        {
+            return Found::NotDone;
+        }
+        let question = Call::new(Method::Get, look_up.resource.clone());
+        let verdict = self.verdict(&question, answer, now);
+        match verdict.outcome {
+            Outcome::Succeeded | Outcome::PartlySucceeded | Outcome::Running => {
+                let done = || Found::Done { id: self.id(&rule.id, &seen) };
+                match (&rule.found, seen.body()) {
+                    (None, _) => done(),
+                    (Some(_), None) => {
+                        Found::Undecidable("its answer is too long to be read".to_owned())
+                    }
+                    (Some(found), Some(body)) => match found.find(body).as_slice() {
+                        [] | [Value::Null] => Found::NotDone,
+                        [Value::Array(items)] if items.is_empty() => Found::NotDone,
+                        [Value::Array(items)] if items.len() > 1 => several(items.len()),
+                        [_] => done(),
+                        many => several(many.len()),
+                    },
+                }
+            }
+            Outcome::Rejected | Outcome::AlreadyExists => {
+                Found::Undecidable(verdict.reason.to_string())
+            }
+            Outcome::Unauthorized
+            | Outcome::Throttled
+            | Outcome::InFlight
+            | Outcome::Transient
+            | Outcome::Unknown => {
+                Found::TryAgain { wait: verdict.wait, why: verdict.reason.to_string() }
+            }
+        }
+    }
+
+    /// Fills a path. `None` if something is missing, or has a character that a URL or a query
+    /// language could misread.
+    pub(crate) fn fill(&self, path: &Template, call: &Call, id: Option<&str>) -> Option<String> {
+        let filled = path.fill(|gap| match gap {
+            "idempotency_key" => in_url(call.idempotency_key.as_deref()?),
+            "id" => in_url(id?),
+            "resource" => Some(Cow::Borrowed(call.resource.split('?').next()?)),
+            _ => {
+                let at: Pointer = gap.strip_prefix("body:")?.parse().ok()?;
+                let value = scalar(at.find(call.body.as_ref()?).first()?)?;
+                in_url(&value).map(|text| Cow::Owned(text.into_owned()))
+            }
+        });
+        filled.ok()
+    }
+}
+
+fn several(count: usize) -> Found {
+    Found::Undecidable(format!("{count} records answer to it"))
+}
+
+fn looks_like_a_code(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte))
+}
