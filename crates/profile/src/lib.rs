@@ -17,6 +17,7 @@ mod recovery;
 mod request;
 mod rule;
 pub mod schema;
+pub mod shipped;
 mod source;
 mod template;
 mod verdict;
