@@ -1,0 +1,258 @@
+//! How far apart calls must be so that no window of an API's is passed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::moment::as_micros;
+
+/// A rate as its API counts it: so many units in so long.
+///
+/// ```
+/// use std::time::Duration;
+/// use slowlane_limiter::{Margin, Rate};
+///
+/// let rate = Rate::new(100, Duration::from_secs(10));
+/// let pace = rate.pace(&Margin::default())?;
+/// assert_eq!(pace.cost(1)?, Duration::from_micros(102_340));
+/// # Ok::<_, slowlane_limiter::RateError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Units that the API takes in `per`: calls, points or tokens.
+    pub units: u64,
+    /// The length of its window, or the time in which its bucket fills by `units`.
+    #[serde(with = "as_micros", rename = "per_us")]
+    pub per: Duration,
+    /// How it counts.
+    pub window: Window,
+    /// Units of the largest call. A larger one is refused by name.
+    pub largest: u64,
+    /// Units that may go at once beyond the first call, after a time without calls. `None`: as
+    /// many as cost no throughput, which is none with windows.
+    pub burst: Option<u64>,
+    /// Units that settling may carry from one window into the next: what calls that are on their
+    /// way at a window's start give back. See [`Rate::tokens`].
+    pub carry: u64,
+}
+
+/// How an API counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// Windows that follow each other, of which nobody knows where they begin.
+    Fixed,
+    /// Every stretch of time of the window's length.
+    Sliding,
+    /// A bucket of this capacity that fills steadily.
+    Bucket {
+        /// Units that it holds when it is full.
+        capacity: u64,
+    },
+}
+
+/// What may pass between the moment that was granted and the moment at which the API counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Margin {
+    /// A grant used later than this is void.
+    #[serde(with = "as_micros", rename = "lateness_us")]
+    pub lateness: Duration,
+    /// The difference between the quickest and the slowest way to the API.
+    #[serde(with = "as_micros", rename = "jitter_us")]
+    pub jitter: Duration,
+    /// How far any clock of the fleet may be off, after its correction.
+    #[serde(with = "as_micros", rename = "skew_us")]
+    pub skew: Duration,
+}
+
+impl Default for Margin {
+    /// 50 ms late, 50 ms of jitter, clocks off by 67 ms: what a
+    /// [correction](crate::ClockCorrection) by 30 answers reaches in 99 of 100 cases.
+    fn default() -> Self {
+        Self {
+            lateness: Duration::from_millis(50),
+            jitter: Duration::from_millis(50),
+            skew: Duration::from_millis(67),
+        }
+    }
+}
+
+impl Margin {
+    /// No margin: for an exact clock and calls that arrive at once.
+    pub const NONE: Self =
+        Self { lateness: Duration::ZERO, jitter: Duration::ZERO, skew: Duration::ZERO };
+
+    /// By how much two calls may be closer at the API than they were granted: one clock may be
+    /// early and the other late.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.lateness.saturating_add(self.jitter).saturating_add(self.skew.saturating_mul(2))
+    }
+}
+
+/// Why a rate cannot be kept, or a call not be made under it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No units, no time, or no largest call.
+    #[error("a rate needs units, a time and a largest call that are more than zero")]
+    Zero,
+    /// What must fit at once is more than the API takes at once.
+    #[error(
+        "the largest call, the burst and what settling carries are {needed} units together, \
+         more than the {available} that the API takes at once"
+    )]
+    DoesNotFit {
+        /// Units of `largest`, `burst` and `carry` together.
+        needed: u64,
+        /// Units of the window or of the bucket.
+        available: u64,
+    },
+    /// The interval between two units is longer than can be reckoned with.
+    #[error("the interval between two units is too long")]
+    TooSlow,
+    /// The call is larger than the limit allows for.
+    #[error("a call of {units} units is larger than the largest that this limit takes, {largest}")]
+    CallTooLarge {
+        /// Its units.
+        units: u64,
+        /// The most it may have.
+        largest: u64,
+    },
+}
+
+impl Rate {
+    /// `units` in any stretch of time of length `per`, each call one unit. That keeps fixed
+    /// windows too, wherever they begin.
+    #[must_use]
+    pub fn new(units: u64, per: Duration) -> Self {
+        Self { units, per, window: Window::Sliding, largest: 1, burst: None, carry: 0 }
+    }
+
+    /// A vendor's bucket of `capacity` that fills by `units` in `per`.
+    #[must_use]
+    pub fn bucket(capacity: u64, units: u64, per: Duration) -> Self {
+        Self { window: Window::Bucket { capacity }, ..Self::new(units, per) }
+    }
+
+    /// `units` (tokens, points) in `per`, of which a call reserves up to `largest` and
+    /// [settles](crate::Limiter::settle) to what it used.
+    ///
+    /// Settling gives back what a call did not use, and the next call goes that much earlier. What
+    /// a call of one window gives back in the next is one too many there, so 5 % of the units are
+    /// left out. That is enough if the calls on their way hold less than 5 % more than they use;
+    /// otherwise set `carry` to what they hold.
+    #[must_use]
+    pub fn tokens(units: u64, per: Duration, largest: u64) -> Self {
+        Self { largest, carry: units.div_ceil(20), ..Self::new(units, per) }
+    }
+
+    /// The interval that keeps this rate, with `margin` for what is not exact.
+    ///
+    /// *Windows* of N units in W, for calls of up to c units, a burst of b beyond the first call
+    /// and r carried: (W + margin) / (N - c - b - r + 1) a unit. *A bucket* of capacity B: W / N a
+    /// unit, or as much more as c + b + r + margin / interval <= B asks for.
+    ///
+    /// # Errors
+    /// The rate contradicts itself: [`enum@Error`].
+    pub fn pace(&self, margin: &Margin) -> Result<Pace, Error> {
+        if self.units == 0 || self.per.is_zero() || self.largest == 0 {
+            return Err(Error::Zero);
+        }
+        let (per, margin) = (self.per.as_nanos(), margin.total().as_nanos());
+        let at_once = self.largest.saturating_add(self.carry);
+        let (interval, burst) = match self.window {
+            Window::Fixed | Window::Sliding => {
+                let burst = self.burst.unwrap_or(0);
+                let units = room(self.units, at_once.saturating_add(burst))? + 1;
+                ((per + margin).div_ceil(u128::from(units)), burst)
+            }
+            Window::Bucket { capacity } => self.bucket_interval(capacity, per, margin)?,
+        };
+        let unit_nanos = u64::try_from(interval).map_err(|_| Error::TooSlow)?;
+        Ok(Pace { unit_nanos, burst, largest: self.largest })
+    }
+
+    fn bucket_interval(
+        &self,
+        capacity: u64,
+        per: u128,
+        margin: u128,
+    ) -> Result<(u128, u64), Error> {
+        let refill = per.div_ceil(u128::from(self.units));
+        let at_once = self.largest.saturating_add(self.carry);
+        // Units that may come closer together than they were granted.
+        let bunched = u64::try_from(margin.div_ceil(refill)).unwrap_or(u64::MAX);
+        let free = room(capacity, at_once)?;
+        let burst = self.burst.unwrap_or_else(|| free.saturating_sub(bunched));
+        let left = room(capacity, at_once.saturating_add(burst))?;
+        // With nothing left in the bucket each call must find it full again.
+        let full_again = refill + margin;
+        let interval = match left {
+            0 if margin == 0 => refill,
+            0 if burst == 0 && self.carry == 0 => full_again,
+            0 => return Err(self.too_much(at_once.saturating_add(burst) + 1, capacity)),
+            left => refill.max(margin.div_ceil(u128::from(left))),
+        };
+        let apart = if burst == 0 && self.carry == 0 { interval.min(full_again) } else { interval };
+        Ok((apart, burst))
+    }
+
+    fn too_much(&self, needed: u64, available: u64) -> Error {
+        Error::DoesNotFit { needed, available }
+    }
+}
+
+/// What is left of `available`.
+fn room(available: u64, needed: u64) -> Result<u64, Error> {
+    available.checked_sub(needed).ok_or(Error::DoesNotFit { needed, available })
+}
+
+/// The interval that keeps a [`Rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    unit_nanos: u64,
+    burst: u64,
+    largest: u64,
+}
+
+impl Pace {
+    /// How long a call of `units` keeps the next one waiting, in whole microseconds.
+    ///
+    /// # Errors
+    /// [`Error::CallTooLarge`]: no waiting would help.
+    pub fn cost(&self, units: u64) -> Result<Duration, Error> {
+        if units > self.largest {
+            return Err(Error::CallTooLarge { units, largest: self.largest });
+        }
+        Ok(self.of_units(units))
+    }
+
+    /// The time that `units` take, also where they are more than one call may have.
+    #[must_use]
+    pub fn of_units(&self, units: u64) -> Duration {
+        let micros = (u128::from(units) * u128::from(self.unit_nanos)).div_ceil(1000);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// How far ahead of its pace a call may go.
+    #[must_use]
+    pub fn burst(&self) -> Duration {
+        // Down, as the cost goes up: a burst must not gain by rounding.
+        let micros = u128::from(self.burst) * u128::from(self.unit_nanos) / 1000;
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// The same with an interval `parts` times as long: a share of the rate for each of so many
+    /// who cannot hear of each other.
+    #[must_use]
+    pub fn split(&self, parts: u32) -> Self {
+        Self { unit_nanos: self.unit_nanos.saturating_mul(parts.max(1).into()), burst: 0, ..*self }
+    }
+
+    /// The same without a burst.
+    #[must_use]
+    pub fn without_burst(&self) -> Self {
+        Self { burst: 0, ..*self }
+    }
+}

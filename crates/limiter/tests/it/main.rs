@@ -1,0 +1,5 @@
+//! All integration tests in one binary, because each binary links the AWS SDK anew.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod meter;
+mod windows;
