@@ -1,5 +1,12 @@
 //! The rules. They read no clock, no randomness and no network: `now` and chance are arguments.
 
+pub(crate) mod aimd;
+pub(crate) mod breaker;
+pub(crate) mod control;
 pub(crate) mod form;
 pub(crate) mod meter;
+pub mod overtake;
+pub(crate) mod quota;
 pub(crate) mod rate;
+pub(crate) mod register;
+pub(crate) mod view;

@@ -1,0 +1,156 @@
+//! Counters that begin anew at a reset.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _, Zoned};
+use serde::{Deserialize, Serialize};
+
+use crate::moment::{Moment, as_micros, micros};
+
+/// So many units until a reset, after which it begins anew.
+///
+/// A quota over *any* 24 hours, as Salesforce counts, is a [`Rate`](crate::Rate) of a sliding
+/// window. A call within the clocks' error of a reset may count on the other side of it: leave out
+/// what is spent in that time where the quota must not be passed by one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Units until the reset.
+    pub units: u64,
+    /// When it resets.
+    pub period: Period,
+}
+
+/// When a quota resets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// Each time this long has passed, counted from 1970-01-01T00:00:00Z and `offset`.
+    Every {
+        /// From reset to reset.
+        #[serde(with = "as_micros", rename = "length_us")]
+        length: Duration,
+        /// The first reset after the epoch.
+        #[serde(with = "as_micros", rename = "offset_us")]
+        offset: Duration,
+    },
+    /// At midnight in a time zone of this IANA name (`UTC`, `America/New_York`).
+    Day {
+        /// The zone.
+        zone: String,
+    },
+    /// At the first midnight of each month in a time zone of this IANA name.
+    Month {
+        /// The zone.
+        zone: String,
+    },
+}
+
+/// Why a quota's reset cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A period of no length.
+    #[error("a quota's period is more than zero")]
+    Zero,
+    /// The machine's time zone database does not know the zone.
+    #[error("the time zone {zone:?} is not known here")]
+    Zone {
+        /// Its name.
+        zone: String,
+        /// As the library said it.
+        source: jiff::Error,
+    },
+    /// The moment lies beyond the calendar.
+    #[error("the reset lies beyond the calendar")]
+    BeyondCalendar(#[source] jiff::Error),
+}
+
+impl Quota {
+    /// `units` each time `length` has passed.
+    #[must_use]
+    pub fn every(units: u64, length: Duration) -> Self {
+        Self { units, period: Period::Every { length, offset: Duration::ZERO } }
+    }
+
+    /// `units` a day of a time zone.
+    #[must_use]
+    pub fn daily(units: u64, zone: impl Into<String>) -> Self {
+        Self { units, period: Period::Day { zone: zone.into() } }
+    }
+
+    /// When a counter that begins at `now` is reset.
+    ///
+    /// # Errors
+    /// The period has no length, or its zone is not known: [`enum@Error`].
+    pub fn resets_at(&self, now: Moment) -> Result<Moment, Error> {
+        match &self.period {
+            Period::Every { length, offset } => every(now, *length, *offset),
+            Period::Day { zone } => next_midnight(now, zone, |today| today.tomorrow()),
+            Period::Month { zone } => next_midnight(now, zone, |today| {
+                today.first_of_month().and_then(|first| first.checked_add(1.month()))
+            }),
+        }
+    }
+}
+
+fn every(now: Moment, length: Duration, offset: Duration) -> Result<Moment, Error> {
+    let length = micros(length);
+    let into = now.0.checked_add(length).and_then(|shifted| {
+        let offset = micros(offset).checked_rem(length)?;
+        (shifted - offset).checked_rem(length)
+    });
+    into.map(|into| now.plus_micros(length - into)).ok_or(Error::Zero)
+}
+
+fn next_midnight(
+    now: Moment,
+    zone: &str,
+    next_day: impl FnOnce(&Zoned) -> Result<Zoned, jiff::Error>,
+) -> Result<Moment, Error> {
+    let known = TimeZone::get(zone);
+    let known = known.map_err(|source| Error::Zone { zone: zone.to_owned(), source })?;
+    let us = i64::try_from(now.0).unwrap_or(i64::MAX);
+    let midnight = Timestamp::from_microsecond(us)
+        .and_then(|now| next_day(&now.to_zoned(known)))
+        .and_then(|day| day.start_of_day())
+        .map_err(Error::BeyondCalendar)?;
+    let us = midnight.timestamp().as_microsecond();
+    Ok(Moment(u64::try_from(us).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Moment {
+        let timestamp: Timestamp = text.parse().unwrap();
+        Moment(timestamp.as_microsecond().try_into().unwrap())
+    }
+
+    #[test]
+    fn resets() {
+        let hour = Duration::from_secs(3600);
+        let halves = Period::Every { length: hour, offset: hour / 2 };
+        let day = |zone: &str| Period::Day { zone: zone.into() };
+        for (period, now, expected) in [
+            (halves.clone(), "2027-03-14T05:10:00Z", "2027-03-14T05:30:00Z"),
+            (halves, "2027-03-14T05:30:00Z", "2027-03-14T06:30:00Z"),
+            (day("UTC"), "2027-03-14T23:59:59.9Z", "2027-03-15T00:00:00Z"),
+            // A day of 23 hours: the clocks go forward.
+            (day("America/New_York"), "2027-03-14T05:00:00Z", "2027-03-15T04:00:00Z"),
+            (Period::Month { zone: "UTC".into() }, "2027-12-31T12:00:00Z", "2028-01-01T00:00:00Z"),
+            (Period::Month { zone: "UTC".into() }, "2027-01-31T12:00:00Z", "2027-02-01T00:00:00Z"),
+        ] {
+            let resets = Quota { units: 1, period: period.clone() }.resets_at(at(now)).unwrap();
+            assert_eq!(resets.to_string(), expected, "{period:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_period_that_is_none_is_refused() {
+        assert!(matches!(Quota::every(1, Duration::ZERO).resets_at(Moment(5)), Err(Error::Zero)));
+        let error = Quota::daily(1, "Atlantis").resets_at(Moment(5)).unwrap_err();
+        assert_eq!(error.to_string(), "the time zone \"Atlantis\" is not known here");
+    }
+}
