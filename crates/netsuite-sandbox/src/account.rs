@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http::{Method, StatusCode};
 use serde_json::json;
+use slowlane_sandbox::{Effect, LateEffect};
 
 use crate::{
     Request, Response, Seed, catalog,
     jobs::{self, Jobs},
     problem::{Problem, json_response},
-    records::{Done, Effect, Store, timestamp},
+    records::{Done, Store, timestamp},
     restlet,
     route::{self, Service},
     suiteql,
@@ -25,18 +26,11 @@ pub(crate) struct Account {
 
 /// What a call knows of the account from its start.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Start {
+pub struct Start {
     /// The version of the record that it changes.
     version: Option<u64>,
     /// How long its job takes, if it is asynchronous.
-    pub(crate) job_takes: Duration,
-}
-
-/// The effect of a job's task.
-#[derive(Debug)]
-pub(crate) struct JobEffect {
-    pub(crate) key: Option<String>,
-    pub(crate) effect: Effect,
+    job_takes: Duration,
 }
 
 impl Account {
@@ -62,7 +56,7 @@ impl Account {
     }
 
     /// Executes the jobs whose time has come.
-    pub(crate) fn advance(&mut self, now: Duration) -> Vec<JobEffect> {
+    pub(crate) fn advance(&mut self, now: Duration) -> Vec<LateEffect> {
         let mut effects = Vec::new();
         while let Some(due) = self.jobs.next_due(now) {
             let (answer, effect) = self
@@ -70,7 +64,7 @@ impl Account {
                 .execute(&due.request, due.at)
                 .unwrap_or_else(|problem| (problem.answer_to(&due.request), Effect::default()));
             self.jobs.settle(&due, answer);
-            effects.push(JobEffect { key: due.key, effect });
+            effects.push(LateEffect { key: due.key, effect });
         }
         effects
     }

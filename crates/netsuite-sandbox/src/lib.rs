@@ -8,7 +8,7 @@
 //!
 //! # The parts
 //!
-//! * [`Sandbox`] is the core: a state machine without a clock, a socket, a thread or a random
+//! * [`Sandbox`] is the core, that of `slowlane-sandbox` with [`NetSuite`]: a state machine without a clock, a socket, a thread or a random
 //!   generator of its own. `now` is an argument of every call and all chance comes from one
 //!   seed, so a run can be repeated exactly and a simulator can drive it in virtual time.
 //! * [`serve`] puts the core behind a socket. The binary of this crate is [`serve`] with flags.
@@ -53,34 +53,36 @@
 mod account;
 mod catalog;
 mod credentials;
-mod fault;
 mod jobs;
-mod latency;
+mod netsuite;
 mod oauth2;
 mod paging;
 mod problem;
 mod records;
-mod report;
 mod restlet;
 mod route;
-mod sandbox;
 mod schema;
-mod server;
 mod suiteql;
 mod tba;
 
 pub use credentials::{Credentials, DemoKey, KeyError, KeyKind};
-pub use fault::{Fault, FaultKind, ParseFaultError, Which};
-pub use latency::{Latency, ParseLatencyError};
+pub use netsuite::{NetSuite, Settings};
 pub use oauth2::PublicKey;
 pub use records::Seed;
-pub use report::{CallReport, Report, Stats};
-pub use sandbox::{Admitted, Begun, Finished, Sandbox, Settings};
-pub use server::{Clock, serve};
+pub use slowlane_sandbox::{
+    CallReport, Clock, Fault, FaultKind, Latency, ParseFaultError, ParseLatencyError, Report,
+    Request, Response, Stats, Which, serve,
+};
 pub use tba::TbaCredentials;
 
-/// A request as the core takes it: the whole body is there.
-pub type Request = http::Request<bytes::Bytes>;
+/// A NetSuite account behind its governance, without a clock and without a socket.
+pub type Sandbox = slowlane_sandbox::Sandbox<NetSuite>;
 
-/// An answer as the core gives it.
-pub type Response = http::Response<bytes::Bytes>;
+/// What became of a request at once.
+pub type Begun = slowlane_sandbox::Begun<NetSuite>;
+
+/// A call that holds a permit.
+pub type Admitted = slowlane_sandbox::Admitted<NetSuite>;
+
+/// What the caller of a finished call sees.
+pub type Finished = slowlane_sandbox::Finished<NetSuite>;

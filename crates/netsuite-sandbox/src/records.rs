@@ -14,6 +14,7 @@ use std::{
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
+use slowlane_sandbox::{Created, Effect};
 
 pub use self::seed::Seed;
 use self::target::{Key, Operation, Target};
@@ -55,21 +56,6 @@ pub(crate) struct Table {
 struct Record {
     fields: Map<String, Value>,
     version: u64,
-}
-
-/// What a call changed that a repeat of it would change a second time.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Effect {
-    /// Each created record's type and external id, if it has one.
-    pub(crate) created: Vec<Option<String>>,
-    /// Lines added to sublists of records that were there before.
-    pub(crate) lines_added: usize,
-}
-
-impl Effect {
-    pub(crate) fn is_none(&self) -> bool {
-        self.created.is_empty() && self.lines_added == 0
-    }
 }
 
 /// An answer and what it took to give it.
@@ -199,8 +185,8 @@ impl Store {
         let body = record_type.admit(body, unknown_names(request)?)?;
         // A new record is an empty one with all lines added.
         let Merged { record, .. } = merge(record_type, &Map::new(), body, &Replace::default())?;
-        let (id, name) = self.insert(record_type, type_name, record, now)?;
-        let effect = Effect { created: vec![name], lines_added: 0 };
+        let (id, created) = self.insert(record_type, type_name, record, now)?;
+        let effect = Effect { created: vec![created], additions: 0 };
         Ok((no_content_at(request, type_name, id), effect))
     }
 
@@ -211,7 +197,7 @@ impl Store {
         type_name: &str,
         mut record: Map<String, Value>,
         now: Duration,
-    ) -> Result<(u64, Option<String>), Problem> {
+    ) -> Result<(u64, Created), Problem> {
         record_type.complete(&record)?;
         let table = self.tables.entry(type_name.to_owned()).or_default();
         let id = self.next_id;
@@ -225,7 +211,7 @@ impl Store {
         stamp(&mut record, "createdDate", now);
         stamp(&mut record, "lastModifiedDate", now);
         table.records.insert(id, Record { fields: record, version: self.changes });
-        Ok((id, external_id.map(|external_id| format!("{type_name}/eid:{external_id}"))))
+        Ok((id, Created { record_type: type_name.to_owned(), external_id }))
     }
 
     fn update(
@@ -256,7 +242,10 @@ impl Store {
         self.changes += 1;
         stamp(&mut after, "lastModifiedDate", now);
         table.records.insert(id, Record { fields: after, version: self.changes });
-        Ok((no_content_at(request, type_name, id), Effect { created: Vec::new(), lines_added }))
+        Ok((
+            no_content_at(request, type_name, id),
+            Effect { created: Vec::new(), additions: lines_added },
+        ))
     }
 
     fn delete(
@@ -304,10 +293,10 @@ impl Store {
         let changes = target_type.admit(body, unknown_names(request)?)?;
         let replace = Replace::in_query(request)?;
         let Merged { record, .. } = merge(target_type, &carried, changes, &replace)?;
-        let (id, name) = self.insert(target_type, &target_name, record, now)?;
+        let (id, created) = self.insert(target_type, &target_name, record, now)?;
         Ok((
             no_content_at(request, &target_name, id),
-            Effect { created: vec![name], lines_added: 0 },
+            Effect { created: vec![created], additions: 0 },
         ))
     }
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use slowlane_sandbox::Effect;
 
 use crate::{
     Request,
     problem::{Problem, json_response},
-    records::{Done, Effect, Store},
+    records::{Done, Store},
     route::{query_params, text_header},
     schema,
 };

@@ -8,11 +8,7 @@ use std::{
 use http::{HeaderMap, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    account::JobEffect,
-    fault::FaultKind,
-    records::{Effect, external_id},
-};
+use crate::{Effect, FaultKind, LateEffect, Subject};
 
 /// Everything that was counted, and every call that got a permit: `GET /_sandbox/report`.
 ///
@@ -31,15 +27,15 @@ pub struct Report {
     pub records_created: u64,
     /// Effects beyond the first.
     ///
-    /// A call *has an effect* if it created a record or added lines to a sublist of one that was
-    /// there. Effects are counted by the call's idempotency key (header
-    /// `x-slowlane-idempotency-key`, else `X-NetSuite-idempotency-key`); a call without a key has
-    /// only its creation counted, by record type and external id. This is the sum, over all
-    /// keys, of the effects after the first.
+    /// A call *has an effect* if it created a record or added to one that was there. Effects are
+    /// counted by the call's idempotency key (header `x-slowlane-idempotency-key`, else
+    /// [`Api::IDEMPOTENCY_HEADER`](crate::Api::IDEMPOTENCY_HEADER)); a call without a key has only
+    /// its creation counted, by record type and external id. This is the sum, over all keys, of
+    /// the effects after the first.
     pub duplicate_effects: u64,
     /// Records held now, by type.
     pub records: BTreeMap<String, u64>,
-    /// What is attached to what now: `customer/1001 contact/1002 as -10`.
+    /// What is attached to what now, in the API's words.
     #[serde(default)]
     pub attachments: Vec<String>,
     /// The calls that have ended, in the order in which they ended.
@@ -72,9 +68,9 @@ pub struct Stats {
 pub struct CallReport {
     /// The HTTP method.
     pub method: String,
-    /// The path below `/services/rest/record/v1/`, or below `/services/rest/` for other services.
+    /// The resource, as the API names it: its path by default.
     pub resource: String,
-    /// The external id in the path or in the body.
+    /// The external id in the path or of the record that was created.
     pub external_id: Option<String>,
     /// The status of the answer, also where a fault kept the answer from the caller.
     pub status: u16,
@@ -86,7 +82,7 @@ pub struct CallReport {
     pub enqueued_at_ms: Option<f64>,
     /// The header `x-slowlane-priority`.
     pub priority: Option<String>,
-    /// The header `x-slowlane-idempotency-key`, else `X-NetSuite-idempotency-key`.
+    /// The header `x-slowlane-idempotency-key`, else the API's own.
     pub idempotency_key: Option<String>,
     /// The fault that befell it.
     pub fault: Option<String>,
@@ -105,24 +101,24 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(request: &crate::Request, now: Duration) -> Self {
+    pub(crate) fn new(
+        request: &crate::Request,
+        subject: Subject,
+        idempotency_header: &str,
+        now: Duration,
+    ) -> Self {
         let headers = request.headers();
-        let path = request.uri().path();
-        let resource = ["/services/rest/record/v1/", "/services/rest/", "/"]
-            .iter()
-            .find_map(|prefix| path.strip_prefix(prefix))
-            .unwrap_or(path);
         Self {
             method: request.method().clone(),
-            resource: resource.to_owned(),
-            external_id: external_id(path),
+            resource: subject.resource,
+            external_id: subject.external_id,
             started_at: now,
             enqueued_at_ms: text_header(headers, "x-slowlane-enqueued-at")
                 .and_then(|text| text.parse::<jiff::Timestamp>().ok())
                 .map(|at| at.as_duration().as_secs_f64() * 1000.0),
             priority: text_header(headers, "x-slowlane-priority"),
             idempotency_key: text_header(headers, "x-slowlane-idempotency-key")
-                .or_else(|| text_header(headers, "x-netsuite-idempotency-key")),
+                .or_else(|| text_header(headers, idempotency_header)),
         }
     }
 }
@@ -158,12 +154,12 @@ impl Ledger {
         now: Duration,
     ) {
         self.count(call.idempotency_key.as_deref(), effect);
-        let created = || effect.created.iter().flatten().next()?.split_once("/eid:");
+        let created = || effect.created.iter().find_map(|created| created.external_id.clone());
         let millis = |at: Duration| at.as_secs_f64() * 1000.0;
         self.calls.push(CallReport {
             method: call.method.to_string(),
             resource: call.resource,
-            external_id: call.external_id.or_else(|| created().map(|(_, id)| id.to_owned())),
+            external_id: call.external_id.or_else(created),
             status: status.as_u16(),
             start_ms: millis(call.started_at),
             end_ms: millis(now),
@@ -174,8 +170,8 @@ impl Ledger {
         });
     }
 
-    /// Writes down what a job's task did; a task is not a call.
-    pub(crate) fn record_job(&mut self, JobEffect { key, effect }: &JobEffect) {
+    /// Writes down what was done after its call had ended.
+    pub(crate) fn record_late(&mut self, LateEffect { key, effect }: &LateEffect) {
         self.count(key.as_deref(), effect);
     }
 
@@ -186,7 +182,11 @@ impl Ledger {
             Some(key) if !effect.is_none() => count(format!("key {key}")),
             Some(_) => {}
             None => {
-                effect.created.iter().flatten().for_each(|name| count(format!("record {name}")))
+                for created in &effect.created {
+                    if let Some(id) = &created.external_id {
+                        count(format!("record {}/{id}", created.record_type));
+                    }
+                }
             }
         }
     }

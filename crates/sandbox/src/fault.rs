@@ -6,22 +6,22 @@ use std::{str::FromStr, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Another integration of the account holds the permits: the call is answered 429 and not executed.
+    /// Somebody else holds the permits: the call is answered 429 and not executed.
     #[serde(rename = "429-burst")]
     TooManyRequests,
-    /// 401 INVALID_LOGIN after a minute, and nothing was done: what an account over its limit has
-    /// been reported to answer.
+    /// 401 after a minute although the sign-in is good, and nothing was done: what an account over
+    /// its limit has been reported to answer.
     InvalidLogin,
-    /// 400 USER_ERROR, and nothing was saved.
+    /// 400, and nothing was saved.
     #[serde(rename = "400")]
     UserError,
-    /// 400 USER_ERROR, although the record was saved (a script failed after it).
+    /// 400, although the record was saved (a script failed after it).
     #[serde(rename = "400-after-commit")]
     UserErrorAfterCommit,
-    /// 500 UNEXPECTED_ERROR, and nothing was saved.
+    /// 500, and nothing was saved.
     #[serde(rename = "500")]
     ServerError,
-    /// 500 UNEXPECTED_ERROR, although the record was saved (a script failed after it).
+    /// 500, although the record was saved (a script failed after it).
     #[serde(rename = "500-after-commit")]
     ServerErrorAfterCommit,
     /// The write is saved, then the connection is closed without an answer.
@@ -89,7 +89,7 @@ pub enum Which {
 ///
 /// * KIND is `429-burst`, `invalid-login`, `slow`, which befall any call, or `400`,
 ///   `400-after-commit`, `500`, `500-after-commit`, `drop-after-commit`, `commit-late`, which befall
-///   writes to records and calls of RESTlets.
+///   writes only.
 /// * WHICH is a number (the next so many), `every=10`, `share=0.1` or `for=2s`. Without it a
 ///   `429-burst` befalls the next 10 calls, every other kind the first call and then each tenth.
 /// * `by=` is the delay of `slow` and of `invalid-login` (added to the call, 5 s and 61 s if not
@@ -97,7 +97,7 @@ pub enum Which {
 ///   Times are `250ms`, `2s` or `1m`.
 ///
 /// ```
-/// # use slowlane_netsuite_sandbox::{Fault, FaultKind, Which};
+/// # use slowlane_sandbox::{Fault, FaultKind, Which};
 /// let fault: Fault = "drop-after-commit:3".parse().unwrap();
 /// assert_eq!((fault.kind, fault.which), (FaultKind::DropAfterCommit, Which::Next(3)));
 /// ```

@@ -29,12 +29,8 @@ use tokio::{
 use tower::ServiceExt;
 
 use crate::{
-    Admitted, Begun, Fault, Finished, Report, Request, Response, Sandbox, Seed, Stats,
-    problem::Problem,
+    Admitted, Api, Begun, Fault, Finished, Refusal, Report, Request, Response, Sandbox, Stats,
 };
-
-/// NetSuite takes requests of up to 104 MB.
-const MAX_BODY_BYTES: usize = 104 * 1024 * 1024;
 
 /// The time of day, as the core wants it: it never goes back.
 #[derive(Clone, Copy, Debug)]
@@ -65,19 +61,24 @@ impl Clock {
     }
 }
 
-#[derive(Clone)]
-struct Shared {
-    sandbox: Arc<Mutex<Sandbox>>,
+struct Shared<A: Api> {
+    sandbox: Arc<Mutex<Sandbox<A>>>,
     clock: Clock,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Sandbox> {
+impl<A: Api> Clone for Shared<A> {
+    fn clone(&self) -> Self {
+        Self { sandbox: self.sandbox.clone(), clock: self.clock }
+    }
+}
+
+impl<A: Api> Shared<A> {
+    fn lock(&self) -> MutexGuard<'_, Sandbox<A>> {
         // The core does not panic between two states; a poisoned lock still holds a whole one.
         self.sandbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn up_to_date(&self) -> MutexGuard<'_, Sandbox> {
+    fn up_to_date(&self) -> MutexGuard<'_, Sandbox<A>> {
         let mut sandbox = self.lock();
         sandbox.advance(self.clock.now());
         sandbox
@@ -96,9 +97,9 @@ struct Dropped;
 /// Serves a sandbox until `shutdown` is done, then lets the answers under way go out.
 ///
 /// The sandbox stays in reach of its caller, who can look into it while it is served.
-pub async fn serve(
+pub async fn serve<A: Api>(
     listener: TcpListener,
-    sandbox: Arc<Mutex<Sandbox>>,
+    sandbox: Arc<Mutex<Sandbox<A>>>,
     clock: Clock,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -158,23 +159,26 @@ async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Recei
     }
 }
 
-fn router(shared: Shared) -> Router {
+fn router<A: Api>(shared: Shared<A>) -> Router {
     Router::new()
-        .route("/_sandbox/report", get(report))
-        .route("/_sandbox/stats", get(stats))
-        .route("/_sandbox/reset", post(reset))
-        .route("/_sandbox/seed", post(seed))
-        .route("/_sandbox/fault", get(faults).post(inject).delete(clear_faults))
-        .fallback(call)
+        .route("/_sandbox/report", get(report::<A>))
+        .route("/_sandbox/stats", get(stats::<A>))
+        .route("/_sandbox/reset", post(reset::<A>))
+        .route("/_sandbox/seed", post(seed::<A>))
+        .route("/_sandbox/fault", get(faults::<A>).post(inject::<A>).delete(clear_faults::<A>))
+        .fallback(call::<A>)
         .with_state(shared)
 }
 
 /// One request to the API, from its first byte to its answer.
-async fn call(State(shared): State<Shared>, request: http::Request<Body>) -> http::Response<Body> {
+async fn call<A: Api>(
+    State(shared): State<Shared<A>>,
+    request: http::Request<Body>,
+) -> http::Response<Body> {
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-        let why = "The request body is larger than 104 MB, or did not arrive whole.";
-        return sendable(Problem::invalid_request(why).answer_to(&Request::new(Bytes::new())));
+    let Ok(body) = Limited::new(body, A::MAX_BODY_BYTES).collect().await else {
+        let request = Request::from_parts(head, Bytes::new());
+        return sendable(shared.lock().refuse(&request, Refusal::Unreadable));
     };
     let request = Request::from_parts(head, body.to_bytes());
     let begun = shared.lock().begin(request, shared.clock.now());
@@ -194,8 +198,8 @@ async fn call(State(shared): State<Shared>, request: http::Request<Body>) -> htt
 
 /// Waits out an admitted call and gives its answer, or nothing if the connection is to be dropped.
 ///
-/// The call runs in a task of its own: a caller who hangs up does not stop NetSuite either.
-async fn run(shared: Shared, mut admitted: Box<Admitted>) -> Option<Response> {
+/// The call runs in a task of its own: a caller who hangs up does not stop the API either.
+async fn run<A: Api>(shared: Shared<A>, mut admitted: Box<Admitted<A>>) -> Option<Response> {
     let (tell, answered) = oneshot::channel();
     tokio::spawn(async move {
         let mut tell = Some(tell);
@@ -224,22 +228,22 @@ fn sendable(response: Response) -> http::Response<Body> {
     response.map(Body::from)
 }
 
-async fn report(State(shared): State<Shared>) -> Json<Report> {
+async fn report<A: Api>(State(shared): State<Shared<A>>) -> Json<Report> {
     let report = shared.up_to_date().report();
     Json(report)
 }
 
-async fn stats(State(shared): State<Shared>) -> Json<Stats> {
+async fn stats<A: Api>(State(shared): State<Shared<A>>) -> Json<Stats> {
     let stats = shared.up_to_date().stats();
     Json(stats)
 }
 
-async fn reset(State(shared): State<Shared>) -> StatusCode {
+async fn reset<A: Api>(State(shared): State<Shared<A>>) -> StatusCode {
     shared.lock().reset();
     StatusCode::NO_CONTENT
 }
 
-async fn faults(State(shared): State<Shared>) -> Json<serde_json::Value> {
+async fn faults<A: Api>(State(shared): State<Shared<A>>) -> Json<serde_json::Value> {
     let faults: Vec<String> = shared.lock().faults().iter().map(Fault::to_string).collect();
     Json(json!({ "faults": faults }))
 }
@@ -251,25 +255,33 @@ struct Inject {
     fault: String,
 }
 
-async fn inject(State(shared): State<Shared>, body: Bytes) -> Result<StatusCode, BadControl> {
-    let Inject { fault } = in_json(&body)?;
+async fn inject<A: Api>(
+    State(shared): State<Shared<A>>,
+    body: Bytes,
+) -> Result<StatusCode, BadControl> {
+    let Inject { fault } = in_json(&body).map_err(BadControl)?;
     let fault =
         fault.parse().map_err(|error: crate::ParseFaultError| BadControl(error.to_string()))?;
     shared.lock().inject(fault, shared.clock.now());
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn seed(State(shared): State<Shared>, body: Bytes) -> Result<StatusCode, BadControl> {
-    let seed: Seed = in_json(&body)?;
+async fn seed<A: Api>(
+    State(shared): State<Shared<A>>,
+    body: Bytes,
+) -> Result<StatusCode, BadControl> {
     let now = shared.clock.now();
-    shared.lock().seed(&seed, now).map_err(BadControl)?;
+    shared.lock().seed(&body, now).map_err(BadControl)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Reads a body whatever its content type says, so that `curl -d` does without a header.
-fn in_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadControl> {
-    serde_json::from_slice(body)
-        .map_err(|error| BadControl(format!("not the JSON wanted: {error}")))
+/// Reads a body to `/_sandbox/` whatever its content type says, so that `curl -d` does without a
+/// header.
+///
+/// # Errors
+/// A sentence that says why the body is not the JSON wanted.
+pub fn in_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| format!("not the JSON wanted: {error}"))
 }
 
 /// What is wrong with a request to `/_sandbox/`, in one sentence.
@@ -282,7 +294,7 @@ impl IntoResponse for BadControl {
     }
 }
 
-async fn clear_faults(State(shared): State<Shared>) -> StatusCode {
+async fn clear_faults<A: Api>(State(shared): State<Shared<A>>) -> StatusCode {
     shared.lock().clear_faults();
     StatusCode::NO_CONTENT
 }

@@ -1,4 +1,4 @@
-//! How long NetSuite takes for a call.
+//! How long the API takes for a call.
 
 use std::{str::FromStr, time::Duration};
 
@@ -8,7 +8,7 @@ use std::{str::FromStr, time::Duration};
 /// `lognormal:median=2000,sigma=1`.
 ///
 /// ```
-/// # use slowlane_netsuite_sandbox::Latency;
+/// # use slowlane_sandbox::Latency;
 /// let latency: Latency = "lognormal:median=2000,sigma=1".parse().unwrap();
 /// assert_eq!(latency.to_string(), "lognormal:median=2000,sigma=1");
 /// assert!("lognormal:median=2000".parse::<Latency>().is_err());
@@ -47,7 +47,7 @@ impl Latency {
         .min(Self::LONGEST)
     }
 
-    /// NetSuite ends a request after 15 minutes, so no call is longer.
+    /// No call is longer: servers end a request after some minutes, and NetSuite after 15.
     pub const LONGEST: Duration = Duration::from_secs(15 * 60);
 }
 
