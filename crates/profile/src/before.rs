@@ -11,11 +11,10 @@ use crate::answer::{Answer, Seen};
 use crate::call::Call;
 use crate::source::{Source, header_name};
 use crate::template::Template;
-use crate::words::{Method, PathPattern, Period};
+use crate::words::{Method, PathPattern, Period, read_as_fields};
 
 /// A call whose answer gives headers to the call proper.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Fields")]
+#[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "Fields")]
 pub struct PreCall {
     pub(crate) name: String,
@@ -61,6 +60,8 @@ pub(crate) struct Fields {
     /// Where the vendor says so.
     source: Option<String>,
 }
+
+read_as_fields!(PreCall: Fields);
 
 impl TryFrom<Fields> for PreCall {
     type Error = String;

@@ -14,14 +14,6 @@ pub(crate) fn findings(profile: &Profile) -> Vec<Finding> {
     if profile.answers.is_empty() {
         found.push(finding(0..0, "`answers` has no rule", "write at least one `[[answers]]`"));
     }
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if profile.name.is_empty() || !profile.name.chars().all(fits) {
-        found.push(finding(
-            0..0,
-            "`name` is of lower-case letters, digits and hyphens",
-            "write `my-api`",
-        ));
-    }
     rules(profile, &mut found);
     for pre_call in &profile.before {
         gaps(

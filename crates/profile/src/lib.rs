@@ -1,5 +1,4 @@
-//! What an HTTP API's requests and answers mean, as data. See lib docs below.
-
+#![doc = include_str!("../README.md")]
 #![warn(clippy::missing_errors_doc)]
 
 mod address;

@@ -107,10 +107,7 @@ pub fn read<T: DeserializeOwned>(
             Err(error) => {
                 let next = finding(&error);
                 let span = next.span.clone();
-                // A field that was taken out is not missing.
-                let of_our_making = missing(&next.problem)
-                    .is_some_and(|field| taken_out.iter().any(|taken| taken == field));
-                if !of_our_making {
+                if !of_our_making(&next, &found, &taken_out, table.get_ref()) {
                     found.push(next);
                 }
                 let taken = (!span.is_empty()).then(|| take_out(rest.get_mut(), &span)).flatten();
@@ -181,11 +178,55 @@ fn in_plain_words(message: &str) -> (String, Option<String>) {
     if let Some(field) = missing(message) {
         return (message.to_owned(), Some(format!("write `{field} = ...`")));
     }
+    if message.starts_with("invalid")
+        && let Some((problem, expected)) = message.split_once(", expected ")
+    {
+        let kind = KINDS.iter().find(|(kind, _)| expected.starts_with(kind));
+        let kind = kind.map_or(expected, |(_, words)| words);
+        return (problem.to_owned(), Some(format!("write {kind}")));
+    }
     match message.split_once("; ") {
         Some((problem, mend)) => (problem.to_owned(), Some(mend.to_owned())),
         None => (message.trim_end().to_owned(), None),
     }
 }
+
+/// Whether a mistake is there only because something was taken out: a field that is missing since
+/// then, or that was meant by another, or a table that makes no sense without it.
+fn of_our_making(
+    next: &Finding,
+    found: &[Finding],
+    taken_out: &[String],
+    table: &DeTable<'_>,
+) -> bool {
+    match missing(&next.problem) {
+        Some(field) => taken_out.iter().any(|taken| taken == field) || is_meant(field, found),
+        None => {
+            let place = path_to(table, &next.span);
+            let within = |finding: &Finding| {
+                path_to(table, &finding.span)
+                    .strip_prefix(place.as_str())
+                    .is_some_and(|rest| rest.starts_with(['.', '[']))
+            };
+            found.iter().any(within)
+        }
+    }
+}
+
+fn is_meant(field: &str, found: &[Finding]) -> bool {
+    let proposal = format!("did you mean `{field}`?");
+    found.iter().any(|finding| finding.mend.as_ref() == Some(&proposal))
+}
+
+/// What serde calls a thing, and what to write.
+const KINDS: [(&str, &str); 6] = [
+    ("a sequence", "a list in square brackets"),
+    ("a string", "a text in quotes"),
+    ("a boolean", "`true` or `false`"),
+    ("a map", "a table"),
+    ("u", "a whole number that is not too large"),
+    ("struct", "a table"),
+];
 
 fn missing(message: &str) -> Option<&str> {
     message.strip_prefix("missing field `")?.strip_suffix('`')
@@ -193,10 +234,12 @@ fn missing(message: &str) -> Option<&str> {
 
 /// Takes out the innermost entry that holds a span, and names it.
 fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
-    let name =
-        table.iter().find(|(key, value)| holds(key, value, span)).map(|(key, _)| key.clone())?;
-    if let Some(value) = table.get_mut(&name)
-        && holds_span(&value.span(), span)
+    let (name, of_key) = table.iter().find_map(|(key, value)| {
+        let of_key = holds_span(&key.span(), span);
+        (of_key || covers(value, span)).then(|| (key.clone(), of_key))
+    })?;
+    if !of_key
+        && let Some(value) = table.get_mut(&name)
         && let Some(inner) = take_out_of(value.get_mut(), span)
     {
         return Some(inner);
@@ -314,8 +357,7 @@ mod tests {
             told(text),
             [
                 "1:1: nam: there is no field `nam`; did you mean `name`?",
-                "1:1: missing field `name`; write `name = ...`",
-                "2:8: size: invalid value: integer `300`, expected u8",
+                "2:8: size: invalid value: integer `300`; write a whole number that is not too large",
                 "7:10: parts[2].colour: unknown `gren`; did you mean `green`?",
             ]
         );

@@ -24,14 +24,16 @@ use crate::source::{Source, header_name};
 use crate::template::{Template, in_url};
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::wait::Wait;
-use crate::words::{Method, PathPattern, Period, Statuses};
+use crate::words::{
+    Method, PathPattern, Period, Statuses, described, read_as_fields, read_as_text,
+};
 
 /// What an API's requests and answers mean.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// The profile's name: lower-case letters, digits and hyphens.
-    pub name: String,
+    name: Name,
     /// The API's name, for people.
     pub title: String,
     /// The month in which the statements were checked: `2026-11`.
@@ -78,8 +80,7 @@ pub struct Profile {
 }
 
 /// How requests are shaped.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "ShapeFields")]
+#[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "ShapeFields")]
 pub(crate) struct RequestShape {
     pub(crate) content: Vec<Content>,
@@ -99,7 +100,7 @@ pub(crate) struct ShapeFields {
     headers: BTreeMap<String, String>,
     /// Headers that a call may bring.
     #[serde(default)]
-    allow_headers: Vec<String>,
+    allow_headers: Vec<CallHeader>,
 }
 
 /// Headers that say who calls, where to and how much is coming: not a call's matter.
@@ -116,6 +117,8 @@ const NEVER_ALLOWED: [&str; 10] = [
     "upgrade",
 ];
 
+read_as_fields!(RequestShape: ShapeFields);
+
 impl TryFrom<ShapeFields> for RequestShape {
     type Error = String;
 
@@ -124,17 +127,10 @@ impl TryFrom<ShapeFields> for RequestShape {
         if content.is_empty() {
             content.push(Content::Json);
         }
-        let allow_headers = fields.allow_headers.iter().map(|name| {
-            let name = header_name(name)?;
-            match NEVER_ALLOWED.contains(&name.as_str()) {
-                true => Err(format!("`{name}` is not a call's matter; take it out")),
-                false => Ok(name),
-            }
-        });
         Ok(RequestShape {
             content,
             headers: header_map(&fields.headers)?,
-            allow_headers: allow_headers.collect::<Result<_, String>>()?,
+            allow_headers: fields.allow_headers.into_iter().map(|CallHeader(name)| name).collect(),
         })
     }
 }
@@ -191,10 +187,46 @@ impl std::str::FromStr for HeaderText {
     }
 }
 
-crate::words::read_as_text!(HeaderText);
+/// The name of a header that a call may bring.
+struct CallHeader(HeaderName);
 
-crate::words::described! {
+impl std::str::FromStr for CallHeader {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = header_name(text)?;
+        match NEVER_ALLOWED.contains(&name.as_str()) {
+            true => Err(format!("`{name}` is not a call's matter; take it out")),
+            false => Ok(CallHeader(name)),
+        }
+    }
+}
+
+/// A profile's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name(String);
+
+impl std::str::FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        match !text.is_empty() && text.chars().all(fits) {
+            true => Ok(Name(text.to_owned())),
+            false => {
+                Err("a name is of lower-case letters, digits and hyphens; write `my-api`"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+read_as_text!(HeaderText, CallHeader, Name);
+
+described! {
     HeaderText: {"description": "The name of a header.", "type": "string"};
+    CallHeader: {"description": "The name of a header that a call may bring.", "type": "string"};
+    Name: {"description": "A name.", "type": "string", "pattern": "^[a-z0-9-]+$"};
 }
 
 /// A call that only reads although its method does not say so.
@@ -214,6 +246,11 @@ impl Profile {
     /// All mistakes in the file, each with its line, its field and its mend.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
         mistakes::read(text, crate::check::findings)
+    }
+
+    /// The profile's name: lower-case letters, digits and hyphens.
+    pub fn name(&self) -> &str {
+        &self.name.0
     }
 
     /// Each statement about the vendor, and where the vendor makes it.
@@ -381,7 +418,7 @@ impl Profile {
                 Then::Nothing(why) => return Recovery::Nothing(why.clone()),
             }
         }
-        Recovery::Nothing(format!("the profile `{}` knows no way to ask the API", self.name))
+        Recovery::Nothing(format!("the profile `{}` knows no way to ask the API", self.name()))
     }
 
     /// What the answer to a look-up says.

@@ -12,7 +12,7 @@ use crate::pointer::Pointer;
 use crate::rule::{Asked, CallIs, all_hold};
 use crate::source::Source;
 use crate::template::Template;
-use crate::words::{Method, PathPattern, Period, Statuses};
+use crate::words::{Method, PathPattern, Period, Statuses, read_as_fields};
 
 /// How a call came to be unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -26,8 +26,7 @@ pub enum Loss {
 }
 
 /// What to do about lost answers of some calls. It has one of `repeat`, `look_up` and `nothing`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Fields")]
+#[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "Fields")]
 pub(crate) struct LossRule {
     call: CallIs,
@@ -73,6 +72,8 @@ pub(crate) struct Fields {
     /// Where the vendor says so.
     source: Option<String>,
 }
+
+read_as_fields!(LossRule: Fields);
 
 impl TryFrom<Fields> for LossRule {
     type Error = String;

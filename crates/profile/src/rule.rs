@@ -15,12 +15,11 @@ use crate::source::{Source, header_name};
 use crate::template::Template;
 use crate::verdict::{LimitKind, Outcome, Renew};
 use crate::wait::Wait;
-use crate::words::{Method, PathPattern, Statuses};
+use crate::words::{Method, PathPattern, Statuses, read_as_fields};
 
 /// When a rule holds and what it says. All its conditions must hold; one that is left out always
 /// does.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Fields")]
+#[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "Fields")]
 pub(crate) struct Rule {
     pub(crate) call: CallIs,
@@ -80,6 +79,8 @@ pub(crate) struct Fields {
     /// Where the vendor says so.
     source: Option<String>,
 }
+
+read_as_fields!(Rule: Fields);
 
 impl TryFrom<Fields> for Rule {
     type Error = String;

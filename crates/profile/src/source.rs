@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::answer::Seen;
 use crate::pointer::Pointer;
+use crate::words::read_as_fields;
 
 /// A place in an answer: a header, or a JSON pointer into its body.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Fields")]
+#[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "Fields")]
 pub(crate) struct Source {
     place: Place,
@@ -53,6 +53,8 @@ pub(crate) struct Fields {
     #[serde(default)]
     take: Take,
 }
+
+read_as_fields!(Source: Fields);
 
 impl TryFrom<Fields> for Source {
     type Error = String;
@@ -138,6 +140,11 @@ fn text_of_raw(raw: &str) -> Option<Cow<'_, str>> {
 
 fn last_segment(url: &str) -> Option<String> {
     let path = url.split(['?', '#']).next()?;
+    // A host is no segment.
+    let path = match path.split_once("//") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => path,
+    };
     let last = path.rsplit('/').find(|segment| !segment.is_empty())?;
     Some(percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned())
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::answer::Seen;
 use crate::pointer::Pointer;
 use crate::source::Source;
-use crate::words::{Period, duration};
+use crate::words::{Period, duration, read_as_fields};
 
 /// The longest wait that is believed: longer than any vendor's month.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(35 * 86_400);
@@ -68,8 +68,7 @@ pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
 }
 
 /// One way to learn how long to wait. The first of a list that says something counts.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Fields")]
+#[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "Fields")]
 pub(crate) struct Wait(Kind);
 
@@ -104,6 +103,8 @@ pub(crate) struct Fields {
     /// A time that the vendor's documentation names.
     fixed: Option<Period>,
 }
+
+read_as_fields!(Wait: Fields);
 
 impl TryFrom<Fields> for Wait {
     type Error = String;

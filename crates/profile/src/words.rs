@@ -168,18 +168,56 @@ impl FromStr for PathPattern {
     }
 }
 
-/// Gives a type that is written as one text its way in.
+/// Gives a type that is written as one text its way in. It parses inside the visitor, since only
+/// there an error gets the place of the text.
 macro_rules! read_as_text {
     ($($type:ty),+) => {$(
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                struct Reader;
+                impl serde::de::Visitor<'_> for Reader {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("a string")
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Reader)
             }
         }
     )+};
 }
 pub(crate) use read_as_text;
+
+/// Gives a type that is made of the fields of a table its way in, for the same reason.
+macro_rules! read_as_fields {
+    ($($type:ty: $fields:ty),+) => {$(
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Reader;
+                impl<'de> serde::de::Visitor<'de> for Reader {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("a map")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<$type, A::Error> {
+                        let fields = serde::de::value::MapAccessDeserializer::new(map);
+                        let fields: $fields = serde::Deserialize::deserialize(fields)?;
+                        fields.try_into().map_err(serde::de::Error::custom)
+                    }
+                }
+                deserializer.deserialize_map(Reader)
+            }
+        }
+    )+};
+}
+pub(crate) use read_as_fields;
 
 read_as_text!(Period, PathPattern, crate::pointer::Pointer);
 
