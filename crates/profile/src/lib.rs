@@ -16,6 +16,7 @@ mod recovery;
 mod request;
 mod rule;
 pub mod schema;
+mod shape;
 pub mod shipped;
 mod source;
 mod template;

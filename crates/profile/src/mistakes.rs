@@ -253,7 +253,7 @@ fn take_out_of<'i>(value: &mut DeValue<'i>, span: &Range<usize>) -> Option<Strin
         DeValue::Table(table) => take_out(table, span),
         DeValue::Array(items) => {
             let index = items.iter().position(|item| covers(item, span))?;
-            if let Some(inner) = take_out_of(items.iter_mut().nth(index)?.get_mut(), span) {
+            if let Some(inner) = take_out_of(items.get_mut(index)?.get_mut(), span) {
                 return Some(inner);
             }
             let all = std::mem::replace(items, std::iter::empty().collect());

@@ -1,7 +1,5 @@
 //! What is told of mistakes in a profile: the line, the field and the mend.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::fmt::Write as _;
 
 use slowlane_profile::Profile;

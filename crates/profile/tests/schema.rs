@@ -1,7 +1,5 @@
 //! The checked-in JSON Schema, held to the types.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::path::Path;
 
 use slowlane_profile::schema;

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::profile::HeaderText;
+use crate::shape::HeaderText;
 use crate::template::Template;
 
 pub use jwt::JwtBearer;
