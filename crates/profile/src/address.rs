@@ -3,6 +3,8 @@
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+use crate::words::{described, read_as_text};
+
 /// The URL below which all calls of an API go. Its path ends with a slash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Base(Url);
@@ -85,6 +87,24 @@ impl Base {
     pub fn url(&self) -> &Url {
         &self.0
     }
+}
+
+impl std::str::FromStr for Base {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Base::parse(text).map_err(|error| format!("the URL {error}"))
+    }
+}
+
+read_as_text!(Base);
+
+described! {
+    Base: {
+        "description": "A URL that begins with https://; only a loopback address may be http://.",
+        "type": "string",
+        "pattern": "^https?://",
+    };
 }
 
 impl std::fmt::Debug for Base {

@@ -35,4 +35,4 @@ pub use recovery::{Found, LookUp, Loss, Recovery};
 pub use request::{Api, Error as RequestError, Request};
 pub use verdict::{LimitKind, Outcome, Reason, Renew, Verdict};
 pub use wait::LONGEST_WAIT;
-pub use words::Method;
+pub use words::{Method, Period};

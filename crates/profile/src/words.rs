@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Statuses {
 
 /// A span of time in words: `30s`, `15m`, `24h`, `30 days`. A day has 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Period(pub Duration);
+pub struct Period(pub Duration);
 
 impl FromStr for Period {
     type Err = String;

@@ -1,0 +1,225 @@
+//! What must hold across the fields of `slowlane.toml`.
+
+use std::ops::Range;
+
+use slowlane_profile::mistakes::{Finding, proposal};
+use slowlane_profile::{Profile, auth::Auth, shipped};
+use toml::Spanned;
+
+use crate::deployment::{CONCURRENCY, TIMEOUTS};
+use crate::file::{Config, NETSUITE, Stage, Target, is_path};
+use crate::limit::{Measure, Scope};
+
+type Load<'a> = &'a dyn Fn(&str) -> Result<Profile, String>;
+
+/// What is wrong with a configuration whose fields are right one by one.
+pub(crate) fn findings(config: &Config, load: Load<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if config.targets.is_empty() {
+        found.push(finding(0..0, "there is no target", "write `[targets.my-api]`"));
+    }
+    for (name, target) in &config.targets {
+        name_fits(name, "target", &mut found);
+        check_target(target, &name.span(), load, &mut found);
+        check_limits(target, &mut found);
+    }
+    for (name, stage) in &config.stages {
+        name_fits(name, "stage", &mut found);
+        check_stage(config, stage, load, &mut found);
+    }
+    found
+}
+
+/// Names become parts of the names of stacks, functions and queues.
+fn name_fits(name: &Spanned<String>, what: &str, found: &mut Vec<Finding>) {
+    let text = name.get_ref();
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    if !begins || text.len() > 20 || !text.chars().all(fits) {
+        let problem = format!("`{text}` cannot be the name of a {what}");
+        let mend = "write at most 20 lower-case letters, digits and hyphens, a letter first";
+        found.push(finding(name.span(), &problem, mend));
+    }
+}
+
+fn check_stage(config: &Config, stage: &Stage, load: Load<'_>, found: &mut Vec<Finding>) {
+    let region = stage.region.get_ref();
+    let parts: Vec<&str> = region.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let fits = matches!(parts.as_slice(), [first @ .., number] if first.len() >= 2
+        && first.iter().all(letters) && number.parse::<u8>().is_ok());
+    if !fits {
+        let problem = format!("`{region}` is no AWS region");
+        found.push(finding(stage.region.span(), &problem, "write `eu-central-1`"));
+    }
+    for (name, changes) in &stage.targets {
+        let known = config.targets.iter().find(|(known, _)| known.get_ref() == name.get_ref());
+        match known {
+            Some((_, target)) => check_changes(target, changes, &name.span(), load, found),
+            None => {
+                let problem = format!("there is no target `{}`", name.get_ref());
+                let mend = proposal(name.get_ref(), config.targets());
+                found.push(Finding { span: name.span(), problem, mend });
+            }
+        }
+    }
+}
+
+/// Holds a target to the rules as it is in a stage, and tells only what the stage has done to it.
+fn check_changes(
+    target: &Target,
+    changes: &Target,
+    place: &Range<usize>,
+    load: Load<'_>,
+    found: &mut Vec<Finding>,
+) {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    check_target(target, place, load, &mut before);
+    check_target(&target.with(changes), place, load, &mut after);
+    let told = |finding: &Finding| before.iter().any(|one| one.problem == finding.problem);
+    found.extend(after.into_iter().filter(|finding| !told(finding)));
+    // A stage may well be lower than a limit that it takes over.
+    if changes.limits.is_some() {
+        check_limits(&target.with(changes), found);
+    }
+}
+
+fn check_target(target: &Target, place: &Range<usize>, load: Load<'_>, found: &mut Vec<Finding>) {
+    let mut tell = |span: Range<usize>, problem: &str, mend: &str| {
+        found.push(finding(span, problem, mend));
+    };
+    if let Some(concurrency) = &target.concurrency
+        && !CONCURRENCY.contains(concurrency.get_ref())
+    {
+        tell(concurrency.span(), "a target has 1 to 1000 calls at once", "write `concurrency = 5`");
+    }
+    if let Some(timeout) = &target.timeout
+        && !TIMEOUTS.contains(&timeout.get_ref().0)
+    {
+        let problem = "an answer is waited for 10 s, 30 s, 1, 2 or 5 minutes";
+        tell(timeout.span(), problem, "write `timeout = \"30s\"`");
+    }
+    if let Some(secret) = &target.secret {
+        let text = secret.get_ref();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-:".contains(c);
+        if text.is_empty() || text.len() > 512 || !text.chars().all(fits) {
+            let problem = "this is no name of a secret in Secrets Manager";
+            tell(secret.span(), problem, "write its name, such as `prod/crm`, never what it holds");
+        }
+    }
+    match (&target.profile, &target.binary) {
+        (Some(profile), None) => check_profile(target, profile, place, load, found),
+        (None, Some(_)) => {}
+        (None, None) => found.push(finding(
+            place.clone(),
+            "a target needs what runs its calls",
+            "write `profile = \"http\"`, or `binary = \"...\"` for a worker of your own",
+        )),
+        (Some(profile), Some(_)) => found.push(finding(
+            profile.span(),
+            "a worker of one's own needs no profile",
+            "write `profile` or `binary`, not both",
+        )),
+    }
+}
+
+fn check_limits(target: &Target, found: &mut Vec<Finding>) {
+    let ceiling = target.concurrency.as_ref().map_or(5, |concurrency| *concurrency.get_ref());
+    let limits = target.limits.iter().flatten();
+    for (index, limit) in limits.clone().enumerate() {
+        let (measure, scope) = (limit.get_ref().measure, &limit.get_ref().scope);
+        if let Measure::Concurrency(at_once) = measure
+            && *scope == Scope::Target
+            && at_once.get() >= ceiling
+        {
+            let problem = format!("{at_once} at once never binds below a concurrency of {ceiling}");
+            found.push(finding(limit.span(), &problem, "lower it, or take it out"));
+        }
+        // Several rates or quotas are several windows; of the others there is one.
+        let twice = limits.clone().take(index).any(|earlier| {
+            *earlier.get_ref() == *limit.get_ref()
+                || (earlier.get_ref().scope == *scope
+                    && earlier.get_ref().measure.word() == measure.word()
+                    && matches!(measure, Measure::Concurrency(_) | Measure::Adaptive))
+        });
+        if twice {
+            let problem = format!("this `{}` is there already", measure.word());
+            found.push(finding(limit.span(), &problem, "take one of them out"));
+        }
+    }
+}
+
+fn check_profile(
+    target: &Target,
+    name: &Spanned<String>,
+    place: &Range<usize>,
+    load: Load<'_>,
+    found: &mut Vec<Finding>,
+) {
+    let mut needs = |problem: &str, mend: &str| found.push(finding(place.clone(), problem, mend));
+    if name.get_ref() == NETSUITE {
+        if target.secret.is_none() {
+            needs("NetSuite needs a secret", "write `secret = \"...\"`");
+        }
+        if target.base_url.is_none() {
+            needs("a target needs its address", "write `base_url = \"https://...\"`");
+        }
+        return;
+    }
+    let profile = match (is_path(name.get_ref()), shipped::get(name.get_ref())) {
+        (true, _) => load(name.get_ref()),
+        (false, Some(profile)) => Ok(profile),
+        (false, None) => {
+            let names = shipped::names().chain([NETSUITE]);
+            let problem = format!("there is no profile `{}`", name.get_ref());
+            let mend = proposal(name.get_ref(), names);
+            found.push(Finding { span: name.span(), problem, mend });
+            return;
+        }
+    };
+    if target.base_url.is_none() {
+        needs("a target needs its address", "write `base_url = \"https://...\"`");
+    }
+    match profile {
+        Ok(profile) => check_auth(target, &profile, place, found),
+        Err(why) => {
+            let problem = format!("the profile `{}` cannot be used: {why}", name.get_ref());
+            found.push(finding(name.span(), &problem, "a path begins at this file's own folder"));
+        }
+    }
+}
+
+fn check_auth(target: &Target, profile: &Profile, place: &Range<usize>, found: &mut Vec<Finding>) {
+    let ways = profile.auth.all();
+    let names = ways.iter().map(|(name, _)| *name);
+    let chosen = match &target.auth {
+        Some(auth) => {
+            let chosen = profile.auth.get(auth.get_ref());
+            if chosen.is_none() {
+                let (name, title) = (auth.get_ref(), profile.name());
+                let problem = format!("the profile `{title}` has no way to authenticate `{name}`");
+                found.push(Finding { span: auth.span(), problem, mend: proposal(name, names) });
+            }
+            chosen
+        }
+        None if ways.len() > 1 => {
+            let names: Vec<String> = names.map(|name| format!("`auth = \"{name}\"`")).collect();
+            let problem =
+                format!("the profile `{}` has several ways to authenticate", profile.name());
+            let mend = format!("write {}", names.join(" or "));
+            found.push(finding(place.clone(), &problem, &mend));
+            None
+        }
+        None => ways.first().map(|(_, auth)| *auth),
+    };
+    // The role's own keys sign a request; every other way takes a secret.
+    let takes_secret = chosen.is_some_and(|auth| !matches!(auth, Auth::SigV4(_)));
+    if takes_secret && target.secret.is_none() {
+        let problem = "the API wants credentials";
+        found.push(finding(place.clone(), problem, "write `secret = \"...\"`"));
+    }
+}
+
+fn finding(span: Range<usize>, problem: &str, mend: &str) -> Finding {
+    Finding { span, problem: problem.to_owned(), mend: Some(mend.to_owned()) }
+}

@@ -1,0 +1,113 @@
+//! A target as it is in a stage: what one stack is made from.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use slowlane_profile::Base;
+use slowlane_profile::mistakes::proposal;
+use toml::Spanned;
+
+use crate::file::{Config, NETSUITE, Target, WorkerKind};
+use crate::limit::Limit;
+
+/// How many calls at once a target may have: Lambda's reserved concurrency.
+pub(crate) const CONCURRENCY: RangeInclusive<u32> = 1..=1000;
+/// How long an answer may be waited for: the template derives its own time-outs from each.
+pub(crate) const TIMEOUTS: [Duration; 5] = [
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+];
+const USUAL_CONCURRENCY: u32 = 5;
+const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One target in one stage, with every setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The stack's name: `slowlane-STAGE-TARGET`.
+    pub stack: String,
+    /// The target's name.
+    pub target: String,
+    /// The AWS region.
+    pub region: String,
+    /// What runs the calls.
+    pub worker: WorkerKind,
+    /// Where the API is. A worker of one's own may know it itself.
+    pub base_url: Option<Base>,
+    /// The name of the secret.
+    pub secret: Option<String>,
+    /// The chosen way to authenticate; the profile's only one if `None`.
+    pub auth: Option<String>,
+    /// The most calls at once.
+    pub concurrency: u32,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+    /// Limits below `concurrency`.
+    pub limits: Vec<Limit>,
+}
+
+/// A stage that the configuration does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownStage {
+    /// Its name.
+    pub stage: String,
+    /// What may have been meant.
+    pub mend: Option<String>,
+}
+
+impl std::fmt::Display for UnknownStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "there is no stage `{}`", self.stage)?;
+        match &self.mend {
+            Some(mend) => write!(f, "; {mend}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownStage {}
+
+impl Config {
+    /// All targets as they are in a stage, by their names.
+    ///
+    /// # Errors
+    /// There is no such stage.
+    pub fn deployments(&self, stage: &str) -> Result<Vec<Deployment>, UnknownStage> {
+        let found = self.stages.iter().find(|(name, _)| name.get_ref() == stage);
+        let Some((_, settings)) = found else {
+            let mend = proposal(stage, self.stages());
+            return Err(UnknownStage { stage: stage.to_owned(), mend });
+        };
+        let region = settings.region.get_ref();
+        let all = self.targets.iter().filter_map(|(name, target)| {
+            let changes = settings.targets.iter().find(|(of, _)| of.get_ref() == name.get_ref());
+            let target =
+                changes.map_or_else(|| target.clone(), |(_, changes)| target.with(changes));
+            deployment(stage, region, name.get_ref(), target)
+        });
+        Ok(all.collect())
+    }
+}
+
+/// `None` for a target without a worker, which the check does not let through.
+fn deployment(stage: &str, region: &str, name: &str, target: Target) -> Option<Deployment> {
+    let worker = match (target.profile.map(Spanned::into_inner), target.binary) {
+        (Some(profile), _) if profile == NETSUITE => WorkerKind::NetSuite,
+        (Some(profile), _) => WorkerKind::Profile(profile),
+        (None, binary) => WorkerKind::Binary(binary?),
+    };
+    Some(Deployment {
+        stack: format!("slowlane-{stage}-{name}"),
+        target: name.to_owned(),
+        region: region.to_owned(),
+        worker,
+        base_url: target.base_url,
+        secret: target.secret.map(Spanned::into_inner),
+        auth: target.auth.map(Spanned::into_inner),
+        concurrency: target.concurrency.map_or(USUAL_CONCURRENCY, Spanned::into_inner),
+        timeout: target.timeout.map_or(USUAL_TIMEOUT, |timeout| timeout.into_inner().0),
+        limits: target.limits.into_iter().flatten().map(Spanned::into_inner).collect(),
+    })
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+#![warn(clippy::missing_errors_doc)]
+
+mod check;
+mod deployment;
+mod file;
+mod limit;
+pub mod schema;
+
+pub use deployment::{Deployment, UnknownStage};
+pub use file::{Config, Stage, Target, WorkerKind};
+pub use limit::{Limit, Measure, Scope};
