@@ -16,6 +16,7 @@ use crate::before::PreCall;
 use crate::call::{Call, Content, graphql_reads, scalar};
 use crate::limits::{LimitRule, ietf};
 use crate::mistakes::{self, Mistakes};
+use crate::parts::PartsRule;
 use crate::pointer::Pointer;
 use crate::recovery::{Found, LookUp, Loss, LossRule, Recovery, Then};
 use crate::rule::{Asked, Holds, Rule};
@@ -68,6 +69,9 @@ pub struct Profile {
     /// What answers mean. The first rule that holds counts.
     #[schemars(with = "Vec<Rule>")]
     pub(crate) answers: Vec<Spanned<Rule>>,
+    /// Where an answer to several calls in one holds the answer to each.
+    #[serde(default)]
+    pub(crate) parts: Vec<PartsRule>,
     /// Where the API's limits stand in answers.
     #[serde(default)]
     pub(crate) limits: Vec<LimitRule>,
@@ -106,6 +110,9 @@ impl Profile {
         }
         for (index, limit) in self.limits.iter().enumerate() {
             all.push((numbered("limits", index), limit.source.as_deref()));
+        }
+        for (index, parts) in self.parts.iter().enumerate() {
+            all.push((numbered("parts", index), parts.source.as_deref()));
         }
         if let Some(idempotency) = &self.idempotency {
             all.push(("idempotency".to_owned(), idempotency.source.as_deref()));

@@ -9,8 +9,8 @@ use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slowlane_profile::{
-    Answer, Api, Base, Call, Content, Found, Given, Loss, Method, Profile, Recovery, Renew,
-    RequestError, shipped,
+    Answer, Api, Base, Call, Content, Found, Given, Loss, Method, Outcome, Profile, Recovery,
+    Renew, RequestError, shipped,
 };
 
 fn now() -> Timestamp {
@@ -190,4 +190,48 @@ fn a_value_that_could_break_out_of_a_query_is_not_looked_up() {
     let call = Call::new(Method::Post, "orders").idempotency_key("..");
     let Recovery::LookUp(look_up) = crm.profile().recovery(&call, Loss::NoAnswer) else { panic!() };
     assert!(crm.look_up_request(&look_up).is_err());
+}
+
+#[test]
+fn each_part_of_a_composite_has_its_own_verdict() {
+    let salesforce = shipped::get("salesforce").unwrap();
+    let call = Call::new(Method::Post, "services/data/v62.0/composite");
+    let composite = json!({"compositeResponse": [
+        {"body": {"id": "001", "success": true}, "httpStatusCode": 201, "referenceId": "account"},
+        {"body": [{"errorCode": "UNABLE_TO_LOCK_ROW", "message": "x"}], "httpStatusCode": 400, "referenceId": "order"},
+        {"body": null, "httpStatusCode": 204, "referenceId": "contact"},
+        {"referenceId": "odd"},
+    ]});
+    let parts = salesforce.parts(&call, &answer(200, &[], composite), now());
+    let told: Vec<String> = parts
+        .iter()
+        .map(|part| {
+            let (verdict, name) = (&part.verdict, part.reference.as_deref().unwrap_or_default());
+            format!("{name} {:?} {:?}", verdict.outcome, verdict.id.as_deref())
+        })
+        .collect();
+    let expected = [
+        "account Succeeded Some(\"001\")",
+        "order Transient None",
+        "contact Succeeded None",
+        "odd Unknown None",
+    ];
+    assert_eq!(told, expected);
+
+    let batch = json!({"hasErrors": true, "results": [
+        {"statusCode": 204, "result": null},
+        {"statusCode": 404, "result": [{"errorCode": "NOT_FOUND", "message": "x"}]},
+    ]});
+    let parts = salesforce.parts(&call, &answer(200, &[], batch), now());
+    let outcomes: Vec<Outcome> = parts.iter().map(|part| part.verdict.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Succeeded, Outcome::Rejected]);
+    assert_eq!(parts[1].verdict.reason.code.as_deref(), Some("NOT_FOUND"));
+
+    let sap = shipped::get("sap-odata").unwrap();
+    let batch = json!({"responses": [{"id": "1", "status": "201", "body": {"ID": "7"}}]});
+    let parts = sap.parts(&Call::new(Method::Post, "$batch"), &answer(200, &[], batch), now());
+    assert_eq!(parts[0].reference.as_deref(), Some("1"));
+    assert_eq!(parts[0].verdict.id.as_deref(), Some("7"));
+    let plain = salesforce.parts(&call, &answer(200, &[], json!({"id": "1"})), now());
+    assert!(plain.is_empty());
 }
