@@ -3,9 +3,18 @@
 #![warn(clippy::missing_errors_doc)]
 
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod core;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+mod grant;
+mod limiter;
+mod memory;
 mod moment;
 mod names;
+mod permit;
+pub mod store;
 
 pub use clock::{Clock, ClockCorrection, SharedCorrection, SystemClock};
 pub use core::aimd::{Aimd, AimdRules};
@@ -24,5 +33,12 @@ pub use core::quota::{Error as QuotaError, Period, Quota};
 pub use core::rate::{Error as RateError, Margin, Pace, Rate, Window};
 pub use core::register::{Entry, Register, Standing};
 pub use core::view::{Gate, Reason, View, ViewSettings, Waiting};
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::{DateListener, DynamoDbStore};
+pub use grant::{Decision, Grant};
+pub use limiter::{Error, Fallback, Limiter, Settings, Standings, Stats};
+pub use memory::MemoryStore;
 pub use moment::Moment;
 pub use names::{Error as NameError, LimitKey, MAX_KEY_BYTES, SlotId};
+pub use permit::{Entered, Permit};
+pub use store::{Error as StoreError, Store};

@@ -53,6 +53,22 @@ impl Form {
         }
     }
 
+    /// The form to try first by a process that saw `seen` some time ago, when `fitted` was the form
+    /// that fitted.
+    ///
+    /// What lies ahead in what was seen lies ahead still. Else the rates are guessed to be as they
+    /// were: where many share a binding rate, each asks so seldom that what it saw last is past.
+    #[must_use]
+    pub fn guess(seen: &Meter, fitted: Option<RateForm>, reserve: &Reserve) -> Self {
+        let mut form = Self::of(seen, reserve);
+        if let (RateForm::Idle, Some(RateForm::Busy(lead))) = (form.rates, fitted)
+            && lead < reserve.rates.len()
+        {
+            form.rates = RateForm::Busy(lead);
+        }
+        form
+    }
+
     /// Whether the update may be made: its condition.
     #[must_use]
     pub fn permitted(&self, meter: &Meter, reserve: &Reserve) -> bool {

@@ -181,6 +181,24 @@ impl Meter {
         after
     }
 
+    /// What of a refund this meter can take.
+    #[cfg(feature = "dynamodb")]
+    pub(crate) fn refundable(&self, refund: &Refund) -> Refund {
+        let rates = refund.rates.iter().enumerate();
+        let rates = rates.map(|(rate, back)| match self.due.get(rate) {
+            Some(_) => *back,
+            None => Duration::ZERO,
+        });
+        let quotas = refund.quotas.iter().enumerate();
+        let quotas = quotas.map(|(quota, back)| match self.spent.get(quota) {
+            Some(spent) if spent.resets_at == back.resets_at => {
+                Spent { units: back.units.min(spent.units), ..*back }
+            }
+            _ => Spent { units: 0, ..*back },
+        });
+        Refund { rates: rates.collect(), quotas: quotas.collect() }
+    }
+
     /// When the next call of a rate would be due.
     #[must_use]
     pub fn due(&self, rate: usize) -> Moment {

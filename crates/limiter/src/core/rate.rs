@@ -1,5 +1,6 @@
 //! How far apart calls must be so that no window of an API's is passed.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,13 @@ impl Rate {
 
     fn too_much(&self, needed: u64, available: u64) -> Error {
         Error::DoesNotFit { needed, available }
+    }
+}
+
+impl fmt::Display for Rate {
+    /// `100 in 10s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {:?}", self.units, self.per)
     }
 }
 

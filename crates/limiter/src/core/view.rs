@@ -161,10 +161,11 @@ impl View {
         self.tried_at.map_or(Moment(0), |at| at.plus(self.settings.every))
     }
 
-    /// Whether nothing is known yet, so that the first read belongs in the call's way.
+    /// Whether reading belongs in the call's way: nothing was read yet, or nothing since this
+    /// process was frozen, as Lambda does between two invocations.
     #[must_use]
-    pub fn is_blank(&self) -> bool {
-        self.tried_at.is_none()
+    pub fn must_read_first(&self, now: Moment) -> bool {
+        self.tried_at.is_none_or(|at| now.since(at) > self.settings.every.saturating_mul(2))
     }
 
     /// A read has begun.

@@ -4,6 +4,10 @@
 mod aimd;
 mod breaker;
 mod clock;
+mod conformance;
+mod limiter;
+#[cfg(feature = "dynamodb")]
+mod local_aws;
 mod meter;
 mod overtaking;
 mod register;

@@ -37,12 +37,14 @@ fn after(secs: u64) -> Moment {
 #[test]
 fn it_reads_at_the_start_and_then_once_a_second_also_when_that_fails() {
     let mut view = View::new(settings());
-    assert!(view.is_blank());
+    assert!(view.must_read_first(START));
     assert!(view.read_due_at() <= START);
     view.reads(START);
     assert_eq!(view.read_due_at(), after(1), "whether it is answered or not");
     view.learns(START, Record::default());
     assert_eq!(view.read_due_at(), after(1));
+    assert!(!view.must_read_first(after(2)));
+    assert!(view.must_read_first(after(3)), "it was frozen");
 }
 
 #[test]

@@ -1,0 +1,357 @@
+//! Asking for a moment at which a call may go, and saying what it used.
+
+use std::time::Duration;
+
+use crate::core::breaker::FailureKind;
+use crate::core::control::{Control, Report};
+use crate::core::meter::{
+    Meter, Part, QuotaTerm, RateTerm, Refund, Refusal, Reservation, Reserve, Spent,
+};
+use crate::core::quota::Quota;
+use crate::core::rate::{Pace, Rate};
+use crate::core::view::{Gate, Reason, Waiting};
+use crate::limiter::{Error, Fallback, Limiter};
+use crate::moment::Moment;
+use crate::store::{self, Store};
+
+/// The shortest horizon that is used by itself.
+const SHORTEST_HORIZON: Duration = Duration::from_millis(300);
+
+/// The answer to who asks whether a call may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may, at the grant's moment.
+    Granted(Grant),
+    /// It may not yet. Nothing is held for it.
+    Refused(Waiting),
+}
+
+/// A moment at which one call may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    at: Moment,
+    void_at: Moment,
+    units: u64,
+    probe: Option<FailureKind>,
+    by_fallback: bool,
+    /// What to undo: only of a reservation for one call.
+    reservation: Option<Reservation>,
+    /// The counters that it took from.
+    spent: Vec<Spent>,
+}
+
+impl Grant {
+    /// When the call may go, in the fleet's time. [`Limiter::until`] says how long that is.
+    #[must_use]
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+
+    /// From then on it is void: a call this late needs a new grant, or it may come too close to
+    /// the next.
+    #[must_use]
+    pub fn void_at(&self) -> Moment {
+        self.void_at
+    }
+
+    /// Units that it is for.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// The call is the breaker's probe. Where credentials were refused, read the secret anew first.
+    #[must_use]
+    pub fn probe(&self) -> Option<FailureKind> {
+        self.probe
+    }
+
+    /// The store could not be reached, and this is of this process's own share.
+    #[must_use]
+    pub fn is_by_fallback(&self) -> bool {
+        self.by_fallback
+    }
+}
+
+/// The parts of a limit as they are reserved from.
+struct Terms {
+    rates: Vec<(Rate, Pace)>,
+    quotas: Vec<(Quota, Moment)>,
+}
+
+impl<S: Store> Limiter<S> {
+    /// Asks for the moment at which a call of `units` may go.
+    ///
+    /// One write while a rate or a quota is set, and none otherwise. The control record is read
+    /// beside it once a second, and before it only at the start and after a freeze.
+    ///
+    /// # Errors
+    /// The call is larger than the limit ever allows, or limits set live contradict themselves. A
+    /// store that cannot be reached is no error: the [fallback](Fallback) decides.
+    pub async fn grant(&self, units: u64) -> Result<Decision, Error> {
+        let waiting = match self.grants(units, 1).await? {
+            Ok(mut grants) => match grants.pop() {
+                Some(grant) => return Ok(Decision::Granted(grant)),
+                None => Waiting { reason: Reason::StoreDown, until: None },
+            },
+            Err(waiting) => waiting,
+        };
+        Ok(Decision::Refused(waiting))
+    }
+
+    /// The same for several calls of the same size with one write: where a limit is asked for more
+    /// often than the store can write one item (DynamoDB: about 1,000 times a second).
+    ///
+    /// # Errors
+    /// As [`grant`](Self::grant).
+    pub async fn grants(
+        &self,
+        units: u64,
+        calls: u32,
+    ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
+        if self.lock_view().must_read_first(self.now()) {
+            self.refresh().await;
+        }
+        let gate = self.lock_view().gate(self.now(), &self.inner.slot);
+        let gate = match gate {
+            // Perhaps somebody has opened it.
+            Gate::Shut(_) | Gate::Probe { .. } => {
+                self.refresh().await;
+                self.lock_view().gate(self.now(), &self.inner.slot)
+            }
+            Gate::Open => Gate::Open,
+        };
+        if let Gate::Shut(waiting) = gate {
+            return Ok(Err(self.refused(waiting)));
+        }
+        let granted = futures::future::join(self.reserve(units, calls), self.refresh()).await.0?;
+        match (granted, gate) {
+            (Ok(grants), Gate::Probe { kind }) => Ok(self.probe(grants, kind).await),
+            (granted, _) => Ok(granted),
+        }
+    }
+
+    /// One of the grants becomes the breaker's probe, if this slot is elected.
+    async fn probe(
+        &self,
+        mut grants: Vec<Grant>,
+        kind: FailureKind,
+    ) -> Result<Vec<Grant>, Waiting> {
+        let Some(grant) = grants.drain(..).next() else { return Ok(grants) };
+        if self.is_elected().await {
+            return Ok(vec![Grant { probe: Some(kind), ..grant }]);
+        }
+        if let Err(error) = self.give_back(grant).await {
+            self.store_failed(&error, "take a grant back");
+        }
+        let until = Some(self.now().plus(self.inner.settings.read_every));
+        Err(self.refused(Waiting { reason: Reason::BreakerOpen { kind }, until }))
+    }
+
+    /// Says what a call really used, where that differs from the units of its grant (tokens): what
+    /// it did not use is given back, what it used more is taken from what is to come. One write,
+    /// and none if it used what it had reserved.
+    ///
+    /// # Errors
+    /// The store failed. What was to be given back may be lost then, and no limit is passed.
+    pub async fn settle(&self, grant: &Grant, used: u64) -> Result<(), Error> {
+        if used == grant.units {
+            return Ok(());
+        }
+        let terms = self.terms()?;
+        if used > grant.units {
+            let more = used - grant.units;
+            let mut reserve = self.terms_of(&terms, more, 1, |pace| Ok(pace.of_units(more)))?;
+            reserve.overdraw = true;
+            // Of its own share a process takes more than it had: that ends with the outage.
+            if !grant.by_fallback {
+                self.inner.store.reserve(&self.inner.limit, &reserve).await?.ok();
+            }
+            return Ok(());
+        }
+        let rate = |(_, pace): &(Rate, Pace)| {
+            pace.of_units(grant.units).saturating_sub(pace.of_units(used))
+        };
+        let quota = |spent: &Spent| Spent { units: grant.units - used, ..*spent };
+        let refund = Refund {
+            rates: terms.rates.iter().map(rate).collect(),
+            quotas: grant.spent.iter().map(quota).collect(),
+        };
+        match grant.by_fallback {
+            true => self.inner.local.refund(&self.inner.limit, &refund).await?,
+            false => self.inner.store.refund(&self.inner.limit, &refund).await?,
+        }
+        Ok(())
+    }
+
+    /// Gives a grant back that is not used. That works as long as nobody has reserved behind it;
+    /// otherwise its moment is lost, which passes no limit. Says whether it worked.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn give_back(&self, grant: Grant) -> Result<bool, store::Error> {
+        if grant.probe.is_some() {
+            self.report("", &Report::NoProbe).await?;
+        }
+        let Some(reservation) = &grant.reservation else { return Ok(false) };
+        let Reservation { before, after, .. } = reservation;
+        match grant.by_fallback {
+            true => self.inner.local.undo(&self.inner.limit, before, after).await,
+            false => self.inner.store.undo(&self.inner.limit, before, after).await,
+        }
+    }
+
+    /// Whether this slot has just become the probe. One that is it already has its call.
+    async fn is_elected(&self) -> bool {
+        let inner = &*self.inner;
+        let Some(rules) = &inner.settings.rules.breaker else { return true };
+        let elect = |control: &Control| control.elected(self.now(), &inner.slot, rules);
+        match self.rewrite(elect).await {
+            Ok((_, elected)) => elected,
+            Err(error) => {
+                self.store_failed(&error, "elect a probe");
+                false
+            }
+        }
+    }
+
+    async fn reserve(&self, units: u64, calls: u32) -> Result<Result<Vec<Grant>, Waiting>, Error> {
+        let terms = self.terms()?;
+        for (quota, _) in &terms.quotas {
+            if units > quota.units {
+                return Err(Error::CallLargerThanQuota { units, quota: quota.units });
+            }
+        }
+        let reserve = self.terms_of(&terms, units, calls, |pace| pace.cost(units))?;
+        if terms.rates.is_empty() && terms.quotas.is_empty() {
+            let grants = self.granted(self.now_reserved(&reserve), units, false);
+            return Ok(Ok(grants));
+        }
+        match self.inner.store.reserve(&self.inner.limit, &reserve).await {
+            Ok(Ok(reservation)) => Ok(Ok(self.granted(reservation, units, false))),
+            Ok(Err(refusal)) => Ok(Err(self.refused(waiting(&terms, refusal)))),
+            Err(error) => {
+                self.store_failed(&error, "reserve");
+                self.reserve_locally(&terms, reserve, units).await
+            }
+        }
+    }
+
+    /// A limit without rates and quotas grants at once.
+    fn now_reserved(&self, reserve: &Reserve) -> Reservation {
+        let moments = vec![reserve.now; reserve.calls.max(1) as usize];
+        let meter = Meter::default();
+        Reservation { at: reserve.now, moments, before: meter.clone(), after: meter }
+    }
+
+    async fn reserve_locally(
+        &self,
+        terms: &Terms,
+        reserve: Reserve,
+        units: u64,
+    ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
+        let Fallback::Split(parts) = self.inner.settings.fallback else {
+            let until = Some(self.now().plus(self.inner.settings.read_every));
+            return Ok(Err(self.refused(Waiting { reason: Reason::StoreDown, until })));
+        };
+        let parts = parts.max(1);
+        let rate = |term: &RateTerm| RateTerm {
+            cost: term.cost.saturating_mul(parts),
+            burst: Duration::ZERO,
+        };
+        let quota = |term: &QuotaTerm| QuotaTerm { limit: term.limit / u64::from(parts), ..*term };
+        let share = Reserve {
+            // The share's interval is longer, and with it what counts as near.
+            horizon: reserve.horizon.saturating_mul(parts),
+            rates: reserve.rates.iter().map(rate).collect(),
+            quotas: reserve.quotas.iter().map(quota).collect(),
+            ..reserve
+        };
+        match self.inner.local.reserve(&self.inner.limit, &share).await? {
+            Ok(reservation) => Ok(Ok(self.granted(reservation, units, true))),
+            Err(refusal) => Ok(Err(self.refused(waiting(terms, refusal)))),
+        }
+    }
+
+    fn granted(&self, reservation: Reservation, units: u64, by_fallback: bool) -> Vec<Grant> {
+        let lateness = self.inner.settings.margin.lateness;
+        let single = reservation.moments.len() == 1;
+        self.count_grants(reservation.moments.len() as u64, by_fallback);
+        let grant = |at: &Moment| Grant {
+            at: *at,
+            void_at: at.plus(lateness),
+            units,
+            probe: None,
+            by_fallback,
+            reservation: single.then(|| reservation.clone()),
+            spent: reservation.after.spent.clone(),
+        };
+        reservation.moments.iter().map(grant).collect()
+    }
+
+    fn refused(&self, waiting: Waiting) -> Waiting {
+        self.count_refusal();
+        waiting
+    }
+
+    fn terms(&self) -> Result<Terms, Error> {
+        let (rates, quotas) = self.limits();
+        let now = self.now();
+        let paced = |rate: Rate| match rate.pace(&self.inner.settings.margin) {
+            Ok(pace) => Ok((rate, pace)),
+            Err(source) => Err(Error::Rate { rate: rate.to_string(), source }),
+        };
+        let dated = |quota: Quota| {
+            let resets_at = quota.resets_at(now)?;
+            Ok::<_, Error>((quota, resets_at))
+        };
+        Ok(Terms {
+            rates: rates.into_iter().map(paced).collect::<Result<_, _>>()?,
+            quotas: quotas.into_iter().map(dated).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn terms_of(
+        &self,
+        terms: &Terms,
+        units: u64,
+        calls: u32,
+        cost: impl Fn(&Pace) -> Result<Duration, crate::RateError>,
+    ) -> Result<Reserve, Error> {
+        let mut rates = Vec::with_capacity(terms.rates.len());
+        for (rate, pace) in &terms.rates {
+            let cost =
+                cost(pace).map_err(|source| Error::Rate { rate: rate.to_string(), source })?;
+            rates.push(RateTerm { cost, burst: pace.burst() });
+        }
+        let quota = |(quota, resets_at): &(Quota, Moment)| QuotaTerm {
+            units,
+            limit: quota.units,
+            resets_at: *resets_at,
+        };
+        let slowest = terms.rates.iter().map(|(_, pace)| pace.of_units(1)).max();
+        let horizon =
+            self.inner.settings.horizon.unwrap_or_else(|| {
+                slowest.unwrap_or_default().saturating_mul(2).max(SHORTEST_HORIZON)
+            });
+        let quotas = terms.quotas.iter().map(quota).collect();
+        Ok(Reserve { now: self.now(), horizon, calls, rates, quotas, overdraw: false })
+    }
+}
+
+fn waiting(terms: &Terms, refusal: Refusal) -> Waiting {
+    let reason = match refusal.by {
+        Part::Rate(index) => {
+            let limit =
+                terms.rates.get(index).map_or_else(String::new, |(rate, _)| rate.to_string());
+            Reason::NoGrant { limit }
+        }
+        Part::Quota(index) => {
+            let quota = terms.quotas.get(index);
+            let limit =
+                quota.map_or_else(String::new, |(quota, _)| format!("a quota of {}", quota.units));
+            Reason::QuotaSpent { limit }
+        }
+    };
+    Waiting { reason, until: Some(refusal.retry_at) }
+}

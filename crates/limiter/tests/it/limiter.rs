@@ -1,0 +1,435 @@
+//! The limiter as programs use it, on the store in memory and on one that fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use slowlane_limiter::{
+    AimdRules, Author, Change, Clock, Control, ControlRules, Decision, Entered, Entry, Error,
+    FailureKind, Fallback, Grant, LimitKey, Limiter, Margin, MemoryStore, Meter, Moment, Overrides,
+    Quota, Rate, Reason, Record, Refund, Refusal, Report, Reservation, Reserve, Settings, SlotId,
+    Standing, Store, StoreError, Waiting,
+};
+
+use crate::{START, millis, seconds, slot};
+
+/// A fleet in one test: a clock that it moves, and a store that counts and can be taken away.
+#[derive(Clone)]
+struct World {
+    now: Arc<AtomicU64>,
+    store: Flaky,
+}
+
+#[derive(Clone, Default)]
+struct Flaky {
+    sound: MemoryStore,
+    is_down: Arc<AtomicBool>,
+    requests: Arc<AtomicU32>,
+}
+
+impl Clock for World {
+    fn now(&self) -> SystemTime {
+        Moment(self.now.load(Ordering::Relaxed)).into()
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { now: Arc::new(AtomicU64::new(START.as_micros())), store: Flaky::default() }
+    }
+
+    fn limiter(&self, name: &str, settings: Settings) -> Limiter<Flaky> {
+        let settings = Settings { clock: Arc::new(self.clone()), ..settings };
+        let limit = LimitKey::new("crm").unwrap();
+        Limiter::new(self.store.clone(), limit, slot(name), settings).unwrap()
+    }
+
+    fn passes(&self, time: Duration) {
+        self.now.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    fn store_is_down(&self, down: bool) {
+        self.store.is_down.store(down, Ordering::Relaxed);
+    }
+
+    fn requests(&self) -> u32 {
+        self.store.requests.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Flaky {
+    fn request(&self) -> Result<&MemoryStore, StoreError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        match self.is_down.load(Ordering::Relaxed) {
+            true => Err(StoreError::Failed("it is down".into())),
+            false => Ok(&self.sound),
+        }
+    }
+}
+
+impl Store for Flaky {
+    async fn reserve(
+        &self,
+        limit: &LimitKey,
+        reserve: &Reserve,
+    ) -> Result<Result<Reservation, Refusal>, StoreError> {
+        self.request()?.reserve(limit, reserve).await
+    }
+
+    async fn refund(&self, limit: &LimitKey, refund: &Refund) -> Result<(), StoreError> {
+        self.request()?.refund(limit, refund).await
+    }
+
+    async fn undo(
+        &self,
+        limit: &LimitKey,
+        before: &Meter,
+        after: &Meter,
+    ) -> Result<bool, StoreError> {
+        self.request()?.undo(limit, before, after).await
+    }
+
+    async fn meter(&self, limit: &LimitKey) -> Result<Meter, StoreError> {
+        self.request()?.meter(limit).await
+    }
+
+    async fn record(&self, limit: &LimitKey) -> Result<Record, StoreError> {
+        self.request()?.record(limit).await
+    }
+
+    async fn control(&self, limit: &LimitKey, control: &Control) -> Result<bool, StoreError> {
+        self.request()?.control(limit, control).await
+    }
+
+    async fn enter(
+        &self,
+        limit: &LimitKey,
+        slot: &SlotId,
+        entry: Entry,
+    ) -> Result<Record, StoreError> {
+        self.request()?.enter(limit, slot, entry).await
+    }
+
+    async fn leave(
+        &self,
+        limit: &LimitKey,
+        slot: &SlotId,
+        if_lapsed_before: Option<Moment>,
+    ) -> Result<(), StoreError> {
+        self.request()?.leave(limit, slot, if_lapsed_before).await
+    }
+}
+
+/// One call each 100 ms.
+fn ten_a_second() -> Settings {
+    let rates = vec![Rate::new(10, seconds(1))];
+    Settings {
+        rates,
+        margin: Margin { lateness: millis(50), ..Margin::NONE },
+        ..Settings::default()
+    }
+}
+
+async fn granted(limiter: &Limiter<Flaky>) -> Grant {
+    match limiter.grant(1).await.unwrap() {
+        Decision::Granted(grant) => grant,
+        Decision::Refused(waiting) => panic!("{waiting:?}"),
+    }
+}
+
+async fn refused(limiter: &Limiter<Flaky>) -> Waiting {
+    match limiter.grant(1).await.unwrap() {
+        Decision::Granted(grant) => panic!("{grant:?}"),
+        Decision::Refused(waiting) => waiting,
+    }
+}
+
+fn by() -> Author {
+    Author::new("ada", "maintenance")
+}
+
+#[tokio::test]
+async fn two_processes_share_a_rate_and_each_call_is_one_write() {
+    let world = World::new();
+    let (a, b) = (world.limiter("a", ten_a_second()), world.limiter("b", ten_a_second()));
+    let mut moments = vec![];
+    for limiter in [&a, &b, &a] {
+        let grant = granted(limiter).await;
+        assert_eq!(grant.void_at(), grant.at().plus(millis(50)));
+        moments.push(grant.at().since(START).as_millis());
+    }
+    // (1 s + 50 ms) / 10.
+    assert_eq!(moments, [0, 105, 210]);
+    assert_eq!(world.requests(), 2 + 3, "a read at the start of each, and a write a call");
+    let waiting = refused(&b).await;
+    assert_eq!(waiting.reason, Reason::NoGrant { limit: "10 in 1s".into() });
+    assert_eq!(waiting.until, Some(START.plus(millis(15))), "300 ms before its moment");
+    world.passes(seconds(2));
+    granted(&a).await;
+    assert_eq!(world.requests(), 1 + 2, "and a read a second, beside it");
+    assert_eq!((a.stats().grants, b.stats().refusals), (3, 1));
+}
+
+#[tokio::test]
+async fn without_a_rate_a_call_costs_no_request() {
+    let world = World::new();
+    let limiter = world.limiter("a", Settings::default());
+    for _ in 0..5 {
+        assert_eq!(granted(&limiter).await.at(), START);
+    }
+    limiter.answered("order-1", millis(200)).await.unwrap();
+    assert_eq!(world.requests(), 1, "the first read of the control record");
+}
+
+#[tokio::test]
+async fn a_grant_that_is_not_used_is_given_back_if_it_is_the_last() {
+    let world = World::new();
+    let limiter = world.limiter("a", ten_a_second());
+    let (first, second) = (granted(&limiter).await, granted(&limiter).await);
+    let at = second.at();
+    assert!(!limiter.give_back(first).await.unwrap(), "somebody has reserved behind it");
+    assert!(limiter.give_back(second).await.unwrap());
+    assert_eq!(granted(&limiter).await.at(), at);
+}
+
+#[tokio::test]
+async fn tokens_are_reserved_and_settled() {
+    let world = World::new();
+    // A token each millisecond, of which 100 are left out.
+    let rate = Rate { carry: 0, ..Rate::tokens(1_999, seconds(1), 1_000) };
+    let settings = Settings {
+        rates: vec![rate],
+        quotas: vec![Quota::every(10_000, seconds(1 << 20))],
+        margin: Margin::NONE,
+        horizon: Some(seconds(2)),
+        ..Settings::default()
+    };
+    let limiter = world.limiter("a", settings);
+    let Decision::Granted(first) = limiter.grant(1_000).await.unwrap() else { panic!() };
+    let due = async || limiter.standings().await.unwrap().meter;
+    assert_eq!(due().await.due, [START.plus(seconds(1))]);
+    limiter.settle(&first, 300).await.unwrap();
+    assert_eq!(due().await.due, [START.plus(millis(300))]);
+    assert_eq!(due().await.spent[0].units, 300);
+    limiter.settle(&first, 1_000).await.unwrap();
+    assert_eq!(due().await.due, [START.plus(millis(300))], "as reserved: nothing to do");
+    limiter.settle(&first, 1_200).await.unwrap();
+    assert_eq!(due().await.due, [START.plus(millis(500))]);
+    assert_eq!(due().await.spent[0].units, 500);
+    let error = limiter.grant(1_001).await.unwrap_err();
+    assert!(matches!(error, Error::Rate { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_quota_is_named_when_it_is_spent_and_when_a_call_is_larger() {
+    let world = World::new();
+    let quotas = vec![Quota::daily(2, "UTC")];
+    let limiter = world.limiter("a", Settings { quotas, ..Settings::default() });
+    granted(&limiter).await;
+    granted(&limiter).await;
+    let waiting = refused(&limiter).await;
+    assert_eq!(waiting.reason, Reason::QuotaSpent { limit: "a quota of 2".into() });
+    assert_eq!(waiting.until.unwrap().to_string(), "2027-01-16T00:00:00Z");
+    let error = limiter.grant(3).await.unwrap_err();
+    assert!(matches!(error, Error::CallLargerThanQuota { units: 3, quota: 2 }), "{error}");
+}
+
+#[tokio::test]
+async fn several_grants_a_write() {
+    let world = World::new();
+    let limiter = world.limiter("a", ten_a_second());
+    let grants = limiter.grants(1, 5).await.unwrap().unwrap();
+    let moments: Vec<_> = grants.iter().map(|grant| grant.at().since(START).as_millis()).collect();
+    assert_eq!(moments, [0, 105, 210, 315, 420]);
+    assert_eq!(world.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_pause_holds_everybody_within_a_second_and_when_the_store_is_gone() {
+    let world = World::new();
+    let (a, b) = (world.limiter("a", ten_a_second()), world.limiter("b", ten_a_second()));
+    granted(&b).await;
+    a.change(&Change::Pause { until: None }, &by()).await.unwrap();
+    assert_eq!(refused(&a).await.reason, Reason::Paused { by: by() });
+    world.passes(seconds(1));
+    // The grant that is asked for beside the read is the last.
+    granted(&b).await;
+    assert_eq!(refused(&b).await.reason, Reason::Paused { by: by() });
+    world.store_is_down(true);
+    world.passes(seconds(3600));
+    assert_eq!(refused(&b).await.reason, Reason::Paused { by: by() }, "it stays closed");
+    world.store_is_down(false);
+    b.change(&Change::Resume, &Author::new("bo", "done")).await.unwrap();
+    world.passes(seconds(1));
+    granted(&a).await;
+    let record = a.standings().await.unwrap().record;
+    let who: Vec<_> = record.control.changes.iter().map(|change| change.by.who.as_str()).collect();
+    assert_eq!(who, ["ada", "bo"]);
+}
+
+#[tokio::test]
+async fn limits_are_changed_live_and_checked_first() {
+    let world = World::new();
+    let limiter = world.limiter("a", ten_a_second());
+    let set = |rates| Change::SetLimits { limits: Overrides { rates, ..Overrides::default() } };
+    let wrong = limiter.change(&set(Some(vec![Rate::new(0, seconds(1))])), &by()).await;
+    assert!(matches!(wrong, Err(Error::Rate { .. })));
+    limiter.change(&set(Some(vec![Rate::new(5, seconds(1))])), &by()).await.unwrap();
+    granted(&limiter).await;
+    assert_eq!(granted(&limiter).await.at(), START.plus(millis(210)));
+    limiter.change(&set(None), &by()).await.unwrap();
+    assert_eq!(limiter.standings().await.unwrap().rates, [Rate::new(10, seconds(1))]);
+}
+
+#[tokio::test]
+async fn when_the_store_is_down_each_keeps_its_share_and_the_metric_says_so() {
+    let world = World::new();
+    let settings = Settings { fallback: Fallback::Split(2), ..ten_a_second() };
+    let limiters = ["a", "b"].map(|name| world.limiter(name, settings.clone()));
+    world.store_is_down(true);
+    let mut moments = vec![];
+    for limiter in &limiters {
+        for _ in 0..2 {
+            let grant = granted(limiter).await;
+            assert!(grant.is_by_fallback());
+            moments.push(grant.at().since(START).as_millis());
+        }
+        let stats = limiter.stats();
+        assert_eq!((stats.fallback_grants, stats.store_failures), (2, 3));
+    }
+    assert_eq!(moments, [0, 210, 0, 210], "half the rate each");
+    let refuses = Settings { fallback: Fallback::Refuse, ..ten_a_second() };
+    assert_eq!(refused(&world.limiter("c", refuses)).await.reason, Reason::StoreDown);
+}
+
+#[tokio::test]
+async fn a_retry_after_holds_the_whole_fleet() {
+    let world = World::new();
+    let (a, b) = (world.limiter("a", ten_a_second()), world.limiter("b", ten_a_second()));
+    granted(&a).await;
+    granted(&b).await;
+    let report = Report::Throttled { retry_after: Some(seconds(30)), latency: millis(20) };
+    a.report("order-1", &report).await.unwrap();
+    world.passes(seconds(1));
+    b.refresh().await;
+    for limiter in [&a, &b] {
+        let waiting = refused(limiter).await;
+        assert_eq!(
+            waiting,
+            Waiting { reason: Reason::RetryAfter, until: Some(START.plus(seconds(30))) }
+        );
+    }
+    world.passes(seconds(29));
+    granted(&b).await;
+}
+
+#[tokio::test]
+async fn a_breaker_opens_for_all_elects_one_probe_and_closes_for_all() {
+    let world = World::new();
+    let limiters = ["a", "b", "c"].map(|name| world.limiter(name, ten_a_second()));
+    let [a, b, c] = &limiters;
+    for limiter in &limiters {
+        granted(limiter).await;
+    }
+    let failed = Report::Failed { kind: FailureKind::Credentials };
+    a.report("order-1", &failed).await.unwrap();
+    // Its view is older than that: the write is made again from the newer record.
+    b.report("order-2", &failed).await.unwrap();
+    world.passes(seconds(1));
+    c.refresh().await;
+    let reason = Reason::BreakerOpen { kind: FailureKind::Credentials };
+    assert_eq!(refused(c).await.reason, reason);
+    world.passes(seconds(5));
+    let (first, second) = (a.grant(1).await.unwrap(), b.grant(1).await.unwrap());
+    let Decision::Granted(probe) = first else { panic!("{first:?}") };
+    assert_eq!(probe.probe(), Some(FailureKind::Credentials));
+    assert!(matches!(second, Decision::Refused(_)), "{second:?}");
+    assert!(matches!(a.grant(1).await.unwrap(), Decision::Refused(_)), "one call");
+    a.answered("order-1", millis(200)).await.unwrap();
+    world.passes(seconds(20));
+    for limiter in &limiters {
+        limiter.refresh().await;
+        granted(limiter).await;
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_is_not_used_is_free_for_the_next() {
+    let world = World::new();
+    let (a, b) = (world.limiter("a", ten_a_second()), world.limiter("b", ten_a_second()));
+    let failed = Report::Failed { kind: FailureKind::Connection };
+    a.report("order-1", &failed).await.unwrap();
+    a.report("order-2", &failed).await.unwrap();
+    world.passes(seconds(5));
+    let probe = granted(&a).await;
+    a.give_back(probe).await.unwrap();
+    assert_eq!(granted(&b).await.probe(), Some(FailureKind::Connection));
+}
+
+#[tokio::test]
+async fn permits_are_as_many_as_may_be_and_come_free() {
+    let world = World::new();
+    let settings = Settings { ceiling: 2, ..Settings::default() };
+    let limiters = ["a", "b", "c"].map(|name| world.limiter(name, settings.clone()));
+    let mut permits = vec![];
+    for limiter in &limiters[..2] {
+        let Entered::Permit(permit) = limiter.enter().await.unwrap() else { panic!() };
+        permits.push(permit);
+    }
+    let Entered::Refused(waiting) = limiters[2].enter().await.unwrap() else { panic!() };
+    assert_eq!(waiting.reason, Reason::NoSlot { live: 2, limit: 2 });
+    permits.pop().unwrap().leave().await.unwrap();
+    let Entered::Permit(third) = limiters[2].enter().await.unwrap() else { panic!() };
+
+    // Lowered live: the youngest stands down within a second.
+    let limits = Overrides { concurrency: Some(1), ..Overrides::default() };
+    limiters[0].change(&Change::SetLimits { limits }, &by()).await.unwrap();
+    world.passes(seconds(1));
+    let mut kept = [permits.pop().unwrap(), third];
+    let mut standings = vec![];
+    for permit in &mut kept {
+        standings.push(permit.keep().await.unwrap());
+    }
+    let stands_down = Standing::StandsDown { live: 2, limit: 1 };
+    assert_eq!(standings.iter().filter(|standing| **standing == Standing::Stays).count(), 1);
+    assert!(standings.contains(&stands_down), "{standings:?}");
+
+    // Killed: what they held comes free with their leases, and is tidied away.
+    drop(kept);
+    world.passes(seconds(25));
+    let Entered::Permit(last) = limiters[1].enter().await.unwrap() else { panic!() };
+    let register = limiters[1].standings().await.unwrap().record.register;
+    assert_eq!(register.slots.len(), 1, "{register:?}");
+    last.leave().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_permit_is_renewed_once_in_a_third_of_its_lease() {
+    let world = World::new();
+    let limiter = world.limiter("a", Settings::default());
+    let Entered::Permit(mut permit) = limiter.enter().await.unwrap() else { panic!() };
+    world.requests();
+    for _ in 0..100 {
+        world.passes(millis(100));
+        assert_eq!(permit.keep().await.unwrap(), Standing::Stays);
+    }
+    assert!((9..=11).contains(&world.requests()), "a request a second, reads and writes");
+    assert!(permit.lease_until() > limiter.now().plus(seconds(6)));
+}
+
+#[tokio::test]
+async fn an_adaptive_limit_is_found_together() {
+    let world = World::new();
+    let adaptive = Some(AimdRules::up_to(10));
+    let rules = ControlRules { adaptive, ..ControlRules::default() };
+    let settings = Settings { rules, ..Settings::default() };
+    let (a, b) = (world.limiter("a", settings.clone()), world.limiter("b", settings));
+    granted(&b).await;
+    world.passes(seconds(1));
+    let report = Report::Throttled { retry_after: None, latency: millis(20) };
+    a.report("order-1", &report).await.unwrap();
+    assert!(matches!(a.grant(1).await.unwrap(), Decision::Refused(_)), "it stands back itself");
+    b.refresh().await;
+    granted(&b).await;
+    assert_eq!(b.standings().await.unwrap().concurrency, 7);
+}
