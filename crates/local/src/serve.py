@@ -136,4 +136,6 @@ jsonata.Jsonata.jsonata = staticmethod(compile_with_time)
 # ask for the interpreter's lock. When hundreds do, a slow machine is busy with that alone.
 sys.setswitchinterval(0.05)
 
-runpy.run_module("ministack", run_name="__main__", alter_sys=True)
+# Whoever only wants the lessons runs this under another name.
+if __name__ == "__main__":
+    runpy.run_module("ministack", run_name="__main__", alter_sys=True)
