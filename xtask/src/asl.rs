@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use slowlane_asl::directory;
+use slowlane_asl::{directory, scripted};
+use xshell::Shell;
+
+use crate::python;
 
 /// What to do with the machines; without a command they are built from `state-machines/src`.
 #[derive(clap::Args)]
@@ -33,13 +36,22 @@ enum Command {
         #[arg(long, default_value = ".")]
         into: PathBuf,
     },
+    /// Run machines on the local AWS with scripted answers, and compare their histories
+    ///
+    /// INSTA_UPDATE=always writes the histories anew.
+    Test {
+        /// The suite; its machines lie beside it, their histories in `histories`
+        #[arg(default_value = "state-machines/tests.json")]
+        suite: PathBuf,
+    },
 }
 
-pub(crate) fn run(repository: &Path, asl: &Asl) -> anyhow::Result<()> {
+pub(crate) fn run(sh: &Shell, repository: &Path, asl: &Asl) -> anyhow::Result<()> {
     let machines = repository.join("state-machines");
     match &asl.command {
         Some(Command::Check { files }) => check_files(files),
         Some(Command::Draw { files, into }) => draw_files(files, into),
+        Some(Command::Test { suite }) => Ok(scripted::test(suite, &python::local_aws(sh)?)?),
         None if asl.check => Ok(directory::compare(&machines)?),
         None => Ok(directory::write(&machines)?),
     }

@@ -127,7 +127,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
             eprintln!("the Lambdas are in {}", lambdas.display());
             Ok(())
         }
-        Xtask::Asl(command) => asl::run(repository(), &command),
+        Xtask::Asl(command) => asl::run(&sh, repository(), &command),
         Xtask::Template => {
             let test = cmd!(
                 sh,

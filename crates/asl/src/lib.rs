@@ -6,6 +6,7 @@ pub mod directory;
 pub mod draw;
 mod expression;
 mod problem;
+pub mod scripted;
 pub mod source;
 mod walk;
 

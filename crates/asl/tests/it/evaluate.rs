@@ -1,6 +1,7 @@
 //! Evaluates a machine's expressions, for tests.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Map, Value, json};
@@ -23,12 +24,17 @@ pub(crate) struct Situation {
     pub(crate) variables: Map<String, Value>,
 }
 
+/// A Python with the local AWS server.
+pub(crate) fn python() -> PathBuf {
+    let python = std::env::var_os("SLOWLANE_PYTHON").expect(
+        "SLOWLANE_PYTHON is a Python with the local AWS server: `cargo xtask test` sets it",
+    );
+    python.into()
+}
+
 impl Evaluator {
     pub(crate) fn start() -> Evaluator {
-        let python = std::env::var_os("SLOWLANE_PYTHON").expect(
-            "SLOWLANE_PYTHON is a Python with the local AWS server: `cargo xtask test` sets it",
-        );
-        let mut process = Command::new(python)
+        let mut process = Command::new(python())
             .args(["-c", include_str!("evaluate.py")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

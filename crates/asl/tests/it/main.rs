@@ -5,5 +5,6 @@ mod behavior;
 mod broken;
 mod contract;
 mod evaluate;
+mod histories;
 mod machines;
 mod variables;

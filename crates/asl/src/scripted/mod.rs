@@ -1,0 +1,185 @@
+//! Runs machines with scripted answers of what their Tasks call.
+//!
+//! The machine is run by the Step Functions of the local AWS, taught what AWS does where the two
+//! differ: expressions, choices, retries and catches are its own work. Only the answers are the
+//! script's, so every failure can be had by its name, and a run is the same each time.
+//!
+//! A suite is a file in the form of AWS's own mock configuration for Step Functions Local (Developer
+//! Guide, "Testing state machines with Step Functions Local"), with two keys more: the input of each
+//! case, and what CloudFormation would put in place of `${…}`.
+//!
+//! What it does not show: how long a wait or a retry takes, what a distributed Map writes and
+//! reads, and limits such as the 256 KiB of a payload.
+
+mod suite;
+mod transcript;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+pub use suite::{Case, Suite};
+
+/// Why a suite could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {file}")]
+    Read {
+        /// The file.
+        file: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file is not JSON, or a definition is none once its substitutions are made.
+    #[error("{file} is not JSON")]
+    NotJson {
+        /// The file.
+        file: String,
+        /// Where, and what was expected.
+        source: serde_json::Error,
+    },
+    /// The suite names what is not there.
+    #[error("{file}: {what}")]
+    Suite {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The local AWS could not be asked.
+    #[error("cannot run Python")]
+    Python(#[source] std::io::Error),
+    /// The local AWS refused a machine, or ended.
+    #[error("the local AWS could not run the machines:\n{told}")]
+    Refused {
+        /// What it said.
+        told: String,
+    },
+    /// A Task was called more often than the script has answers for it.
+    #[error("{case}: no answer {attempt} is scripted for the state {state}")]
+    NoAnswer {
+        /// The machine and the case.
+        case: String,
+        /// The state.
+        state: String,
+        /// Which answer, from 0.
+        attempt: u64,
+    },
+    /// Histories are not what their snapshots say.
+    #[error("{} {} changed:\n{}", changed.len(), if changed.len() == 1 { "history has" } else { "histories have" }, changed.join("\n"))]
+    Changed {
+        /// The machine and the case of each.
+        changed: Vec<String>,
+    },
+}
+
+/// A case that was run.
+#[derive(Debug)]
+pub struct History {
+    /// The machine.
+    pub machine: String,
+    /// The case.
+    pub case: String,
+    /// What happened, a line for each step, without what differs from run to run.
+    pub text: String,
+}
+
+/// Runs a suite and compares each history with the snapshot `histories/MACHINE.CASE.snap` beside it.
+/// Snapshots are [insta](https://insta.rs)'s: `cargo insta review` shows what has changed, and
+/// `INSTA_UPDATE=always` takes it.
+///
+/// # Errors
+/// See [`Error`]; [`Error::Changed`] with every history that is not as it was.
+pub fn test(suite: &Path, python: &Path) -> Result<(), Error> {
+    let histories = run(&Suite::read(suite)?, python)?;
+    let directory = suite.parent().unwrap_or(Path::new(".")).join("histories");
+    // insta takes a path that is not absolute from the file that this is written in.
+    let directory = std::path::absolute(&directory)
+        .map_err(|source| Error::Read { file: directory.display().to_string(), source })?;
+    let changed: Vec<_> = histories
+        .iter()
+        .filter(|history| !is_as_it_was(history, &directory))
+        .map(|history| format!("{}: {}", history.machine, history.case))
+        .collect();
+    if changed.is_empty() { Ok(()) } else { Err(Error::Changed { changed }) }
+}
+
+/// insta tells a difference by a panic, after it has shown it.
+fn is_as_it_was(history: &History, directory: &Path) -> bool {
+    let name = format!("{}.{}", history.machine, history.case);
+    std::panic::catch_unwind(|| {
+        insta::with_settings!({
+            snapshot_path => directory,
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, {
+            insta::assert_snapshot!(name, history.text);
+        });
+    })
+    .is_ok()
+}
+
+/// The local AWS, and what it is taught.
+const RUN: &str = include_str!("run.py");
+const LESSONS: &str = include_str!("../../../local/src/serve.py");
+
+/// Runs every case of a suite by a Python interpreter that has the local AWS server.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(suite: &Suite, python: &Path) -> Result<Vec<History>, Error> {
+    let cases: Vec<Value> = suite
+        .cases
+        .iter()
+        .map(|case| {
+            json!({
+                "machine": case.machine,
+                "definition": case.definition,
+                "input": case.input,
+                "answers": case.answers,
+            })
+        })
+        .collect();
+    let transcripts = ask(python, &json!({ "lessons": LESSONS, "cases": cases }))?;
+    let steps = transcripts.as_array().into_iter().flatten();
+    suite.cases.iter().zip(steps).map(|(case, steps)| history(case, steps)).collect()
+}
+
+fn history(case: &Case, steps: &Value) -> Result<History, Error> {
+    let steps: Vec<_> = steps.as_array().into_iter().flatten().collect();
+    if let Some(missing) = steps.iter().find(|step| step["do"] == "missing") {
+        return Err(Error::NoAnswer {
+            case: format!("{}: {}", case.machine, case.name),
+            state: missing["state"].as_str().unwrap_or_default().to_owned(),
+            attempt: missing["attempt"].as_u64().unwrap_or_default(),
+        });
+    }
+    Ok(History {
+        machine: case.machine.clone(),
+        case: case.name.clone(),
+        text: transcript::text(&case.input, &steps),
+    })
+}
+
+fn ask(python: &Path, request: &Value) -> Result<Value, Error> {
+    let mut process = Command::new(python)
+        .args(["-c", RUN])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Error::Python)?;
+    if let Some(mut stdin) = process.stdin.take() {
+        // It reads all before it writes, so nobody waits for the other. One that ended says why.
+        let _ = stdin.write_all(request.to_string().as_bytes());
+    }
+    let output = process.wait_with_output().map_err(Error::Python)?;
+    let refused = || Error::Refused { told: String::from_utf8_lossy(&output.stderr).into_owned() };
+    if !output.status.success() {
+        return Err(refused());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|_| refused())
+}
