@@ -37,25 +37,9 @@ async fn nothing_is_destroyed_unasked() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With the policy that a template can have for them.
 #[tokio::test]
 async fn what_the_template_keeps_stays_unless_told_otherwise() -> anyhow::Result<()> {
-    let local = Local::start().await?;
-    let progress = Progress::hidden();
-    let mut plan = local.plan();
-    let mut template = std::fs::read_to_string(&plan.template)?;
-    for resource in [
-        "IdempotencyTable:\n    Type: AWS::DynamoDB::Table",
-        "DeadLetterQueue:\n    Type: AWS::SQS::Queue",
-    ] {
-        let kept = format!("{resource}\n    DeletionPolicy: RetainExceptOnCreate");
-        template = template.replace(&format!("{resource}\n    DeletionPolicy: Delete"), &kept);
-        assert!(template.contains(&kept));
-    }
-    plan.template = local.directory.path().join("template.yaml");
-    std::fs::write(&plan.template, template)?;
-
-    let outputs = local.deployer.deploy(&plan, &progress).await?;
+    let (local, outputs) = Local::deployed().await?;
     fill(&local, &outputs).await?;
     let (queue, table) = (&outputs.dead_letter_queue_url, &outputs.idempotency_table_name);
     let output = local.run_on("trial", &["destroy", "--yes"])?;
@@ -67,7 +51,8 @@ async fn what_the_template_keeps_stays_unless_told_otherwise() -> anyhow::Result
     assert_eq!(letters.total(), 1);
     assert_eq!(local.guard(&outputs).list_unresolved(10).await?.len(), 1);
 
-    let outputs = local.deployer.deploy(&plan, &progress).await?;
+    let progress = Progress::hidden();
+    let outputs = local.deployer.deploy(&local.plan(), &progress).await?;
     let left = local.deployer.destroy("trial", Data::Delete, &progress).await?;
     assert_eq!(left, Some(Vec::<Kept>::new()));
     let queue = &outputs.dead_letter_queue_url;

@@ -1,28 +1,19 @@
-//! The template's derived numbers are those of `slowlane_policy::timing`, and its text fits.
-//!
-//! `UPDATE_TEMPLATE=1 cargo test -p slowlane-deployer --test template` (or `cargo xtask template`)
-//! writes the numbers.
+//! Numbers that CloudFormation cannot calculate are those of `slowlane_policy::timing`.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
+use crate::{check_between, section, template};
 use slowlane_policy::timing::{
     API_TIMEOUTS_SECS, CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, LONGEST_DEADLINE,
     RECORD_EXPIRY, Timing, max_receive_count,
 };
 use slowlane_policy::wake::EVENT_AGE;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::time::Duration;
 
 const MAX_DEFERRALS: [u32; 5] = [3, 5, 10, 20, 50];
 const MAX_ATTEMPTS: [u32; 5] = [1, 2, 3, 5, 8];
-
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../infra/template.yaml")
-}
-
-fn template() -> String {
-    std::fs::read_to_string(path()).unwrap()
-}
+/// How long before its end an invocation is out of time. The last call is taken a whole
+/// `call_visibility` before it.
+const OUT_OF_TIME: Duration = Duration::from_secs(10);
 
 /// The section `Mappings` between its two marks. The values are texts, because a Lambda's variables
 /// are made of them, and the local server does not turn a number into one.
@@ -40,6 +31,8 @@ fn derived() -> String {
         ] {
             writeln!(text, "      {name}: \"{}\"", duration.as_secs()).unwrap();
         }
+        let out_of_time = (timing.function_timeout - OUT_OF_TIME).as_millis();
+        writeln!(text, "      OutOfTimeMs: \"{out_of_time}\"").unwrap();
     }
     text.push_str("  # The same in every deployment.\n  Always:\n    Seconds:\n");
     for (name, duration) in [
@@ -65,17 +58,7 @@ fn derived() -> String {
 
 #[test]
 fn the_derived_numbers_are_those_of_the_policy() {
-    let template = template();
-    let begin = template.find("  # BEGIN derived").unwrap();
-    let begin = begin + template[begin..].find("it.\n").expect("the mark's last words") + 4;
-    let end = template.find("  # END derived").unwrap();
-    let derived = derived();
-    if std::env::var_os("UPDATE_TEMPLATE").is_some() {
-        let updated = format!("{}{derived}{}", &template[..begin], &template[end..]);
-        std::fs::write(path(), updated).unwrap();
-        return;
-    }
-    assert_eq!(&template[begin..end], derived, "run `cargo xtask template`");
+    check_between("infra/template.yaml", "  # BEGIN derived", "  # END derived", &derived());
 }
 
 #[test]
@@ -90,13 +73,6 @@ fn every_allowed_value_has_its_numbers() {
         let line = section.lines().find(|line| line.contains("AllowedValues:")).unwrap();
         assert_eq!(line.trim(), format!("AllowedValues: {values:?}"), "{parameter}");
     }
-}
-
-/// A section of the template, from its name to the next empty line.
-fn section<'a>(template: &'a str, name: &str) -> &'a str {
-    let begin = template.find(&format!("\n  {name}:\n")).unwrap() + 1;
-    let section = &template[begin..];
-    &section[..section.find("\n\n").unwrap()]
 }
 
 #[test]
@@ -158,10 +134,4 @@ fn the_worker_may_wake_itself() {
     let limits = section(&template, "WakeLimits");
     let age = format!("\n      MaximumEventAgeInSeconds: {}\n", EVENT_AGE.as_secs());
     assert!(limits.contains(&age), "{limits}");
-}
-
-#[test]
-fn the_template_fits_into_a_request() {
-    // CloudFormation takes up to 51,200 bytes in the request itself.
-    assert!(template().len() <= 51_200, "{} bytes", template().len());
 }
