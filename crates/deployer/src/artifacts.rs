@@ -5,10 +5,12 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why an artifact is not in S3.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,14 @@ pub enum Error {
         account: String,
         /// As IAM writes it.
         permission: &'static str,
+    },
+    /// The address of an artifact cannot be told.
+    #[error("{about} has no address")]
+    NoAddress {
+        /// Bucket and key.
+        about: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// S3 or STS refused.
     #[error(transparent)]
@@ -173,6 +183,21 @@ impl Store {
         Ok(())
     }
 
+    /// Where CloudFormation finds the artifact, with the credentials of whoever asks it to.
+    pub(crate) async fn url(&self, artifact: &Artifact) -> Result<String, Error> {
+        let about = format!("s3://{}/{}", self.bucket, artifact.key);
+        // Only the SDK knows the address of a bucket in each partition. A signed request has it; its
+        // signature is left out, and nothing is sent.
+        let signed = async {
+            let expiry = PresigningConfig::expires_in(Duration::from_secs(60))?;
+            let request = self.client.get_object().bucket(&self.bucket).key(&artifact.key);
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(request.presigned(expiry).await?)
+        };
+        let signed = signed.await.map_err(|source| Error::NoAddress { about, source })?;
+        let (url, _) = signed.uri().split_once('?').unwrap_or((signed.uri(), ""));
+        Ok(url.to_owned())
+    }
+
     /// A refusal, which can mean that the bucket is not ours.
     fn refused<E>(
         &self,
@@ -253,6 +278,20 @@ mod tests {
             assert!(error.contains(told) && error.contains("--artifact-bucket"), "{error}");
             assert!(error.contains("123456789012"), "{error}");
             assert_eq!(wire.requests().len(), answers.len(), "nothing is sent after it");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_artifact_has_an_address_without_a_signature() {
+        for (local, address) in [
+            (false, "https://mine.s3.eu-north-1.amazonaws.com/lambda/worker-"),
+            (true, "https://s3.eu-north-1.amazonaws.com/mine/lambda/worker-"),
+        ] {
+            let wire = Wire::answering([(200, IDENTITY), (200, "")]);
+            let store = Store::open(&wire.config(), local, Some("mine")).await.unwrap();
+            let url = store.url(&artifact()).await.unwrap();
+            assert!(url.starts_with(address) && url.ends_with(".zip"), "{url}");
+            assert_eq!(wire.requests().len(), 2, "nothing is sent for it");
         }
     }
 

@@ -7,8 +7,9 @@
 //! 2. [`artifacts`]: zips and state machine definitions go to S3 under a key that is their content
 //!    hash; what is already there is not sent again. So a changed key is a changed artifact, and
 //!    CloudFormation sees it.
-//! 3. [`stack`]: a change set is created and executed, with progress by resource; a change set
-//!    without changes is a success; a failure is told by resource, with what to do about it.
+//! 3. [`stack`]: a change set is created, which says [what it would do](stack::Changes), and
+//!    executed, with progress by resource; a change set without changes is a success; a failure is
+//!    told by resource, with what to do about it.
 //! 4. [`local`]: only when the endpoint is on this machine, what the local server dropped is set.
 //!
 //! For whoever runs a deployment there are
@@ -45,6 +46,7 @@ mod logs;
 pub mod outputs;
 pub mod package;
 mod plan;
+mod prepared;
 mod progress;
 pub mod queues;
 pub mod stack;
@@ -59,6 +61,7 @@ mod wire;
 pub use endpoint::Endpoint;
 pub use outputs::{Deployed, Outputs};
 pub use plan::Plan;
+pub use prepared::Prepared;
 pub use progress::Progress;
 pub use unresolved::Unresolved;
 
@@ -66,6 +69,7 @@ use aws_config::SdkConfig;
 use destroy::{Data, Holdings, HoldingsError};
 use jiff::Timestamp;
 use stack::Kept;
+use stack::changes::ResourceChange;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -89,6 +93,10 @@ pub enum DeployError {
     /// CloudFormation refused the change or could not carry it out.
     #[error("deploying the stack failed")]
     Stack(#[from] stack::Error),
+    /// The change would replace queues or tables, or take them out of the stack, and the plan does
+    /// not allow that.
+    #[error("{}", told_at_risk(.0))]
+    Replaces(Vec<ResourceChange>),
     /// The stack is deployed, but what the local server drops could not be set.
     #[error("completing the stack on the local server failed")]
     Local(#[from] local::Error),
@@ -121,44 +129,29 @@ impl Deployer {
         &self.config
     }
 
-    /// Creates the stack, or changes it into what the plan says.
-    ///
-    /// A stack whose creation was rolled back is deleted first, since CloudFormation lets nothing
-    /// else be done with it.
+    /// Creates the stack, or changes it into what the plan says: [`prepare`](Self::prepare) and
+    /// [`Prepared::execute`] in one.
     ///
     /// # Errors
     /// See [`DeployError`]. After an error in the change itself CloudFormation has rolled the
     /// stack back to what it was before.
     pub async fn deploy(&self, plan: &Plan, progress: &Progress) -> Result<Outputs, DeployError> {
-        let store = artifacts::Store::open(
-            &self.config,
-            self.endpoint.is_local(),
-            plan.artifact_bucket.as_deref(),
-        )
-        .await?;
-        let mut parameters = plan.parameters.clone();
-        parameters.insert("ArtifactBucket".into(), store.bucket().into());
-        for (parameter, artifact) in plan.artifacts(self.endpoint.is_local())? {
-            progress.say(&format!("{parameter}: {}", artifact.key()));
-            store.put(&artifact).await?;
-            parameters.insert(parameter, artifact.key().into());
-        }
+        self.prepare(plan, progress).await?.execute(progress).await
+    }
 
-        let stack = self.stack(&plan.stack_name);
-        let template = artifacts::read_text(&plan.template)?;
-        // A stack that is not there yet has no wiring that it could be switched from.
-        let before = stack.describe().await.ok();
-        stack.apply(&template, &parameters, progress).await?;
-        let described = stack.describe().await?;
-        if self.endpoint.is_local() {
-            local::complete(&self.config, &described).await?;
-        }
-        let outputs = Outputs::from_map(&described.outputs)?;
-        if let Some(doorbell) = switched_to(before.as_ref(), &outputs) {
-            progress.say("ringing for the calls that waited in the other wiring");
-            switch::ring_for_all(&self.config, doorbell).await?;
-        }
-        Ok(outputs)
+    /// Uploads what is not there yet, and asks CloudFormation what it would do.
+    ///
+    /// A stack whose creation was rolled back is deleted first, since CloudFormation lets nothing
+    /// else be done with it.
+    ///
+    /// # Errors
+    /// See [`DeployError`]. The stack is as it was.
+    pub async fn prepare<'a>(
+        &'a self,
+        plan: &'a Plan,
+        progress: &Progress,
+    ) -> Result<Prepared<'a>, DeployError> {
+        Prepared::new(self, plan, progress).await
     }
 
     /// Deletes the stack and waits until it is gone, and, if told so, what it then leaves. Answers
@@ -207,10 +200,15 @@ impl Deployer {
     }
 }
 
-/// The doorbell of a stack that had none before the deploy.
-fn switched_to<'a>(before: Option<&stack::Description>, outputs: &'a Outputs) -> Option<&'a str> {
-    let had_one = before?.outputs.contains_key("DoorbellQueueUrl");
-    outputs.doorbell_queue_url.as_deref().filter(|_| !had_one)
+fn told_at_risk(changes: &[ResourceChange]) -> String {
+    let mut told = String::from(
+        "nothing was changed: what these hold would no longer be found. Allow it by --allow-replacement, \
+         once they are empty or you have what they hold",
+    );
+    for ResourceChange { logical_id, resource_type, .. } in changes {
+        told += &format!("\n  {logical_id} ({resource_type})");
+    }
+    told
 }
 
 #[expect(

@@ -83,7 +83,7 @@ impl Error {
 
 impl Deployed {
     pub(crate) fn new(stack_name: &str, description: Description) -> Result<Self, Missing> {
-        let Description { parameters, outputs, resources } = description;
+        let Description { parameters, outputs, resources, .. } = description;
         let outputs = Outputs::from_map(&outputs)?;
         Ok(Self { stack_name: stack_name.into(), outputs, parameters, resources })
     }

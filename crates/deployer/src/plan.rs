@@ -17,6 +17,11 @@ pub struct Plan {
     /// Template parameters. One that is not here keeps its value, or has the template's default
     /// in a new stack. The deployer adds `ArtifactBucket` and the keys of the artifacts.
     pub parameters: Values,
+    /// Tags for the stack and all that is in it. Those that the stack has and that are not here
+    /// stay; `application=slowlane` is always one.
+    pub tags: Values,
+    /// Whether queues and tables may be replaced or taken out of the stack.
+    pub allow_replacement: bool,
     /// The bucket for the artifacts, of the same account; `None` for one that the deployer makes.
     pub artifact_bucket: Option<String>,
     /// On a local endpoint only: where each Lambda's output is appended, to `enqueuer.log` and
@@ -34,6 +39,8 @@ impl Plan {
             state_machines: repository.join("state-machines"),
             lambdas: lambdas.into(),
             parameters: Values::new(),
+            tags: Values::from([("application".into(), "slowlane".into())]),
+            allow_replacement: false,
             artifact_bucket: None,
             local_log_dir: None,
         }

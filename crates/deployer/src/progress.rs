@@ -1,5 +1,6 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
+use std::time::Duration;
 
 /// Where a deploy tells what it does: a bar on a terminal, plain lines elsewhere, or nothing.
 #[derive(Debug)]
@@ -19,9 +20,12 @@ impl Progress {
             return Self(To::Lines);
         }
         let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")
+        {
             bar.set_style(style);
         }
+        // CloudFormation is silent for minutes while it works.
+        bar.enable_steady_tick(Duration::from_secs(1));
         Self(To::Bar(bar))
     }
 
@@ -47,16 +51,22 @@ impl Progress {
         }
     }
 
-    /// A resource entered a status such as `CREATE_IN_PROGRESS` or `CREATE_COMPLETE`.
-    pub(crate) fn resource(&self, logical_id: &str, status: &str, reason: Option<&str>) {
+    /// A resource entered a status such as `CREATE_IN_PROGRESS` or `CREATE_COMPLETE`, so long after
+    /// its first one.
+    pub(crate) fn resource(
+        &self,
+        logical_id: &str,
+        status: &str,
+        took: Duration,
+        reason: Option<&str>,
+    ) {
         let reason = reason
             .filter(|text| !text.is_empty())
             .map(|text| format!(": {text}"))
             .unwrap_or_default();
+        let line = format!("{status} {logical_id} ({} s){reason}", took.as_secs());
         match &self.0 {
-            To::Bar(bar) if status.ends_with("_FAILED") => {
-                bar.println(format!("{status} {logical_id}{reason}"))
-            }
+            To::Bar(bar) if status.ends_with("_FAILED") => bar.println(line),
             To::Bar(bar) => {
                 bar.set_message(format!("{status} {logical_id}"));
                 if status.ends_with("_COMPLETE") {
@@ -65,7 +75,7 @@ impl Progress {
             }
             // One line for each resource is enough to follow; its begin would double them.
             To::Lines if status.ends_with("_IN_PROGRESS") => {}
-            To::Lines => eprintln!("{status} {logical_id}{reason}"),
+            To::Lines => eprintln!("{line}"),
             To::Nowhere => {}
         }
     }

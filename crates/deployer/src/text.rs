@@ -30,6 +30,14 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{s}")
 }
 
+/// A text of at most so many characters, the last of which says that something is missing.
+pub(crate) fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +46,12 @@ mod tests {
     fn one_has_no_plural() {
         let told = [0, 1, 2].map(|number| count(number, "dead letter"));
         assert_eq!(told, ["0 dead letters", "1 dead letter", "2 dead letters"]);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("äöü", 3), "äöü");
+        assert_eq!(cut("äöüß", 3), "äö…");
     }
 
     #[test]
