@@ -18,6 +18,7 @@
 //! - [`whereabouts`]: where one call is, and what happened to it;
 //! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
 //! - [`unresolved`]: the calls of which nobody knows whether they were executed, to decide;
+//! - [`watch`]: what the template's alarms and its dashboard watch;
 //! - [`destroy`]: what a stack holds, and its end.
 //!
 //! ```no_run
@@ -54,6 +55,7 @@ pub mod status;
 mod switch;
 mod text;
 pub mod unresolved;
+pub mod watch;
 pub mod whereabouts;
 #[cfg(test)]
 mod wire;

@@ -10,10 +10,11 @@
 //! | keeps a mapping's `MaximumConcurrency` as the text of the parameter, on which its poller stops | set it by API |
 //! | hides a throttled delivery for its queue's whole visibility time-out, where a mapping on AWS would soon try it again | with `deferral`, make that time-out short: the worker extends it for the call that it takes up |
 //! | keeps a Lambda's output to itself until the invocation ends | wrap the binary so that the output also goes to a file, line by line |
+//! | refuses a template with an alarm on an expression | leave the alarms out, unless told otherwise |
 //! | runs on a machine that may lack the file `SSL_CERT_FILE` names for Lambda | unset it there |
 
 use crate::stack::Description;
-use crate::{aws, package};
+use crate::{Values, aws, package};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use aws_sdk_lambda::types::ScalingConfig;
@@ -35,6 +36,11 @@ pub enum Error {
     /// A request failed.
     #[error(transparent)]
     Aws(#[from] aws::Error),
+}
+
+/// Chooses what the local server cannot do otherwise.
+pub(crate) fn choose(parameters: &mut Values) {
+    parameters.entry("Alarms".into()).or_insert_with(|| "disabled".into());
 }
 
 /// Sets what the local server's CloudFormation drops, as the template says it, and what its

@@ -27,6 +27,9 @@ impl<'a> Prepared<'a> {
         let bucket = plan.artifact_bucket.as_deref();
         let store = artifacts::Store::open(&deployer.config, is_local, bucket).await?;
         let mut parameters = plan.parameters.clone();
+        if is_local {
+            local::choose(&mut parameters);
+        }
         parameters.insert("ArtifactBucket".into(), store.bucket().into());
         for (parameter, artifact) in plan.artifacts(is_local)? {
             progress.say(&format!("{parameter}: {}", artifact.key()));

@@ -9,6 +9,7 @@
 mod parsed;
 mod protection;
 mod timing;
+mod watch;
 
 use std::fs;
 use std::path::PathBuf;
