@@ -6,6 +6,7 @@ mod dead_letters;
 mod deploy;
 mod destroy;
 mod status;
+mod transcripts;
 mod unresolved;
 
 use anyhow::Context as _;
