@@ -44,5 +44,6 @@ pub mod dispatch;
 mod jitter;
 pub mod prefetch;
 pub mod settle;
+pub mod slot;
 pub mod timing;
 pub mod wake;

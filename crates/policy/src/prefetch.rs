@@ -44,7 +44,7 @@ const MARGIN: Duration = Duration::from_millis(5);
 const LEAST_HISTORY: usize = 4;
 
 /// The durations of the latest calls and fetches of one slot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServiceTimes {
     calls: VecDeque<Duration>,
     fetches: VecDeque<Duration>,

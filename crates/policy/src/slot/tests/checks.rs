@@ -1,0 +1,103 @@
+//! What a slot must not do.
+
+use super::world::{Hand, STOP_AT, Silence, TestAction, World};
+use crate::slot::state::{Next, Sweep};
+use crate::slot::{Action, End};
+
+impl World {
+    pub(super) fn check(&mut self, action: &TestAction) -> Result<(), String> {
+        let searches = |action: &TestAction| {
+            matches!(action, Action::Sweep(_) | Action::Prepare { .. } | Action::CollectRings)
+        };
+        let searching = self.pending.iter().any(searches);
+        if searching && searches(action) {
+            return Err(format!("it searches twice at once: {action:?}"));
+        }
+        match action {
+            Action::Sweep(queue) => {
+                let first = matches!(self.slot.next, Next::Searching(Sweep { polled: 1, .. }));
+                if first && self.now >= STOP_AT {
+                    return Err(format!("it looks for calls after its time: {queue}"));
+                }
+            }
+            Action::Listen(_) => {
+                if !self.pending.iter().any(|action| matches!(action, Action::Listen(_))) {
+                    self.silence = Silence::Of(0);
+                }
+            }
+            Action::Prepare { message, .. } => self.pass(*message, Hand::Found, Hand::Preparing)?,
+            Action::Call(call) => {
+                if self.pending.iter().any(|action| matches!(action, Action::Call(_))) {
+                    return Err("two calls at the API".to_owned());
+                }
+                self.pass(*call, Hand::Ready, Hand::AtApi)?;
+            }
+            Action::Settle(answered) => self.pass(*answered, Hand::Answered, Hand::Leaving)?,
+            Action::GiveBack(call) => self.pass(*call, Hand::Ready, Hand::Leaving)?,
+            Action::GiveBackUnread(message) => {
+                self.pass(*message, Hand::Found, Hand::Leaving)?;
+            }
+            Action::ReturnRings(rings) => self.let_go(rings)?,
+            Action::LookAgain(_)
+            | Action::CollectRings
+            | Action::ThinOutRings
+            | Action::HoldRing
+            | Action::WakeOthers(_) => {}
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, id: u8, from: Hand, to: Hand) -> Result<(), String> {
+        match self.hands.insert(id, to) {
+            Some(hand) if hand == from => Ok(()),
+            hand => Err(format!("message {id} becomes {to:?} and was {hand:?}")),
+        }
+    }
+
+    fn let_go(&mut self, rings: &[u8]) -> Result<(), String> {
+        let held = std::mem::take(&mut self.rings);
+        if held == rings { Ok(()) } else { Err(format!("it holds rings {held:?}, not {rings:?}")) }
+    }
+
+    pub(super) fn check_end(&mut self) -> Result<(), String> {
+        if !self.hands.is_empty() {
+            return Err(format!("messages have not ended: {:?}", self.hands));
+        }
+        let silent = self.silence == Silence::Of(3);
+        let hidden = self.hidden_until > self.now;
+        match self.slot.clone().end(self.now) {
+            End::Served { collected } => {
+                self.let_go(&collected)?;
+                match (silent, self.must_return, hidden) {
+                    (true, false, false) => Ok(()),
+                    _ => Err(format!(
+                        "the ring is let go: silent {silent}, failed {}, hidden {hidden}",
+                        self.must_return
+                    )),
+                }
+            }
+            End::HandedOver { hide_ring, collected, ring, ring_may_go } => {
+                self.let_go(&collected)?;
+                let outlasts = hide_ring.unwrap_or(self.slot.settings.call_visibility);
+                if !ring && !silent {
+                    Err("nobody is rung for what may be left".to_owned())
+                } else if ring_may_go && (self.must_return || hidden) {
+                    Err("the ring may go although it must come back".to_owned())
+                } else if self.now + outlasts < self.hidden_until {
+                    Err("the ring comes back before the call that is hidden".to_owned())
+                } else if !silent && self.now < STOP_AT {
+                    Err("it gives up before its time".to_owned())
+                } else {
+                    Ok(())
+                }
+            }
+            End::CannotPoll { ring_back_after, collected } => {
+                self.let_go(&collected)?;
+                match self.must_return && self.now + ring_back_after >= self.hidden_until {
+                    true => Ok(()),
+                    false => Err("it gives up although it can poll".to_owned()),
+                }
+            }
+        }
+    }
+}

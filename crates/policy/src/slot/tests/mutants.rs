@@ -1,0 +1,148 @@
+//! Slots with a mistake in them: going through every sequence finds each.
+
+use super::exhaustive::explore;
+use super::world::{Budget, Mutant, STOP_AT, TestSlot, World};
+use crate::slot::state::{Api, Next, Rings};
+use crate::slot::{Action, Moment};
+use slowlane_message::Priority;
+
+/// The mutant does something that is `wrong`, after much or little.
+fn is_caught(mutant: Mutant, wrong: &str) {
+    let found = [(0, 1), (1, 0), (2, 0), (1, 1)].into_iter().find_map(|(messages, failures)| {
+        let budget = Budget { messages, failures, rings: 1, timeouts: 2 };
+        explore(World::warm(budget, 0, Some(mutant)), Some(mutant)).err()
+    });
+    let found = found.expect("the mutant lives");
+    println!("{}, after {} steps", found.what, found.steps.len());
+    assert!(found.what.contains(wrong), "{found:#?}");
+}
+
+fn without(slot: &mut TestSlot, action: impl Fn(&Action<u8, u8, u8, u8>) -> bool) {
+    let before = slot.actions.len();
+    slot.actions.retain(|one| !action(one));
+    slot.outstanding -= u32::try_from(before - slot.actions.len()).unwrap();
+}
+
+#[test]
+fn one_that_does_not_wait_for_the_api() {
+    let mutant: Mutant = |_, slot, now| {
+        if matches!(slot.next, Next::Held { .. }) {
+            slot.api = Api::Idle;
+            slot.advance(now);
+        }
+    };
+    is_caught(mutant, "two calls at the API");
+}
+
+#[test]
+fn one_that_takes_no_note_of_what_it_hears() {
+    let mutant: Mutant = |before, slot, _| match (before.rings, &mut slot.rings) {
+        (Rings::Listening { silent: true, .. }, Rings::Listening { silent, .. }) => *silent = true,
+        (Rings::Listening { .. } | Rings::Silent, rings @ Rings::Kept) => *rings = Rings::Silent,
+        _ => {}
+    };
+    is_caught(mutant, "the ring is let go: silent false");
+}
+
+#[test]
+fn one_that_listens_to_two_queues() {
+    let mutant: Mutant = |before, slot, _| {
+        if let (Rings::Collecting, Rings::Listening { unanswered, .. }) =
+            (before.rings, &mut slot.rings)
+        {
+            *unanswered -= 1;
+            without(slot, |action| *action == Action::Listen(Priority::Batch));
+        }
+    };
+    is_caught(mutant, "the ring is let go: silent false");
+}
+
+#[test]
+fn one_that_forgets_a_call_which_waited_too_long() {
+    let mutant: Mutant = |before, slot, _| {
+        if matches!((&before.next, &slot.next), (Next::Held { .. }, Next::None)) {
+            without(slot, |action| matches!(action, Action::GiveBack(_)));
+        }
+    };
+    is_caught(mutant, "messages have not ended");
+}
+
+#[test]
+fn one_that_does_not_stop() {
+    let mutant: Mutant = |_, slot, _| slot.settings.stop_at = Moment::MAX;
+    is_caught(mutant, "it looks for calls after its time");
+}
+
+#[test]
+fn one_that_stops_too_soon() {
+    let mutant: Mutant = |_, slot, _| slot.settings.stop_at = STOP_AT / 100;
+    is_caught(mutant, "it gives up before its time");
+}
+
+#[test]
+fn one_that_forgets_what_has_failed() {
+    is_caught(|_, slot, _| slot.own_ring.must_return = false, "failed true");
+}
+
+#[test]
+fn one_that_forgets_what_is_hidden() {
+    is_caught(|_, slot, _| slot.own_ring.hidden_until = Moment::ZERO, "hidden true");
+}
+
+#[test]
+fn one_that_drops_rings() {
+    let mutant: Mutant = |before, slot, _| {
+        if before.rings == Rings::Collecting && slot.rings != Rings::Collecting {
+            slot.collected.clear();
+        }
+    };
+    is_caught(mutant, "it holds rings");
+}
+
+#[test]
+fn one_that_takes_a_search_which_found_nothing_for_one_under_way() {
+    let mutant: Mutant = |before, slot, now| {
+        if matches!((&before.next, &slot.next), (Next::Searching(_), Next::None))
+            && slot.api.is_busy()
+        {
+            slot.next = Next::Preparing { began: now, looks_left: 0 };
+        }
+    };
+    is_caught(mutant, "it gives up before its time");
+}
+
+#[test]
+fn one_that_settles_twice() {
+    let mutant: Mutant = |_, slot, _| {
+        let settle = slot.actions.iter().find(|action| matches!(action, Action::Settle(_)));
+        if let Some(settle) = settle.cloned() {
+            slot.act(settle);
+        }
+    };
+    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 0 };
+    let found = explore(World::cold(budget, 0, None), Some(mutant)).unwrap_err();
+    assert!(found.what.contains("becomes Leaving and was Some(Leaving)"), "{found:#?}");
+}
+
+#[test]
+fn one_that_leaves_while_something_is_under_way() {
+    let mutant: Mutant = |before, slot, _| {
+        if before.rings == Rings::Collecting && slot.rings != Rings::Collecting {
+            slot.outstanding -= 1;
+        }
+    };
+    is_caught(mutant, "stuck");
+}
+
+#[test]
+fn one_that_goes_round_in_circles() {
+    let mutant: Mutant = |before, slot, _| {
+        if before.rings != Rings::Silent && slot.rings == Rings::Silent && slot.has_ended() {
+            *slot = before.clone();
+            slot.rings = Rings::Collecting;
+            slot.outstanding = 0;
+            slot.act(Action::CollectRings);
+        }
+    };
+    is_caught(mutant, "it goes round in circles");
+}

@@ -1,0 +1,220 @@
+//! What a slot does, step by step.
+
+use std::time::Duration;
+
+use slowlane_message::Priority::{Batch, High, Normal};
+
+use super::world::{STOP_AT, TestSlot, settings};
+use crate::slot::{
+    Action, Candidate, CannotPoll, End, Event, Found, Left, Moment, Polled, Prepared, Settings,
+    Slot,
+};
+use crate::timing::{RING_LEAD, RING_RENEWAL};
+use slowlane_message::Priority;
+
+type TestAction = Action<u8, u8, u8, u8>;
+
+const NOTHING: Polled<u8> = Polled { found: Ok(None), may_hide: false };
+const FAILED: Polled<u8> = Polled { found: Err(CannotPoll), may_hide: false };
+
+fn ms(ms: u64) -> Moment {
+    Duration::from_millis(ms)
+}
+
+fn found(message: u8, priority: Priority) -> Polled<u8> {
+    Polled { found: Ok(Some(Found { message, priority, receive_count: 1 })), may_hide: false }
+}
+
+fn actions(slot: &mut TestSlot) -> Vec<TestAction> {
+    std::iter::from_fn(|| slot.next_action()).collect()
+}
+
+/// What follows from an event.
+fn after(slot: &mut TestSlot, now: Moment, event: Event<u8, u8, u8, u8>) -> Vec<TestAction> {
+    slot.handle(now, event);
+    actions(slot)
+}
+
+fn woken(allowance: u32) -> TestSlot {
+    let mut slot = Slot::new(Moment::ZERO, settings(allowance));
+    assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
+    slot
+}
+
+/// Runs call number `call` from the poll that finds it to its answer, `began` and 200 ms later.
+fn run_one(slot: &mut TestSlot, call: u8, began: Moment) {
+    after(slot, began, Event::Swept(found(call, High)));
+    after(slot, began, Event::Prepared(Prepared::Ready(call), None));
+    let answered = Event::Answered { answered: call, took: ms(200) };
+    after(slot, began + ms(200), answered);
+    slot.handle(began + ms(200), Event::Ended(Left::Covered));
+}
+
+/// A slot with a call at the API since `.1` and a history of calls of 200 ms.
+fn busy() -> (TestSlot, Moment) {
+    let mut slot = woken(0);
+    for call in 0..4 {
+        run_one(&mut slot, call, ms(200) * call.into());
+    }
+    let now = ms(800);
+    after(&mut slot, now, Event::Swept(found(4, High)));
+    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(4), None));
+    assert_eq!(launched, [Action::Call(4)]);
+    (slot, now)
+}
+
+#[test]
+fn a_slot_that_finds_nothing_collects_rings_listens_and_lets_them_go() {
+    let (mut slot, now) = (woken(0), Moment::ZERO);
+    assert_eq!(after(&mut slot, now, Event::Swept(NOTHING)), [Action::Sweep(Normal)]);
+    assert_eq!(after(&mut slot, now, Event::Swept(NOTHING)), [Action::Sweep(Batch)]);
+    assert_eq!(after(&mut slot, now, Event::Swept(NOTHING)), [Action::CollectRings]);
+    assert_eq!(after(&mut slot, now, Event::CollectedRings(vec![7])), [Action::CollectRings]);
+    let listens = after(&mut slot, now, Event::CollectedRings(vec![]));
+    assert_eq!(listens, [High, Normal, Batch].map(Action::Listen));
+    for _ in 0..3 {
+        assert!(!slot.has_ended());
+        assert_eq!(after(&mut slot, ms(1_000), Event::Heard(NOTHING)), []);
+    }
+    assert!(slot.has_ended());
+    assert_eq!(slot.next_timeout(), None);
+    assert_eq!(slot.end(ms(1_000)), End::Served { collected: vec![7] });
+}
+
+#[test]
+fn what_is_heard_is_run_and_the_collected_rings_go_back() {
+    let (mut slot, now) = (woken(0), Moment::ZERO);
+    (0..3).for_each(|_| slot.handle(now, Event::Swept(NOTHING)));
+    slot.handle(now, Event::CollectedRings(vec![7]));
+    slot.handle(now, Event::CollectedRings(vec![]));
+    actions(&mut slot);
+    let prepares = after(&mut slot, now, Event::Heard(found(1, Batch)));
+    let prepare = Action::Prepare { message: 1, look: false };
+    assert_eq!(prepares, [Action::ReturnRings(vec![7]), prepare]);
+    // A second one is more than it can use.
+    assert_eq!(after(&mut slot, now, Event::Heard(found(2, High))), [Action::GiveBackUnread(2)]);
+}
+
+#[test]
+fn the_next_call_is_fetched_to_be_ready_when_the_present_one_ends() {
+    let (mut slot, since) = busy();
+    let fetch_at = since + ms(195);
+    assert_eq!(slot.next_timeout(), Some(fetch_at));
+    slot.handle_timeout(fetch_at - ms(1));
+    assert_eq!(actions(&mut slot), [], "too early");
+    slot.handle_timeout(fetch_at);
+    assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
+    after(&mut slot, fetch_at, Event::Swept(found(5, High)));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    let answered = Event::Answered { answered: 4, took: ms(200) };
+    let follows = after(&mut slot, since + ms(200), answered);
+    assert_eq!(follows, [Action::Settle(4), Action::Call(5)]);
+}
+
+#[test]
+fn a_call_that_waited_too_long_is_given_back_and_no_other_is_fetched_beside() {
+    let (mut slot, since) = busy();
+    let fetch_at = since + ms(195);
+    slot.handle_timeout(fetch_at);
+    after(&mut slot, fetch_at, Event::Swept(found(5, High)));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    let limit = slot.next_timeout().unwrap();
+    assert_eq!(limit, fetch_at + ms(100));
+    slot.handle_timeout(limit);
+    assert_eq!(actions(&mut slot), [Action::GiveBack(5)]);
+    assert_eq!(slot.next_timeout(), Some(RING_RENEWAL));
+}
+
+#[test]
+fn high_is_looked_at_again_while_a_lower_call_waits_and_takes_its_place() {
+    let (mut slot, since) = busy();
+    let fetch_at = since + ms(195);
+    slot.handle_timeout(fetch_at);
+    after(&mut slot, fetch_at, Event::Swept(NOTHING));
+    let prepares = after(&mut slot, fetch_at, Event::Swept(found(5, Normal)));
+    assert_eq!(prepares, [Action::Prepare { message: 5, look: true }]);
+    let looks = after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), Some(NOTHING)));
+    let candidate = Candidate(6);
+    assert_eq!(looks, [Action::LookAgain(candidate)]);
+    let looks = after(&mut slot, fetch_at, Event::LookedAgain(candidate, NOTHING));
+    assert_eq!(looks, [Action::LookAgain(candidate)]);
+    // The third look finds something; the lower call makes room for it.
+    let urgent = Event::LookedAgain(candidate, found(6, High));
+    let prepare = Action::Prepare { message: 6, look: false };
+    assert_eq!(after(&mut slot, fetch_at, urgent), [Action::GiveBack(5), prepare]);
+    // A look for the call that has gone finds one that cannot be used.
+    let stale = Event::LookedAgain(candidate, found(7, High));
+    assert_eq!(after(&mut slot, fetch_at, stale), [Action::GiveBackUnread(7)]);
+}
+
+#[test]
+fn the_ring_is_held_anew_while_a_call_takes_long() {
+    let mut slot = woken(0);
+    after(&mut slot, ms(0), Event::Swept(found(1, High)));
+    after(&mut slot, ms(0), Event::Prepared(Prepared::Ready(1), None));
+    for renewal in 1..4 {
+        let at = RING_RENEWAL * renewal;
+        assert_eq!(slot.next_timeout(), Some(at));
+        slot.handle_timeout(at);
+        assert_eq!(actions(&mut slot), [Action::HoldRing]);
+        slot.handle(at, Event::HeldRing);
+    }
+}
+
+#[test]
+fn others_are_woken_beside_each_call_until_the_allowance_is_spent() {
+    let (mut slot, now) = (woken(3), Moment::ZERO);
+    after(&mut slot, now, Event::Swept(found(1, High)));
+    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(1), None));
+    assert_eq!(launched, [Action::Call(1), Action::WakeOthers(3)]);
+    let woke = Event::Woke { slots: 1, allowance_used: 2 };
+    assert_eq!(after(&mut slot, now, woke), [Action::WakeOthers(1)]);
+    let woke = Event::Woke { slots: 1, allowance_used: 1 };
+    assert_eq!(after(&mut slot, now, woke), []);
+}
+
+#[test]
+fn a_slot_that_cannot_poll_leaves_its_ring_for_later() {
+    let (mut slot, now) = (woken(0), Moment::ZERO);
+    (0..3).for_each(|_| slot.handle(now, Event::Swept(FAILED)));
+    assert!(slot.has_ended());
+    let ring_back_after = Duration::from_secs(90) + RING_RENEWAL + RING_LEAD;
+    assert_eq!(slot.end(now), End::CannotPoll { ring_back_after, collected: vec![] });
+}
+
+#[test]
+fn when_its_time_is_up_another_slot_goes_on() {
+    let (mut slot, since) = busy();
+    let settled = after(&mut slot, STOP_AT, Event::Answered { answered: 4, took: STOP_AT - since });
+    assert_eq!(settled, [Action::Settle(4)]);
+    slot.handle(STOP_AT, Event::Ended(Left::Covered));
+    assert!(slot.has_ended());
+    let hand_over =
+        End::HandedOver { hide_ring: None, collected: vec![], ring: true, ring_may_go: true };
+    assert_eq!(slot.end(STOP_AT), hand_over);
+}
+
+#[test]
+fn a_call_that_stays_hidden_for_long_is_outlasted_by_the_ring() {
+    let mut slot = woken(0);
+    after(&mut slot, ms(0), Event::Swept(found(1, High)));
+    let hidden = Duration::from_secs(300);
+    let ended = Prepared::Ended(Left::Unrung(hidden));
+    after(&mut slot, ms(0), Event::Prepared(ended, None));
+    (0..3).for_each(|_| slot.handle(ms(0), Event::Swept(NOTHING)));
+    slot.handle(ms(0), Event::CollectedRings(vec![]));
+    (0..3).for_each(|_| slot.handle(ms(1_000), Event::Heard(NOTHING)));
+    let hide_ring = Some(hidden - ms(1_000) + RING_LEAD);
+    let hand_over =
+        End::HandedOver { hide_ring, collected: vec![], ring: false, ring_may_go: false };
+    assert_eq!(slot.end(ms(1_000)), hand_over);
+}
+
+#[test]
+fn the_turn_goes_on_where_the_last_invocation_left_it() {
+    let owed = Settings { turn: 9, ..settings(0) };
+    let mut slot = TestSlot::new(Moment::ZERO, owed);
+    assert_eq!(actions(&mut slot), [Action::Sweep(Batch)]);
+    slot.handle(Moment::ZERO, Event::Swept(found(1, Batch)));
+    assert_eq!(slot.turn(), 10);
+}

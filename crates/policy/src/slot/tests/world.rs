@@ -1,0 +1,356 @@
+//! What surrounds a slot: what can come of each of its actions, and what the world knows of it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::prefetch::HISTORY;
+use crate::slot::{
+    Action, CannotPoll, Event, Found, Left, Moment, Polled, Prepared, Settings, Slot,
+};
+use slowlane_message::Priority;
+
+/// A message, the call in it, its answer: each is known by the same number.
+pub(super) type TestSlot = Slot<u8, u8, u8, u8>;
+pub(super) type TestAction = Action<u8, u8, u8, u8>;
+type TestEvent = Event<u8, u8, u8, u8>;
+
+/// Changes a slot after each of its steps, knowing what it was before.
+pub(super) type Mutant = fn(before: &TestSlot, slot: &mut TestSlot, now: Moment);
+
+pub(super) const STOP_AT: Moment = Duration::from_secs(20);
+const TOOK: Duration = Duration::from_millis(200);
+
+pub(super) fn settings(allowance: u32) -> Settings {
+    Settings {
+        share_every: NonZeroU32::new(10).unwrap(),
+        stop_at: STOP_AT,
+        call_visibility: Duration::from_secs(90),
+        ring_receive_count: 1,
+        allowance,
+        turn: 0,
+    }
+}
+
+/// What may still happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Budget {
+    /// Messages that polls find.
+    pub(super) messages: u8,
+    /// Requests that fail, or whose answer is lost.
+    pub(super) failures: u8,
+    /// Rings that are collected.
+    pub(super) rings: u8,
+    /// Time-outs that come, each at its moment.
+    pub(super) timeouts: u8,
+}
+
+/// Where a message is that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Hand {
+    Found,
+    Preparing,
+    Ready,
+    AtApi,
+    Answered,
+    /// It is being settled or given back.
+    Leaving,
+}
+
+/// What the world knows of the latest listening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Silence {
+    None,
+    /// So many of the three polls have found nothing, and nothing has happened since the first.
+    Of(u8),
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// The action with this index has come to this.
+    Event(usize, TestEvent),
+    Timeout,
+    /// Much time passes at once, until the slot must stop.
+    TimeIsUp,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) now: Moment,
+    pub(super) slot: TestSlot,
+    pub(super) pending: Vec<TestAction>,
+    budget: Budget,
+    pub(super) hands: BTreeMap<u8, Hand>,
+    /// Rings that the slot has collected.
+    pub(super) rings: Vec<u8>,
+    pub(super) silence: Silence,
+    /// Something failed for which the slot's ring must come back.
+    pub(super) must_return: bool,
+    pub(super) hidden_until: Moment,
+}
+
+impl World {
+    /// A slot at its start.
+    pub(super) fn cold(budget: Budget, allowance: u32, mutant: Option<Mutant>) -> Self {
+        let now = Moment::ZERO;
+        let slot = TestSlot::new(now, settings(allowance));
+        let mut world = Self {
+            now,
+            slot: slot.clone(),
+            pending: Vec::new(),
+            budget,
+            hands: BTreeMap::new(),
+            rings: Vec::new(),
+            silence: Silence::None,
+            must_return: false,
+            hidden_until: now,
+        };
+        if let Some(mutant) = mutant {
+            mutant(&slot, &mut world.slot, now);
+        }
+        world.take_actions().unwrap();
+        world
+    }
+
+    /// A slot that has run nine calls, has just begun the tenth, and knows when to fetch the next.
+    pub(super) fn warm(budget: Budget, allowance: u32, mutant: Option<Mutant>) -> Self {
+        let mut world = Self::cold(Budget { messages: 10, ..budget }, allowance, mutant);
+        for answered in 0..10 {
+            world.usual(|action| matches!(action, Action::Sweep(_)), mutant);
+            world.usual(|action| matches!(action, Action::Prepare { .. }), mutant);
+            if answered < 9 {
+                world.usual(|action| matches!(action, Action::Call(_)), mutant);
+                world.usual(|action| matches!(action, Action::Settle(_)), mutant);
+            }
+        }
+        const { assert!(HISTORY >= 9) };
+        world.budget = budget;
+        world
+    }
+
+    /// The usual thing comes of the action that is meant.
+    fn usual(&mut self, meant: impl Fn(&TestAction) -> bool, mutant: Option<Mutant>) {
+        let index = self.pending.iter().position(meant).unwrap();
+        let id = self.unused();
+        let event = match self.pending[index] {
+            Action::Sweep(priority) => Event::Swept(found(id, priority)),
+            Action::Prepare { message, .. } => Event::Prepared(Prepared::Ready(message), None),
+            Action::Call(call) => Event::Answered { answered: call, took: TOOK },
+            _ => Event::Ended(Left::Covered),
+        };
+        self.take(Step::Event(index, event), mutant).unwrap();
+    }
+
+    /// Everything that can happen next.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (index, action) in self.pending.iter().enumerate() {
+            steps.extend(self.outcomes(action).into_iter().map(|event| Step::Event(index, event)));
+        }
+        if self.slot.next_timeout().is_some() && self.budget.timeouts > 0 {
+            steps.push(Step::Timeout);
+        }
+        if self.now < STOP_AT && !self.slot.has_ended() {
+            steps.push(Step::TimeIsUp);
+        }
+        steps
+    }
+
+    /// What can come of an action.
+    fn outcomes(&self, action: &TestAction) -> Vec<TestEvent> {
+        let lefts = |usual: Left| {
+            let unlucky = [Left::Covered, Left::Unrung(Duration::from_secs(120))];
+            let unlucky = unlucky.into_iter().filter(|_| self.budget.failures > 0);
+            let mut lefts: Vec<_> = [usual].into_iter().chain(unlucky).collect();
+            lefts.dedup();
+            lefts
+        };
+        match action {
+            Action::Sweep(queue) => self.polls(*queue).into_iter().map(Event::Swept).collect(),
+            Action::Listen(queue) => self.polls(*queue).into_iter().map(Event::Heard).collect(),
+            Action::LookAgain(candidate) => {
+                let polls = self.polls(Priority::High).into_iter();
+                polls.map(|polled| Event::LookedAgain(*candidate, polled)).collect()
+            }
+            Action::Prepare { message, look } => {
+                let ended = lefts(Left::Covered).into_iter().map(Prepared::Ended);
+                let prepared = [Prepared::Ready(*message)].into_iter().chain(ended);
+                let looks: Vec<_> = match look {
+                    true => self.polls(Priority::High).into_iter().map(Some).collect(),
+                    false => vec![None],
+                };
+                prepared
+                    .flat_map(|prepared| looks.iter().map(move |look| (prepared, *look)))
+                    .filter(|(prepared, look)| failures_of(prepared, look) <= self.budget.failures)
+                    .map(|(prepared, look)| Event::Prepared(prepared, look))
+                    .collect()
+            }
+            Action::Call(call) => vec![Event::Answered { answered: *call, took: TOOK }],
+            Action::Settle(_) => lefts(Left::Covered).into_iter().map(Event::Ended).collect(),
+            Action::GiveBack(_) | Action::GiveBackUnread(_) => {
+                lefts(Left::Visible).into_iter().map(Event::Ended).collect()
+            }
+            Action::CollectRings => {
+                let some = (self.budget.rings > 0).then(|| vec![self.budget.rings]);
+                [Some(Vec::new()), some].into_iter().flatten().map(Event::CollectedRings).collect()
+            }
+            Action::ReturnRings(_) => {
+                let failed = (self.budget.failures > 0).then_some(false);
+                [Some(true), failed].into_iter().flatten().map(Event::ReturnedRings).collect()
+            }
+            Action::ThinOutRings => vec![Event::ThinnedOut(true), Event::ThinnedOut(false)],
+            Action::HoldRing => vec![Event::HeldRing],
+            Action::WakeOthers(allowance) => vec![
+                Event::Woke { slots: 0, allowance_used: 0 },
+                Event::Woke { slots: 1, allowance_used: *allowance },
+            ],
+        }
+    }
+
+    /// What can come of a poll of this queue.
+    fn polls(&self, queue: Priority) -> Vec<Polled<u8>> {
+        let mut polls = vec![Polled { found: Ok(None), may_hide: false }];
+        if self.budget.messages > 0 {
+            polls.push(found(self.unused(), queue));
+        }
+        if self.budget.failures > 0 {
+            polls.push(Polled { found: Err(CannotPoll), may_hide: false });
+            polls.push(Polled { found: Ok(None), may_hide: true });
+        }
+        polls
+    }
+
+    fn unused(&self) -> u8 {
+        (0..).find(|id| !self.hands.contains_key(id)).unwrap()
+    }
+
+    /// Lets a step happen; an error says what the slot did that it must not do.
+    pub(super) fn take(&mut self, step: Step, mutant: Option<Mutant>) -> Result<(), String> {
+        let before = mutant.map(|_| self.slot.clone());
+        match step {
+            Step::Event(index, event) => {
+                let action = self.pending.remove(index);
+                self.note(&action, &event);
+                self.slot.handle(self.now, event);
+            }
+            Step::Timeout => {
+                self.budget.timeouts -= 1;
+                self.now = self.now.max(self.slot.next_timeout().unwrap_or_default());
+                self.slot.handle_timeout(self.now);
+            }
+            Step::TimeIsUp => self.now = STOP_AT,
+        }
+        if let (Some(mutant), Some(before)) = (mutant, before) {
+            mutant(&before, &mut self.slot, self.now);
+        }
+        self.take_actions()
+    }
+
+    /// Takes note of what has come of an action.
+    fn note(&mut self, action: &TestAction, event: &TestEvent) {
+        match (action, event) {
+            (_, Event::Swept(polled)) => self.note_poll(polled, true),
+            (_, Event::LookedAgain(_, polled)) => self.note_poll(polled, false),
+            (_, Event::Heard(polled)) => {
+                self.note_poll(polled, true);
+                if let Silence::Of(heard) = &mut self.silence {
+                    *heard += 1;
+                }
+            }
+            (Action::Prepare { message, .. }, Event::Prepared(prepared, looked)) => {
+                looked.iter().for_each(|polled| self.note_poll(polled, true));
+                match prepared {
+                    Prepared::Ready(_) => drop(self.hands.insert(*message, Hand::Ready)),
+                    Prepared::Ended(left) => self.note_left(*message, *left),
+                }
+            }
+            (Action::Call(call), Event::Answered { .. }) => {
+                self.hands.insert(*call, Hand::Answered);
+            }
+            (
+                Action::Settle(id) | Action::GiveBack(id) | Action::GiveBackUnread(id),
+                Event::Ended(left),
+            ) => self.note_left(*id, *left),
+            (_, Event::CollectedRings(rings)) => {
+                self.budget.rings -= u8::try_from(rings.len()).unwrap();
+                self.rings.extend(rings);
+            }
+            (_, Event::ReturnedRings(returned)) if !returned => self.fail(),
+            (_, Event::ThinnedOut(true)) => self.silence = Silence::None,
+            _ => {}
+        }
+    }
+
+    /// What a look finds is given back at once if it comes too late, and whether it is visible then
+    /// says more; one that fails has the slot's ring come back.
+    fn note_poll(&mut self, polled: &Polled<u8>, for_the_slot: bool) {
+        if polled.may_hide {
+            self.budget.failures -= 1;
+            self.hidden_until = self.now + self.slot.settings.call_visibility;
+        }
+        match polled.found {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                self.budget.messages -= 1;
+                self.hands.insert(found.message, Hand::Found);
+                if for_the_slot {
+                    self.silence = Silence::None;
+                }
+            }
+            Err(CannotPoll) => {
+                self.fail();
+                if for_the_slot {
+                    self.silence = Silence::None;
+                }
+            }
+        }
+    }
+
+    fn note_left(&mut self, id: u8, left: Left) {
+        self.hands.remove(&id);
+        match left {
+            Left::Covered => {}
+            Left::Visible => self.silence = Silence::None,
+            Left::Unrung(hidden) => {
+                self.hidden_until = self.now + hidden;
+                self.fail();
+            }
+        }
+    }
+
+    fn fail(&mut self) {
+        self.budget.failures -= 1;
+        self.must_return = true;
+    }
+
+    /// Takes the slot's next actions, and says what is wrong with them.
+    fn take_actions(&mut self) -> Result<(), String> {
+        while let Some(action) = self.slot.next_action() {
+            self.check(&action)?;
+            self.pending.push(action);
+        }
+        // In which order they were begun makes no difference to what comes.
+        self.pending.sort();
+        let (ended, timeout) = (self.slot.has_ended(), self.slot.next_timeout());
+        match (ended, self.pending.is_empty(), timeout) {
+            (true, true, None) => self.check_end(),
+            (false, false, Some(_)) => Ok(()),
+            _ => Err(format!(
+                "stuck: ended {ended}, {} actions outstanding, time-out {timeout:?}",
+                self.pending.len()
+            )),
+        }
+    }
+}
+
+fn found(message: u8, priority: Priority) -> Polled<u8> {
+    Polled { found: Ok(Some(Found { message, priority, receive_count: 1 })), may_hide: false }
+}
+
+/// How many requests have failed in a preparation.
+fn failures_of(prepared: &Prepared<u8>, looked: &Option<Polled<u8>>) -> u8 {
+    let unrung = matches!(prepared, Prepared::Ended(Left::Unrung(_)));
+    let lost = looked.is_some_and(|polled| polled.may_hide || polled.found.is_err());
+    u8::from(unrung) + u8::from(lost)
+}
