@@ -133,8 +133,8 @@ pub struct Worker<T> {
     clock: Clock,
     retry: RetrySettings,
     rng: RefCell<fastrand::Rng>,
-    /// Counted over all invocations of this process, so that each priority has its share
-    /// however short they are.
+    /// The number of the slot's turn. It is counted over all invocations of this process, so that
+    /// each priority has its share however short they are.
     turn: Cell<u64>,
     /// When this process last rang for calls that a mapping of the other wiring had brought.
     rung_after_switch: Cell<Option<Instant>>,
@@ -332,15 +332,6 @@ impl<T: Target> Worker<T> {
     fn deadline(&self, epoch_ms: u64) -> Instant {
         let now_ms = u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0);
         Instant::now() + Duration::from_millis(epoch_ms.saturating_sub(now_ms))
-    }
-
-    /// The number of the slot's present turn, and with it whose turn it is.
-    fn turn(&self) -> u64 {
-        self.turn.get()
-    }
-
-    fn end_turn(&self) {
-        self.turn.set(self.turn.get().wrapping_add(1));
     }
 
     /// Randomness for the policy, in [0, 1).
