@@ -14,6 +14,7 @@ pub mod tokens;
 
 mod delivery;
 mod functions;
+mod handler;
 mod sqs_event;
 mod tasks;
 
@@ -27,7 +28,7 @@ use crate::faults::{Fault, Faults};
 use crate::time::{Clock, Moment};
 use crate::transcript::{Event, Transcript};
 pub use delivery::Mapping;
-use dynamodb::Dynamo;
+use dynamodb::{Dynamo, TableSettings};
 use events::Events;
 pub use functions::{Boot, Context, Environment, Functions, Input};
 use parameters::Parameters;
@@ -227,6 +228,11 @@ impl Cloud {
         let mut state = self.state();
         state.bells.push(Arc::new(Notify::new()));
         state.sqs.create(settings)
+    }
+
+    /// Creates a table.
+    pub fn create_table(&self, settings: TableSettings) {
+        self.state().dynamo.create(settings);
     }
 
     /// Waits as long as one way of an AWS request takes.

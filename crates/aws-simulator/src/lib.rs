@@ -1,4 +1,4 @@
-//! A deterministic AWS in virtual time, for Rust Lambdas.
+#![doc = include_str!("../README.md")]
 
 pub mod chance;
 pub mod clients;

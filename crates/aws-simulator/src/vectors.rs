@@ -78,7 +78,7 @@ pub enum Source {
 pub enum Server {
     /// This crate's cloud.
     Simulator,
-    /// The local AWS of the demo and the whole-path tests.
+    /// MiniStack (PyPI), a local AWS.
     MiniStack,
 }
 
@@ -91,7 +91,7 @@ pub struct Difference {
     pub vector: &'static str,
     /// What the server answers.
     pub saw: &'static str,
-    /// What that means for the project.
+    /// What that means for a program that is tested there.
     pub remark: &'static str,
 }
 
@@ -100,7 +100,7 @@ pub const DIFFERENCES: &[Difference] = &[
     ministack(
         "a delete, twice",
         "ok, ReceiptHandleIsInvalid",
-        "the worker only logs a delete that fails",
+        "a second delete fails there, so a program must not mind",
     ),
     ministack(
         "the visibility of a deleted message",
@@ -120,17 +120,17 @@ pub const DIFFERENCES: &[Difference] = &[
     ministack(
         "a delay of 900 s, and of 901 s",
         "ok, ok",
-        "the worker caps its delays at 900 s, and the simulator holds it to that",
+        "a delay over 900 s passes there and is refused on AWS",
     ),
     ministack(
         "a visibility of over 12 hours, and of 60 s",
         "ok, ok",
-        "the worker caps its visibilities at 12 hours",
+        "a visibility over 12 hours passes there and is refused on AWS",
     ),
     ministack(
         "a receive of 0 messages, of 11, and one that waits 21 s",
         "InvalidParameterValue, InvalidParameterValue, ok",
-        "the worker waits for 20 s at most",
+        "a wait over 20 s passes there and is refused on AWS",
     ),
     ministack(
         "what its workflow gets",
@@ -140,24 +140,28 @@ pub const DIFFERENCES: &[Difference] = &[
     ministack(
         "a task that has succeeded: success again, heartbeat",
         "TaskDoesNotExist, TaskDoesNotExist",
-        "the worker takes both answers for \"nobody waits\"",
+        "another code for \"nobody waits\"",
     ),
     ministack(
         "an execution that was stopped: heartbeat, success",
         "ok, ok",
-        "a stopped workflow's call is made all the same; only the simulator shows that it is not on AWS",
+        "only the simulator shows that a program which asks is told on AWS that nobody waits",
     ),
     ministack(
         "a task past its TimeoutSeconds: its end, heartbeat, success",
         "timed out, TaskDoesNotExist, TaskDoesNotExist",
-        "the worker takes both answers for \"nobody waits\"",
+        "another code for \"nobody waits\"",
     ),
     ministack(
         "a token that nobody gave out: success, heartbeat",
         "TaskDoesNotExist, TaskDoesNotExist",
-        "the worker takes both answers for \"nobody waits\"",
+        "another code for \"nobody waits\"",
     ),
-    ministack("success with an output that is no JSON", "ok", "the worker's outputs are JSON"),
+    ministack(
+        "success with an output that is no JSON",
+        "ok",
+        "an output that AWS refuses passes there",
+    ),
     ministack(
         "failure with an error of 257 characters",
         "TaskDoesNotExist",
@@ -211,7 +215,7 @@ pub fn page(seen: &[Vector]) -> String {
     let mut page = "# Shared vectors\n\n\
         Made by `UPDATE_DOCS=1 cargo test -p slowlane-aws-simulator --test vectors`; not edited.\n\n\
         Each row is a dialogue that runs on the simulated cloud (`tests/vectors.rs`) and on \
-        MiniStack (`tests/tests/it/local_aws/vectors.rs` of the workspace). \"as AWS\" means that the server \
+        [MiniStack](https://pypi.org/project/ministack/). \"as AWS\" means that the server \
         answers what AWS's documents promise; where it does not, the documents are right and the \
         server's answer is shown. A difference that appears or disappears fails a test.\n\n\
         | dialogue | AWS | said by | simulator | MiniStack |\n|---|---|---|---|---|\n"

@@ -310,7 +310,7 @@ fn sleeper(
 ) -> (FunctionId, Arc<Mutex<Log>>) {
     let log = Arc::new(Mutex::new(Log::default()));
     let settings = FunctionSettings {
-        name: "sleeper",
+        name: "sleeper".to_owned(),
         concurrency,
         timeout: Duration::from_secs(timeout_secs),
         event_age: Duration::from_secs(60),

@@ -300,7 +300,7 @@ fn enqueuer(stack: &Rc<Stack>, functions: &Functions) -> Result<FunctionId, Erro
     config(stack)?;
     let scenario = &stack.scenario;
     let settings = FunctionSettings {
-        name: "enqueuer",
+        name: "enqueuer".to_owned(),
         concurrency: ACCOUNT_CONCURRENCY.saturating_sub(scenario.limit).max(1),
         timeout: ENQUEUER_TIMEOUT,
         event_age: DEFAULT_EVENT_AGE,
@@ -324,7 +324,7 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
     config(stack)?;
     let (scenario, timing) = (&stack.scenario, &stack.timing);
     let settings = FunctionSettings {
-        name: "worker",
+        name: "worker".to_owned(),
         concurrency: stack.slots(),
         timeout: timing.function_timeout,
         event_age: EVENT_AGE,

@@ -88,7 +88,7 @@ impl Rival {
             return None;
         }
         let settings = FunctionSettings {
-            name: "caller",
+            name: "caller".to_owned(),
             concurrency: 1_000,
             timeout: Duration::from_secs(900),
             event_age: DEFAULT_EVENT_AGE,

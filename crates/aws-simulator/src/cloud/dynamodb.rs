@@ -27,6 +27,13 @@ pub struct TableSettings {
     pub ttl: Option<String>,
 }
 
+impl TableSettings {
+    /// A table whose items do not expire.
+    pub fn new(name: &str, key: &str) -> TableSettings {
+        TableSettings { name: name.to_owned(), key: key.to_owned(), ttl: None }
+    }
+}
+
 /// A write of one item.
 #[derive(Clone, Debug)]
 pub struct Write<'a> {

@@ -17,8 +17,8 @@ pub const DEFAULT_EVENT_AGE: Duration = Duration::from_secs(21_600);
 /// What a function is created with.
 #[derive(Clone, Debug)]
 pub struct FunctionSettings {
-    /// Its name in transcripts.
-    pub name: &'static str,
+    /// The name that requests know it by.
+    pub name: String,
     /// How many invocations may run at once. Only *reserved* concurrency is a cap (doc).
     pub concurrency: u32,
     /// Age at which an invocation is killed.
@@ -30,6 +30,22 @@ pub struct FunctionSettings {
     pub memory_mb: u32,
     /// How long a new environment takes until it can handle its first event.
     pub cold_start: Latency,
+}
+
+impl FunctionSettings {
+    /// Lambda's defaults (doc): 1,000 invocations at once, which an account has for all its
+    /// functions, 3 s, 128 MB, events for six hours. A cold start takes a Rust function's time:
+    /// median 80 ms, p99 250 ms.
+    pub fn new(name: &str) -> FunctionSettings {
+        FunctionSettings {
+            name: name.to_owned(),
+            concurrency: 1_000,
+            timeout: Duration::from_secs(3),
+            event_age: DEFAULT_EVENT_AGE,
+            memory_mb: 128,
+            cold_start: Latency::LogNormal { median_ms: 80.0, p99_ms: 250.0 },
+        }
+    }
 }
 
 /// Why an invocation gave no answer.
@@ -162,7 +178,7 @@ mod tests {
 
     fn function(concurrency: u32) -> Function<u8> {
         Function::new(FunctionSettings {
-            name: "function",
+            name: "function".to_owned(),
             concurrency,
             timeout: Duration::from_secs(60),
             event_age: Duration::from_secs(60),

@@ -34,6 +34,19 @@ pub struct MappingSettings {
     pub reports_failures: bool,
 }
 
+impl MappingSettings {
+    /// Lambda's defaults (doc): ten messages a batch, no cap, and no report of single failures.
+    pub fn new(queue: QueueId, function: FunctionId) -> MappingSettings {
+        MappingSettings {
+            queue,
+            function,
+            batch_size: 10,
+            maximum_concurrency: None,
+            reports_failures: false,
+        }
+    }
+}
+
 /// How many pollers a mapping runs: it starts with [`FIRST_POLLERS`], adds while messages are still
 /// available (doc), and falls back when none are. At its cap it stops reading (report), so the cap
 /// is one of pollers.

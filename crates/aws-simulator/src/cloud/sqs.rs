@@ -51,6 +51,19 @@ pub struct QueueSettings {
     pub retention: Duration,
 }
 
+impl QueueSettings {
+    /// SQS's defaults (model): a visibility timeout of 30 s, four days of retention, no dead-letter
+    /// queue.
+    pub fn new(name: &str) -> QueueSettings {
+        QueueSettings {
+            name: name.to_owned(),
+            visibility: Duration::from_secs(30),
+            redrive: None,
+            retention: Duration::from_secs(345_600),
+        }
+    }
+}
+
 /// A redrive policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Redrive {

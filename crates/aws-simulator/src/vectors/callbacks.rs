@@ -32,9 +32,9 @@ pub(super) async fn observe(place: &impl Place, seen: &mut Seen) {
 
     let token = place.begin_task(LONG).await;
     let failure = states.send_task_failure().task_token(&token);
-    let failed = failure.error("Slowlane.Rejected").cause("no").send().await;
+    let failed = failure.error("Order.Rejected").cause("no").send().await;
     let saw = format!("{}, {}", word(&failed), place.end_of(&token).await);
-    seen.note("a task that fails by a name", "ok, failed Slowlane.Rejected", Model, saw);
+    seen.note("a task that fails by a name", "ok, failed Order.Rejected", Model, saw);
 
     let token = place.begin_task(LONG).await;
     place.stop(&token).await;
