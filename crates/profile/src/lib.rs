@@ -29,7 +29,7 @@ pub use address::{Base, BaseError, Refused};
 pub use answer::{Answer, Body, MAX_PARSED_BYTES};
 pub use before::{Given, NotGiven, PreCall};
 pub use call::{BodyError, Call, Content};
-pub use limits::SeenLimit;
+pub use limits::{SeenLimit, Usage};
 pub use mistakes::{Mistake, Mistakes};
 pub use parts::Part;
 pub use profile::Profile;

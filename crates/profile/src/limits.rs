@@ -75,6 +75,48 @@ impl LimitRule {
     }
 }
 
+/// Where an answer says what the call has used of limits that count more than calls.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UsageRule {
+    /// Where the tokens stand that were read. The first that the answer holds counts.
+    #[serde(default)]
+    input: Vec<Source>,
+    /// Where the tokens stand that were written.
+    #[serde(default)]
+    output: Vec<Source>,
+    /// Where the points stand that the call has cost.
+    #[serde(default)]
+    cost: Vec<Source>,
+    /// Where the vendor says so.
+    pub(crate) source: Option<String>,
+}
+
+/// What a call has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens that were read.
+    pub input: Option<u64>,
+    /// Tokens that were written.
+    pub output: Option<u64>,
+    /// Points.
+    pub cost: Option<u64>,
+}
+
+impl UsageRule {
+    pub(crate) fn read(&self, seen: &Seen<'_>) -> Option<Usage> {
+        let number =
+            |places: &[Source]| places.iter().find_map(|place| whole_number(&place.text(seen)?));
+        let usage = Usage {
+            input: number(&self.input),
+            output: number(&self.output),
+            cost: number(&self.cost),
+        };
+        let some = usage.input.or(usage.output).or(usage.cost).is_some();
+        some.then_some(usage)
+    }
+}
+
 /// Units that a vendor counts in halves are rounded down.
 fn whole_number(text: &str) -> Option<u64> {
     let number: f64 = text.trim().parse().ok()?;

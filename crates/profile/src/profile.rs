@@ -14,7 +14,7 @@ use crate::answer::{Answer, Seen};
 use crate::auth::AuthMethods;
 use crate::before::PreCall;
 use crate::call::{Call, Content, graphql_reads, scalar};
-use crate::limits::{LimitRule, ietf};
+use crate::limits::{LimitRule, UsageRule, ietf};
 use crate::mistakes::{self, Mistakes};
 use crate::parts::PartsRule;
 use crate::pointer::Pointer;
@@ -75,6 +75,8 @@ pub struct Profile {
     /// Where the API's limits stand in answers.
     #[serde(default)]
     pub(crate) limits: Vec<LimitRule>,
+    /// Where an answer says what the call has used of limits that count more than calls.
+    pub(crate) usage: Option<UsageRule>,
     /// What can be done about lost answers. The first rule that holds counts.
     #[serde(default)]
     #[schemars(with = "Vec<LossRule>")]
@@ -113,6 +115,9 @@ impl Profile {
         }
         for (index, parts) in self.parts.iter().enumerate() {
             all.push((numbered("parts", index), parts.source.as_deref()));
+        }
+        if let Some(usage) = &self.usage {
+            all.push(("usage".to_owned(), usage.source.as_deref()));
         }
         if let Some(idempotency) = &self.idempotency {
             all.push(("idempotency".to_owned(), idempotency.source.as_deref()));
@@ -184,6 +189,7 @@ impl Profile {
             kind: None,
             id: self.id(&[], &seen),
             limits: self.seen_limits(&seen, now),
+            usage: self.usage.as_ref().and_then(|usage| usage.read(&seen)),
             renew: None,
             follow: None,
         }
@@ -206,6 +212,7 @@ impl Profile {
             kind: rule.limit,
             id,
             limits: self.seen_limits(seen, now),
+            usage: self.usage.as_ref().and_then(|usage| usage.read(seen)),
             renew: rule.renew.clone(),
             follow,
         }

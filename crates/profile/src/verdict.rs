@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::limits::SeenLimit;
+use crate::limits::{SeenLimit, Usage};
 
 /// What became of a call that was answered. Every answer has exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -101,6 +101,8 @@ pub struct Verdict {
     pub id: Option<String>,
     /// What the answer says of the API's limits.
     pub limits: Vec<SeenLimit>,
+    /// What the call has used of limits that count more than calls.
+    pub usage: Option<Usage>,
     /// What has to be fetched anew first.
     pub renew: Option<Renew>,
     /// The resource to GET for the end of a call that is [`Outcome::Running`].

@@ -10,8 +10,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::Deserialize;
 use slowlane_profile::{
-    Answer, Api, Base, Call, Given, Loss, Method, Outcome, Profile, Recovery, Renew, Verdict,
-    shipped,
+    Answer, Api, Base, Call, Given, Loss, Method, Outcome, Profile, Recovery, Renew, Usage,
+    Verdict, shipped,
 };
 
 /// The least number of answers for a profile.
@@ -118,6 +118,14 @@ fn told(verdict: &Verdict) -> String {
     ] {
         if let Some(value) = value {
             write!(text, ", {what} {value}").unwrap();
+        }
+    }
+    if let Some(Usage { input, output, cost }) = verdict.usage {
+        let used = [("in", input), ("out", output), ("points", cost)];
+        for (what, number) in used {
+            if let Some(number) = number {
+                write!(text, ", used {number} {what}").unwrap();
+            }
         }
     }
     match &verdict.renew {
