@@ -75,6 +75,7 @@ pub enum Content {
     /// `metadata[order]=17`, `items[0][price]=p1`. A null is left out.
     Form,
     /// `application/json` with `query` and perhaps `variables` and `operationName`.
+    #[serde(rename = "graphql")]
     GraphQl,
     /// `text/plain`. The body is one text.
     Text,

@@ -150,7 +150,7 @@ fn listed(content: &[Content]) -> String {
     let names = content.iter().map(|content| match content {
         Content::Json => "json",
         Content::Form => "form",
-        Content::GraphQl => "graph_ql",
+        Content::GraphQl => "graphql",
         Content::Text => "text",
     });
     names.collect::<Vec<_>>().join(", ")
