@@ -23,9 +23,13 @@ pub(crate) fn findings(profile: &Profile) -> Vec<Finding> {
             &mut found,
         );
     }
-    for rule in &profile.after_loss {
+    for (index, rule) in profile.after_loss.iter().enumerate() {
         if let Then::LookUp(look_up) = &rule.get_ref().then {
             gaps(&look_up.path, &["resource", "idempotency_key"], rule.span(), &mut found);
+        }
+        let earlier = &profile.after_loss[..index];
+        if let Some(first) = earlier.iter().position(|first| first.get_ref().ends_the_list()) {
+            found.push(never_holds(rule.span(), first, "calls"));
         }
     }
     found
@@ -37,9 +41,7 @@ fn rules(profile: &Profile, found: &mut Vec<Finding>) {
         if let Some(first) =
             earlier.clone().position(|first| first.get_ref().shadows(rule.get_ref()))
         {
-            let problem =
-                format!("this rule never holds, since rule {} takes all of its answers", first + 1);
-            found.push(finding(rule.span(), &problem, "move it up"));
+            found.push(never_holds(rule.span(), first, "answers"));
         }
         if let Some(Renew::PreCall(name)) = &rule.get_ref().renew {
             let names = profile.before.iter().map(|pre_call| pre_call.get_ref().name.as_str());
@@ -53,6 +55,11 @@ fn rules(profile: &Profile, found: &mut Vec<Finding>) {
             gaps(follow, &["id", "resource"], rule.span(), found);
         }
     }
+}
+
+fn never_holds(span: Range<usize>, first: usize, of: &str) -> Finding {
+    let problem = format!("this rule never holds, since rule {} takes all of its {of}", first + 1);
+    finding(span, &problem, "move it up")
 }
 
 fn gaps(template: &Template, known: &[&str], span: Range<usize>, found: &mut Vec<Finding>) {

@@ -105,6 +105,14 @@ impl TryFrom<Fields> for LossRule {
 }
 
 impl LossRule {
+    /// Whether no later rule can hold. A look-up is passed over where its gaps cannot be filled.
+    pub(crate) fn ends_the_list(&self) -> bool {
+        self.call.asks_nothing()
+            && self.loss.is_none()
+            && self.body.is_empty()
+            && !matches!(self.then, Then::LookUp(_))
+    }
+
     pub(crate) fn holds(&self, asked: &Asked<'_>, loss: Loss) -> bool {
         let body = asked.call.body.as_ref().unwrap_or(&Value::Null);
         self.call.holds(asked)

@@ -153,7 +153,7 @@ impl CallIs {
             && is(self.with_key, asked.with_key)
     }
 
-    fn asks_nothing(&self) -> bool {
+    pub(crate) fn asks_nothing(&self) -> bool {
         self.methods.is_empty()
             && self.paths.is_empty()
             && self.reads.is_none()

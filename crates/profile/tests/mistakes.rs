@@ -85,6 +85,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("outcome = \"rejected\"", "outcome = \"running\""),
     ("{idempotency_key}\", found", "{idempotency-key}\", found"),
     ("repeat = { within = \"24h\" }", "repeat = { within = \"24h\" }\nnothing = \"x\""),
+    ("[[after_loss]]\nmethods", "[[after_loss]]\nnothing = \"x\"\n\n[[after_loss]]\nmethods"),
     ("[[after_loss]]\nrepeat", "[[after_los]]\nrepeat"),
     ("outcome = \"succeeded\"", "outcome = "),
     ("name = \"csrf\"\n", ""),

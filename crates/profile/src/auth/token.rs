@@ -94,7 +94,7 @@ pub struct Token {
     pub renew_at: Timestamp,
     /// From then on it is not accepted.
     pub expires_at: Timestamp,
-    /// Where the API is, if the answer says so.
+    /// Where the API is, if the answer says so. [`Base::parse`] refuses all but `https`.
     pub base_url: Option<String>,
     /// The refresh token that replaces the one that was sent. It must be kept.
     pub refresh_token: Option<SecretString>,
