@@ -1,10 +1,8 @@
 //! JSONata expressions: whether they can be read, and whether what they name is there.
 
-use jsonata_core::ast::AstNode;
-
 use super::{Report, nearest};
 use crate::expression::names::{FUNCTIONS, Names};
-use crate::expression::{inner, parse, texts};
+use crate::expression::{Node, inner, parse, texts};
 use crate::walk::{Language, State};
 
 /// Fields of a state that hold states of their own, or text for people.
@@ -58,7 +56,7 @@ fn shortened(text: &str) -> String {
     if start.len() < text.len() { format!("{start:?}…") } else { format!("{start:?}") }
 }
 
-fn names(state: &State<'_>, key: &str, pointer: &str, node: &AstNode, report: &mut Report<'_>) {
+fn names(state: &State<'_>, key: &str, pointer: &str, node: &Node, report: &mut Report<'_>) {
     // A state that nothing leads to has no variables to compare with.
     let Some(variables) = &state.variables else { return };
     let names = Names::of(node);
@@ -94,7 +92,7 @@ fn names(state: &State<'_>, key: &str, pointer: &str, node: &AstNode, report: &m
 
 /// `$states.result` is there after a result, `$states.errorOutput` in a Catch (Developer Guide,
 /// "Transforming data with JSONata", "Reserved variable: $states").
-fn fields(state: &State<'_>, key: &str, pointer: &str, node: &AstNode, report: &mut Report<'_>) {
+fn fields(state: &State<'_>, key: &str, pointer: &str, node: &Node, report: &mut Report<'_>) {
     let has_result = ["Task", "Parallel", "Map"].iter().any(|kind| state.is(kind));
     let allowed: &[&str] = match key {
         "Catch" => &["input", "context", "errorOutput"],

@@ -1,10 +1,9 @@
 //! Time-outs and heartbeats.
 
-use jsonata_core::ast::{AstNode, BinaryOp};
 use serde_json::Value;
 
 use super::Report;
-use crate::expression::{inner, parse};
+use crate::expression::{Node, inner, parse};
 use crate::walk::{Language, State};
 
 /// The longest time-out, in seconds (Developer Guide, "Task workflow state").
@@ -57,25 +56,26 @@ fn text_is_not_whole(text: &str, language: Language) -> Option<String> {
 }
 
 /// Whether an expression gives a whole number. None where that depends on what it reads.
-fn is_whole(node: &AstNode) -> Option<bool> {
+fn is_whole(node: &Node) -> Option<bool> {
     match node {
-        AstNode::Number(number) => Some(number.fract() == 0.0),
-        AstNode::String(_) | AstNode::Boolean(_) | AstNode::Null => Some(false),
-        AstNode::Function { name, args, .. } => match (name.as_str(), args.len()) {
-            ("ceil" | "floor" | "count" | "length" | "millis", _) | ("round", 1) => Some(true),
-            ("string" | "random" | "now", _) => Some(false),
+        Node::Number(number) => Some(number.fract() == 0.0),
+        Node::Text(_) => Some(false),
+        Node::Call { function, arguments } => match (&**function, arguments.len()) {
+            (Node::Variable(name), count) => match (name.as_str(), count) {
+                ("ceil" | "floor" | "count" | "length" | "millis", _) | ("round", 1) => Some(true),
+                ("string" | "random" | "now", _) => Some(false),
+                _ => None,
+            },
             _ => None,
         },
-        AstNode::Block(lines) => is_whole(lines.last()?),
-        AstNode::Binary { op: BinaryOp::Divide, .. } => Some(false),
-        AstNode::Binary { op: BinaryOp::Concatenate, .. } => Some(false),
-        AstNode::Binary {
-            op: BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply,
-            lhs,
-            rhs,
-        } => both(is_whole(lhs), is_whole(rhs)),
-        AstNode::Conditional { then_branch, else_branch, .. } => {
-            both(is_whole(then_branch), is_whole(else_branch.as_deref()?))
+        Node::Block(lines) => is_whole(lines.last()?),
+        Node::Binary { op, left, right } => match op.as_str() {
+            "/" | "&" => Some(false),
+            "+" | "-" | "*" => both(is_whole(left), is_whole(right)),
+            _ => None,
+        },
+        Node::Conditional { then, otherwise, .. } => {
+            both(is_whole(then), is_whole(otherwise.as_deref()?))
         }
         _ => None,
     }

@@ -1,22 +1,19 @@
-//! JSONata expressions: found in a state, read by a library, and asked what they use.
+//! JSONata expressions: found in a state, read, and asked what they use.
 
 pub(crate) mod names;
+mod parse;
 pub(crate) mod token;
+pub(crate) mod tokens;
 
-use jsonata_core::ast::{AstNode, Stage};
-use jsonata_core::parser;
 use serde_json::Value;
+
+pub(crate) use parse::{Node, parse};
 
 use crate::source::child;
 
 /// The expression between `{%` and `%}`, if the text is one.
 pub(crate) fn inner(text: &str) -> Option<&str> {
     text.strip_prefix("{%")?.strip_suffix("%}").map(str::trim)
-}
-
-/// Reads an expression.
-pub(crate) fn parse(expression: &str) -> Result<AstNode, String> {
-    parser::parse(expression).map_err(|error| error.to_string())
 }
 
 /// Every text below a value, with its pointer.
@@ -37,70 +34,48 @@ pub(crate) fn texts(value: &Value, pointer: &str, found: &mut Vec<(String, Strin
 }
 
 /// The expressions directly within one.
-pub(crate) fn children(node: &AstNode) -> Vec<&AstNode> {
+pub(crate) fn children(node: &Node) -> Vec<&Node> {
     match node {
-        AstNode::Path { steps } => steps
-            .iter()
-            .flat_map(|step| {
-                let filters = step.stages.iter().filter_map(|stage| match stage {
-                    Stage::Filter(filter) => Some(&**filter),
-                    Stage::KeepArray | Stage::Index(_) => None,
-                });
-                std::iter::once(&step.node).chain(filters)
-            })
-            .collect(),
-        AstNode::Binary { lhs, rhs, .. } => vec![lhs, rhs],
-        AstNode::Unary { operand, .. } => vec![operand],
-        AstNode::Function { args, .. } => args.iter().collect(),
-        AstNode::Call { procedure, args } => {
-            std::iter::once(&**procedure).chain(args.iter()).collect()
+        Node::Text(_) | Node::Name(_) | Node::Number(_) | Node::Leaf | Node::Variable(_) => {
+            Vec::new()
         }
-        AstNode::Lambda { body, .. } => vec![body],
-        AstNode::Array(items) | AstNode::Block(items) | AstNode::ArrayGroup(items) => {
-            items.iter().collect()
+        Node::Path(nodes) | Node::Array(nodes) | Node::Block(nodes) | Node::Transform(nodes) => {
+            nodes.iter().collect()
         }
-        AstNode::Object(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
-        AstNode::ObjectTransform { input, pattern } => {
-            let pairs = pattern.iter().flat_map(|(key, value)| [key, value]);
-            std::iter::once(&**input).chain(pairs).collect()
+        Node::Binary { left, right, .. } => vec![left, right],
+        Node::Negate(inner)
+        | Node::Lambda { body: inner, .. }
+        | Node::Named { base: inner, .. } => {
+            vec![inner]
         }
-        AstNode::Conditional { condition, then_branch, else_branch } => {
-            let branches = [&**condition, &**then_branch].into_iter();
-            branches.chain(else_branch.as_deref()).collect()
+        Node::Call { function, arguments } => {
+            std::iter::once(&**function).chain(arguments).collect()
         }
-        AstNode::FunctionApplication(inner) => vec![inner],
-        AstNode::Sort { input, terms } => {
-            std::iter::once(&**input).chain(terms.iter().map(|(term, _)| term)).collect()
+        Node::Object { base, pairs } => {
+            let pairs = pairs.iter().flat_map(|(key, value)| [key, value]);
+            base.as_deref().into_iter().chain(pairs).collect()
         }
-        AstNode::Transform { location, update, delete } => {
-            [&**location, &**update].into_iter().chain(delete.as_deref()).collect()
+        Node::Filter { base, predicate } => {
+            std::iter::once(&**base).chain(predicate.as_deref()).collect()
         }
-        AstNode::String(_)
-        | AstNode::Name(_)
-        | AstNode::Number(_)
-        | AstNode::Boolean(_)
-        | AstNode::Null
-        | AstNode::Undefined
-        | AstNode::Placeholder
-        | AstNode::Regex { .. }
-        | AstNode::Variable(_)
-        | AstNode::ParentVariable(_)
-        | AstNode::Wildcard
-        | AstNode::Descendant
-        | AstNode::Parent(_) => Vec::new(),
+        Node::Sort { base, terms } => std::iter::once(&**base).chain(terms).collect(),
+        Node::Conditional { condition, then, otherwise } => {
+            [&**condition, &**then].into_iter().chain(otherwise.as_deref()).collect()
+        }
     }
 }
 
 /// The fields that follow `$states`: `["context", "Task"]` for `$states.context.Task`. None if the
 /// expression is another one.
-pub(crate) fn states_path(node: &AstNode) -> Option<Vec<&str>> {
+pub(crate) fn states_path(node: &Node) -> Option<Vec<&str>> {
     match node {
-        AstNode::Variable(name) if name == "states" => Some(Vec::new()),
-        AstNode::Path { steps } => {
+        Node::Variable(name) if name == "states" => Some(Vec::new()),
+        Node::Filter { base, .. } => states_path(base),
+        Node::Path(steps) => {
             let (first, rest) = steps.split_first()?;
-            let inner = states_path(&first.node)?;
-            let names = rest.iter().map_while(|step| match &step.node {
-                AstNode::Name(name) | AstNode::String(name) => Some(name.as_str()),
+            let inner = states_path(first)?;
+            let names = rest.iter().map_while(|step| match step {
+                Node::Name(name) => Some(name.as_str()),
                 _ => None,
             });
             Some(inner.into_iter().chain(names).collect())

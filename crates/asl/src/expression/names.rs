@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jsonata_core::ast::{AstNode, BinaryOp, Stage};
-
-use super::{children, states_path};
+use super::{Node, children, states_path};
 
 /// The functions of JSONata 2.0 without `$eval`, and the six that Step Functions adds (Developer
 /// Guide, "Transforming data with JSONata in Step Functions").
@@ -29,39 +27,52 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn of(node: &AstNode) -> Self {
+    pub(crate) fn of(node: &Node) -> Self {
         let mut names = Self::default();
         names.walk(node, &mut vec![bound(node)]);
         names
     }
 
-    fn walk(&mut self, node: &AstNode, scopes: &mut Vec<BTreeSet<String>>) {
+    fn walk(&mut self, node: &Node, scopes: &mut Vec<BTreeSet<String>>) {
         if let Some(path) = states_path(node) {
             self.states.insert(path.first().copied().unwrap_or_default().to_owned());
         }
-        let opens = match node {
-            AstNode::Block(_) => Some(children(node).into_iter().flat_map(bound).collect()),
-            AstNode::Lambda { params, body, .. } => {
-                Some(params.iter().cloned().chain(bound(body)).collect())
-            }
-            _ => None,
-        };
         let depth = scopes.len();
-        scopes.extend(opens);
-        let known = |name: &str| scopes.iter().any(|scope| scope.contains(name));
         match node {
-            AstNode::Variable(name) if !["", "states"].contains(&name.as_str()) && !known(name) => {
-                self.variables.insert(name.clone());
-            }
-            AstNode::Function { name, is_builtin: false, .. } => {
-                self.bare_functions.insert(name.clone());
-            }
-            AstNode::Function { name, .. } if !known(name) => {
-                self.functions.insert(name.clone());
+            Node::Block(lines) => scopes.push(lines.iter().flat_map(bound).collect()),
+            Node::Lambda { parameters, body } => {
+                scopes.push(parameters.iter().cloned().chain(bound(body)).collect());
             }
             _ => {}
         }
-        children(node).into_iter().for_each(|inner| self.walk(inner, scopes));
+        let known = |name: &str| scopes.iter().any(|scope| scope.contains(name));
+        match node {
+            Node::Variable(name)
+                if !["", "$", "states"].contains(&name.as_str()) && !known(name) =>
+            {
+                self.variables.insert(name.clone());
+            }
+            Node::Call { function, arguments } => {
+                match &**function {
+                    Node::Variable(name) if !name.is_empty() && !known(name) => {
+                        self.functions.insert(name.clone());
+                    }
+                    Node::Variable(_) => {}
+                    Node::Name(name) => {
+                        self.bare_functions.insert(name.clone());
+                    }
+                    other => self.walk(other, scopes),
+                }
+                arguments.iter().for_each(|argument| self.walk(argument, scopes));
+                return scopes.truncate(depth);
+            }
+            _ => {}
+        }
+        // What follows `$states` is not the whole of it.
+        let skipped = usize::from(
+            matches!(node, Node::Path(steps) if steps.first().is_some_and(|first| states_path(first).is_some())),
+        );
+        children(node).into_iter().skip(skipped).for_each(|inner| self.walk(inner, scopes));
         scopes.truncate(depth);
     }
 }
@@ -69,28 +80,22 @@ impl Names {
 /// The names bound in a node's own scope: by `:=`, `@$x` and `#$x`, but not those within an inner
 /// block or function. All of them count from the scope's start, since a function may use what is
 /// bound after it.
-fn bound(node: &AstNode) -> BTreeSet<String> {
+fn bound(node: &Node) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     gather(node, &mut names);
     names
 }
 
-fn gather(node: &AstNode, names: &mut BTreeSet<String>) {
+fn gather(node: &Node, names: &mut BTreeSet<String>) {
     match node {
-        AstNode::Block(_) | AstNode::Lambda { .. } => return,
-        AstNode::Binary { op: BinaryOp::ColonEqual, lhs, .. } => {
-            if let AstNode::Variable(name) = &**lhs {
+        Node::Block(_) | Node::Lambda { .. } => return,
+        Node::Binary { op, left, .. } if op == ":=" => {
+            if let Node::Variable(name) = &**left {
                 names.insert(name.clone());
             }
         }
-        AstNode::Path { steps } => {
-            for step in steps {
-                names.extend(step.focus.iter().chain(&step.index_var).cloned());
-                names.extend(step.stages.iter().filter_map(|stage| match stage {
-                    Stage::Index(name) => Some(name.clone()),
-                    Stage::Filter(_) | Stage::KeepArray => None,
-                }));
-            }
+        Node::Named { variable, .. } => {
+            names.insert(variable.clone());
         }
         _ => {}
     }

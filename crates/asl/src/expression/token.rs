@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jsonata_core::ast::{AstNode, BinaryOp};
-
-use super::{children, states_path};
+use super::{Node, children, states_path};
 
 /// On which paths through an expression its value holds the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,42 +24,35 @@ impl Passed {
 
 /// How the value of an expression holds the token. What cannot be followed counts as passed, so
 /// that nothing is said that is not certain.
-pub(crate) fn passed(node: &AstNode) -> Passed {
+pub(crate) fn passed(node: &Node) -> Passed {
     follow(node, &mut BTreeMap::new())
 }
 
 /// The variables of the expression that hold the token.
 type Holders = BTreeMap<String, Passed>;
 
-fn follow(node: &AstNode, holders: &mut Holders) -> Passed {
+fn follow(node: &Node, holders: &mut Holders) -> Passed {
     if let Some(path) = states_path(node) {
         let holds = ["context", "Task", "Token"].iter().zip(&path).all(|(want, is)| want == is);
         return if holds { Passed::Always } else { Passed::Never };
     }
     match node {
-        AstNode::Variable(name) => holders.get(name).copied().unwrap_or(Passed::Never),
+        Node::Variable(name) => holders.get(name).copied().unwrap_or(Passed::Never),
         // A variable that holds the token has not handed it over yet.
-        AstNode::Binary { op: BinaryOp::ColonEqual, lhs, rhs } => {
-            let held = follow(rhs, holders);
-            if let AstNode::Variable(name) = &**lhs {
+        Node::Binary { op, left, right } if op == ":=" => {
+            let held = follow(right, holders);
+            if let Node::Variable(name) = &**left {
                 holders.insert(name.clone(), held);
             }
             held
         }
-        AstNode::Block(lines) => {
+        Node::Block(lines) => {
             lines.iter().map(|line| follow(line, holders)).last().unwrap_or(Passed::Never)
         }
-        AstNode::Conditional { condition: _, then_branch, else_branch } => {
+        Node::Conditional { condition: _, then, otherwise } => {
             let otherwise =
-                else_branch.as_deref().map_or(Passed::Never, |node| follow(node, holders));
-            follow(then_branch, holders).either(otherwise)
-        }
-        AstNode::Binary { op: BinaryOp::Coalesce | BinaryOp::Default, lhs, rhs } => {
-            follow(lhs, holders).either(follow(rhs, holders))
-        }
-        // A user's own function may be called or not, with the token or without.
-        AstNode::Function { name, .. } if holders.get(name) > Some(&Passed::Never) => {
-            Passed::Always
+                otherwise.as_deref().map_or(Passed::Never, |node| follow(node, holders));
+            follow(then, holders).either(otherwise)
         }
         _ => children(node)
             .into_iter()

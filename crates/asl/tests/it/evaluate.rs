@@ -24,6 +24,9 @@ pub(crate) struct Situation {
     pub(crate) variables: Map<String, Value>,
 }
 
+/// The task token in every situation.
+pub(crate) const TOKEN: &str = "AQCEAAAAKgAAAAMAAAAAAAAAAeQ";
+
 /// A Python with the local AWS server.
 pub(crate) fn python() -> PathBuf {
     let python = std::env::var_os("SLOWLANE_PYTHON").expect(
@@ -71,7 +74,7 @@ impl Evaluator {
             "errorOutput": at.error_output,
             "context": {
                 "Execution": { "Id": "arn:aws:states:us-east-1:123456789012:execution:test:1" },
-                "Task": { "Token": "AQCEAAAAKgAAAAMAAAAAAAAAAeQ" },
+                "Task": { "Token": TOKEN },
                 "variables": at.variables,
             },
         });
