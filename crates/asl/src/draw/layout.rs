@@ -25,6 +25,8 @@ pub(super) struct Layout {
     pub(super) width: f64,
     pub(super) height: f64,
     pub(super) nodes: Vec<Point>,
+    /// The top and the bottom of each box's layer, which may be higher than the box.
+    pub(super) rooms: Vec<(f64, f64)>,
     pub(super) edges: Vec<Route>,
 }
 
@@ -274,6 +276,10 @@ fn finish(
         width: end - start,
         height: (tops[heights.len()] - LAYER_GAP).max(0.0),
         nodes: (0..graph.nodes.len()).map(centre).collect(),
+        rooms: (0..graph.nodes.len())
+            .map(|node| room(&node))
+            .map(|(top, bottom)| (top.y, bottom.y))
+            .collect(),
         edges: routes
             .iter()
             .zip(back)

@@ -148,14 +148,28 @@ impl<'a> Drawn<'a> {
         } else {
             (side(edge.from, 1.0, leave), side(edge.to, -1.0, reach), bends.collect())
         };
-        let mut path = format!("M{:.1} {:.1}", start.x, start.y);
-        let mut from = start;
+        // Within the layers of its boxes it goes straight, so that it passes no neighbour.
+        let room = |node: usize| {
+            let (top, bottom) = self.layout.rooms[node];
+            (top + at.y, bottom + at.y)
+        };
+        let (leaves, reaches) = if route.back {
+            (room(edge.from).0, room(edge.to).1)
+        } else {
+            (room(edge.from).1, room(edge.to).0)
+        };
+        let mut path = format!("M{:.1} {:.1}L{0:.1} {leaves:.1}", start.x, start.y);
+        let mut from = Point { x: start.x, y: leaves };
         for (enter, leave) in bends {
             curve(&mut path, from, enter);
             let _ = write!(path, "L{:.1} {:.1}", leave.x, leave.y);
             from = leave;
         }
-        curve(&mut path, from, end);
+        curve(&mut path, from, Point { x: end.x, y: reaches });
+        // A line without a length would turn its arrow head.
+        if (reaches - end.y).abs() > 0.1 {
+            let _ = write!(path, "L{:.1} {:.1}", end.x, end.y);
+        }
         path
     }
 
