@@ -47,19 +47,29 @@ enum Command {
 }
 
 pub(crate) fn run(sh: &Shell, repository: &Path, asl: &Asl) -> anyhow::Result<()> {
-    let machines = repository.join("state-machines");
     match &asl.command {
         Some(Command::Check { files }) => check_files(files),
         Some(Command::Draw { files, into }) => draw_files(files, into),
         Some(Command::Test { suite }) => Ok(scripted::test(suite, &python::local_aws(sh)?)?),
-        None if asl.check => Ok(directory::compare(&machines)?),
-        None => Ok(directory::write(&machines)?),
+        None if asl.check => compare(repository),
+        None => each(repository, directory::write),
     }
 }
 
 /// That the machines are right, and that what is checked in is what their sources say.
 pub(crate) fn compare(repository: &Path) -> anyhow::Result<()> {
-    Ok(directory::compare(&repository.join("state-machines"))?)
+    each(repository, directory::compare)
+}
+
+/// The directories of machines: those that are deployed, and examples to copy.
+fn each(
+    repository: &Path,
+    command: fn(&Path) -> Result<(), directory::Error>,
+) -> anyhow::Result<()> {
+    for machines in ["state-machines", "state-machines/examples"] {
+        command(&repository.join(machines))?;
+    }
+    Ok(())
 }
 
 fn check_files(files: &[PathBuf]) -> anyhow::Result<()> {

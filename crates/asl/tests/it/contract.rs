@@ -26,7 +26,7 @@ fn every_call_is_a_request_that_the_enqueuer_reads() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../state-machines");
     let mut evaluator = Evaluator::start();
     let mut calls = Vec::new();
-    for directory in [directory] {
+    for directory in [directory.join("examples"), directory] {
         for machine in directory::machines(&directory).unwrap() {
             tasks(&machine.source.value, &machine.name, &mut calls);
         }

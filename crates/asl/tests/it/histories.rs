@@ -13,8 +13,10 @@ fn here() -> &'static Path {
 
 #[test]
 fn the_machines_of_this_repository_end_as_documented() {
-    let suite = here().join("../../state-machines/tests.json");
-    test(&suite, &python()).unwrap_or_else(|error| panic!("{error}"));
+    for suite in ["tests.json", "examples/tests.json"] {
+        let suite = here().join("../../state-machines").join(suite);
+        test(&suite, &python()).unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 /// A directory somewhere else, as a team has it.

@@ -7,5 +7,7 @@ use slowlane_asl::directory;
 #[test]
 fn what_is_checked_in_is_what_the_sources_say() {
     let machines = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../state-machines");
-    directory::compare(&machines).unwrap_or_else(|error| panic!("{error}"));
+    for directory in [machines.join("examples"), machines] {
+        directory::compare(&directory).unwrap_or_else(|error| panic!("{error}"));
+    }
 }
