@@ -1,0 +1,180 @@
+//! Each alarm begins by what it is for, and is quiet at full load.
+//!
+//! CloudWatch's metric math is followed as far as the alarms use it ("Using math expressions with
+//! CloudWatch metrics", User Guide): a comparison is 1 or 0, `FILL` puts a number where a metric has
+//! no value, and an expression over a missing value has none.
+
+use slowlane_deployer::watch::{ALARMS, Alarm, Signal, Threshold};
+use std::collections::BTreeMap;
+
+/// What an alarm's metrics show in one period; those that are not named have no value. A metric
+/// alone is called `is`.
+type Values = &'static [(&'static str, f64)];
+
+/// By alarm: a period of what it is for, and one of an hour at full load.
+const CASES: [(&str, Values, Values); 20] = [
+    // The worker does not start: BATCH waits, and the other queues tell nothing.
+    ("BacklogWithoutProgress", &[("b", 40.0)], &[("b", 40.0), ("bd", 1.0)]),
+    // Slots have calls and never end them.
+    ("BacklogWithoutProgress", &[("hh", 5.0), ("hd", 0.0)], &[("hh", 5.0), ("nd", 1.0)]),
+    // An idle stack.
+    ("BacklogWithoutProgress", &[("n", 1.0), ("nd", 0.0)], &[]),
+    ("MappingFails", &[("waiting", 3.0)], &[("waiting", 3.0), ("invoked", 4.0)]),
+    ("MappingFails", &[("failed", 9.0), ("invoked", 0.0)], &[("failed", 9.0), ("invoked", 4.0)]),
+    (
+        "HighWaitsTooLong",
+        &[("wait", 61_000.0)],
+        &[("wait", 900.0), ("waiting", 0.0), ("age", 90.0)],
+    ),
+    // None is made, so that no wait is told.
+    ("HighWaitsTooLong", &[("waiting", 1.0), ("age", 240.0)], &[("waiting", 1.0), ("age", 2.0)]),
+    ("CallsWaitTooLong", &[("b", 10_801.0), ("h", 1.0)], &[("b", 9_000.0)]),
+    ("DeadLetters", &[("is", 1.0)], &[("is", 0.0)]),
+    ("OutcomesUnknown", &[("h", 2.0), ("b", 3.0)], &[("n", 4.0)]),
+    ("CallsPutOff", &[("n", 4.0), ("bf", 1.0)], &[("n", 4.0)]),
+    ("WorkerErrors", &[("is", 3.0)], &[("is", 2.0)]),
+    ("WorkerOutOfTime", &[("is", 270_000.0)], &[("is", 215_000.0)]),
+    ("WorkerRunsInVain", &[("runs", 90.0), ("n", 0.0)], &[("runs", 600.0), ("n", 300.0)]),
+    // A backlog with deferral, in which each call gives way as often as it may.
+    ("WorkerRunsInVain", &[("runs", 6_200.0), ("b", 100.0)], &[("runs", 5_100.0), ("b", 100.0)]),
+    ("RingsDiscarded", &[("is", 1.0)], &[]),
+    ("EnqueuerErrors", &[("errors", 3.0), ("throttles", 2.0)], &[("errors", 1.0)]),
+    ("ApiThrottles", &[("is", 25.0)], &[("is", 5.0)]),
+    ("GuardThrottled", &[("writes", 12.0)], &[]),
+    ("WorkflowsThrottled", &[("calls", 8.0), ("orders", 2.0)], &[("calls", 3.0)]),
+];
+
+#[test]
+fn each_alarm_fires_for_its_cause_and_is_quiet_otherwise() {
+    for alarm in &ALARMS {
+        let cases: Vec<_> = CASES.iter().filter(|(name, ..)| *name == alarm.name).collect();
+        assert!(!cases.is_empty(), "{} never fires", alarm.name);
+        for (name, fires, quiet) in cases {
+            assert!(is_raised(alarm, fires), "{name} is quiet at {fires:?}");
+            assert!(!is_raised(alarm, quiet), "{name} fires at {quiet:?}");
+            assert!(!is_raised(alarm, &[]), "{name} fires without any value");
+        }
+    }
+    let known = |name: &str| ALARMS.iter().any(|alarm| alarm.name == name);
+    assert!(CASES.iter().all(|(name, ..)| known(name)));
+}
+
+fn is_raised(alarm: &Alarm, values: &[(&str, f64)]) -> bool {
+    let values: BTreeMap<_, _> = values.iter().copied().collect();
+    let value = match alarm.signal {
+        Signal::Metric(_) => values.get("is").copied(),
+        Signal::Expression { of, expression } => {
+            let known = |id: &&str| of.iter().any(|(known, _)| known == id);
+            assert!(values.keys().all(known), "{values:?} in {expression}");
+            let mut rest = expression;
+            let value = both(&mut rest, &values);
+            assert_eq!(rest, "", "{expression}");
+            value[0]
+        }
+    };
+    let threshold = match alarm.at_least {
+        Threshold::Number(number) => f64::from(number),
+        Threshold::Parameter("HighWaitAlarmSeconds") => 60.0,
+        Threshold::Parameter("WaitAlarmSeconds") => 10_800.0,
+        // At an API time-out of 30 s.
+        Threshold::ByApiTimeout("OutOfTimeMs") => 260_000.0,
+        other => panic!("{other:?}"),
+    };
+    // Missing data is not breaching.
+    value.is_some_and(|value| value >= threshold)
+}
+
+/// One value, or those of an array.
+type Result = Vec<Option<f64>>;
+type Known<'a> = BTreeMap<&'a str, f64>;
+
+fn eat(rest: &mut &str, token: &str) -> bool {
+    let trimmed = rest.trim_start();
+    let Some(after) = trimmed.strip_prefix(token) else { return false };
+    *rest = after.trim_start();
+    true
+}
+
+fn combine(left: Result, right: Result, with: impl Fn(f64, f64) -> f64) -> Result {
+    vec![left[0].zip(right[0]).map(|(left, right)| with(left, right))]
+}
+
+/// `a AND b`
+fn both(rest: &mut &str, known: &Known<'_>) -> Result {
+    let mut left = compared(rest, known);
+    while eat(rest, "AND") {
+        let truth = |left: f64, right: f64| f64::from(left != 0.0 && right != 0.0);
+        left = combine(left, compared(rest, known), truth);
+    }
+    left
+}
+
+/// `a > b`, `a < b`
+fn compared(rest: &mut &str, known: &Known<'_>) -> Result {
+    let left = sum(rest, known);
+    if eat(rest, ">") {
+        return combine(left, sum(rest, known), |left, right| f64::from(left > right));
+    }
+    if eat(rest, "<") {
+        return combine(left, sum(rest, known), |left, right| f64::from(left < right));
+    }
+    left
+}
+
+fn sum(rest: &mut &str, known: &Known<'_>) -> Result {
+    let mut left = quotient(rest, known);
+    while eat(rest, "+") {
+        left = combine(left, quotient(rest, known), |left, right| left + right);
+    }
+    left
+}
+
+fn quotient(rest: &mut &str, known: &Known<'_>) -> Result {
+    let mut left = single(rest, known);
+    while eat(rest, "/") {
+        left = combine(left, single(rest, known), |left, right| left / right);
+    }
+    left
+}
+
+/// A number, a metric, a function, or something in brackets.
+fn single(rest: &mut &str, known: &Known<'_>) -> Result {
+    if eat(rest, "(") {
+        let inner = both(rest, known);
+        assert!(eat(rest, ")"), "{rest}");
+        return inner;
+    }
+    if eat(rest, "[") {
+        return list(rest, known, "]").concat();
+    }
+    let end = rest.find(|other: char| !other.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    let (word, after) = rest.split_at(end);
+    *rest = after;
+    if let Ok(number) = word.parse() {
+        return vec![Some(number)];
+    }
+    if !eat(rest, "(") {
+        return vec![known.get(word).copied()];
+    }
+    let arguments = list(rest, known, ")");
+    match (word, &arguments[..]) {
+        ("FILL", [value, with]) => vec![value[0].or(with[0])],
+        ("IF", [condition, then, otherwise]) => match condition[0] {
+            Some(0.0) => otherwise.clone(),
+            Some(_) => then.clone(),
+            None => vec![None],
+        },
+        ("MAX", [of]) => vec![of.iter().flatten().copied().reduce(f64::max)],
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Expressions between commas, up to the closing bracket.
+fn list(rest: &mut &str, known: &Known<'_>, end: &str) -> Vec<Result> {
+    let mut items = vec![both(rest, known)];
+    while eat(rest, ",") {
+        items.push(both(rest, known));
+    }
+    assert!(eat(rest, end), "{rest}");
+    items
+}
