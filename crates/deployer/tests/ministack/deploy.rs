@@ -1,5 +1,6 @@
 use super::{Local, repository};
 use anyhow::Context as _;
+use aws_sdk_sqs::types::QueueAttributeName;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::stack::{self, FailedResource};
 use slowlane_deployer::{DeployError, Deployer, Plan, Progress, outputs, queues};
@@ -120,5 +121,34 @@ async fn a_stack_that_is_not_there_is_answered_with_those_that_are() -> anyhow::
         assert!(told.contains(expected), "{args:?}: {told}");
         assert!(!told.contains("deploying the stack failed"), "{args:?}: {told}");
     }
+    Ok(())
+}
+
+/// What a stack in production may want beside: each of the template's branches can be deployed.
+#[tokio::test]
+async fn a_stack_with_a_key_and_subnets_of_ones_own_is_deployed() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let key = "arn:aws:kms:us-east-1:000000000000:key/0f1e2d3c";
+    let plan = local
+        .plan()
+        .parameter("KmsKeyArn", key)
+        .parameter("SecretKmsKeyArn", key)
+        .parameter("WorkerSubnetIds", "subnet-1,subnet-2")
+        .parameter("WorkerSecurityGroupIds", "sg-1")
+        .parameter("Tracing", "PassThrough")
+        .parameter("WorkflowLogLevel", "ALL")
+        .parameter("Dispatch", "deferral");
+    let outputs = local.deployer.deploy(&plan, &Progress::hidden()).await?;
+    let queue = local
+        .sqs()
+        .get_queue_attributes()
+        .queue_url(outputs.dead_letter_queue_url)
+        .attribute_names(QueueAttributeName::KmsMasterKeyId)
+        .attribute_names(QueueAttributeName::Policy)
+        .send()
+        .await?;
+    let attributes = queue.attributes.context("the queue has attributes")?;
+    assert_eq!(attributes[&QueueAttributeName::KmsMasterKeyId], key);
+    assert!(attributes[&QueueAttributeName::Policy].contains("aws:SecureTransport"));
     Ok(())
 }
