@@ -48,7 +48,7 @@ enum Xtask {
     Build,
     /// Build, check and draw state machines: those in state-machines, and your own
     Asl(asl::Asl),
-    /// Write the derived numbers into infra/template.yaml
+    /// Write what is derived into infra/template.yaml: numbers, alarms, dashboard; and the runbooks' index
     Template,
     /// Write the JSON Schemas of the messages
     Schema {

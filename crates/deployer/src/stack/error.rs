@@ -100,7 +100,7 @@ impl fmt::Display for Failed {
 
 /// What to do about a reason that CloudFormation gives, where we know it.
 fn advice(reason: &str) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 6] = [
+    const KNOWN: [(&str, &str); 8] = [
         (
             "UnreservedConcurrentExecution",
             "The worker reserves ApiConcurrency of the account's Lambda concurrency, and at least 100 must stay \
@@ -120,6 +120,14 @@ fn advice(reason: &str) -> Option<&'static str> {
         (
             "less than Function timeout",
             "A queue's visibility must be at least the function's timeout: the template drifted.",
+        ),
+        (
+            "not allowed to be used with",
+            "The policy of the key KmsKeyArn must let logs.REGION.amazonaws.com use it for the stack's log groups.",
+        ),
+        (
+            "CreateNetworkInterface",
+            "The role that is given is not ready for WorkerSubnetIds yet, or no address is free in them: deploy again.",
         ),
         ("Rate exceeded", "AWS throttled the deploy: try again."),
     ];
@@ -171,6 +179,22 @@ mod tests {
             "stack slowlane ended ROLLBACK_COMPLETE\n  WorkerFunction (AWS::Lambda::Function): "
         ));
         assert!(text.contains("-> The worker reserves ApiConcurrency"), "{text}");
+    }
+
+    #[test]
+    fn a_key_that_logs_may_not_use_is_known() {
+        let reason = "The specified KMS key does not exist or is not allowed to be used with LogGroup \
+                      'arn:aws:logs:eu-north-1:123456789012:log-group:/aws/lambda/slowlane-worker'";
+        assert!(advice(reason).unwrap().contains("KmsKeyArn"));
+        assert_eq!(advice("something else"), None);
+    }
+
+    #[test]
+    fn a_state_that_only_a_person_ends_is_told_with_the_way_out() {
+        let told =
+            |status: &str| Error::Stuck { stack: "prod".into(), status: status.into() }.to_string();
+        assert!(told("UPDATE_ROLLBACK_FAILED").contains("continue-update-rollback"));
+        assert!(told("DELETE_FAILED").contains("destroy the stack again"));
     }
 
     #[test]

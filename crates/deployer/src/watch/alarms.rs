@@ -31,8 +31,8 @@ pub const ALARMS: [Alarm; 15] = [
                 ("bh", hidden(BATCH, "Minimum")),
                 ("bd", deleted(BATCH)),
             ],
-            expression: "IF(FILL(h,0)+FILL(hh,0)+FILL(n,0)+FILL(nh,0)+FILL(b,0)+FILL(bh,0)>0 \
-                         AND FILL(hd,0)+FILL(nd,0)+FILL(bd,0)<1,1,0)",
+            expression: "IF((FILL(h,0)+FILL(hh,0)+FILL(n,0)+FILL(nh,0)+FILL(b,0)+FILL(bh,0)>0) \
+                         AND (FILL(hd,0)+FILL(nd,0)+FILL(bd,0)<1),1,0)",
         },
         period_secs: MINUTES_15,
         periods: 2,
@@ -47,7 +47,7 @@ pub const ALARMS: [Alarm; 15] = [
                 ("failed", of_mapping("FailedInvokeEventCount")),
                 ("invoked", of_mapping("InvokedEventCount")),
             ],
-            expression: "IF(FILL(waiting,0)+FILL(failed,0)>0 AND FILL(invoked,0)<1,1,0)",
+            expression: "IF((FILL(waiting,0)+FILL(failed,0)>0) AND (FILL(invoked,0)<1),1,0)",
         },
         period_secs: MINUTES_15,
         periods: 1,

@@ -161,7 +161,8 @@ fn entry(label: &str, line: &Line, variables: &mut Vec<(String, String)>) -> Jso
     let Line::Metric(metric) = line else {
         let search = "SEARCH('{\"Slowlane/${AWS::StackName}\",Priority,Outcome} \
                       MetricName=\"Calls\"', 'Sum', 300)";
-        return json!([{ "expression": search, "label": label }]);
+        // CloudWatch labels each line by what differs: priority and outcome.
+        return json!([{ "expression": search }]);
     };
     let namespace = match metric.namespace {
         Namespace::Slowlane => "Slowlane/${AWS::StackName}",
