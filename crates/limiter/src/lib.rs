@@ -14,8 +14,12 @@ mod memory;
 mod moment;
 mod names;
 mod permit;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod store;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use clock::{Clock, ClockCorrection, SharedCorrection, SystemClock};
 pub use core::aimd::{Aimd, AimdRules};
 pub use core::breaker::{

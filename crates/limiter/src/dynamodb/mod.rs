@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
 };
@@ -65,7 +65,8 @@ struct Last {
 
 /// What became of an update.
 enum Sent {
-    Applied(UpdateItemOutput),
+    /// The attributes that were asked for.
+    Applied(HashMap<String, AttributeValue>),
     /// Its condition did not hold; the item, if there is one.
     Refused(HashMap<String, AttributeValue>),
 }
@@ -150,7 +151,7 @@ impl DynamoDbStore {
             false => request,
         };
         match boxed(request.send()).await {
-            Ok(answer) => Ok(Sent::Applied(answer)),
+            Ok(answer) => Ok(Sent::Applied(answer.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                     Ok(Sent::Refused(refusal.item().cloned().unwrap_or_default()))
@@ -199,8 +200,8 @@ impl Store for DynamoDbStore {
         for _ in 0..ATTEMPTS {
             let update = Update::reserve(&form, reserve, &self.ttl_attribute);
             match self.send("meter", limit, update, ReturnValue::AllOld, false).await? {
-                Sent::Applied(answer) => {
-                    let before = item::meter(limit, &answer.attributes.unwrap_or_default())?;
+                Sent::Applied(old) => {
+                    let before = item::meter(limit, &old)?;
                     let after = form.apply(&before, reserve);
                     let reserved = before.reserve(reserve).map(|r| Reservation { after, ..r });
                     if let Ok(reserved) = &reserved {
@@ -262,8 +263,7 @@ impl Store for DynamoDbStore {
     async fn enter(&self, limit: &LimitKey, slot: &SlotId, entry: Entry) -> Result<Record, Error> {
         let update = Update::enter(slot, entry);
         match self.send("control", limit, update, ReturnValue::AllNew, false).await? {
-            Sent::Applied(answer) => item::record(limit, &answer.attributes.unwrap_or_default()),
-            Sent::Refused(found) => item::record(limit, &found),
+            Sent::Applied(item) | Sent::Refused(item) => item::record(limit, &item),
         }
     }
 

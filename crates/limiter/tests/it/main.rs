@@ -5,11 +5,15 @@ mod aimd;
 mod breaker;
 mod clock;
 mod conformance;
+#[cfg(feature = "dynamodb")]
+mod examples;
 mod limiter;
 #[cfg(feature = "dynamodb")]
 mod local_aws;
 mod meter;
 mod overtaking;
+#[cfg(feature = "redis")]
+mod redis;
 mod register;
 mod view;
 mod windows;
