@@ -1,4 +1,4 @@
-//! Limits shared by a fleet without a server.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::missing_errors_doc)]
 

@@ -7,6 +7,7 @@ mod clock;
 mod conformance;
 #[cfg(feature = "dynamodb")]
 mod examples;
+mod guesses;
 mod limiter;
 #[cfg(feature = "dynamodb")]
 mod local_aws;
@@ -15,6 +16,7 @@ mod overtaking;
 #[cfg(feature = "redis")]
 mod redis;
 mod register;
+mod tokens;
 mod view;
 mod windows;
 
