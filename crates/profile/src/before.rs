@@ -24,7 +24,8 @@ pub struct PreCall {
     pub(crate) method: Method,
     pub(crate) path: Template,
     pub(crate) headers: HeaderMap,
-    gives: Vec<(HeaderName, Source)>,
+    gives: Vec<(HeaderName, Vec<Source>)>,
+    optional: bool,
     cookies: bool,
     pub(crate) keep_for: Option<Duration>,
     pub(crate) source: Option<String>,
@@ -50,8 +51,12 @@ pub(crate) struct Fields {
     /// Its headers.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// The headers that it gives to the call, and where their values stand in its answer.
-    gives: BTreeMap<String, Source>,
+    /// The headers that it gives to the call, and where their values stand in its answer. The first
+    /// place that the answer holds counts.
+    gives: BTreeMap<String, Vec<Source>>,
+    /// A success that does not hold them gives nothing, and the call goes without.
+    #[serde(default)]
+    optional: bool,
     /// It gives its cookies too.
     #[serde(default)]
     cookies: bool,
@@ -78,6 +83,7 @@ impl TryFrom<Fields> for PreCall {
             path: fields.path,
             headers: header_map(&fields.headers)?,
             gives: gives.collect::<Result<_, String>>()?,
+            optional: fields.optional,
             cookies: fields.cookies,
             keep_for: fields.keep_for.map(|Period(keep_for)| keep_for),
             source: fields.source,
@@ -165,8 +171,11 @@ impl PreCall {
     pub fn read(&self, answer: &Answer) -> Result<Given, NotGiven> {
         let seen = Seen::of(answer);
         let mut headers = HeaderMap::new();
-        for (name, source) in &self.gives {
-            let text = source.text(&seen);
+        for (name, places) in &self.gives {
+            let text = places.iter().find_map(|place| place.text(&seen));
+            if text.is_none() && self.optional && (200..=299).contains(&answer.status) {
+                continue;
+            }
             let value = text.and_then(|text| HeaderValue::from_str(&text).ok());
             let value = value.ok_or_else(|| NotGiven {
                 pre_call: self.name.clone(),

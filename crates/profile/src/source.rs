@@ -35,8 +35,10 @@ pub(crate) enum Take {
     All,
     /// The last segment of a URL's path: `https://api.example/orders/17` says `17`.
     LastSegment,
-    /// What stands in the last round brackets: `.../accounts(17)` says `17`.
-    Brackets,
+    /// OData's key: `.../Orders(17)`, `.../Orders('17')` and `.../Orders(ID='17')` say `17`. A key
+    /// of several fields is left as it is written.
+    #[serde(rename = "odata_key")]
+    ODataKey,
 }
 
 /// A place in an answer. It has `header` or `body`.
@@ -115,7 +117,7 @@ impl Source {
         let part = match self.take {
             Take::All => whole,
             Take::LastSegment => last_segment(&whole)?.into(),
-            Take::Brackets => in_brackets(&whole)?.to_owned().into(),
+            Take::ODataKey => odata_key(&whole)?.into(),
         };
         (!part.is_empty()).then_some(part)
     }
@@ -149,9 +151,20 @@ fn last_segment(url: &str) -> Option<String> {
     Some(percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned())
 }
 
-fn in_brackets(text: &str) -> Option<&str> {
-    let (_, rest) = text.rsplit_once('(')?;
-    rest.split_once(')').map(|(inner, _)| inner)
+fn odata_key(url: &str) -> Option<String> {
+    let (_, rest) = url.rsplit_once('(')?;
+    let key = percent_encoding::percent_decode_str(rest.split_once(')')?.0).decode_utf8_lossy();
+    let several = key.split_once(',').is_some_and(|(first, _)| first.contains('='));
+    if several {
+        return Some(key.into_owned());
+    }
+    let value = match key.split_once('=') {
+        Some((name, value)) if !name.contains('\'') => value,
+        _ => &key,
+    };
+    let unquoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
+    // A quote in a text is written twice.
+    Some(unquoted.map_or_else(|| value.to_owned(), |text| text.replace("''", "'")))
 }
 
 /// Where a text first holds another, if ASCII letters may differ in case.
@@ -161,4 +174,42 @@ pub(crate) fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
         return Some(0);
     }
     text.windows(wanted.len()).position(|part| part.eq_ignore_ascii_case(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odata_key_is_its_value() {
+        for (url, key) in [
+            ("https://x.example/Orders(17)", Some("17")),
+            ("Orders('17')", Some("17")),
+            ("Orders(ID='17')", Some("17")),
+            ("Orders('a%20b')", Some("a b")),
+            ("Orders('a''b=c')", Some("a'b=c")),
+            ("Items(Order='17',Item='10')", Some("Order='17',Item='10'")),
+            (
+                "accounts(7d577253-3ef0-4a0a-bb7f-8335c2596e70)",
+                Some("7d577253-3ef0-4a0a-bb7f-8335c2596e70"),
+            ),
+            ("Orders", None),
+            ("Orders(17", None),
+        ] {
+            assert_eq!(odata_key(url).as_deref(), key, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_last_segment_is_of_the_path() {
+        for (url, segment) in [
+            ("https://x.example/orders/17", Some("17")),
+            ("/orders/17/?x=1", Some("17")),
+            ("orders/a%20b", Some("a b")),
+            ("https://x.example/", None),
+            ("https://x.example", None),
+        ] {
+            assert_eq!(last_segment(url).as_deref(), segment, "{url}");
+        }
+    }
 }

@@ -91,6 +91,21 @@ fn a_change_at_sap_brings_token_cookies_and_etag() {
     assert!(sap.before(&Call::new(Method::Get, "Order")).is_empty());
 }
 
+/// Not every entity has an ETag; where there is none, none is needed.
+#[test]
+fn a_record_without_an_etag_is_changed_without_one() {
+    let sap = api("sap-odata", "https://s4.example/x");
+    let call = Call::new(Method::Patch, "Order('17')");
+    let etag = sap.before(&call)[1];
+    assert_eq!(etag.read(&answer(200, &[], json!({"ID": "17"}))).unwrap(), Given::default());
+    let v4 = etag.read(&answer(200, &[], json!({"@odata.etag": "W/\"2\""}))).unwrap();
+    assert_eq!(sap.request(&call, &v4).unwrap().headers["if-match"], "W/\"2\"");
+    let v2 = json!({"d": {"__metadata": {"etag": "W/\"3\""}}});
+    let v2 = etag.read(&answer(200, &[], v2)).unwrap();
+    assert_eq!(sap.request(&call, &v2).unwrap().headers["if-match"], "W/\"3\"");
+    assert_eq!(etag.read(&answer(404, &[], json!({}))).unwrap_err().status, 404);
+}
+
 #[test]
 fn an_answer_without_what_it_should_give_is_told() {
     let sap = api("sap-odata", "https://s4.example/x");

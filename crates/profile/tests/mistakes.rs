@@ -22,7 +22,7 @@ name = "csrf"
 methods = ["POST"]
 method = "GET"
 path = "token"
-gives.x-csrf-token = { header = "x-csrf-token" }
+gives.x-csrf-token = [{ header = "x-csrf-token" }]
 
 [[answers]]
 status = "200-299"
@@ -67,7 +67,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[auth.header]", "[auth.heder]"),
     ("value = \"{api_key}\"", "value = \"{api_key\""),
     ("methods = [\"POST\"]\nmethod", "methods = [\"post\"]\nmethod"),
-    ("gives.x-csrf-token = { header = \"x-csrf-token\" }", "gives.x-csrf-token = {}"),
+    ("gives.x-csrf-token = [{ header = \"x-csrf-token\" }]", "gives.x-csrf-token = [{}]"),
     ("status = \"200-299\"", "status = \"2xx\""),
     ("status = \"200-299\"", "status = 20"),
     ("status = \"200-299\"", "status = \"100-599\""),
