@@ -49,25 +49,14 @@ pub struct Deployment {
 }
 
 /// A stage that the configuration does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no stage `{stage}`{}", mend.as_ref().map(|mend| format!("; {mend}")).unwrap_or_default())]
 pub struct UnknownStage {
     /// Its name.
     pub stage: String,
     /// What may have been meant.
     pub mend: Option<String>,
 }
-
-impl std::fmt::Display for UnknownStage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "there is no stage `{}`", self.stage)?;
-        match &self.mend {
-            Some(mend) => write!(f, "; {mend}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for UnknownStage {}
 
 impl Config {
     /// All targets as they are in a stage, by their names.
