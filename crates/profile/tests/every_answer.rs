@@ -255,3 +255,37 @@ fn a_body_that_was_not_read_leaves_a_write_unknown() {
     let http = shipped::get("http").unwrap();
     assert_eq!(http.verdict(&write, &answer, now()).outcome, Outcome::Succeeded);
 }
+
+/// What HTTP says of a status holds in every profile, whatever stands between us and the vendor.
+#[test]
+fn no_profile_contradicts_http() {
+    let verdict = |profile: &Profile, method, status| {
+        let call = Call::new(method, "some/thing").idempotency_key("k");
+        profile.verdict(&call, &Answer::new(status, HeaderMap::new(), ""), now()).outcome
+    };
+    for profile in profiles() {
+        let name = profile.name();
+        let post = |status| verdict(profile, Method::Post, status);
+        assert_eq!(post(200), Outcome::Succeeded, "{name}");
+        assert_eq!(post(204), Outcome::Succeeded, "{name}");
+        assert_eq!(post(404), Outcome::Rejected, "{name}");
+        assert_eq!(post(429), Outcome::Throttled, "{name}");
+        // Nobody says that these were not executed.
+        for status in [408, 500, 502, 504] {
+            assert_eq!(post(status), Outcome::Unknown, "{name} {status}");
+        }
+        for status in [301, 302, 303] {
+            let outcome = post(status);
+            assert_ne!(outcome, Outcome::Succeeded, "{name} {status}");
+        }
+        let get = |status| verdict(profile, Method::Get, status);
+        for status in [500, 502, 504] {
+            assert!(
+                matches!(get(status), Outcome::Transient | Outcome::Unknown),
+                "{name} {status}"
+            );
+        }
+        let refused = if name == "bedrock" { 403 } else { 401 };
+        assert_eq!(post(refused), Outcome::Unauthorized, "{name}");
+    }
+}
