@@ -12,12 +12,18 @@ import sys
 import threading
 
 import jsonata
-from ministack.services import stepfunctions
+from ministack.services import s3, stepfunctions
 from ministack.services.stepfunctions import (
     _ExecutionError,
+    _apply_jsonata_output,
+    _apply_jsonata_template,
+    _apply_state_assign,
+    _executions,
     _iso_to_epoch_ms,
     _jsonata_state_field,
+    _map_runs,
     _send_task_failure,
+    _state_query_language,
     _task_tokens,
     _with_retry_and_catch,
 )
@@ -85,6 +91,101 @@ def child_failure(_, payload):
     }
     present = {key: value for key, value in described.items() if value is not None}
     return "States.TaskFailed", json.dumps(present)
+
+
+# The batches, if any, that the distributed Map of this thread makes of its dataset.
+batches = threading.local()
+
+
+@teaches("_run_distributed_map")
+def distributed_map(run, state_def, raw_input, effective, iterator, execution, ctx):
+    """On AWS a distributed Map in JSONata evaluates its fields and its Output as any state does
+    (Developer Guide, "Transforming data with JSONata"), ItemBatcher gives each child several items
+    ("ItemBatcher (Map)"), and ResultWriter writes what became of the children into S3 and leaves
+    its manifest's place as the result ("ResultWriter (Map)"). The server takes expressions as they
+    stand and ignores the two.
+    """
+    if _state_query_language(state_def, ctx) != "JSONata":
+        return run(state_def, raw_input, effective, iterator, execution, ctx)
+    evaluated = dict(state_def)
+    for field in ["MaxConcurrency", "ToleratedFailurePercentage", "ToleratedFailureCount"]:
+        if field in state_def:
+            evaluated[field] = _jsonata_state_field(state_def, field, "number", raw_input, ctx)
+    for field in ["ItemReader", "ItemBatcher", "ResultWriter"]:
+        if field in state_def:
+            evaluated[field] = _apply_jsonata_template(state_def[field], raw_input, ctx)
+    writer = evaluated.get("ResultWriter")
+    known = set(_map_runs)
+    batches.wanted = evaluated.get("ItemBatcher")
+    try:
+        results, following = run(evaluated, raw_input, effective, iterator, execution, ctx)
+    finally:
+        batches.wanted = None
+        own = [
+            arn
+            for arn, map_run in _map_runs.items()
+            if arn not in known and map_run["executionArn"] == execution["executionArn"]
+        ]
+        written = write_results(writer["Arguments"], own[0]) if writer and own else None
+    results = written or results
+    output = _apply_jsonata_output(state_def, raw_input, ctx, result=results, default=results)
+    _apply_state_assign(state_def, raw_input, ctx, result=results)
+    return output, following
+
+
+@teaches("_read_map_items")
+def batched(read, reader, effective, ctx):
+    items = read(reader, effective, ctx)
+    wanted = getattr(batches, "wanted", None)
+    # A Map within a child makes none.
+    batches.wanted = None
+    if not wanted:
+        return items
+    most = int(wanted["MaxItemsPerBatch"])
+    extra = {"BatchInput": wanted["BatchInput"]} if "BatchInput" in wanted else {}
+    return [{**extra, "Items": items[at : at + most]} for at in range(0, len(items), most)]
+
+
+def write_results(place, map_run_arn):
+    """The files of ResultWriter: one for each outcome that occurred, and the manifest."""
+    folder = f"{place.get('Prefix', '').rstrip('/')}/{map_run_arn.rsplit(':', 1)[1]}".lstrip("/")
+    children = [
+        child for child in _executions.values() if child.get("mapRunArn") == map_run_arn
+    ]
+    files = {}
+    for status in ["SUCCEEDED", "FAILED", "PENDING"]:
+        ended = [described(child) for child in children if child["status"] == status]
+        key = f"{folder}/{status}_0.json"
+        body = json.dumps(ended).encode()
+        files[status] = [{"Key": key, "Size": len(body)}] if ended else []
+        if ended:
+            s3._put_object(place["Bucket"], key, body, {})
+    manifest = {
+        "DestinationBucket": place["Bucket"],
+        "MapRunArn": map_run_arn,
+        "ResultFiles": files,
+    }
+    key = f"{folder}/manifest.json"
+    s3._put_object(place["Bucket"], key, json.dumps(manifest).encode(), {})
+    details = {"Bucket": place["Bucket"], "Key": key}
+    return {"MapRunArn": map_run_arn, "ResultWriterDetails": details}
+
+
+def described(child):
+    fields = {
+        "ExecutionArn": "executionArn",
+        "Input": "input",
+        "Output": "output",
+        "Error": "error",
+        "Cause": "cause",
+        "Name": "name",
+        "StartDate": "startDate",
+        "StateMachineArn": "stateMachineArn",
+        "Status": "status",
+        "StopDate": "stopDate",
+    }
+    present = {name: child.get(key) for name, key in fields.items()}
+    return {name: value for name, value in present.items() if value is not None}
 
 
 # The token, if any, that the state of this thread hands over.
