@@ -15,6 +15,19 @@ pub(super) fn repeated_keys(source: &Source, report: &mut Report<'_>) {
     }
 }
 
+/// A name stands for one state in the whole machine, those within a Map or a branch too (States
+/// Language, "States").
+pub(super) fn repeated_names(states: &[State<'_>], report: &mut Report<'_>) {
+    let own = |state: &State<'_>| state.name.rsplit(" > ").next().map(str::to_owned);
+    for (at, state) in states.iter().enumerate() {
+        if let Some(first) = states[..at].iter().find(|first| own(first) == own(state)) {
+            let what = format!("the state {} has the same name", first.name);
+            let mend = "rename one of the two: a name is for one state in the whole machine";
+            report.say("state-name-repeated", state, &state.pointer, what, mend);
+        }
+    }
+}
+
 pub(super) fn start(scope: &Scope<'_>, report: &mut Report<'_>) {
     let start = scope.value["StartAt"].as_str().unwrap_or_default();
     if scope.value["States"].get(start).is_none() {

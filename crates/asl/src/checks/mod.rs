@@ -22,6 +22,7 @@ use crate::walk::{self, Scope, State};
 /// The name of every check, as it stands in a [`Problem`].
 pub const CHECKS: &[&str] = &[
     "repeated-key",
+    "state-name-repeated",
     "unreachable",
     "next-missing",
     "no-way-on",
@@ -90,6 +91,7 @@ pub fn problems(source: &Source) -> Vec<Problem> {
     let raised = fails.filter_map(|state| state.value["Error"].as_str()).map(str::to_owned);
     let mut report = Report { source, raised: raised.collect(), problems: Vec::new() };
     graph::repeated_keys(source, &mut report);
+    graph::repeated_names(&states, &mut report);
     for scope in &scopes {
         SCOPE_CHECKS.iter().for_each(|check| check(scope, &mut report));
     }

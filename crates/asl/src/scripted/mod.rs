@@ -5,11 +5,11 @@
 //! script's, so every failure can be had by its name, and a run is the same each time.
 //!
 //! A suite is a file in the form of AWS's own mock configuration for Step Functions Local (Developer
-//! Guide, "Testing state machines with Step Functions Local"), with two keys more: the input of each
-//! case, and what CloudFormation would put in place of `${…}`.
+//! Guide, "Testing state machines with Step Functions Local"), with three keys more: the input of
+//! each case, what CloudFormation would put in place of `${…}`, and objects in S3.
 //!
-//! What it does not show: how long a wait or a retry takes, what a distributed Map writes and
-//! reads, and limits such as the 256 KiB of a payload.
+//! What it does not show: how long a wait or a retry takes, and limits such as the 256 KiB of a
+//! payload.
 
 mod suite;
 mod transcript;
@@ -143,7 +143,8 @@ pub fn run(suite: &Suite, python: &Path) -> Result<Vec<History>, Error> {
             })
         })
         .collect();
-    let transcripts = ask(python, &json!({ "lessons": LESSONS, "cases": cases }))?;
+    let transcripts =
+        ask(python, &json!({ "lessons": LESSONS, "objects": suite.objects, "cases": cases }))?;
     let steps = transcripts.as_array().into_iter().flatten();
     suite.cases.iter().zip(steps).map(|(case, steps)| history(case, steps)).collect()
 }

@@ -1,7 +1,7 @@
 """Runs state machines on the local AWS's Step Functions, in this process, with scripted answers.
 
-Reads {"lessons": the text of serve.py, "cases": [{"machine", "name", "definition", "input",
-"answers"}]} and writes a transcript for each case: [{"do": …, "state": …}, …].
+Reads {"lessons": the text of serve.py, "objects": {bucket: {key: text}}, "cases": [{"machine",
+"name", "definition", "input", "answers"}]} and writes a transcript for each case: [{"do": …, "state": …}, …].
 
 All that a machine does is done by the server: its order of states, its expressions, its Retry and
 Catch. Only what a Task calls is answered from the script. Items and branches run one after the
@@ -19,7 +19,7 @@ from concurrent.futures import Future
 os.environ["SFN_WAIT_SCALE"] = "0"
 request = json.load(sys.stdin)
 
-from ministack.services import stepfunctions  # noqa: E402
+from ministack.services import s3, stepfunctions  # noqa: E402
 
 exec(compile(request["lessons"], "serve.py", "exec"), {"__name__": "lessons"})
 
@@ -89,6 +89,17 @@ class Time:
 stepfunctions.time = Time()
 
 
+def answer_of(script, attempt):
+    """The answer for an attempt, counted from 0. Of several the one for the fewest attempts wins."""
+    found = []
+    for attempts, answer in script.items():
+        first, _, last = attempts.partition("-")
+        first, last = int(first), int(last or first)
+        if first <= attempt <= last:
+            found.append((last - first, answer))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
 class Case:
     def __init__(self, answers):
         self.answers = answers
@@ -105,11 +116,9 @@ class Case:
         attempt = self.attempts.get(state, 0)
         self.attempts[state] = attempt + 1
         self.say("call", state=state, resource=resource, arguments=arguments, timeout=timeout)
-        script = self.answers.get(state, {})
-        for attempts, answer in script.items():
-            first, _, last = attempts.partition("-")
-            if int(first) <= attempt <= int(last or first):
-                return self.give(answer)
+        answer = answer_of(self.answers.get(state, {}), attempt)
+        if answer:
+            return self.give(answer)
         self.say("missing", state=state, attempt=attempt)
         raise ExecutionError("Script.NoAnswer", f"no answer {attempt} is scripted for {state}")
 
@@ -186,6 +195,15 @@ def body(answer):
     return content
 
 
+def objects():
+    """The texts in S3, by bucket and key."""
+    return {
+        (bucket, key): stepfunctions._s3_object_text(bucket, key)
+        for bucket, content in s3._buckets.items()
+        for key in content["objects"]
+    }
+
+
 # What differs from run to run.
 VARIES = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"), "<time>"),
@@ -202,6 +220,7 @@ def run(number, given):
         "definition": json.dumps(given["definition"]),
         "roleArn": "arn:aws:iam::000000000000:role/scripted",
     }))
+    before = objects()
     started = body(stepfunctions._start_execution({
         "stateMachineArn": created["stateMachineArn"],
         "name": "run",
@@ -217,10 +236,18 @@ def run(number, given):
         error=ended.get("error"),
         cause=ended.get("cause"),
     )
+    for place, content in sorted(objects().items()):
+        if place not in before:
+            case.say("wrote", place="/".join(place), content=content)
     text = json.dumps(case.transcript)
     for pattern, instead in VARIES:
         text = pattern.sub(instead, text)
     return json.loads(text.replace(name, given["machine"]))
 
+
+for bucket, texts in request["objects"].items():
+    s3._create_bucket(bucket, b"", {})
+    for key, text in texts.items():
+        s3._put_object(bucket, key, text.encode(), {})
 
 json.dump([run(number, given) for number, given in enumerate(request["cases"])], sys.stdout)

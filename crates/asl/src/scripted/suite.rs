@@ -26,6 +26,8 @@ pub struct Case {
 pub struct Suite {
     /// In the order of the machines' and the cases' names.
     pub cases: Vec<Case>,
+    /// The texts of objects in S3, by bucket and key.
+    pub objects: Value,
 }
 
 impl Suite {
@@ -58,7 +60,14 @@ impl Suite {
                 });
             }
         }
-        Ok(Self { cases })
+        let objects = suite.get("Objects").cloned().unwrap_or_else(|| Map::new().into());
+        let is_text = |objects: &Value| {
+            objects.as_object().is_some_and(|objects| objects.values().all(Value::is_string))
+        };
+        if !objects.as_object().is_some_and(|buckets| buckets.values().all(is_text)) {
+            return Err(bad("Objects has texts by bucket and key".to_owned()));
+        }
+        Ok(Self { cases, objects })
     }
 }
 

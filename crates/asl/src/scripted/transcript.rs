@@ -71,6 +71,10 @@ fn line(step: &Value) -> String {
             _ => format!("  ends with {}", step["output"]),
         },
         "fail" => format!("  ends the machine with {}: {}", said("error"), said("cause")),
+        "wrote" => match serde_json::from_str(said("content")) {
+            Ok(content) => format!("wrote {}\n{}", said("place"), shown(&content)),
+            Err(_) => format!("wrote {}", said("place")),
+        },
         "end" if step["error"].is_null() => format!("{} {}", said("status"), step["output"]),
         "end" => format!("{} {}: {}", said("status"), said("error"), said("cause")),
         other => other.to_owned(),
