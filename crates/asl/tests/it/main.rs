@@ -3,6 +3,7 @@
 
 mod behavior;
 mod broken;
+mod bulk;
 mod contract;
 mod evaluate;
 mod histories;
