@@ -68,6 +68,9 @@ async fn a_stack_is_planned_created_left_alone_and_changed() -> anyhow::Result<(
     compare("switch_planned", &run(&["--plan", "-p", "Dispatch=deferral"])?);
     let parameters = local.deployer.deployed("trial").await?.parameters;
     assert_eq!(parameters["Dispatch"], "doorbell", "it was only planned");
+
+    let destroyed = local.run_on("trial", &["destroy", "--yes"])?;
+    compare("destroyed", &String::from_utf8(destroyed.stderr)?);
     Ok(())
 }
 
