@@ -1,7 +1,5 @@
 //! The crate knows nothing of the programs that run in it.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::path::{Path, PathBuf};
 
 fn here(path: &str) -> PathBuf {

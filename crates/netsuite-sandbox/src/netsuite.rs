@@ -135,8 +135,8 @@ impl Api for NetSuite {
         Some(self.oauth2.token(request, &host, life, now, rng))
     }
 
-    fn authenticate(&mut self, request: &Request, now: Duration) -> Result<(), Response> {
-        self.sign_in(request, now).map_err(|problem| problem.answer_to(request))
+    fn authenticate(&mut self, request: &Request, now: Duration) -> Result<(), Box<Response>> {
+        self.sign_in(request, now).map_err(|problem| Box::new(problem.answer_to(request)))
     }
 
     fn is_write(&self, request: &Request) -> bool {

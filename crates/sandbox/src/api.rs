@@ -36,7 +36,7 @@ pub trait Api: std::fmt::Debug + Send + 'static {
     ///
     /// # Errors
     /// The answer to a call whose sign-in is not good.
-    fn authenticate(&mut self, _request: &Request, _now: Duration) -> Result<(), Response> {
+    fn authenticate(&mut self, _request: &Request, _now: Duration) -> Result<(), Box<Response>> {
         Ok(())
     }
 

@@ -130,7 +130,7 @@ impl<A: Api> Sandbox<A> {
         }
         self.ledger.requests += 1;
         if let Err(answer) = self.api.authenticate(&request, now) {
-            return Begun::Answer(answer);
+            return Begun::Answer(*answer);
         }
         if self.in_flight >= self.settings.limit {
             return self.over_limit(&request);

@@ -1,7 +1,5 @@
 //! The crate knows nothing of the APIs that stand on it.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 #[test]
 fn it_depends_on_no_crate_of_the_workspace() {
     let manifest = include_str!("../Cargo.toml").parse::<toml::Table>().unwrap();
