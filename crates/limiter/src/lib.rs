@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(clippy::missing_errors_doc)]
 
+mod any_store;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -20,6 +21,7 @@ pub mod store;
 
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
+pub use any_store::BoxStore;
 pub use clock::{Clock, ClockCorrection, SharedCorrection, SystemClock};
 pub use core::aimd::{Aimd, AimdRules};
 pub use core::breaker::{

@@ -3,13 +3,14 @@
 use std::sync::Mutex;
 
 use slowlane_limiter::{
-    Control, Entry, LimitKey, MemoryStore, Meter, Moment, Record, Refund, Refusal, Reservation,
-    Reserve, SlotId, Spent, Store, StoreError, conformance,
+    BoxStore, Control, Entry, LimitKey, MemoryStore, Meter, Moment, Record, Refund, Refusal,
+    Reservation, Reserve, SlotId, Spent, Store, StoreError, conformance,
 };
 
 #[tokio::test]
 async fn sound_stores_pass() {
     conformance::check(&MemoryStore::new(), "suite").await.unwrap();
+    conformance::check(&BoxStore::new(MemoryStore::new()), "suite").await.unwrap();
 }
 
 /// A way in which a store can be wrong.
