@@ -73,7 +73,7 @@ pub(crate) async fn run<S: Store>(
         let start = Instant::now();
         let used = ask(prompt).await;
         limiter.settle(&grant, used).await?;
-        limiter.answered(prompt, start.elapsed()).await?;
+        limiter.answered(prompt, start.elapsed()).await;
         done += 1;
         if permit.keep().await? != Standing::Stays {
             break;

@@ -75,11 +75,11 @@ pub(crate) async fn handle<S: Store>(
     let latency = start.elapsed();
     match reply {
         Reply::Created(id) => {
-            limiter.answered(&order.id, latency).await?;
+            limiter.answered(&order.id, latency).await;
             Ok(Answer::Done(id))
         }
         Reply::TooMany(retry_after) => {
-            limiter.report(&order.id, &Report::Throttled { retry_after, latency }).await?;
+            limiter.report(&order.id, &Report::Throttled { retry_after, latency }).await;
             let wait = retry_after.unwrap_or(Duration::from_secs(1));
             Ok(Answer::WaitSeconds(wait.as_secs().max(1)))
         }
@@ -88,7 +88,7 @@ pub(crate) async fn handle<S: Store>(
                 Reply::Unauthorized => FailureKind::Credentials,
                 _ => FailureKind::Server,
             };
-            limiter.report(&order.id, &Report::Failed { kind }).await?;
+            limiter.report(&order.id, &Report::Failed { kind }).await;
             Ok(Answer::WaitSeconds(5))
         }
     }

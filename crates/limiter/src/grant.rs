@@ -17,6 +17,9 @@ use crate::store::{self, Store};
 /// The shortest horizon that is used by itself.
 const SHORTEST_HORIZON: Duration = Duration::from_millis(300);
 
+/// How long who lost against too many others waits before it asks again.
+const CONTENDED: Duration = Duration::from_millis(50);
+
 /// The answer to who asks whether a call may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -141,34 +144,39 @@ impl<S: Store> Limiter<S> {
         if self.is_elected().await {
             return Ok(vec![Grant { probe: Some(kind), ..grant }]);
         }
-        if let Err(error) = self.give_back(grant).await {
-            self.store_failed(&error, "take a grant back");
-        }
+        self.give_back(grant).await;
         let until = Some(self.now().plus(self.inner.settings.read_every));
         Err(self.refused(Waiting { reason: Reason::BreakerOpen { kind }, until }))
     }
 
     /// Says what a call really used, where that differs from the units of its grant (tokens): what
     /// it did not use is given back, what it used more is taken from what is to come. One write,
-    /// and none if it used what it had reserved.
+    /// and none if it used what it had reserved. A store that is down is counted and warned of.
     ///
     /// # Errors
-    /// The store failed. What was to be given back may be lost then, and no limit is passed.
+    /// Limits set live contradict themselves.
     pub async fn settle(&self, grant: &Grant, used: u64) -> Result<(), Error> {
         if used == grant.units {
             return Ok(());
         }
         let terms = self.terms()?;
-        if used > grant.units {
-            let more = used - grant.units;
-            let mut reserve = self.terms_of(&terms, more, 1, |pace| Ok(pace.of_units(more)))?;
-            reserve.overdraw = true;
+        let settled = match used.checked_sub(grant.units) {
             // Of its own share a process takes more than it had: that ends with the outage.
-            if !grant.by_fallback {
-                self.inner.store.reserve(&self.inner.limit, &reserve).await?.ok();
+            Some(_) if grant.by_fallback => Ok(()),
+            Some(more) => {
+                let mut reserve = self.terms_of(&terms, more, 1, |pace| Ok(pace.of_units(more)))?;
+                reserve.overdraw = true;
+                self.inner.store.reserve(&self.inner.limit, &reserve).await.map(drop)
             }
-            return Ok(());
+            None => self.refund(grant, &terms, used).await,
+        };
+        if let Err(error) = settled {
+            self.store_failed(&error, "settle a grant");
         }
+        Ok(())
+    }
+
+    async fn refund(&self, grant: &Grant, terms: &Terms, used: u64) -> Result<(), store::Error> {
         let rate = |(_, pace): &(Rate, Pace)| {
             pace.of_units(grant.units).saturating_sub(pace.of_units(used))
         };
@@ -178,27 +186,28 @@ impl<S: Store> Limiter<S> {
             quotas: grant.spent.iter().map(quota).collect(),
         };
         match grant.by_fallback {
-            true => self.inner.local.refund(&self.inner.limit, &refund).await?,
-            false => self.inner.store.refund(&self.inner.limit, &refund).await?,
+            true => self.inner.local.refund(&self.inner.limit, &refund).await,
+            false => self.inner.store.refund(&self.inner.limit, &refund).await,
         }
-        Ok(())
     }
 
     /// Gives a grant back that is not used. That works as long as nobody has reserved behind it;
-    /// otherwise its moment is lost, which passes no limit. Says whether it worked.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn give_back(&self, grant: Grant) -> Result<bool, store::Error> {
+    /// otherwise, and if the store is down, its moment is lost, which passes no limit. Says whether
+    /// it worked.
+    pub async fn give_back(&self, grant: Grant) -> bool {
         if grant.probe.is_some() {
-            self.report("", &Report::NoProbe).await?;
+            self.report("", &Report::NoProbe).await;
         }
-        let Some(reservation) = &grant.reservation else { return Ok(false) };
+        let Some(reservation) = &grant.reservation else { return false };
         let Reservation { before, after, .. } = reservation;
-        match grant.by_fallback {
+        let undone = match grant.by_fallback {
             true => self.inner.local.undo(&self.inner.limit, before, after).await,
             false => self.inner.store.undo(&self.inner.limit, before, after).await,
-        }
+        };
+        undone.unwrap_or_else(|error| {
+            self.store_failed(&error, "take a grant back");
+            false
+        })
     }
 
     /// Whether this slot has just become the probe. One that is it already has its call.
@@ -230,6 +239,12 @@ impl<S: Store> Limiter<S> {
         match self.inner.store.reserve(&self.inner.limit, &reserve).await {
             Ok(Ok(reservation)) => Ok(Ok(self.granted(reservation, units, false))),
             Ok(Err(refusal)) => Ok(Err(self.refused(waiting(&terms, refusal)))),
+            // The store is there, and others were faster: nobody's share comes on top of theirs.
+            Err(store::Error::Contended { .. }) => {
+                let by = Part::Rate(0);
+                let refusal = Refusal { by, retry_at: reserve.now.plus(CONTENDED) };
+                Ok(Err(self.refused(waiting(&terms, refusal))))
+            }
             Err(error) => {
                 self.store_failed(&error, "reserve");
                 self.reserve_locally(&terms, reserve, units).await

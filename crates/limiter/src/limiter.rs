@@ -251,32 +251,30 @@ impl<S: Store> Limiter<S> {
     }
 
     /// Tells everybody what became of a call, where that is news to them: most answers are not, and
-    /// cost no request. `call` is any name that tells it from other calls.
-    ///
-    /// # Errors
-    /// The store failed, or too many others changed the record.
-    pub async fn report(&self, call: &str, report: &Report) -> Result<(), store::Error> {
+    /// cost no request. `call` is any name that tells it from other calls. A store that is down is
+    /// counted and warned of: the call has been made, and nothing is to be done about it.
+    pub async fn report(&self, call: &str, report: &Report) {
         let Inner { slot, settings, .. } = &*self.inner;
         if matches!(report, Report::Throttled { retry_after: None, .. }) {
             self.lock_view().stands_back(self.now());
         }
         let next =
             |control: &Control| control.reported(self.now(), slot, call, report, &settings.rules);
-        self.rewrite(next).await.map(drop)
+        if let Err(error) = self.rewrite(next).await {
+            self.store_failed(&error, "take a report");
+        }
     }
 
-    /// Tells that a call went well. It counts for more calls at once where that is adaptive.
-    ///
-    /// # Errors
-    /// As [`report`](Self::report).
-    pub async fn answered(&self, call: &str, latency: Duration) -> Result<(), store::Error> {
+    /// Tells that a call went well: [`report`](Self::report) with what this process knows of the
+    /// permits in use. It counts for more calls at once where that is adaptive.
+    pub async fn answered(&self, call: &str, latency: Duration) {
         let now = self.now();
         let all_in_use = {
             let view = self.lock_view();
             let live = view.record().map_or(0, |record| record.register.live(now));
             live >= view.concurrency(now)
         };
-        self.report(call, &Report::Answered { latency, all_in_use }).await
+        self.report(call, &Report::Answered { latency, all_in_use }).await;
     }
 
     /// Changes the limit for everybody, from within a second on: pause, drain, resume, other

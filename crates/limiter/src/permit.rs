@@ -89,13 +89,19 @@ impl<S: Store> Permit<S> {
     /// third of it is over, and otherwise reads the control record once a second.
     ///
     /// # Errors
-    /// The store failed where the lease had to be renewed. The place counts until its lease is over.
+    /// The store failed where the lease had to be renewed, and
+    /// [`Fallback::Refuse`](crate::Fallback) is set. Otherwise work goes on.
     pub async fn keep(&mut self) -> Result<Standing, store::Error> {
         let limiter = self.limiter.clone();
         let settings = &limiter.inner.settings;
         let now = limiter.now();
         if self.lease_until.since(now) * 3 <= settings.lease * 2 {
-            self.renew().await?;
+            if let Err(error) = self.renew().await {
+                limiter.store_failed(&error, "renew a lease");
+                if settings.fallback == crate::Fallback::Refuse {
+                    return Err(error);
+                }
+            }
         } else {
             limiter.refresh().await;
         }

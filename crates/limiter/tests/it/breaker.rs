@@ -81,6 +81,8 @@ fn after_it_slots_come_back_one_two_four() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
     /// Whatever happens while the API is dead, calls are few: those of two failures, and one probe
     /// at a time, no closer than the waits.
     #[test]

@@ -24,6 +24,7 @@ struct World {
 struct Flaky {
     sound: MemoryStore,
     is_down: Arc<AtomicBool>,
+    is_contended: Arc<AtomicBool>,
     requests: Arc<AtomicU32>,
 }
 
@@ -73,6 +74,9 @@ impl Store for Flaky {
         limit: &LimitKey,
         reserve: &Reserve,
     ) -> Result<Result<Reservation, Refusal>, StoreError> {
+        if self.is_contended.load(Ordering::Relaxed) {
+            return Err(StoreError::Contended { attempts: 5 });
+        }
         self.request()?.reserve(limit, reserve).await
     }
 
@@ -177,7 +181,7 @@ async fn without_a_rate_a_call_costs_no_request() {
     for _ in 0..5 {
         assert_eq!(granted(&limiter).await.at(), START);
     }
-    limiter.answered("order-1", millis(200)).await.unwrap();
+    limiter.answered("order-1", millis(200)).await;
     assert_eq!(world.requests(), 1, "the first read of the control record");
 }
 
@@ -187,8 +191,8 @@ async fn a_grant_that_is_not_used_is_given_back_if_it_is_the_last() {
     let limiter = world.limiter("a", ten_a_second());
     let (first, second) = (granted(&limiter).await, granted(&limiter).await);
     let at = second.at();
-    assert!(!limiter.give_back(first).await.unwrap(), "somebody has reserved behind it");
-    assert!(limiter.give_back(second).await.unwrap());
+    assert!(!limiter.give_back(first).await, "somebody has reserved behind it");
+    assert!(limiter.give_back(second).await);
     assert_eq!(granted(&limiter).await.at(), at);
 }
 
@@ -298,8 +302,22 @@ async fn when_the_store_is_down_each_keeps_its_share_and_the_metric_says_so() {
         assert_eq!((stats.fallback_grants, stats.store_failures), (2, 3));
     }
     assert_eq!(moments, [0, 210, 0, 210], "half the rate each");
+    let Entered::Permit(mut permit) = limiters[0].enter().await.unwrap() else { panic!() };
+    world.passes(seconds(60));
+    assert_eq!(permit.keep().await.unwrap(), Standing::Stays, "work goes on");
+    limiters[0].answered("order-1", millis(200)).await;
     let refuses = Settings { fallback: Fallback::Refuse, ..ten_a_second() };
     assert_eq!(refused(&world.limiter("c", refuses)).await.reason, Reason::StoreDown);
+}
+
+#[tokio::test]
+async fn who_loses_against_too_many_others_takes_no_share_beside_them() {
+    let world = World::new();
+    let limiter = world.limiter("a", ten_a_second());
+    world.store.is_contended.store(true, Ordering::Relaxed);
+    let waiting = refused(&limiter).await;
+    assert!(matches!(waiting.reason, Reason::NoGrant { .. }), "{waiting:?}");
+    assert_eq!(waiting.until, Some(START.plus(millis(50))));
 }
 
 #[tokio::test]
@@ -309,7 +327,7 @@ async fn a_retry_after_holds_the_whole_fleet() {
     granted(&a).await;
     granted(&b).await;
     let report = Report::Throttled { retry_after: Some(seconds(30)), latency: millis(20) };
-    a.report("order-1", &report).await.unwrap();
+    a.report("order-1", &report).await;
     world.passes(seconds(1));
     b.refresh().await;
     for limiter in [&a, &b] {
@@ -332,9 +350,9 @@ async fn a_breaker_opens_for_all_elects_one_probe_and_closes_for_all() {
         granted(limiter).await;
     }
     let failed = Report::Failed { kind: FailureKind::Credentials };
-    a.report("order-1", &failed).await.unwrap();
+    a.report("order-1", &failed).await;
     // Its view is older than that: the write is made again from the newer record.
-    b.report("order-2", &failed).await.unwrap();
+    b.report("order-2", &failed).await;
     world.passes(seconds(1));
     c.refresh().await;
     let reason = Reason::BreakerOpen { kind: FailureKind::Credentials };
@@ -345,7 +363,7 @@ async fn a_breaker_opens_for_all_elects_one_probe_and_closes_for_all() {
     assert_eq!(probe.probe(), Some(FailureKind::Credentials));
     assert!(matches!(second, Decision::Refused(_)), "{second:?}");
     assert!(matches!(a.grant(1).await.unwrap(), Decision::Refused(_)), "one call");
-    a.answered("order-1", millis(200)).await.unwrap();
+    a.answered("order-1", millis(200)).await;
     world.passes(seconds(20));
     for limiter in &limiters {
         limiter.refresh().await;
@@ -358,11 +376,11 @@ async fn a_probe_that_is_not_used_is_free_for_the_next() {
     let world = World::new();
     let (a, b) = (world.limiter("a", ten_a_second()), world.limiter("b", ten_a_second()));
     let failed = Report::Failed { kind: FailureKind::Connection };
-    a.report("order-1", &failed).await.unwrap();
-    a.report("order-2", &failed).await.unwrap();
+    a.report("order-1", &failed).await;
+    a.report("order-2", &failed).await;
     world.passes(seconds(5));
     let probe = granted(&a).await;
-    a.give_back(probe).await.unwrap();
+    a.give_back(probe).await;
     assert_eq!(granted(&b).await.probe(), Some(FailureKind::Connection));
 }
 
@@ -427,7 +445,7 @@ async fn an_adaptive_limit_is_found_together() {
     granted(&b).await;
     world.passes(seconds(1));
     let report = Report::Throttled { retry_after: None, latency: millis(20) };
-    a.report("order-1", &report).await.unwrap();
+    a.report("order-1", &report).await;
     assert!(matches!(a.grant(1).await.unwrap(), Decision::Refused(_)), "it stands back itself");
     b.refresh().await;
     granted(&b).await;
