@@ -81,13 +81,16 @@ impl Workload {
     #[must_use]
     pub fn made_up(batch: usize, normal: usize, high: usize, high_every: Duration) -> Self {
         let lanes = [(Priority::Batch, batch), (Priority::Normal, normal), (Priority::High, high)];
-        let orders = lanes
+        let mut orders: Vec<_> = lanes
             .into_iter()
-            .flat_map(|(priority, number)| {
-                (1..=number).map(move |index| Order::made_up(priority, index))
-            })
+            .flat_map(|(priority, number)| (1..=number).map(move |index| (priority, index, number)))
             .collect();
-        Self { orders, high_every }
+        // Each priority comes from the beginning to the end, and not all of one before the next.
+        orders.sort_by(|(_, index, number), (_, other, others)| {
+            (index * others).cmp(&(other * number))
+        });
+        let orders = orders.into_iter().map(|(priority, index, _)| Order::made_up(priority, index));
+        Self { orders: orders.collect(), high_every }
     }
 
     /// Reads orders, one a line, and the lines that are none. Empty lines are passed over.

@@ -28,6 +28,9 @@ const WORK_WINDOW_SECS: i32 = 10;
 const FUNCTION_TIMEOUT_SECS: i32 = 22;
 const RING_VISIBILITY_SECS: i32 = 34;
 
+/// How much later than a killed worker's call is visible it is taken up, at the latest.
+const RECOVERY_SECS: i32 = 30;
+
 #[tokio::test]
 async fn a_worker_killed_at_any_step_leaves_one_record() -> anyhow::Result<()> {
     use Moment::{After, Before, During};
@@ -58,6 +61,7 @@ async fn a_worker_killed_at_any_step_leaves_one_record() -> anyhow::Result<()> {
     };
     let (scenario, tap) = deploy("killed-at-a-step", plan).await?;
     run(&scenario, &keys).await?;
+    check_recovery(&tap)?;
 
     let kills = tap.kills();
     let mut killed: Vec<_> = kills
@@ -106,6 +110,23 @@ async fn workers_killed_at_random_moments_leave_one_record_each() -> anyhow::Res
     let kills = tap.kills();
     done.with_context(|| format!("KILLS_SEED={seed} replays {kills:#?}"))?;
     assert!(!kills.is_empty(), "KILLS_SEED={seed} kills nobody");
+    check_recovery(&tap).with_context(|| format!("KILLS_SEED={seed} replays {kills:#?}"))
+}
+
+/// A killed worker's call is taken up again within its visibility time-out and half a minute.
+fn check_recovery(tap: &Tap) -> anyhow::Result<()> {
+    let longest_ms = f64::from(CALL_VISIBILITY_SECS + RECOVERY_SECS) * 1000.0;
+    let steps = tap.steps();
+    for kill in tap.kills() {
+        let Some((step, key)) = &kill.step else { continue };
+        if (*step, kill.moment) == (Step::Delete, Moment::After) {
+            // Nothing of the call is left to be done.
+            continue;
+        }
+        let later = steps.iter().filter(|at| at.key == *key && at.at_ms > kill.at_ms);
+        let took_ms = later.map(|at| at.at_ms - kill.at_ms).min_by(f64::total_cmp);
+        ensure!(took_ms.is_some_and(|took| took <= longest_ms), "{took_ms:?} ms after {kill:?}");
+    }
     Ok(())
 }
 

@@ -24,6 +24,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A deployed stack, and what it was deployed with.
 pub(crate) struct Scenario {
+    name: String,
     pub(crate) stack: Stack,
     pub(crate) settings: Settings,
 }
@@ -55,7 +56,12 @@ impl Scenario {
         let progress = Progress::hidden();
         let stack =
             Stack::deploy(ministack, &tools, name, &settings, &directory, &progress).await?;
-        Ok(Self { stack, settings })
+        Ok(Self { name: name.to_owned(), stack, settings })
+    }
+
+    /// The name of its stack.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs orders to their end and checks what must hold whatever happens.
@@ -104,9 +110,14 @@ impl Scenario {
         let sfn = aws_sdk_sfn::Client::new(self.stack.sdk());
         let input = input.to_string();
         let started = sfn.start_execution().state_machine_arn(machine).input(input).send().await?;
+        self.end_of(&started.execution_arn).await
+    }
+
+    /// Waits for the end of an execution.
+    pub(crate) async fn end_of(&self, arn: &str) -> anyhow::Result<Ended> {
+        let sfn = aws_sdk_sfn::Client::new(self.stack.sdk());
         let start = Instant::now();
         loop {
-            let arn = &started.execution_arn;
             let execution = sfn.describe_execution().execution_arn(arn).send().await?;
             if execution.status != ExecutionStatus::Running {
                 return Ok(Ended {

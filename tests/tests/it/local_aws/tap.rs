@@ -78,6 +78,15 @@ struct Known {
     /// By task token and by receipt handle.
     keys: HashMap<String, String>,
     kills: Vec<Kill>,
+    steps: Vec<At>,
+}
+
+/// When a worker sent a request for a call.
+#[derive(Clone, Debug)]
+pub(crate) struct At {
+    pub(crate) key: String,
+    /// Milliseconds since 1970.
+    pub(crate) at_ms: f64,
 }
 
 /// A worker's end.
@@ -101,6 +110,7 @@ impl Tap {
             workers: Vec::new(),
             keys: HashMap::new(),
             kills: Vec::new(),
+            steps: Vec::new(),
         });
         let http = reqwest::Client::builder().no_proxy().build()?;
         let inner = Arc::new(Inner { upstream: OnceLock::new(), http, during, state });
@@ -121,6 +131,11 @@ impl Tap {
 
     pub(crate) fn kills(&self) -> Vec<Kill> {
         self.inner.known().kills.clone()
+    }
+
+    /// The requests that belong to a call, in their order.
+    pub(crate) fn steps(&self) -> Vec<At> {
+        self.inner.known().steps.clone()
     }
 }
 
@@ -192,6 +207,9 @@ impl Inner {
         let number = known.workers[worker].1;
         known.workers[worker].1 += 1;
         let step = known.step(request);
+        if let Some((_, key)) = &step {
+            known.steps.push(At { key: key.clone(), at_ms: now_ms() });
+        }
         let seen = Seen { worker, request: number, step };
         let moment = (known.plan)(&seen, &known.kills);
         Ok((pid, seen.step, moment))
@@ -206,8 +224,7 @@ impl Inner {
         }
         let kill = ["-c", "kill -KILL \"$0\"", &pid.to_string()];
         if Command::new("/bin/sh").args(kill).status()?.success() {
-            let at_ms = jiff::Timestamp::now().as_millisecond() as f64;
-            self.known().kills.push(Kill { step, moment, at_ms });
+            self.known().kills.push(Kill { step, moment, at_ms: now_ms() });
         }
         Ok(())
     }
@@ -276,6 +293,10 @@ impl Known {
             }
         }
     }
+}
+
+fn now_ms() -> f64 {
+    jiff::Timestamp::now().as_millisecond() as f64
 }
 
 /// The operation of a request to AWS's JSON protocols.
