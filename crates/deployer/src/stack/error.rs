@@ -100,7 +100,7 @@ impl fmt::Display for Failed {
 
 /// What to do about a reason that CloudFormation gives, where we know it.
 fn advice(reason: &str) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 8] = [
+    const KNOWN: [(&str, &str); 9] = [
         (
             "UnreservedConcurrentExecution",
             "The worker reserves ApiConcurrency of the account's Lambda concurrency, and at least 100 must stay \
@@ -110,7 +110,7 @@ fn advice(reason: &str) -> Option<&'static str> {
         (
             "is not authorized to perform",
             "The credentials lack this permission. Deploying needs cloudformation, s3, iam (roles), lambda, sqs, \
-             dynamodb, logs and states.",
+             dynamodb, logs, cloudwatch and states.",
         ),
         (
             "already exists",
@@ -124,6 +124,10 @@ fn advice(reason: &str) -> Option<&'static str> {
         (
             "not allowed to be used with",
             "The policy of the key KmsKeyArn must let logs.REGION.amazonaws.com use it for the stack's log groups.",
+        ),
+        (
+            "not authorized to access the Log Destination",
+            "IAM had not yet spread the new role: deploy again.",
         ),
         (
             "CreateNetworkInterface",

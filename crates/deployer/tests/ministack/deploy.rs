@@ -124,6 +124,39 @@ async fn a_stack_that_is_not_there_is_answered_with_those_that_are() -> anyhow::
     Ok(())
 }
 
+/// Somebody ends the deployer at its question: the change set stays, and is in nobody's way.
+#[tokio::test]
+async fn a_deploy_that_was_interrupted_at_its_question_is_repeated() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let progress = Progress::hidden();
+    let plan = local.plan();
+    for limit in [2, 4] {
+        let other = local.plan().parameter("ApiConcurrency", limit);
+        let left = local.deployer.prepare(&other, &progress).await?;
+        assert!(left.changes().is_some());
+        drop(left);
+        local.deployer.deploy(&plan.clone().parameter("MaxAttempts", limit / 2), &progress).await?;
+    }
+    let parameters = local.deployer.deployed("trial").await?.parameters;
+    assert_eq!(
+        (parameters["ApiConcurrency"].as_str(), parameters["MaxAttempts"].as_str()),
+        ("5", "2")
+    );
+    Ok(())
+}
+
+/// A plan that is thrown away leaves nothing, also of a stack that was to be new.
+#[tokio::test]
+async fn a_plan_that_is_discarded_leaves_nothing() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let plan = local.plan();
+    local.deployer.prepare(&plan, &Progress::hidden()).await?.discard().await?;
+    let cloudformation = aws_sdk_cloudformation::Client::new(local.deployer.config());
+    let stacks = cloudformation.describe_stacks().send().await?;
+    assert_eq!(stacks.stacks().len(), 0, "{stacks:?}");
+    Ok(())
+}
+
 /// What a stack in production may want beside: each of the template's branches can be deployed.
 #[tokio::test]
 async fn a_stack_with_a_key_and_subnets_of_ones_own_is_deployed() -> anyhow::Result<()> {
