@@ -6,7 +6,9 @@ mod deployment;
 mod file;
 mod limit;
 pub mod schema;
+mod starter;
 
 pub use deployment::{Deployment, UnknownStage};
 pub use file::{Config, Stage, Target, WorkerKind};
 pub use limit::{Limit, Measure, Scope};
+pub use starter::starter;

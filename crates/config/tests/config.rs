@@ -1,12 +1,14 @@
 //! `slowlane.toml`: what is told of its mistakes, and what it means.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use slowlane_config::{Config, Measure, Scope, WorkerKind, schema};
-use slowlane_profile::{Profile, shipped};
+use slowlane_config::{Config, Measure, Scope, WorkerKind, schema, starter};
+use slowlane_profile::{Base, Profile, shipped};
 
 const GOOD: &str = r#"
 [targets.crm]
@@ -172,6 +174,42 @@ fn a_stage_may_be_lower_than_a_limit_that_it_takes_over() {
     let own = "concurrency = 5\nlimits = [{ concurrency = 6 }]\n";
     let mistakes = parse(&text.replacen("concurrency = 5\n", own, 1)).unwrap_err();
     assert_eq!(mistakes.list().len(), 1, "{mistakes}");
+}
+
+fn base(url: &str) -> Base {
+    Base::parse(url).unwrap()
+}
+
+/// Whatever profile and way a team begins with, what it gets is right, and deploys one target.
+#[test]
+fn a_first_file_is_right_for_every_profile() {
+    for name in shipped::names() {
+        let profile = shipped::get(name).unwrap();
+        for (auth, _) in profile.auth.all() {
+            let text = starter("api", &profile, auth, &base("https://api.example.com"));
+            let config = parse(&text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
+            let [deployment] = &config.deployments("prod").unwrap()[..] else { panic!() };
+            assert_eq!(deployment.worker, WorkerKind::Profile(name.to_owned()));
+        }
+    }
+    let salesforce = shipped::get("salesforce").unwrap();
+    let text = starter("crm", &salesforce, "jwt_bearer", &base("https://acme.my.salesforce.com"));
+    insta::assert_snapshot!(text, @r#"
+    # Salesforce REST API
+    [targets.crm]
+    profile = "salesforce"
+    auth = "jwt_bearer"
+    base_url = "https://acme.my.salesforce.com/"
+    # A secret in Secrets Manager: {"client_id": "...", "private_key_pem": "...", "username": "..."}
+    secret = "prod/crm"
+    # The most calls at once, whatever happens.
+    concurrency = 5
+    # What the vendor allows besides, such as { rate = "100/20s" } or { quota = "15000/1d" }.
+    limits = []
+
+    [stages.prod]
+    region = "eu-central-1"
+    "#);
 }
 
 #[test]

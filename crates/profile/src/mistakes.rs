@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -14,7 +15,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 const MOST: usize = 100;
 
 /// One mistake in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mistake {
     /// The line, from 1.
     pub line: usize,
@@ -43,7 +44,7 @@ impl fmt::Display for Mistake {
 }
 
 /// All that is wrong with a file, in the order of its lines. There is at least one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {

@@ -260,6 +260,12 @@ fn every_profile_has_a_page() {
         for heading in ["## At the vendor", "## Limits to set", "## After a lost answer"] {
             assert!(page.contains(heading), "{name}.md has no `{heading}`");
         }
+        for (way, auth) in shipped::get(name).unwrap().auth.all() {
+            for field in auth.secret_fields() {
+                let named = page.contains(&format!("`{field}`"));
+                assert!(named, "{name}.md does not name `{field}`, which `{way}` needs");
+            }
+        }
     }
 }
 

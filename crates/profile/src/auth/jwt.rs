@@ -1,6 +1,6 @@
 //! A signed assertion for a token (RFC 7523).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http::header::HeaderMap;
@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::token::form_request;
+use super::token::{fields, form_request};
 use super::{Secret, SecretError, TokenShape};
 use crate::address::Base;
 use crate::request::Request;
@@ -70,6 +70,12 @@ const THREE_MINUTES: Duration = Duration::from_secs(180);
 const PRIVATE_KEY: &str = "private_key_pem";
 
 impl JwtBearer {
+    pub(super) fn secret_fields(&self) -> BTreeSet<&str> {
+        let texts = [&self.issuer, &self.subject, &self.audience].into_iter().chain(&self.key_id);
+        let own = texts.flat_map(Template::gaps).chain([PRIVATE_KEY]);
+        fields(own, &self.token_url, &self.parameters)
+    }
+
     /// The request for a token.
     ///
     /// # Errors

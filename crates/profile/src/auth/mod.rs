@@ -9,7 +9,7 @@ mod sigv4;
 mod token;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -98,6 +98,21 @@ impl<'a> Auth<'a> {
             Auth::RefreshToken(auth) => auth.source.as_deref(),
             Auth::SigV4(auth) => auth.source.as_deref(),
             Auth::ClientCertificate(auth) => auth.source.as_deref(),
+        }
+    }
+
+    /// The fields that the secret must have, in the order of their names.
+    pub fn secret_fields(self) -> BTreeSet<&'a str> {
+        match self {
+            Auth::Header(auth) => auth.value.gaps().collect(),
+            Auth::Basic(auth) => auth.user.gaps().chain(auth.password.gaps()).collect(),
+            Auth::ClientCredentials(auth) => auth.secret_fields(),
+            Auth::JwtBearer(auth) => auth.secret_fields(),
+            Auth::RefreshToken(auth) => auth.secret_fields(),
+            Auth::SigV4(_) => BTreeSet::new(),
+            Auth::ClientCertificate(auth) => {
+                BTreeSet::from([auth.certificate.as_str(), auth.private_key.as_str()])
+            }
         }
     }
 }

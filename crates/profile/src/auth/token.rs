@@ -1,6 +1,6 @@
 //! Access tokens of OAuth 2.0: how they are asked for, and what the answer holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -120,6 +120,10 @@ pub enum TokenError {
 }
 
 impl ClientCredentials {
+    pub(super) fn secret_fields(&self) -> BTreeSet<&str> {
+        fields(["client_id", "client_secret"], &self.token_url, &self.parameters)
+    }
+
     /// The request for a token.
     ///
     /// # Errors
@@ -131,6 +135,11 @@ impl ClientCredentials {
 }
 
 impl RefreshToken {
+    pub(super) fn secret_fields(&self) -> BTreeSet<&str> {
+        let own = ["client_id", "client_secret", "refresh_token"];
+        fields(own, &self.token_url, &self.parameters)
+    }
+
     /// The request for a token.
     ///
     /// # Errors
@@ -142,6 +151,16 @@ impl RefreshToken {
         ];
         ask(&self.token_url, self.client, grant, &self.parameters, secret, base)
     }
+}
+
+/// The fields of a secret that a request for a token needs.
+pub(super) fn fields<'a>(
+    own: impl IntoIterator<Item = &'a str>,
+    token_url: &'a Template,
+    parameters: &'a BTreeMap<String, Template>,
+) -> BTreeSet<&'a str> {
+    let gaps = token_url.gaps().chain(parameters.values().flat_map(Template::gaps));
+    own.into_iter().chain(gaps).collect()
 }
 
 fn ask(
