@@ -12,13 +12,11 @@
 //! 3. In the `doorbell` wiring it then rings: one content-free message that wakes a slot.
 //!    The ring is sent after the call, so that whoever it wakes finds the call visible.
 //!
-//! Should the ring fail, the task fails and the workflow's own retry brings a new task
-//! token; the message that is left behind belongs to a token nobody waits on, and the
-//! worker drops it.
-
+//! If the ring fails, the task fails too, and the workflow's own retry brings a new task token.
+//! The message that is left behind has a token that nobody waits on, and the worker drops it.
 //!
-//! The time-outs of its SDK ([`timeouts()`]) keep both requests well within the function's own time-out, so that a queue that
-//! does not answer is an error with a name and not a killed function.
+//! The SDK's time-outs ([`timeouts()`]) keep both requests well within the function's own. A queue
+//! that does not answer is then an error with a name, and not a killed function.
 
 mod allowed;
 mod config;

@@ -33,7 +33,7 @@ Orders for --input, one JSON object a line:
   priority     HIGH, NORMAL (or MEDIUM) or BATCH, in any case
   lines        at least one; item_id is a text, quantity and rate are numbers
   memo         a text; may be left out
-A line that is not such an order is told by its number and skipped; the others run.";
+A line that is not such an order is reported by its number and skipped.";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
