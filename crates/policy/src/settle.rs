@@ -260,14 +260,14 @@ impl Default for RetrySettings {
 /// The longest delay: SQS delays a ring by 900 s at most (API model, `SendMessage`).
 const MAX_DELAY_SECS: u64 = 900;
 
-/// How long a call is put off for which AWS could not be reached, or of which the API could not say
+/// After how long a call is tried again for which AWS could not be reached, or of which the API could not say
 /// what became of it: 5 s at first, with every eighth receive twice as long, up to a minute, and up
 /// to a quarter more of jitter. So the receives that a call has
 /// ([`max_receive_count`](crate::timing::max_receive_count)) last through six hours of an outage, and
 /// a call that was handed out a few times for other reasons does not wait long for one hiccup.
 ///
 /// Whole seconds. `receive_count` is SQS's.
-pub fn put_off(receive_count: u32, unit: f64) -> Duration {
+pub fn try_again_after(receive_count: u32, unit: f64) -> Duration {
     let secs = 5_u64 << (receive_count / 8).min(4);
     let secs = secs.min(60);
     whole_secs(secs, secs + secs / 4, unit)

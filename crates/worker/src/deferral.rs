@@ -7,73 +7,85 @@
 
 use std::time::Duration;
 
+use aws_lambda_events::event::sqs::SqsMessage;
 use slowlane_message::Priority;
 use slowlane_policy::deferral::{self, DeferralSettings, LookHigher, OnHigher};
 
-use crate::Worker;
-use crate::metrics::Counts;
-use crate::process::{Ended, How};
-use crate::receive::{self, Received};
+use crate::aws::chain;
+use crate::aws::queues::Received;
+use crate::call::Calls;
+use crate::metrics::{Counts, Reporter};
 use crate::target::Target;
-
-/// What became of the message that woke the worker.
-#[derive(Debug)]
-pub(crate) struct Deferred {
-    pub(crate) counts: Counts,
-    /// Whether the mapping must leave the message in its queue.
-    pub(crate) keep: bool,
-}
 
 /// What waits above the call that woke the worker.
 enum Higher {
     Nothing,
-    /// Taken from its queue: it must run here, since nobody else can see it now.
-    Taken(Received),
+    /// Received from its queue: it must run here, since nobody else can see it now.
+    Received(Received),
     Seen,
 }
 
-impl<T: Target> Worker<T> {
-    /// Runs the woken call, or a more urgent one in its place.
-    pub(crate) async fn serve_call(
-        &self,
-        woken: Received,
-        age: Duration,
-        settings: &DeferralSettings,
-    ) -> Deferred {
+/// An invocation with what it works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Invocation<'a, T> {
+    pub(crate) settings: &'a DeferralSettings,
+    pub(crate) calls: &'a Calls<T>,
+    pub(crate) reporter: &'a Reporter,
+}
+
+impl<T: Target> Invocation<'_, T> {
+    /// Handles a call that a mapping has brought, and says whether the mapping must leave its
+    /// message in the queue.
+    pub(crate) async fn handle(&self, record: SqsMessage) -> (Counts, bool) {
         let mut counts = Counts::default();
-        // The mapping hid it for six times the function's time-out; after a kill it should be
-        // seen sooner.
-        if let Err(error) = self.queues.hide(&woken, self.config.call_visibility).await {
-            log_unchanged(&error);
-        }
-        let look = deferral::look_higher(woken.priority, woken.receive_count, age, settings);
-        let higher = match look {
-            LookHigher::RunNow => Higher::Nothing,
-            LookHigher::CheckHigher => self.find_higher(woken.priority, settings.on_higher).await,
+        let Some(priority) = self.calls.queues.priority_of(&record) else {
+            // A mapping that nobody asked for, or one of a wiring that is no more. Its message is
+            // left alone.
+            tracing::warn!(source = ?record.event_source_arn, "an event of an unknown queue");
+            return (counts, true);
         };
-        let keep = match higher {
-            Higher::Nothing => self.run_here(woken, &mut counts).await,
-            Higher::Seen => self.defer(woken, &mut counts).await,
-            Higher::Taken(urgent) => {
-                // First the lower call back, so that it can be seen again soon.
-                let keep = self.defer(woken, &mut counts).await;
-                counts.swaps += 1;
-                self.run_here(urgent, &mut counts).await;
-                keep
-            }
-        };
-        Deferred { counts, keep }
+        let sent_ms = record.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok());
+        let now_ms = self.calls.clock.now().as_millisecond();
+        let age_ms = u64::try_from(now_ms.saturating_sub(sent_ms.unwrap_or(0))).unwrap_or(0);
+        let woken = Received::from_event(priority, record);
+        let keep = self.serve(woken, Duration::from_millis(age_ms), &mut counts).await;
+        (counts, keep)
     }
 
-    async fn find_higher(&self, than: Priority, on_higher: OnHigher) -> Higher {
+    /// Runs the woken call, or a more urgent one in its place.
+    async fn serve(&self, woken: Received, age: Duration, counts: &mut Counts) -> bool {
+        // The mapping hid it for six times the function's time-out; after a kill it should be
+        // seen sooner.
+        self.change_visibility(&woken, self.calls.config.call_visibility).await;
+        let look = deferral::look_higher(woken.priority, woken.receive_count, age, self.settings);
+        let higher = match look {
+            LookHigher::RunNow => Higher::Nothing,
+            LookHigher::CheckHigher => self.find_higher(woken.priority).await,
+        };
+        match higher {
+            Higher::Nothing => self.run_here(woken, counts).await,
+            Higher::Seen => self.defer(woken, counts).await,
+            Higher::Received(urgent) => {
+                // First the lower call back, so that it can be seen again soon.
+                let keep = self.defer(woken, counts).await;
+                counts.swaps += 1;
+                self.run_here(urgent, counts).await;
+                keep
+            }
+        }
+    }
+
+    async fn find_higher(&self, than: Priority) -> Higher {
         for priority in Priority::ALL.into_iter().filter(|priority| *priority < than) {
-            let found = match on_higher {
+            let found = match self.settings.on_higher {
                 OnHigher::Swap => self
+                    .calls
                     .queues
-                    .take(priority, Duration::ZERO)
+                    .receive(priority, Duration::ZERO)
                     .await
-                    .map(|poll| poll.received.map_or(Higher::Nothing, Higher::Taken)),
+                    .map(|poll| poll.received.map_or(Higher::Nothing, Higher::Received)),
                 OnHigher::Yield => self
+                    .calls
                     .queues
                     .visible(priority)
                     .await
@@ -83,7 +95,9 @@ impl<T: Target> Worker<T> {
                 Ok(Higher::Nothing) => {}
                 Ok(higher) => return higher,
                 // Not knowing is no reason to leave the slot idle.
-                Err(error) => tracing::warn!(%error, "a higher queue could not be looked at"),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "a higher queue could not be looked at");
+                }
             }
         }
         Higher::Nothing
@@ -93,36 +107,25 @@ impl<T: Target> Worker<T> {
     /// keep the message: without it, it would be deleted.
     async fn defer(&self, woken: Received, counts: &mut Counts) -> bool {
         counts.deferrals += 1;
-        let delay = deferral::give_back_delay(self.unit());
-        if let Err(error) = self.queues.hide(&woken, delay).await {
-            log_unchanged(&error);
-        }
+        let delay = deferral::give_back_delay(self.calls.unit());
+        self.change_visibility(&woken, delay).await;
         true
     }
 
-    /// Runs a call and says whether its message must stay.
-    pub(crate) async fn run_here(&self, received: Received, counts: &mut Counts) -> bool {
-        let ended = self.process(received).await;
-        counts.add(ended.how);
-        self.report(&ended);
-        stays(&ended)
+    /// Runs a call and says whether its message must stay: one that was given back must not be
+    /// deleted by the mapping for success.
+    async fn run_here(&self, received: Received, counts: &mut Counts) -> bool {
+        let ended = self.calls.process(received).await;
+        self.reporter.ended(&ended, counts);
+        !ended.disposition.is_end()
     }
-}
 
-/// A message that was given back must not be deleted by the mapping for success.
-fn stays(ended: &Ended) -> bool {
-    match ended.how {
-        How::Succeeded | How::Replayed | How::Rejected | How::Buried | How::Abandoned => false,
-        How::Retried
-        | How::Throttled
-        | How::Unknown
-        | How::GivenBack
-        | How::Waiting
-        | How::PutOff
-        | How::Failed => true,
+    async fn change_visibility(&self, received: &Received, hidden: Duration) {
+        if let Err(error) = self.calls.queues.change_visibility(received, hidden).await {
+            tracing::warn!(
+                error = chain(&error),
+                "a call stays hidden for the visibility time-out of its queue"
+            );
+        }
     }
-}
-
-fn log_unchanged(error: &receive::Error) {
-    tracing::warn!(%error, "a call stays hidden for the visibility time-out of its queue");
 }

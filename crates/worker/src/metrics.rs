@@ -7,9 +7,31 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use slowlane_lambda::clock::Clock;
 use slowlane_lambda::emf::{Record, Unit};
 
-use crate::process::{Ended, How};
+use crate::call::{Disposition, Ended};
+
+/// Writes the records.
+pub(crate) struct Reporter {
+    pub(crate) clock: Clock,
+    /// The metrics' namespace in CloudWatch.
+    pub(crate) namespace: String,
+    pub(crate) emit: Box<dyn Fn(&Value)>,
+}
+
+impl Reporter {
+    /// Tells of a message that has left the worker's hands, and counts it.
+    pub(crate) fn ended(&self, ended: &Ended, counts: &mut Counts) {
+        counts.add(ended.disposition);
+        (self.emit)(&call_record(&self.namespace, self.clock.now(), ended));
+    }
+
+    /// Tells of an invocation at its end.
+    pub(crate) fn invocation(&self, counts: Counts, doorbell: bool) {
+        (self.emit)(&counts.into_emf(&self.namespace, self.clock.now(), doorbell));
+    }
+}
 
 /// What one invocation did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,14 +53,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn add(&mut self, how: How) {
-        match how {
-            How::Succeeded | How::Replayed | How::Rejected | How::Buried | How::Abandoned => {
-                self.ended += 1;
-            }
-            How::Throttled => self.throttles += 1,
-            How::Retried | How::Unknown | How::PutOff | How::Failed => self.retries += 1,
-            How::GivenBack | How::Waiting => {}
+    fn add(&mut self, disposition: Disposition) {
+        match disposition {
+            Disposition::Throttled => self.throttles += 1,
+            Disposition::Retried
+            | Disposition::Unknown
+            | Disposition::TriedAgainLater
+            | Disposition::Unrung { .. } => self.retries += 1,
+            Disposition::GivenBack | Disposition::Waiting => {}
+            ended => self.ended += u32::from(ended.is_end()),
         }
     }
 
@@ -47,7 +70,7 @@ impl Counts {
         *self == Counts::default()
     }
 
-    pub(crate) fn into_emf(self, namespace: &str, now: Timestamp, doorbell: bool) -> Value {
+    fn into_emf(self, namespace: &str, now: Timestamp, doorbell: bool) -> Value {
         let empty_ring = doorbell && self.is_empty_ring();
         Record::new(namespace, now)
             .metric("Invocations", Unit::Count, 1.0)
@@ -79,35 +102,16 @@ pub(crate) fn print_line(record: &Value) {
     let _ = writeln!(std::io::stdout(), "{record}");
 }
 
-impl How {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            How::Succeeded => "succeeded",
-            How::Replayed => "replayed",
-            How::Rejected => "rejected",
-            How::Retried => "retried",
-            How::Throttled => "throttled",
-            How::Unknown => "unknown",
-            How::Buried => "buried",
-            How::Abandoned => "abandoned",
-            How::GivenBack => "given-back",
-            How::Waiting => "waiting",
-            How::PutOff => "put-off",
-            How::Failed => "failed",
-        }
-    }
-}
-
 /// A call's line.
-pub(crate) fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
+fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
     let priority = ended.received.priority.as_str();
     let mut record = Record::new(namespace, now)
         .dimensions(&[("Priority", priority)])
-        .dimensions(&[("Priority", priority), ("Outcome", ended.how.as_str())])
+        .dimensions(&[("Priority", priority), ("Outcome", ended.disposition.as_str())])
         .metric("Calls", Unit::Count, 1.0)
         .property("message_id", ended.received.message_id.as_str())
         .property("receive_count", ended.received.receive_count);
-    if let Some(call) = &ended.call {
+    if let Some(call) = &ended.queued {
         record = record.property("idempotency_key", call.idempotency_key.as_str()).metric(
             "AgeMs",
             Unit::Milliseconds,

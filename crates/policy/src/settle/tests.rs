@@ -296,12 +296,16 @@ proptest! {
 }
 
 #[test]
-fn a_call_that_is_put_off_lasts_through_six_hours() {
-    let delays = [1, 7, 8, 16, 24, 32, 400].map(|receives| put_off(receives, 0.0).as_secs());
+fn a_call_that_is_tried_again_lasts_through_six_hours() {
+    let delays =
+        [1, 7, 8, 16, 24, 32, 400].map(|receives| try_again_after(receives, 0.0).as_secs());
     assert_eq!(delays, [5, 5, 10, 20, 40, 60, 60]);
-    assert_eq!([put_off(1, 0.99), put_off(400, 0.99)].map(|delay| delay.as_secs()), [6, 75]);
+    assert_eq!(
+        [try_again_after(1, 0.99), try_again_after(400, 0.99)].map(|delay| delay.as_secs()),
+        [6, 75]
+    );
     let receives = 1..crate::timing::max_receive_count(3, 1);
-    let lasts: Duration = receives.map(|count| put_off(count, 0.0)).sum();
+    let lasts: Duration = receives.map(|count| try_again_after(count, 0.0)).sum();
     assert!(lasts >= Duration::from_secs(6 * 3_600), "{lasts:?}");
 }
 

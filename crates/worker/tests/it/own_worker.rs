@@ -130,6 +130,27 @@ async fn an_answer_too_large_for_a_workflow_is_told_with_its_id() {
     assert!(message.contains(&format!("at least {} bytes", body.len())), "{message}");
 }
 
+#[tokio::test]
+async fn a_call_that_is_tried_again_later_says_why_down_to_the_last_cause() {
+    let api = Server::answering(answer(500, &[], "")).await;
+    let cloud = Cloud { forbidden: Some("DynamoDB_20120810.UpdateItem"), ..Cloud::default() };
+    let (cloud, log) = run_on(cloud, &api).await;
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let record = lines.into_iter().find(|line| line["Outcome"] == "tried-again-later");
+    let record = record.unwrap_or_else(|| panic!("no call was tried again later: {log}"));
+    let why = record["why"].as_str().unwrap();
+    for part in [
+        "the call could not be claimed: calls#order-1: the claim could not be stored",
+        "AccessDeniedException",
+        "User: worker is not authorized to perform: dynamodb:UpdateItem",
+    ] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    let requests = cloud.requests.lock().unwrap();
+    assert!(requests.contains_key("AmazonSQS.ChangeMessageVisibility"), "{requests:?}");
+    assert_eq!(api.requests(), Vec::<String>::new(), "the API was not asked");
+}
+
 /// What a workflow was told, and what the worker printed until then.
 struct Told {
     action: String,
@@ -138,7 +159,18 @@ struct Told {
 }
 
 async fn run_one_call(api: &Server) -> Told {
-    let cloud = Arc::new(Cloud::default());
+    let (cloud, log) = run_on(Cloud::default(), api).await;
+    let mut requests = cloud.requests.lock().unwrap();
+    let told = ["AWSStepFunctions.SendTaskSuccess", "AWSStepFunctions.SendTaskFailure"]
+        .into_iter()
+        .find_map(|action| Some((action, requests.remove(action)?)));
+    let (action, request) = told.unwrap_or_else(|| panic!("the workflow was told nothing: {log}"));
+    Told { action: action.to_owned(), request, log }
+}
+
+/// Runs the worker until it has answered its invocation, and returns what it printed.
+async fn run_on(cloud: Cloud, api: &Server) -> (Arc<Cloud>, String) {
+    let cloud = Arc::new(cloud);
     let player = cloud.clone();
     let server = Server::serving(move |request, stream| player.clone().play(request, stream)).await;
     let host = server.url().authority().to_owned();
@@ -161,18 +193,15 @@ async fn run_one_call(api: &Server) -> Told {
     printed.rewind().unwrap();
     printed.read_to_string(&mut log).unwrap();
     assert!(answered.is_ok(), "the invocation has not ended: {log}");
-    let mut requests = cloud.requests.lock().unwrap();
-    let told = ["AWSStepFunctions.SendTaskSuccess", "AWSStepFunctions.SendTaskFailure"]
-        .into_iter()
-        .find_map(|action| Some((action, requests.remove(action)?)));
-    let (action, request) = told.unwrap_or_else(|| panic!("the workflow was told nothing: {log}"));
-    Told { action: action.to_owned(), request, log }
+    (cloud, log)
 }
 
 /// Lambda and AWS, as far as one call needs them: one invocation with one message, and requests
-/// that all succeed and change nothing.
+/// that succeed and change nothing.
 #[derive(Default)]
 struct Cloud {
+    /// The action that the worker's role does not allow.
+    forbidden: Option<&'static str>,
     invoked: Mutex<bool>,
     /// The last request of each action.
     requests: Mutex<HashMap<String, Value>>,
@@ -194,22 +223,36 @@ impl Cloud {
                 answer(202, &[], "")
             }
             "/" => {
-                self.note(&request);
-                // There was no record before.
-                let body = json!({}).to_string();
-                answer(200, &["content-type: application/x-amz-json-1.0"], &body)
+                let action = self.note(&request);
+                let headers = ["content-type: application/x-amz-json-1.0"];
+                if self.forbidden == Some(action.as_str()) {
+                    answer(400, &headers, &access_denied().to_string())
+                } else {
+                    // There was no record before.
+                    answer(200, &headers, &json!({}).to_string())
+                }
             }
             _ => panic!("an unknown request: {request}"),
         };
         stream.write_all(answer.as_bytes()).await.unwrap();
     }
 
-    fn note(&self, request: &str) {
+    /// Keeps a request, and returns its action.
+    fn note(&self, request: &str) -> String {
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         let action = head.lines().find_map(|line| line.strip_prefix("x-amz-target: ")).unwrap();
         let body = serde_json::from_str(body).unwrap();
         self.requests.lock().unwrap().insert(action.to_owned(), body);
+        action.to_owned()
     }
+}
+
+/// How DynamoDB answers a role without the permission.
+fn access_denied() -> Value {
+    json!({
+        "__type": "com.amazon.coral.service#AccessDeniedException",
+        "Message": "User: worker is not authorized to perform: dynamodb:UpdateItem",
+    })
 }
 
 /// A mapping's event with one call, as the runtime API hands it out.

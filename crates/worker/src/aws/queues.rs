@@ -1,21 +1,21 @@
-//! The queues: all that the worker knows of SQS.
+//! The queues of calls: receive, delete, change visibility, dead-letter.
 
-mod rings;
-
-pub(crate) use rings::{Ring, WokenBy};
-
+use std::str::FromStr;
 use std::time::Duration;
 
+use aws_lambda_events::event::sqs::SqsMessage;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::error::{DisplayErrorContext, SdkError};
+use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use aws_sdk_sqs::types::{MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+};
 use slowlane_message::Priority;
-use slowlane_policy::timing::ring_hold;
 use tokio::time::sleep;
 
-use crate::config::{Config, Dispatch, QueueUrls};
+use super::{chain, whole_secs};
+use crate::config::{Config, QueueUrls};
 
 /// How often a receive is tried.
 const RECEIVE_TRIES: u32 = 3;
@@ -24,31 +24,22 @@ const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 /// A message may have 1 MiB, its attributes included (API model, `SendMessage`).
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
 /// SQS hides a message for 12 hours at most (API model, `ChangeMessageVisibility`).
-const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
+pub(super) const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
 
-/// The three queues of calls, the doorbell and the dead-letter queue.
+/// The three queues of calls and the dead-letter queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
     sqs: Client,
-    /// Never tries a request again by itself: see [`Queues::take`].
+    /// Never tries a request again by itself: see [`Queues::receive`].
     receiver: Client,
     urls: QueueUrls,
-    doorbell: Option<Doorbell>,
     call_visibility: Duration,
 }
 
-/// The queue of rings. The deferral wiring has none.
-#[derive(Debug, Clone)]
-struct Doorbell {
-    url: String,
-    ring_visibility: Duration,
-    ring_hold: Duration,
-}
-
 /// What stands beside a dead letter: why it is one.
-pub(crate) const REASON: &str = "reason";
+const REASON: &str = "reason";
 
-/// A message taken from a queue of calls.
+/// A message that was received from a queue of calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) priority: Priority,
@@ -72,49 +63,83 @@ pub(crate) struct Poll {
 
 /// A request to SQS that failed, after all its tries.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {action} the {queue} queue: {cause}")]
+#[error("could not {action} the {queue} queue")]
 pub(crate) struct Error {
     action: &'static str,
-    queue: String,
-    cause: String,
+    queue: &'static str,
+    source: Box<dyn std::error::Error + Send + Sync>,
     /// SQS may have carried it out all the same, and hidden a message: it did not say that it
     /// refuses.
     pub(crate) may_hide: bool,
 }
 
+impl Received {
+    /// A call that was received.
+    fn from_queue(priority: Priority, message: Message) -> Self {
+        let count = MessageSystemAttributeName::ApproximateReceiveCount;
+        Received {
+            priority,
+            receive_count: receive_count(
+                message.attributes.as_ref().and_then(|all| all.get(&count)),
+            ),
+            dead_letter: message.message_attributes.is_some_and(|all| all.contains_key(REASON)),
+            message_id: message.message_id.unwrap_or_default(),
+            receipt_handle: message.receipt_handle.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+        }
+    }
+
+    /// A call that a mapping of its queue has brought.
+    pub(crate) fn from_event(priority: Priority, record: SqsMessage) -> Self {
+        Received {
+            priority,
+            receive_count: receive_count(record.attributes.get("ApproximateReceiveCount")),
+            dead_letter: record.message_attributes.contains_key(REASON),
+            message_id: record.message_id.unwrap_or_default(),
+            receipt_handle: record.receipt_handle.unwrap_or_default(),
+            body: record.body.unwrap_or_default(),
+        }
+    }
+}
+
+/// SQS's count of a message's receives, this one included.
+pub(crate) fn receive_count(attribute: Option<&String>) -> u32 {
+    attribute.and_then(|count| u32::from_str(count).ok()).unwrap_or(1)
+}
+
+/// A client that never tries a request again by itself.
+pub(super) fn without_retries(sqs: &Client) -> Client {
+    Client::from_conf(sqs.config().to_builder().retry_config(RetryConfig::disabled()).build())
+}
+
 impl Queues {
     pub(crate) fn new(sqs: Client, config: &Config) -> Self {
-        let doorbell = match &config.dispatch {
-            Dispatch::Doorbell { queue_url, ring_visibility, .. } => Some(Doorbell {
-                url: queue_url.clone(),
-                ring_visibility: *ring_visibility,
-                ring_hold: ring_hold(config.call_visibility),
-            }),
-            Dispatch::Deferral { .. } => None,
-        };
-        let once = sqs.config().to_builder().retry_config(RetryConfig::disabled()).build();
         Queues {
+            receiver: without_retries(&sqs),
             sqs,
-            receiver: Client::from_conf(once),
             urls: config.queues.clone(),
-            doorbell,
             call_visibility: config.call_visibility,
         }
     }
 
-    /// Takes one call, waiting up to `wait` for it (whole seconds, 20 at most). A short poll
+    /// The priority of the queue that a mapping's record comes from.
+    pub(crate) fn priority_of(&self, record: &SqsMessage) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|priority| is_from(record, self.urls.of(*priority)))
+    }
+
+    /// Receives one call, waiting up to `wait` for it (whole seconds, 20 at most). A short poll
     /// (`wait` zero) asks only some of SQS's servers and may miss a message; a long one asks
     /// all of them.
-    pub(crate) async fn take(&self, priority: Priority, wait: Duration) -> Result<Poll, Error> {
+    pub(crate) async fn receive(&self, priority: Priority, wait: Duration) -> Result<Poll, Error> {
         let (mut tries, mut may_hide) = (1, false);
         loop {
-            match self.receive(priority, wait).await {
+            match self.receive_once(priority, wait).await {
                 Ok(received) => return Ok(Poll { received, may_hide }),
                 Err(error) if tries == RECEIVE_TRIES => {
                     return Err(Error { may_hide: may_hide || error.may_hide, ..error });
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "tried again");
+                    tracing::debug!(error = chain(&error), "tried again");
                     may_hide |= error.may_hide;
                     tries += 1;
                     sleep(RECEIVE_PAUSE).await;
@@ -123,7 +148,11 @@ impl Queues {
         }
     }
 
-    async fn receive(&self, priority: Priority, wait: Duration) -> Result<Option<Received>, Error> {
+    async fn receive_once(
+        &self,
+        priority: Priority,
+        wait: Duration,
+    ) -> Result<Option<Received>, Error> {
         let received = self
             .receiver
             .receive_message()
@@ -135,23 +164,9 @@ impl Queues {
             .message_attribute_names(REASON)
             .send()
             .await
-            .map_err(|error| failed("receive from", priority.as_str(), &error))?;
-        Ok(received.messages.unwrap_or_default().into_iter().next().map(|message| {
-            let receive_count = message
-                .attributes
-                .as_ref()
-                .and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount))
-                .and_then(|count| count.parse().ok())
-                .unwrap_or(1);
-            Received {
-                priority,
-                message_id: message.message_id.unwrap_or_default(),
-                receipt_handle: message.receipt_handle.unwrap_or_default(),
-                body: message.body.unwrap_or_default(),
-                receive_count,
-                dead_letter: message.message_attributes.is_some_and(|all| all.contains_key(REASON)),
-            }
-        }))
+            .map_err(|error| Error::of("receive from", priority.as_str(), error))?;
+        let message = received.messages.unwrap_or_default().into_iter().next();
+        Ok(message.map(|message| Received::from_queue(priority, message)))
     }
 
     /// About how many calls of `priority` could be received now. Those that are invisible do
@@ -164,7 +179,7 @@ impl Queues {
             .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
             .send()
             .await
-            .map_err(|error| failed("count", priority.as_str(), &error))?;
+            .map_err(|error| Error::of("count", priority.as_str(), error))?;
         let count = got
             .attributes
             .and_then(|all| all.get(&QueueAttributeName::ApproximateNumberOfMessages).cloned());
@@ -179,12 +194,16 @@ impl Queues {
             .send()
             .await
             .map(drop)
-            .map_err(|error| failed("delete from", received.priority.as_str(), &error))
+            .map_err(|error| Error::of("delete from", received.priority.as_str(), error))
     }
 
     /// Hides a call for so long from now, rounded up to a whole second; zero makes it visible
     /// at once. Without it the call would stay hidden for its whole visibility time-out.
-    pub(crate) async fn hide(&self, received: &Received, hidden: Duration) -> Result<(), Error> {
+    pub(crate) async fn change_visibility(
+        &self,
+        received: &Received,
+        hidden: Duration,
+    ) -> Result<(), Error> {
         self.sqs
             .change_message_visibility()
             .queue_url(self.urls.of(received.priority))
@@ -193,7 +212,7 @@ impl Queues {
             .send()
             .await
             .map(drop)
-            .map_err(|error| failed("change a call of", received.priority.as_str(), &error))
+            .map_err(|error| Error::of("change a call of", received.priority.as_str(), error))
     }
 
     /// Puts a call that cannot be run on the dead-letter queue, with the reason beside it. Where
@@ -220,11 +239,11 @@ impl Queues {
                 let value = MessageAttributeValue::builder().data_type("String").string_value(text);
                 let value =
                     value.build().map_err(SdkError::<SendMessageError>::construction_failure);
-                let value = value.map_err(|error| failed("write to", "dead-letter", &error))?;
+                let value = value.map_err(|error| Error::of("write to", "dead-letter", error))?;
                 Ok(send.message_attributes(name, value))
             })?
         };
-        send.send().await.map(drop).map_err(|error| failed("write to", "dead-letter", &error))
+        send.send().await.map(drop).map_err(|error| Error::of("write to", "dead-letter", error))
     }
 }
 
@@ -241,23 +260,21 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-fn failed<E, R>(action: &'static str, queue: &str, error: &SdkError<E, R>) -> Error
-where
-    E: std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    Error {
-        action,
-        queue: queue.to_owned(),
-        cause: DisplayErrorContext(error).to_string(),
-        may_hide: error.as_service_error().is_none(),
-    }
+/// Whether a mapping's record comes from the queue of this URL.
+pub(crate) fn is_from(record: &SqsMessage, url: &str) -> bool {
+    let source = record.event_source_arn.as_deref().and_then(|arn| arn.rsplit(':').next());
+    source.is_some() && source == url.rsplit('/').next()
 }
 
-/// SQS takes whole seconds: rounded up, so that nothing comes back earlier than it was told.
-fn whole_secs(duration: Duration, most: Duration) -> i32 {
-    let secs = duration.min(most).as_millis().div_ceil(1000);
-    i32::try_from(secs).unwrap_or(i32::MAX)
+impl Error {
+    pub(super) fn of<E, R>(action: &'static str, queue: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        let may_hide = error.as_service_error().is_none();
+        Error { action, queue, source: Box::new(error), may_hide }
+    }
 }
 
 #[cfg(test)]
@@ -270,17 +287,5 @@ mod tests {
             escaped("a\u{0}b\u{1f}\t\u{fffe}\u{ffff}é\u{10ffff}"),
             "a\\u0000b\\u001f\t\\ufffe\\uffffé\u{10ffff}"
         );
-    }
-
-    #[test]
-    fn seconds_are_rounded_up_and_capped() {
-        let table = [(0, 0), (1, 1), (1000, 1), (1001, 2), (901_000, 900)];
-        for (millis, secs) in table {
-            assert_eq!(
-                whole_secs(Duration::from_millis(millis), Duration::from_secs(900)),
-                secs,
-                "{millis} ms"
-            );
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! The paused workflow: all that the worker knows of Step Functions.
+//! The paused workflow, by its task token.
 
 use aws_sdk_sfn::Client;
-use aws_sdk_sfn::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sfn::error::ProvideErrorMetadata;
 use slowlane_message::TaskToken;
 use slowlane_policy::settle::FailureName;
 
@@ -29,8 +29,8 @@ pub(crate) enum Waiting {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("Step Functions did not take the callback: {0}")]
-pub(crate) struct Error(String);
+#[error("Step Functions did not take the callback")]
+pub(crate) struct Error(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl TaskCallback {
     pub(crate) fn new(sfn: Client) -> Self {
@@ -75,15 +75,15 @@ impl TaskCallback {
 /// `TaskDoesNotExist`, and both mean that nobody waits.
 fn waiting<T, E, R>(sent: Result<T, aws_sdk_sfn::error::SdkError<E, R>>) -> Result<Waiting, Error>
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
 {
     match sent {
         Ok(_) => Ok(Waiting::Yes),
         Err(error) => match error.as_service_error().and_then(ProvideErrorMetadata::code) {
             Some("TaskTimedOut" | "TaskDoesNotExist") => Ok(Waiting::No),
             Some("InvalidToken") => Ok(Waiting::NotAToken),
-            _ => Err(Error(DisplayErrorContext(&error).to_string())),
+            _ => Err(Error(Box::new(error))),
         },
     }
 }

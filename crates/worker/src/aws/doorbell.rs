@@ -1,34 +1,39 @@
-//! The doorbell. In the deferral wiring there is none: the queues' own mappings wake a worker,
-//! and nothing here does anything.
+//! The doorbell: the queue of rings.
 
 use std::time::Duration;
 
+use aws_lambda_events::event::sqs::SqsMessage;
+use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use slowlane_message as message;
-use slowlane_policy::timing::RING_AGAIN;
+use slowlane_policy::timing::{RING_AGAIN, ring_hold};
 use slowlane_policy::wake::RING_HIDDEN;
 
-use super::{Error, MAX_VISIBILITY, Queues, failed, whole_secs};
+use super::queues::{Error, MAX_VISIBILITY, is_from, without_retries};
+use super::{chain, whole_secs};
 
 /// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The entries of a batch request, and the messages of a receive (API model).
 const BATCH: u8 = 10;
 
-/// A ring taken from the doorbell, by its receipt handle.
+/// A ring received from the doorbell, by its receipt handle.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ring(pub(crate) String);
 
-/// The ring that woke an invocation.
+/// The queue of rings.
 #[derive(Debug, Clone)]
-pub(crate) struct WokenBy {
-    pub(crate) ring: Ring,
-    /// How often SQS has handed it out.
-    pub(crate) receive_count: u32,
+pub(crate) struct Doorbell {
+    sqs: Client,
+    /// Never tries a request again by itself: what it hides is then made good.
+    receiver: Client,
+    url: String,
+    ring_visibility: Duration,
+    ring_hold: Duration,
 }
 
 fn rings_again(message: &Message) -> bool {
@@ -39,7 +44,29 @@ fn ring_of(message: Message) -> Option<Ring> {
     message.receipt_handle.map(Ring)
 }
 
-impl Queues {
+impl Doorbell {
+    /// The doorbell of this URL, which hides a ring for `ring_visibility`, in a deployment that
+    /// hides a call for `call_visibility`.
+    pub(crate) fn new(
+        sqs: Client,
+        url: &str,
+        ring_visibility: Duration,
+        call_visibility: Duration,
+    ) -> Self {
+        Doorbell {
+            receiver: without_retries(&sqs),
+            sqs,
+            url: url.to_owned(),
+            ring_visibility,
+            ring_hold: ring_hold(call_visibility),
+        }
+    }
+
+    /// Whether a mapping's record is a ring.
+    pub(crate) fn has_sent(&self, record: &SqsMessage) -> bool {
+        is_from(record, &self.url)
+    }
+
     /// Wakes a slot `after` so long.
     pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
         self.send_ring(after, &message::Ring::default()).await
@@ -51,61 +78,61 @@ impl Queues {
         after: Duration,
         ring: &message::Ring,
     ) -> Result<(), Error> {
-        let Some(doorbell) = &self.doorbell else { return Ok(()) };
         self.sqs
             .send_message()
-            .queue_url(&doorbell.url)
+            .queue_url(&self.url)
             .message_body(ring.to_body())
             .delay_seconds(whole_secs(after, MAX_DELAY))
             .send()
             .await
             .map(drop)
-            .map_err(|error| failed("ring", "doorbell", &error))
+            .map_err(|error| Error::of("ring", "doorbell", error))
     }
 
     /// Hides the ring of a slot anew: it comes back a little after whatever the slot takes until
     /// the next time is visible again ([`ring_hold`](slowlane_policy::timing::ring_hold)), and not
     /// before.
     pub(crate) async fn hold_ring(&self, ring: &Ring) {
-        let Some(doorbell) = &self.doorbell else { return };
-        if let Err(error) = self.hide_ring(ring, doorbell.ring_hold).await {
-            tracing::warn!(%error, "another ring is sent in its place");
-            if let Err(error) = self.ring(doorbell.ring_hold).await {
-                tracing::error!(%error, "if this slot is killed, only the next ring finds its calls");
+        if let Err(error) = self.hide_ring(ring, self.ring_hold).await {
+            tracing::warn!(error = chain(&error), "another ring is sent in its place");
+            if let Err(error) = self.ring(self.ring_hold).await {
+                tracing::error!(
+                    error = chain(&error),
+                    "if this slot is killed, only the next ring finds its calls"
+                );
             }
         }
     }
 
     /// Hides a ring for so long from now.
     pub(crate) async fn hide_ring(&self, ring: &Ring, hidden: Duration) -> Result<(), Error> {
-        let Some(doorbell) = &self.doorbell else { return Ok(()) };
         self.sqs
             .change_message_visibility()
-            .queue_url(&doorbell.url)
+            .queue_url(&self.url)
             .receipt_handle(&ring.0)
             .visibility_timeout(whole_secs(hidden, MAX_VISIBILITY))
             .send()
             .await
             .map(drop)
-            .map_err(|error| failed("hold a ring of", "doorbell", &error))
+            .map_err(|error| Error::of("hold a ring of", "doorbell", error))
     }
 
-    /// Takes rings that no slot has been woken by, as many as one request gives, for as long as a
-    /// slot may live.
-    pub(crate) async fn take_rings(&self) -> Result<Vec<Ring>, Error> {
-        self.take_some_rings(BATCH.into(), MAX_VISIBILITY).await
+    /// Receives rings that no slot has been woken by, as many as one request gives, and hides them
+    /// for as long as a slot may live.
+    pub(crate) async fn collect_rings(&self) -> Result<Vec<Ring>, Error> {
+        self.receive_rings(BATCH.into(), MAX_VISIBILITY).await
     }
 
-    /// Takes rings to wake other slots with, `most` at most. A slot that is woken holds its ring
+    /// Receives rings to wake other slots with, `most` at most. A slot that is woken holds its ring
     /// anew; a ring whose slot was never free comes back soon.
-    pub(crate) async fn take_rings_to_hand_on(&self, most: u32) -> Result<Vec<Ring>, Error> {
-        self.take_some_rings(most, RING_HIDDEN).await
+    pub(crate) async fn receive_rings_to_hand_on(&self, most: u32) -> Result<Vec<Ring>, Error> {
+        self.receive_rings(most, RING_HIDDEN).await
     }
 
     /// Takes ten rings off the doorbell for good, if there are as many: then no poller is free that
     /// they could wake a slot by. Fewer are left where they were. Answers whether they are gone.
     pub(crate) async fn thin_out_rings(&self) -> Result<bool, Error> {
-        let rings = self.take_some_rings(BATCH.into(), RING_HIDDEN).await?;
+        let rings = self.receive_rings(BATCH.into(), RING_HIDDEN).await?;
         let enough = rings.len() == usize::from(BATCH);
         if enough {
             self.delete_rings(&rings).await;
@@ -119,15 +146,14 @@ impl Queues {
     /// takes a ring off the doorbell would end what it has begun.
     ///
     /// If the answer is lost, some rings may have been hidden, and one is sent in their place.
-    async fn take_some_rings(&self, most: u32, hidden: Duration) -> Result<Vec<Ring>, Error> {
-        let Some(doorbell) = &self.doorbell else { return Ok(Vec::new()) };
+    async fn receive_rings(&self, most: u32, hidden: Duration) -> Result<Vec<Ring>, Error> {
         let received = self
             .receiver
             .receive_message()
-            .queue_url(&doorbell.url)
+            .queue_url(&self.url)
             .max_number_of_messages(u8::try_from(most).map_or(BATCH, |most| most.min(BATCH)).into())
             .wait_time_seconds(0)
-            .visibility_timeout(whole_secs(hidden, doorbell.ring_visibility))
+            .visibility_timeout(whole_secs(hidden, self.ring_visibility))
             .send()
             .await;
         match received {
@@ -140,7 +166,7 @@ impl Queues {
                 Ok(plain.into_iter().filter_map(ring_of).collect())
             }
             Err(error) => {
-                let error = failed("receive from", "doorbell", &error);
+                let error = Error::of("receive from", "doorbell", error);
                 if error.may_hide {
                     self.ring(Duration::ZERO).await?;
                 }
@@ -151,19 +177,21 @@ impl Queues {
 
     /// Deletes rings that have been answered. One that stays only wakes a slot for nothing.
     pub(crate) async fn delete_rings(&self, rings: &[Ring]) {
-        let Some(doorbell) = &self.doorbell else { return };
         let batches = rings.chunks(BATCH.into()).map(|batch| {
             let entries = batch.iter().enumerate().filter_map(|(id, Ring(receipt))| {
                 let entry = DeleteMessageBatchRequestEntry::builder();
                 entry.id(id.to_string()).receipt_handle(receipt).build().ok()
             });
-            let request = self.sqs.delete_message_batch().queue_url(&doorbell.url);
+            let request = self.sqs.delete_message_batch().queue_url(&self.url);
             request.set_entries(Some(entries.collect())).send()
         });
         for deleted in join_all(batches).await {
             if let Err(error) = deleted {
-                let error = failed("delete from", "doorbell", &error);
-                tracing::warn!(%error, "rings that have been answered will ring again");
+                let error = Error::of("delete from", "doorbell", error);
+                tracing::warn!(
+                    error = chain(&error),
+                    "rings that have been answered will ring again"
+                );
             }
         }
     }
@@ -171,13 +199,12 @@ impl Queues {
     /// Makes rings visible again that were taken for nothing. If some stay hidden, one is sent in
     /// their place: they were sent for calls that may be waiting now.
     pub(crate) async fn return_rings(&self, rings: &[Ring]) -> Result<(), Error> {
-        let Some(doorbell) = &self.doorbell else { return Ok(()) };
         let batches = rings.chunks(BATCH.into()).map(|batch| {
             let entries = batch.iter().enumerate().filter_map(|(id, Ring(receipt))| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder();
                 entry.id(id.to_string()).receipt_handle(receipt).visibility_timeout(0).build().ok()
             });
-            let request = self.sqs.change_message_visibility_batch().queue_url(&doorbell.url);
+            let request = self.sqs.change_message_visibility_batch().queue_url(&self.url);
             request.set_entries(Some(entries.collect())).send()
         });
         let mut all_returned = true;
@@ -185,8 +212,8 @@ impl Queues {
             match returned {
                 Ok(returned) => all_returned &= returned.failed.is_empty(),
                 Err(error) => {
-                    let error = failed("change a ring of", "doorbell", &error);
-                    tracing::warn!(%error, "another ring is sent in its place");
+                    let error = Error::of("change a ring of", "doorbell", error);
+                    tracing::warn!(error = chain(&error), "another ring is sent in its place");
                     all_returned = false;
                 }
             }

@@ -1,23 +1,22 @@
 //! The driver of a slot ([`policy::slot`](slowlane_policy::slot)): it turns what the slot wants
 //! done into requests, and what comes of them into events. It decides nothing.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{LocalBoxFuture, OptionFuture, join};
 use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
-use slowlane_policy::slot::{self, Action, CannotPoll, End, Event, Found, LISTEN, Left, Polled};
+use slowlane_policy::slot::{self, Action, CannotPoll, Event, Found, LISTEN, Left, Polled};
 use tokio::time::{Instant, sleep_until};
 
-use crate::Worker;
+use super::{Done, Invocation, NONE, WokenBy};
+use crate::aws::chain;
+use crate::aws::doorbell::Ring;
+use crate::aws::queues::{Poll, Received};
+use crate::call::{Answered, Disposition, Ended, Prepared, Ready};
 use crate::metrics::Counts;
-use crate::process::{Answered, Ended, How, Prepared, Ready};
-use crate::receive::{Poll, Received, Ring, WokenBy};
 use crate::target::Target;
-
-const SHORT: Duration = Duration::ZERO;
 
 type Slot = slot::Slot<Received, Box<Ready>, Box<Answered>, Ring>;
 type SlotAction = Action<Received, Box<Ready>, Box<Answered>, Ring>;
@@ -26,32 +25,22 @@ type SlotEvent = Event<Received, Box<Ready>, Box<Answered>, Ring>;
 /// What has come of an action, and the message that has left the slot's hands with it.
 type Happened = (SlotEvent, Option<Ended>);
 
-/// How an invocation ended.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub(crate) counts: Counts,
-    /// Whether the ring that woke the slot may go. If not, it must come back: something was
-    /// left behind that no other ring is sure to cover.
-    pub(crate) ring_served: bool,
-}
-
-impl<T: Target> Worker<T> {
+impl<T: Target> Invocation<'_, T> {
     /// Runs calls until none is left or time is up, and wakes up to `allowance` other slots.
-    pub(crate) async fn run_slot(
+    pub(super) async fn run_slot(
         &self,
         woken_by: &WokenBy,
         stop_at: Instant,
-        share_every: NonZeroU32,
         allowance: u32,
     ) -> Done {
         let began = Instant::now();
         let settings = slot::Settings {
-            share_every,
+            share_every: self.slots.share_every,
             stop_at: stop_at.saturating_duration_since(began),
-            call_visibility: self.config.call_visibility,
+            call_visibility: self.calls.config.call_visibility,
             ring_receive_count: woken_by.receive_count,
             allowance,
-            turn: self.turn.get(),
+            turn: self.slots.turn.get(),
         };
         let mut slot = Slot::new(Duration::ZERO, settings);
         let mut counts = Counts::default();
@@ -67,8 +56,7 @@ impl<T: Target> Worker<T> {
                 biased;
                 Some((event, ended)) = tasks.next() => {
                     if let Some(ended) = ended {
-                        counts.add(ended.how);
-                        self.report(&ended);
+                        self.reporter.ended(&ended, &mut counts);
                     }
                     if let Event::Woke { slots, .. } = event {
                         counts.slots_woken += slots;
@@ -77,7 +65,7 @@ impl<T: Target> Worker<T> {
                 }
                 () = sleep_until(began + timeout) => slot.handle_timeout(began.elapsed()),
             }
-            self.turn.set(slot.turn());
+            self.slots.turn.set(slot.turn());
         }
         let ring_served = self.leave(slot.end(began.elapsed()), &woken_by.ring).await;
         Done { counts, ring_served }
@@ -87,18 +75,18 @@ impl<T: Target> Worker<T> {
     /// a call for its whole visibility time-out.
     async fn carry_out(&self, action: SlotAction, ring: &Ring) -> Happened {
         let event = match action {
-            Action::Sweep(priority) => Event::Swept(self.poll(priority, SHORT).await),
+            Action::Sweep(priority) => Event::Swept(self.poll(priority, NONE).await),
             Action::Listen(priority) => Event::Heard(self.poll(priority, LISTEN).await),
             Action::LookAgain(candidate) => {
-                Event::LookedAgain(candidate, self.poll(Priority::High, SHORT).await)
+                Event::LookedAgain(candidate, self.poll(Priority::High, NONE).await)
             }
             Action::Prepare { message, look } => {
-                let look = look.then(|| self.poll(Priority::High, SHORT));
+                let look = look.then(|| self.poll(Priority::High, NONE));
                 let (prepared, looked) =
-                    join(self.prepare(message), OptionFuture::from(look)).await;
+                    join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
                     Prepared::Ready(ready) => {
-                        let ready = slot::Prepared::Ready(Box::new(ready));
+                        let ready = slot::Prepared::Ready(ready);
                         (Event::Prepared(ready, looked), None)
                     }
                     Prepared::Ended(ended) => {
@@ -108,19 +96,21 @@ impl<T: Target> Worker<T> {
                 };
             }
             Action::Call(ready) => {
-                let answered = self.call(*ready).await;
+                let answered = self.calls.make(*ready).await;
                 Event::Answered { took: answered.took, answered: Box::new(answered) }
             }
-            Action::Settle(answered) => return has_ended(self.settle(*answered).await),
-            Action::GiveBack(ready) => return has_ended(self.give_back_ready(*ready).await),
-            Action::GiveBackUnread(message) => return has_ended(self.return_unread(message).await),
+            Action::Settle(answered) => return has_ended(self.calls.settle(*answered).await),
+            Action::GiveBack(ready) => return has_ended(self.calls.give_back_ready(*ready).await),
+            Action::GiveBackUnread(message) => {
+                return has_ended(self.calls.give_back_unread(message).await);
+            }
             Action::CollectRings => Event::CollectedRings(self.collect_rings().await),
             Action::ReturnRings(rings) => {
-                Event::ReturnedRings(self.queues.return_rings(&rings).await.is_ok())
+                Event::ReturnedRings(self.slots.doorbell.return_rings(&rings).await.is_ok())
             }
             Action::ThinOutRings => Event::ThinnedOut(self.thin_out_rings().await),
             Action::HoldRing => {
-                self.queues.hold_ring(ring).await;
+                self.slots.doorbell.hold_ring(ring).await;
                 Event::HeldRing
             }
             Action::WakeOthers(allowance) => {
@@ -132,7 +122,7 @@ impl<T: Target> Worker<T> {
     }
 
     async fn poll(&self, priority: Priority, wait: Duration) -> Polled<Received> {
-        match self.queues.take(priority, wait).await {
+        match self.calls.queues.receive(priority, wait).await {
             Ok(Poll { received, may_hide }) => {
                 let found = received.map(|message| Found {
                     priority: message.priority,
@@ -142,56 +132,27 @@ impl<T: Target> Worker<T> {
                 Polled { found: Ok(found), may_hide }
             }
             Err(error) => {
-                tracing::warn!(%error, "a poll failed");
+                tracing::warn!(error = chain(&error), "a poll failed");
                 Polled { found: Err(CannotPoll), may_hide: error.may_hide }
             }
         }
     }
 
     async fn collect_rings(&self) -> Vec<Ring> {
-        self.queues.take_rings().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "rings that are left over will wake slots for nothing");
+        self.slots.doorbell.collect_rings().await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = chain(&error),
+                "rings that are left over will wake slots for nothing"
+            );
             Vec::new()
         })
     }
 
     async fn thin_out_rings(&self) -> bool {
-        self.queues.thin_out_rings().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "rings pile up");
+        self.slots.doorbell.thin_out_rings().await.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "rings pile up");
             false
         })
-    }
-
-    /// Does the last things that a slot wants done, and says whether its ring may go.
-    async fn leave(&self, end: End<Ring>, ring: &Ring) -> bool {
-        match end {
-            End::Served { collected } => {
-                self.queues.delete_rings(&collected).await;
-                true
-            }
-            End::HandedOver { hide_ring, collected, ring: ring_anew, ring_may_go } => {
-                if let Some(hidden) = hide_ring
-                    && let Err(error) = self.queues.hide_ring(ring, hidden).await
-                {
-                    tracing::error!(%error, "the ring may come back before its call does");
-                }
-                let returned = self.queues.return_rings(&collected).await.is_ok();
-                let rung = !ring_anew || self.queues.ring(SHORT).await.is_ok();
-                ring_may_go && returned && rung
-            }
-            End::CannotPoll { ring_back_after, collected } => {
-                if let Err(error) = self.queues.hide_ring(ring, ring_back_after).await {
-                    tracing::warn!(%error, "the ring of a slot that cannot poll comes back early");
-                }
-                if let Err(error) = self.queues.return_rings(&collected).await {
-                    tracing::warn!(%error, "rings come back only after their visibility time-out");
-                }
-                if let Err(error) = self.queues.thin_out_rings().await {
-                    tracing::debug!(%error, "rings are left where they are");
-                }
-                false
-            }
-        }
     }
 }
 
@@ -208,9 +169,9 @@ fn has_ended(ended: Ended) -> Happened {
 }
 
 fn left(ended: &Ended) -> Left {
-    match ended.how {
-        How::GivenBack => Left::Visible,
-        How::Failed => Left::Unrung(ended.hidden_for),
+    match ended.disposition {
+        Disposition::GivenBack => Left::Visible,
+        Disposition::Unrung { hidden_for } => Left::Unrung(hidden_for),
         _ => Left::Covered,
     }
 }

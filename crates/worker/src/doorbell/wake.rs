@@ -1,48 +1,39 @@
-//! What wakes a slot: a mapping, or another slot. All that the worker knows of Lambda.
+//! How a slot wakes other slots: by invoking the function that it is.
 //!
 //! A slot that works takes rings which no poller has taken yet, and invokes this function with
 //! each. Whether a slot is free is Lambda's business: it tries such an invocation again for a
 //! while and drops it then, and the ring comes back by itself, as any ring whose slot died.
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_sdk_lambda::error::SdkError;
+use aws_sdk_lambda::operation::invoke::InvokeError;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use slowlane_policy::wake::handed_on;
 
-use crate::Worker;
-use crate::receive::Ring;
+use super::Invocation;
+use crate::aws::chain;
+use crate::aws::doorbell::Ring;
 use crate::target::Target;
 
-/// What the worker is invoked with.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub enum Wake {
-    /// Messages, by a mapping.
-    Mapping(SqsEvent),
-    /// A ring, by another slot.
-    Slot(HandedRing),
-}
-
-/// A ring that one slot has taken from the doorbell, and another serves.
+/// A ring that one slot has received from the doorbell, and another serves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HandedRing {
-    pub(crate) ring: Ring,
+    pub(super) ring: Ring,
     /// How many slots the one that serves it may wake
     /// ([`policy::wake`](slowlane_policy::wake)).
-    pub(crate) allowance: u32,
+    pub(super) allowance: u32,
 }
 
 /// What came of waking others.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Woken {
-    pub(crate) slots: u32,
+pub(super) struct Woken {
+    pub(super) slots: u32,
     /// What of the allowance is gone: the slots woken and what was handed on to them.
-    pub(crate) allowance_used: u32,
+    pub(super) allowance_used: u32,
 }
 
 /// The worker's own function.
@@ -52,14 +43,23 @@ pub(crate) struct Function {
     name: String,
 }
 
+/// Why a slot was not woken.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the ring could not be written")]
+    Payload(#[from] serde_json::Error),
+    #[error("Lambda did not take the invocation")]
+    Invoke(#[from] Box<SdkError<InvokeError>>),
+}
+
 impl Function {
     pub(crate) fn new(lambda: Client, name: String) -> Self {
         Function { lambda, name }
     }
 
     /// Has Lambda invoke the function with a ring when it can.
-    async fn wake(&self, handed: &HandedRing) -> Result<(), String> {
-        let payload = serde_json::to_vec(handed).map_err(|error| error.to_string())?;
+    async fn wake(&self, handed: &HandedRing) -> Result<(), Error> {
+        let payload = serde_json::to_vec(handed)?;
         let invoked = self
             .lambda
             .invoke()
@@ -68,28 +68,28 @@ impl Function {
             .payload(Blob::new(payload))
             .send()
             .await;
-        invoked.map(drop).map_err(|error| DisplayErrorContext(error).to_string())
+        Ok(invoked.map(drop).map_err(Box::new)?)
     }
 }
 
-impl<T: Target> Worker<T> {
+impl<T: Target> Invocation<'_, T> {
     /// Wakes a slot for each ring that nobody has taken, `allowance` at most, what those may wake
     /// in their turn included.
-    pub(crate) async fn wake_others(&self, allowance: u32) -> Woken {
-        let rings = match self.queues.take_rings_to_hand_on(allowance).await {
+    pub(super) async fn wake_others(&self, allowance: u32) -> Woken {
+        let rings = match self.slots.doorbell.receive_rings_to_hand_on(allowance).await {
             Ok(rings) => rings,
             Err(error) => {
-                tracing::warn!(%error, "no other slot is woken");
+                tracing::warn!(error = chain(&error), "no other slot is woken");
                 return Woken::default();
             }
         };
         let each = handed_on(allowance, u32::try_from(rings.len()).unwrap_or(u32::MAX));
         let wakes = rings.into_iter().map(async |ring| {
             let handed = HandedRing { ring, allowance: each };
-            match self.function.wake(&handed).await {
+            match self.slots.function.wake(&handed).await {
                 Ok(()) => Ok(()),
                 Err(error) => {
-                    tracing::warn!(error, "another slot was not woken");
+                    tracing::warn!(error = chain(&error), "another slot was not woken");
                     Err(handed.ring)
                 }
             }
@@ -104,8 +104,11 @@ impl<T: Target> Worker<T> {
                 Err(ring) => kept.push(ring),
             }
         }
-        if let Err(error) = self.queues.return_rings(&kept).await {
-            tracing::warn!(%error, "rings come back only after their visibility time-out");
+        if let Err(error) = self.slots.doorbell.return_rings(&kept).await {
+            tracing::warn!(
+                error = chain(&error),
+                "rings come back only after their visibility time-out"
+            );
         }
         woken
     }

@@ -1,0 +1,141 @@
+//! One call, from the queue to the resumed workflow.
+//!
+//! A received message is *prepared* ([`prepare`]): read, checked against its deadline, asked whether
+//! its workflow still waits, and claimed in the idempotency guard. The call is *made* ([`make`]) at
+//! the API. The answer is *settled* ([`settle`]): the result is stored, the workflow resumed and the
+//! message deleted, in that order ([`ending`]), so that a worker killed in between is made good by
+//! the message's redelivery, which finds the stored result and does not call again.
+//!
+//! The deferral wiring takes the three steps one after another ([`Calls::process`]); a slot of the
+//! doorbell overlaps them for successive calls. What cannot be run ends on the dead-letter queue
+//! *and* fails its workflow by name. A step that fails is tried again later ([`ending`]).
+
+mod ending;
+mod error;
+mod make;
+mod outcome;
+mod prepare;
+mod settle;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use slowlane_idempotency::{Claim, Dispatched, DynamoDbStore, Guard, Unknown};
+use slowlane_lambda::clock::Clock;
+use slowlane_message::QueuedCall;
+use slowlane_policy::settle::{Outcome, RetrySettings, Why};
+use tokio::time::Instant;
+
+pub(crate) use self::error::StepError;
+pub(crate) use self::outcome::Disposition;
+use crate::aws::doorbell::Doorbell;
+use crate::aws::queues::{Queues, Received};
+use crate::aws::task_callback::TaskCallback;
+use crate::config::Config;
+use crate::target::{Target, TargetResponse};
+
+/// Everything that a call needs on its way.
+pub(crate) struct Calls<T> {
+    pub(crate) config: Config,
+    pub(crate) queues: Queues,
+    /// Where a call is rung for that is given back. In the deferral wiring the queues' own mappings
+    /// see it again.
+    pub(crate) doorbell: Option<Doorbell>,
+    pub(crate) guard: Guard<DynamoDbStore>,
+    pub(crate) callback: TaskCallback,
+    pub(crate) target: T,
+    pub(crate) clock: Clock,
+    pub(crate) retry: RetrySettings,
+    pub(crate) rng: RefCell<fastrand::Rng>,
+}
+
+/// A call on its way: what the message said, and the message itself.
+#[derive(Debug)]
+pub(crate) struct Call {
+    received: Received,
+    queued: QueuedCall,
+    /// Step Functions has said that its workflow does not wait any more. Only what an earlier
+    /// attempt may have left behind is still cleared up.
+    unwaited: bool,
+}
+
+/// What preparing a message came to.
+pub(crate) enum Prepared {
+    /// The API is to be asked.
+    Ready(Box<Ready>),
+    /// The message needed no call, and is dealt with.
+    Ended(Ended),
+}
+
+/// A call that is checked and claimed, and needs nothing but the slot.
+pub(crate) struct Ready {
+    call: Call,
+    claimed: ReadyTo,
+}
+
+enum ReadyTo {
+    Run(Claim<DynamoDbStore>),
+    Reconcile(Unknown<DynamoDbStore>),
+}
+
+/// A call after the API's part in it.
+pub(crate) struct Answered {
+    call: Call,
+    answer: Answer,
+    started: Instant,
+    pub(crate) took: Duration,
+}
+
+enum Answer {
+    /// The call was made, and this became of it.
+    Made(Dispatched<DynamoDbStore>, Outcome<TargetResponse>),
+    /// The call was made, its answer was lost, and the API cannot be asked what became of it.
+    Lost(Dispatched<DynamoDbStore>, Why),
+    /// An earlier call whose answer was lost turned out to have had its effect.
+    Found(Unknown<DynamoDbStore>, TargetResponse),
+    /// An earlier call whose answer was lost had no effect, and nobody waits for it any more.
+    NotDone(Unknown<DynamoDbStore>),
+    /// An earlier call's answer was lost, and the API cannot tell what became of it.
+    Undecidable(Unknown<DynamoDbStore>, String),
+    /// An earlier call's answer was lost, and the API is to be asked (again) after so long: it could
+    /// not be asked, or it does not have what it may still be at work on.
+    Undecided(Why, Duration),
+    /// The API was not asked: the guard could not be reached, or the claim is lost.
+    NotMade(StepError),
+}
+
+/// How a message left the worker's hands, and why.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    disposition: Disposition,
+    why: Option<String>,
+}
+
+/// What is told of a message at its end.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) disposition: Disposition,
+    pub(crate) received: Received,
+    pub(crate) queued: Option<QueuedCall>,
+    /// When the API was asked, and how long it took.
+    pub(crate) asked: Option<(Instant, Duration)>,
+    pub(crate) why: Option<String>,
+}
+
+impl<T: Target> Calls<T> {
+    /// The whole way of one call, one step after another.
+    pub(crate) async fn process(&self, received: Received) -> Ended {
+        match self.prepare(received).await {
+            Prepared::Ready(ready) => {
+                let answered = self.make(*ready).await;
+                self.settle(answered).await
+            }
+            Prepared::Ended(ended) => ended,
+        }
+    }
+
+    /// Randomness for the policy, in [0, 1).
+    pub(crate) fn unit(&self) -> f64 {
+        self.rng.borrow_mut().f64()
+    }
+}

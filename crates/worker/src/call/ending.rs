@@ -1,0 +1,378 @@
+//! The ways in which a message leaves the worker's hands.
+//!
+//! Each ends with the message deleted or visible again, and each tells the workflow before
+//! it deletes: a worker killed half-way leaves a message that comes back. A step that fails leaves by
+//! [`Calls::ended`], the one place from where it is tried again later.
+
+use std::time::Duration;
+
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use slowlane_idempotency::{Claim, DynamoDbStore, Unknown};
+use slowlane_message::{QueuedCall, salvage_token};
+use slowlane_policy::settle::{FailureName, Why, try_again_after};
+use tokio::time::Instant;
+
+use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError};
+use crate::aws::chain;
+use crate::aws::queues::Received;
+use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
+use crate::target::{Target, TargetResponse};
+
+/// In the stored result of a call: how many bytes its answer had, and that nobody gets it. A
+/// target that has not read an answer to its end says so by the same field.
+const TOO_LARGE: &str = "too_large_bytes";
+/// Room for what is added to a stored result before a workflow gets it.
+const REPLAYED_BYTES: usize = r#","replayed":false"#.len();
+
+/// What is stored of an answer: all of it, unless it is too large for a workflow's state. Then it
+/// may be too large for the guard's record too, which must be completed all the same: a call
+/// without a result would be made again.
+pub(super) fn to_store(response: &TargetResponse) -> Value {
+    shortened(json!(response))
+}
+
+fn shortened(answer: Value) -> Value {
+    let bytes = answer.to_string().len() + REPLAYED_BYTES;
+    if bytes <= MAX_OUTPUT_BYTES {
+        return answer;
+    }
+    json!({ "status": answer["status"], "id": answer["id"], TOO_LARGE: bytes })
+}
+
+impl<T: Target> Calls<T> {
+    /// What is told of a message after its last step. A step that failed is tried again later: its
+    /// message becomes visible then, and its log line has the whole chain of causes.
+    pub(super) async fn ended(
+        &self,
+        received: Received,
+        queued: Option<QueuedCall>,
+        result: Result<Ending, StepError>,
+    ) -> Ended {
+        let Ending { disposition, why } = match result {
+            Ok(ending) => ending,
+            Err(error) => {
+                let after = try_again_after(received.receive_count, self.unit());
+                let later = Disposition::TriedAgainLater;
+                let Ending { disposition, why } = self.give_back_to(&received, after, later).await;
+                let unrung = why.map(|why| format!("; {why}")).unwrap_or_default();
+                Ending { disposition, why: Some(chain(&error) + &unrung) }
+            }
+        };
+        Ended { disposition, received, queued, asked: None, why }
+    }
+
+    /// The stored result of an earlier run goes to whoever waits now.
+    pub(super) async fn replay(&self, call: &Call, stored: Value) -> Result<Ending, StepError> {
+        match TargetResponse::deserialize(&stored) {
+            Ok(_) => self.resume(call, shortened(stored), Disposition::Replayed).await,
+            Err(error) => {
+                let why = format!("the guard's stored result cannot be read: {error}");
+                self.dead_letter_and_fail(call, FailureName::InvalidMessage, why.into()).await
+            }
+        }
+    }
+
+    /// Resumes the workflow with the API's answer as it is stored by now.
+    pub(super) async fn resume(
+        &self,
+        call: &Call,
+        stored: Value,
+        disposition: Disposition,
+    ) -> Result<Ending, StepError> {
+        if let Some(bytes) = stored[TOO_LARGE].as_u64() {
+            // The record exists: its id is what the workflow must not lose.
+            let cause = json!({
+                "message": format!(
+                    "the answer has at least {bytes} bytes, and a task's output may have {MAX_OUTPUT_BYTES}"
+                ),
+                "status": stored["status"],
+                "id": stored["id"],
+            });
+            return self.fail_by(call, FailureName::ResultTooLarge, cause).await;
+        }
+        let mut output = stored;
+        output["replayed"] = Value::from(disposition == Disposition::Replayed);
+        match self.callback.succeed(&call.queued.task_token, &output.to_string()).await? {
+            Waiting::NotAToken => {
+                let reason = format!("it was executed, and {NOT_A_TOKEN}");
+                self.dead_letter_unheard(call, reason).await
+            }
+            Waiting::Yes | Waiting::No => Ok(self.delete(call, disposition, None).await),
+        }
+    }
+
+    /// Fails the workflow of a call that the API has refused.
+    pub(super) async fn fail(
+        &self,
+        call: &Call,
+        name: FailureName,
+        why: &Why,
+    ) -> Result<Ending, StepError> {
+        self.fail_by(call, name, cause(why)).await
+    }
+
+    async fn fail_by(
+        &self,
+        call: &Call,
+        name: FailureName,
+        cause: Value,
+    ) -> Result<Ending, StepError> {
+        let token = &call.queued.task_token;
+        match self.callback.fail(token, name, &in_words(&cause)).await? {
+            Waiting::NotAToken => {
+                let reason = format!("{name}: {cause}; {NOT_A_TOKEN}");
+                self.dead_letter_unheard(call, reason).await
+            }
+            Waiting::Yes | Waiting::No => {
+                let why = Some(format!("{name}: {cause}"));
+                Ok(self.delete(call, Disposition::Failed(name), why).await)
+            }
+        }
+    }
+
+    /// Takes a call that cannot be run out of the queue: it goes to the dead-letter queue with
+    /// the reason, and its workflow fails by `name`.
+    pub(super) async fn dead_letter_and_fail(
+        &self,
+        call: &Call,
+        name: FailureName,
+        why: Why,
+    ) -> Result<Ending, StepError> {
+        self.queues.dead_letter(&call.received, &format!("{name}: {why}")).await?;
+        let cause = cause(&why);
+        self.callback.fail(&call.queued.task_token, name, &in_words(&cause)).await?;
+        let why = Some(format!("{name}: {cause}"));
+        Ok(self.delete(call, Disposition::Failed(name), why).await)
+    }
+
+    /// A call that may have been executed, and of which the API cannot tell: its workflow fails,
+    /// and nobody makes it again before a person has decided.
+    pub(super) async fn leave_to_person(
+        &self,
+        call: &Call,
+        unknown: &Unknown<DynamoDbStore>,
+        why: String,
+    ) -> Result<Ending, StepError> {
+        unknown.needs_person(&why).await?;
+        self.dead_letter_and_fail(call, FailureName::NeedsPerson, why.into()).await
+    }
+
+    /// A message that is no call goes to the dead-letter queue; if a task token can be found
+    /// in it, somebody waits and is told.
+    pub(super) async fn end_malformed(
+        &self,
+        received: Received,
+        error: &slowlane_message::Error,
+    ) -> Ended {
+        let result = self.dead_letter_malformed(&received, error).await;
+        self.ended(received, None, result).await
+    }
+
+    async fn dead_letter_malformed(
+        &self,
+        received: &Received,
+        error: &slowlane_message::Error,
+    ) -> Result<Ending, StepError> {
+        let name = FailureName::InvalidMessage;
+        let reason = format!("{name}: {error}");
+        self.queues.dead_letter(received, &reason).await?;
+        if let Some(token) = salvage_token(&received.body) {
+            let cause = in_words(&json!({ "message": error.to_string() }));
+            self.callback.fail(&token, name, &cause).await?;
+        }
+        self.queues.delete(received).await?;
+        Ok(Ending { disposition: Disposition::Failed(name), why: Some(reason) })
+    }
+
+    /// As [`dead_letter_and_fail`](Self::dead_letter_and_fail), for a call whose workflow cannot be
+    /// told, or has been.
+    pub(super) async fn dead_letter_unheard(
+        &self,
+        call: &Call,
+        reason: String,
+    ) -> Result<Ending, StepError> {
+        self.queues.dead_letter(&call.received, &reason).await?;
+        Ok(self.delete(call, Disposition::Unheard, Some(reason)).await)
+    }
+
+    /// Nobody waits for the call any more: it is dropped without being made.
+    pub(super) async fn abandon(&self, call: &Call) -> Ending {
+        let why = "its workflow no longer waits".to_owned();
+        self.delete(call, Disposition::Abandoned, Some(why)).await
+    }
+
+    /// As [`abandon`](Self::abandon), for a call that is claimed. A dead letter that came back to its
+    /// queue goes where it came from: whoever moved it expects more than that it is dropped.
+    pub(super) async fn abandon_claimed(
+        &self,
+        call: &Call,
+        claim: &Claim<DynamoDbStore>,
+    ) -> Result<Ending, StepError> {
+        if let Err(error) = claim.release_untried().await {
+            tracing::warn!(error = chain(&error), "a claim ends only with its lease");
+        }
+        if !call.received.dead_letter {
+            return Ok(self.abandon(call).await);
+        }
+        let reason = "its workflow no longer waits: a dead letter needs a new execution \
+                      (cargo xtask dead-letters restart)";
+        self.dead_letter_unheard(call, reason.to_owned()).await
+    }
+
+    /// Gives a message back that the slot received and cannot use: it is visible at once. Nobody
+    /// rings for it: the slot looks again before it lets its own ring go.
+    pub(crate) async fn give_back_unread(&self, received: Received) -> Ended {
+        let result = self.make_visible(&received).await;
+        self.ended(received, None, result).await
+    }
+
+    /// The same for a call that is claimed already.
+    pub(crate) async fn give_back_ready(&self, ready: Ready) -> Ended {
+        let Ready { call, claimed } = ready;
+        let result = async {
+            if let ReadyTo::Run(claim) = claimed {
+                claim.release_untried().await?;
+            }
+            self.make_visible(&call.received).await
+        };
+        let result = result.await;
+        self.ended(call.received, Some(call.queued), result).await
+    }
+
+    async fn make_visible(&self, received: &Received) -> Result<Ending, StepError> {
+        self.queues.change_visibility(received, Duration::ZERO).await?;
+        Ok(Ending { disposition: Disposition::GivenBack, why: None })
+    }
+
+    /// Gives a call back to its queue, and rings for it when it is visible again.
+    pub(super) async fn give_back(
+        &self,
+        call: &Call,
+        after: Duration,
+        disposition: Disposition,
+    ) -> Ending {
+        self.give_back_to(&call.received, after, disposition).await
+    }
+
+    /// Makes a message visible `after` so long, and has a ring come a little later.
+    ///
+    /// The ring is sent first: a worker that is killed between the two leaves a call that is
+    /// visible again before its own ring comes back, and never one that is hidden for longer.
+    async fn give_back_to(
+        &self,
+        received: &Received,
+        after: Duration,
+        disposition: Disposition,
+    ) -> Ending {
+        let began = Instant::now();
+        if let Err(unrung) = self.ring(after + RING_LATER, self.config.call_visibility).await {
+            return unrung;
+        }
+        // If SQS refuses, the message comes back at the end of its visibility time-out; if the
+        // answer is lost, then or `after` so long.
+        let visible_after = match self.queues.change_visibility(received, after).await {
+            Ok(()) if began.elapsed() < RING_LATER => return Ending { disposition, why: None },
+            Ok(()) => after,
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "a call stays hidden until its visibility time-out"
+                );
+                let hidden = self.config.call_visibility;
+                if error.may_hide { hidden.max(after) } else { hidden }
+            }
+        };
+        match self.ring(visible_after, visible_after).await {
+            Ok(()) => Ending { disposition, why: None },
+            Err(unrung) => unrung,
+        }
+    }
+
+    /// Rings `after` so long for a call that is hidden for `hidden_for`.
+    async fn ring(&self, after: Duration, hidden_for: Duration) -> Result<(), Ending> {
+        let Some(doorbell) = &self.doorbell else { return Ok(()) };
+        doorbell.ring(after).await.map_err(|error| Ending {
+            disposition: Disposition::Unrung { hidden_for },
+            why: Some(chain(&error)),
+        })
+    }
+
+    async fn delete(&self, call: &Call, disposition: Disposition, why: Option<String>) -> Ending {
+        if let Err(error) = self.queues.delete(&call.received).await {
+            // It will come back, find its result stored or its workflow gone, and be deleted then.
+            tracing::warn!(error = chain(&error), "a finished call was not deleted");
+        }
+        Ending { disposition, why }
+    }
+}
+
+/// How much later than a call that is given back its ring comes: as long as the two requests usually
+/// take, and more.
+const RING_LATER: Duration = Duration::from_secs(1);
+
+/// Why nobody can be told.
+pub(super) const NOT_A_TOKEN: &str = "its task token is none that Step Functions has given out";
+
+/// A cause as Step Functions takes it: JSON that can be read, whatever is cut of its message.
+fn in_words(cause: &Value) -> String {
+    let text = cause.to_string();
+    let Some(message) = cause["message"].as_str().filter(|_| !fits(&text)) else {
+        return text;
+    };
+    let mut cause = cause.clone();
+    // Each character of the message takes one of the text, or up to six where JSON escapes it.
+    let mut room = MAX_CAUSE_CHARS / 6;
+    while room > 0 {
+        let kept: String = message.chars().take(room).collect();
+        cause["message"] = Value::from(kept + " ...");
+        let shorter = cause.to_string();
+        if fits(&shorter) {
+            return shorter;
+        }
+        room /= 2;
+    }
+    json!({ "message": "the cause is too long to be told; the log has it" }).to_string()
+}
+
+fn fits(cause: &str) -> bool {
+    cause.chars().count() <= MAX_CAUSE_CHARS
+}
+
+/// The cause that a state machine is given: a JSON object, so that it can be read by an
+/// expression.
+fn cause(why: &Why) -> Value {
+    let mut cause = json!({ "message": why.message });
+    if let Some(status) = why.status {
+        cause["status"] = status.into();
+    }
+    if let Some(code) = &why.code {
+        cause["code"] = code.as_str().into();
+    }
+    cause
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_json_however_long_its_message_is() {
+        let long = "\"é\u{1}".repeat(MAX_CAUSE_CHARS);
+        let cause = json!({ "message": long, "status": 400, "code": "BAD" });
+        let text = in_words(&cause);
+        assert!(text.chars().count() <= MAX_CAUSE_CHARS);
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&read["status"], &read["code"]), (&json!(400), &json!("BAD")));
+        assert!(read["message"].as_str().unwrap().starts_with("\"é\u{1}\"é"), "{read}");
+        let short = json!({ "message": "no", "status": 400 });
+        assert_eq!(in_words(&short), short.to_string());
+    }
+
+    #[test]
+    fn a_cause_that_is_long_without_its_message_is_json_too() {
+        let cause = json!({ "message": "no", "code": "x".repeat(MAX_CAUSE_CHARS) });
+        let read: Value = serde_json::from_str(&in_words(&cause)).unwrap();
+        assert!(read["message"].is_string(), "{read}");
+    }
+}

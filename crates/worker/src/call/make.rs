@@ -1,0 +1,99 @@
+//! Makes a prepared call at the API, or asks the API what became of an earlier one.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use slowlane_idempotency::dispatch::NotDispatched;
+use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
+use slowlane_message::QueuedCall;
+use slowlane_policy::settle::{Outcome, ask_again_after, try_again_after};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Answer, Answered, Call, Calls, Ready, ReadyTo};
+use crate::aws::chain;
+use crate::target::{AfterLoss, Reconciled, Target};
+
+impl<T: Target> Calls<T> {
+    /// Makes the call. From here to the return the slot is the API's.
+    pub(crate) async fn make(&self, ready: Ready) -> Answered {
+        let Ready { call, claimed } = ready;
+        let started = Instant::now();
+        let answer = match claimed {
+            ReadyTo::Run(claim) => self.send(&call.queued, claim).await,
+            ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown).await,
+        };
+        Answered { call, answer, started, took: started.elapsed() }
+    }
+
+    async fn send(&self, call: &QueuedCall, claim: Claim<DynamoDbStore>) -> Answer {
+        // The mark is what tells a crash before the request left from one after it.
+        let claim = match claim.dispatched().await {
+            Ok(claim) => claim,
+            Err(NotDispatched { claim, error }) => {
+                // Nothing was sent, whether or not the mark stands.
+                if let Err(error) = claim.release_untried().await {
+                    tracing::warn!(error = chain(&error), "a claim ends only with its lease");
+                }
+                return Answer::NotMade(error.into());
+            }
+        };
+        let longest = self.config.api_timeout.min(claim.remaining());
+        let in_time = || !claim.remaining().is_zero();
+        let outcome = match within(longest, in_time, self.target.call(call)).await {
+            Some(outcome) => outcome,
+            None => Outcome::Unknown(format!("the API did not answer within {longest:?}").into()),
+        };
+        match (outcome, self.target.after_loss(call)) {
+            (Outcome::Unknown(why), AfterLoss::Nothing(_)) => Answer::Lost(claim, why),
+            (outcome, _) => Answer::Made(claim, outcome),
+        }
+    }
+
+    async fn reconcile(&self, call: &Call, unknown: Unknown<DynamoDbStore>) -> Answer {
+        let Call { received, queued, unwaited } = call;
+        let asked = timeout(self.config.api_timeout, self.target.reconcile(queued)).await;
+        let not_asked = |why: String| {
+            Answer::Undecided(why.into(), try_again_after(received.receive_count, self.unit()))
+        };
+        match asked {
+            Ok(Reconciled::Done(response)) => Answer::Found(unknown, response),
+            Ok(Reconciled::NotDone) if *unwaited && unknown.wait().is_zero() => {
+                Answer::NotDone(unknown)
+            }
+            Ok(Reconciled::NotDone) if unknown.wait().is_zero() => {
+                match unknown.run_again().await {
+                    Ok(claim) => self.send(queued, claim).await,
+                    Err(not) => Answer::NotMade(not.error.into()),
+                }
+            }
+            Ok(Reconciled::NotDone) => {
+                let now = EpochMs::from(self.clock.system_time());
+                let lost_for = now.since(unknown.since());
+                let after = ask_again_after(lost_for, unknown.wait(), self.unit());
+                let why = "its answer was lost, and the API does not have it so far";
+                Answer::Undecided(why.into(), after)
+            }
+            Ok(Reconciled::Undecidable(why)) => Answer::Undecidable(unknown, why),
+            Ok(Reconciled::TryAgain(why)) => not_asked(why),
+            Err(_) => not_asked("the API did not say in time what became of it".to_owned()),
+        }
+    }
+}
+
+/// Waits for `work` until `longest` is over or `in_time` says that it is, and lets it take no step
+/// after that: a process that was paused must not send what it had prepared.
+async fn within<T>(
+    longest: Duration,
+    in_time: impl Fn() -> bool,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut over = pin!(sleep(longest));
+    poll_fn(|context| match over.as_mut().poll(context) {
+        Poll::Pending if in_time() => work.as_mut().poll(context).map(Some),
+        _ => Poll::Ready(None),
+    })
+    .await
+}

@@ -1,0 +1,204 @@
+//! Prepares a message: reads it, checks that it may still run, and claims it.
+
+use std::time::Duration;
+
+use futures::future::join;
+use slowlane_idempotency::{
+    Claimed, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
+};
+use slowlane_message::QueuedCall;
+use slowlane_policy::settle::{FailureName, Why};
+
+use super::ending::NOT_A_TOKEN;
+use super::{Call, Calls, Disposition, Ending, Prepared, Ready, ReadyTo, StepError};
+use crate::aws::chain;
+use crate::aws::queues::Received;
+use crate::aws::task_callback::Waiting;
+use crate::target::{AfterLoss, Target};
+
+/// What becomes of a call that was looked at.
+enum Next {
+    Ready(ReadyTo),
+    Ended(Ending),
+}
+
+impl From<Ending> for Next {
+    fn from(ending: Ending) -> Self {
+        Next::Ended(ending)
+    }
+}
+
+impl<T: Target> Calls<T> {
+    /// Reads the message, checks that it may still run, and claims it.
+    pub(crate) async fn prepare(&self, received: Received) -> Prepared {
+        let queued = match QueuedCall::parse(&received.body) {
+            Ok(queued) => queued,
+            Err(error) => return Prepared::Ended(self.end_malformed(received, &error).await),
+        };
+        let mut call = Call { received, queued, unwaited: false };
+        let result = match self.claim(&mut call).await {
+            Ok(Next::Ready(claimed)) => return Prepared::Ready(Box::new(Ready { call, claimed })),
+            Ok(Next::Ended(ending)) => Ok(ending),
+            Err(error) => Err(error),
+        };
+        Prepared::Ended(self.ended(call.received, Some(call.queued), result).await)
+    }
+
+    async fn claim(&self, call: &mut Call) -> Result<Next, StepError> {
+        let request = match self.guard_request(&call.queued) {
+            Ok(request) => request,
+            Err(error) => {
+                let why = error.to_string().into();
+                let name = FailureName::InvalidMessage;
+                return self.dead_letter_and_fail(call, name, why).await.map(Next::from);
+            }
+        };
+        let liveness = self.callback.is_waiting(&call.queued.task_token);
+        let (waiting, claimed) = join(liveness, self.guard.claim(&request)).await;
+        if let Ok(Waiting::NotAToken) = waiting {
+            if let Ok(Claimed::Run(claim)) = claimed {
+                claim.release_untried().await?;
+            }
+            let reason = format!("{}: {NOT_A_TOKEN}", FailureName::InvalidMessage);
+            return self.dead_letter_unheard(call, reason).await.map(Next::from);
+        }
+        call.unwaited = matches!(waiting, Ok(Waiting::No));
+        match claimed {
+            Ok(claimed) if call.unwaited => self.prepare_unwaited(call, claimed).await,
+            Ok(claimed) => self.prepare_claimed(call, claimed).await,
+            Err(error) => self.end_unclaimed(call, error).await.map(Next::from),
+        }
+    }
+
+    /// The guard's question for a call: the same key with another request is refused.
+    fn guard_request(&self, call: &QueuedCall) -> Result<Request, RequestError> {
+        let scope = Scope::new(call.tenant.as_deref().unwrap_or("calls"))?;
+        let key = Key::new(call.idempotency_key.as_str())?;
+        let request = Request::new(scope, key, &call.request)?;
+        Ok(request
+            .lease(self.config.call_visibility)
+            .repeatable(self.is_repeatable(call))
+            .settles_after(self.target.settles_after(call))
+            .expiry(self.config.record_expiry))
+    }
+
+    fn is_repeatable(&self, call: &QueuedCall) -> bool {
+        self.target.after_loss(call) == AfterLoss::Repeat
+    }
+
+    async fn end_unclaimed(&self, call: &Call, error: claim::Error) -> Result<Ending, StepError> {
+        if let claim::Error::PayloadMismatch { .. } = error {
+            let why = error.to_string().into();
+            return self.dead_letter_and_fail(call, FailureName::PayloadMismatch, why).await;
+        }
+        if !self.is_last_receive(call) && !self.is_overdue(call) {
+            return Err(error.into());
+        }
+        // Without the guard nobody knows whether the call was made before.
+        let name = match self.is_repeatable(&call.queued) {
+            true => FailureName::OutcomeUnknown,
+            false => FailureName::NeedsPerson,
+        };
+        let why = format!("the guard's record of it cannot be reached: {}", chain(&error));
+        self.dead_letter_and_fail(call, name, why.into()).await
+    }
+
+    /// Nobody waits for the call any more: it is not made. What an earlier attempt may have left
+    /// behind is cleared up all the same.
+    async fn prepare_unwaited(
+        &self,
+        call: &Call,
+        claimed: Claimed<DynamoDbStore>,
+    ) -> Result<Next, StepError> {
+        let ending = match claimed {
+            Claimed::Unknown(unknown) => return self.prepare_unknown(call, unknown).await,
+            Claimed::InProgress(held) => {
+                self.give_back(call, held.wait, Disposition::Waiting).await
+            }
+            Claimed::Run(claim) => self.abandon_claimed(call, &claim).await?,
+            _ => self.abandon(call).await,
+        };
+        Ok(ending.into())
+    }
+
+    async fn prepare_claimed(
+        &self,
+        call: &Call,
+        claimed: Claimed<DynamoDbStore>,
+    ) -> Result<Next, StepError> {
+        let ending = match claimed {
+            Claimed::Run(claim) => {
+                let Some((name, why)) = self.why_not_run(call) else {
+                    return Ok(Next::Ready(ReadyTo::Run(claim)));
+                };
+                let name = name.if_maybe_executed(claim.maybe_executed_before());
+                claim.close().await?;
+                self.dead_letter_and_fail(call, name, why).await?
+            }
+            Claimed::Unknown(unknown) => return self.prepare_unknown(call, unknown).await,
+            Claimed::InProgress(held) => {
+                self.give_back(call, held.wait, Disposition::Waiting).await
+            }
+            Claimed::NeedsPerson(unknown) => {
+                let why = unknown.why().unwrap_or("nobody knows whether it was executed");
+                self.dead_letter_and_fail(call, FailureName::NeedsPerson, why.into()).await?
+            }
+            Claimed::Replay(stored) => self.replay(call, stored).await?,
+        };
+        Ok(ending.into())
+    }
+
+    /// The API is asked at once, also while it may still be at work on the call: that it has the
+    /// record counts at any time.
+    async fn prepare_unknown(
+        &self,
+        call: &Call,
+        unknown: Unknown<DynamoDbStore>,
+    ) -> Result<Next, StepError> {
+        let ending = match self.target.after_loss(&call.queued) {
+            AfterLoss::Nothing(why) => self.leave_to_person(call, &unknown, why).await?,
+            _ if self.is_last_receive(call) => {
+                // The record stays as it is: a new run of the workflow asks the API again.
+                let why = unknown.why().unwrap_or("its answer was lost").into();
+                self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await?
+            }
+            _ => return Ok(Next::Ready(ReadyTo::Reconcile(unknown))),
+        };
+        Ok(ending.into())
+    }
+
+    /// Why a call that nobody has made may not be made any more. Asked only after the claim:
+    /// a call that was made before has a result, and late is better than never for that.
+    fn why_not_run(&self, call: &Call) -> Option<(FailureName, Why)> {
+        let Call { received, queued, .. } = call;
+        if queued.deadline <= self.clock.now() {
+            let why = format!("its deadline {} passed while it was queued", queued.deadline);
+            return Some((FailureName::DeadlineExceeded, why.into()));
+        }
+        if self.is_last_receive(call) {
+            let why = format!("it was handed out {} times and never ended", received.receive_count);
+            return Some((FailureName::AttemptsExhausted, why.into()));
+        }
+        match self.target.after_loss(queued) {
+            AfterLoss::Nothing(why) if !queued.at_most_once => {
+                let why = format!("{why}, so it is only sent with at_most_once");
+                Some((FailureName::NotReconcilable, why.into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// One receive later SQS would move the call to the dead-letter queue without a word to
+    /// its workflow.
+    fn is_last_receive(&self, call: &Call) -> bool {
+        call.received.receive_count >= self.config.max_receive_count
+    }
+
+    /// Whether the deadline has passed for so long that the workflow must be told now: it gives up
+    /// a function's time-out after its deadline, and what is tried again later comes back within a
+    /// minute or so.
+    fn is_overdue(&self, call: &Call) -> bool {
+        let since = self.clock.now().duration_since(call.queued.deadline);
+        Duration::try_from(since).is_ok_and(|since| since >= self.config.call_visibility)
+    }
+}

@@ -1,0 +1,122 @@
+//! Settles an answered call: decides what becomes of it, and carries that out.
+
+use std::time::Duration;
+
+use slowlane_idempotency::{Dispatched, DynamoDbStore};
+use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
+
+use super::ending::to_store;
+use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
+use crate::target::{Target, TargetResponse};
+
+impl<T: Target> Calls<T> {
+    /// Stores what became of the call, resumes its workflow and deletes its message.
+    pub(crate) async fn settle(&self, answered: Answered) -> Ended {
+        let Answered { call, answer, started, took } = answered;
+        let result = self.settle_answer(&call, answer).await;
+        let ended = self.ended(call.received, Some(call.queued), result).await;
+        Ended { asked: Some((started, took)), ..ended }
+    }
+
+    async fn settle_answer(&self, call: &Call, answer: Answer) -> Result<Ending, StepError> {
+        match answer {
+            Answer::Made(claim, outcome) => self.settle_made(call, claim, outcome).await,
+            Answer::Lost(claim, why) => {
+                claim.needs_person(&why).await?;
+                self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await
+            }
+            Answer::Found(unknown, response) => {
+                let result = to_store(&response);
+                unknown.adopt(&result).await?;
+                self.resume(call, result, Disposition::Succeeded).await
+            }
+            Answer::Undecidable(unknown, why) => self.leave_to_person(call, &unknown, why).await,
+            Answer::NotDone(unknown) => {
+                unknown.release().await?;
+                Ok(self.abandon(call).await)
+            }
+            Answer::Undecided(why, after) => self.ask_again(call, why, after).await,
+            Answer::NotMade(error) => Err(error),
+        }
+    }
+
+    /// The API is asked again later, unless the workflow's deadline comes first. The record stays as
+    /// it is then: a new run of the workflow asks the API again.
+    async fn ask_again(&self, call: &Call, why: Why, after: Duration) -> Result<Ending, StepError> {
+        let time_left = call.queued.deadline.duration_since(self.clock.now());
+        let time_left = Duration::try_from(time_left).unwrap_or_default();
+        if after < time_left || call.unwaited {
+            return Ok(self.give_back(call, after, Disposition::Unknown).await);
+        }
+        self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await
+    }
+
+    async fn settle_made(
+        &self,
+        call: &Call,
+        claim: Dispatched<DynamoDbStore>,
+        outcome: Outcome<TargetResponse>,
+    ) -> Result<Ending, StepError> {
+        let again = if_made_again(&outcome);
+        let attempts = Attempts {
+            used: u32::try_from(claim.tries()).unwrap_or(u32::MAX),
+            max: self.config.max_attempts,
+            first: claim.attempt() == 1,
+            repeatable: claim.is_repeatable(),
+            maybe_executed: claim.maybe_executed_before(),
+        };
+        let (now, deadline) = (self.clock.now(), call.queued.deadline);
+        match settle(outcome, &attempts, now, deadline, &self.retry, self.unit()) {
+            Settlement::Complete(response) => {
+                let result = to_store(&response);
+                claim.complete(&result).await?;
+                self.resume(call, result, Disposition::Succeeded).await
+            }
+            Settlement::Fail { name, why } => {
+                match name {
+                    // It may have been executed, so the record must not be free to run again.
+                    FailureName::NeedsPerson => claim.unknown(&why).await?,
+                    FailureName::OutcomeUnknown if again == Disposition::Unknown => {
+                        claim.close_unknown(&why).await?;
+                    }
+                    // It was not executed: the record makes room for a corrected call.
+                    _ => claim.close().await?,
+                }
+                match name {
+                    FailureName::Rejected | FailureName::Unauthorized => {
+                        self.fail(call, name, &why).await
+                    }
+                    _ => self.dead_letter_and_fail(call, name, why).await,
+                }
+            }
+            Settlement::RetryAfter(delay) => {
+                match again {
+                    Disposition::Throttled | Disposition::Waiting => {
+                        claim.release_untried().await?
+                    }
+                    Disposition::Unknown => claim.unknown("the answer was lost").await?,
+                    _ => claim.release().await?,
+                }
+                Ok(self.give_back(call, delay, again).await)
+            }
+            Settlement::Reconcile { after } => {
+                claim.unknown("the answer was lost").await?;
+                Ok(self.give_back(call, after, Disposition::Unknown).await)
+            }
+        }
+    }
+}
+
+/// As what a call is counted that is made again after this.
+fn if_made_again(outcome: &Outcome<TargetResponse>) -> Disposition {
+    match outcome {
+        Outcome::Throttled { .. } => Disposition::Throttled,
+        Outcome::InFlight { .. } => Disposition::Waiting,
+        // Of an attempt that is refused because the record exists, nobody knows who made it.
+        Outcome::Unknown(_) | Outcome::AlreadyExists(_) => Disposition::Unknown,
+        Outcome::Succeeded(_)
+        | Outcome::Rejected(_)
+        | Outcome::Unauthorized(_)
+        | Outcome::Transient(_) => Disposition::Retried,
+    }
+}

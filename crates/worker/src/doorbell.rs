@@ -1,0 +1,113 @@
+//! The doorbell wiring: a ring wakes a slot, which polls the queues itself.
+
+mod rings;
+mod slot;
+pub(crate) mod wake;
+
+use std::cell::Cell;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::SqsMessage;
+use slowlane_policy::wake::allowance;
+use tokio::time::Instant;
+
+use self::wake::{Function, HandedRing};
+use crate::aws::doorbell::{Doorbell, Ring};
+use crate::aws::queues::{Received, receive_count};
+use crate::call::Calls;
+use crate::metrics::{Counts, Reporter};
+use crate::target::Target;
+
+/// What the doorbell wiring keeps from invocation to invocation.
+pub(crate) struct Slots {
+    pub(crate) doorbell: Doorbell,
+    pub(crate) function: Function,
+    pub(crate) limit: u32,
+    pub(crate) share_every: NonZeroU32,
+    /// The number of the slot's turn. It is counted over all invocations of this process, so that
+    /// each priority has its share however short they are.
+    pub(crate) turn: Cell<u64>,
+    /// When this process last rang for calls that a mapping of the other wiring had brought.
+    pub(crate) rung_after_switch: Cell<Option<Instant>>,
+}
+
+/// The ring that woke an invocation.
+#[derive(Debug, Clone)]
+struct WokenBy {
+    ring: Ring,
+    /// How often SQS has handed it out.
+    receive_count: u32,
+}
+
+/// How an invocation ended.
+#[derive(Debug)]
+struct Done {
+    counts: Counts,
+    /// Whether the ring that woke the slot may go. If not, it must come back: something was
+    /// left behind that no other ring is sure to cover.
+    ring_served: bool,
+}
+
+/// A slot's invocation with what it works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Invocation<'a, T> {
+    pub(crate) slots: &'a Slots,
+    pub(crate) calls: &'a Calls<T>,
+    pub(crate) reporter: &'a Reporter,
+    /// When Lambda ends it.
+    pub(crate) deadline: Instant,
+}
+
+impl<T: Target> Invocation<'_, T> {
+    /// Handles what a mapping has brought: a ring, or a call of the other wiring, from which the
+    /// stack has just been switched. Says whether the message must stay in its queue.
+    pub(crate) async fn handle(&self, record: SqsMessage) -> (Counts, bool) {
+        if !self.slots.doorbell.has_sent(&record) {
+            return self.serve_unrung(record).await;
+        }
+        let says = slowlane_message::Ring::parse(record.body.as_deref().unwrap_or_default());
+        let woken_by = WokenBy {
+            receive_count: receive_count(record.attributes.get("ApproximateReceiveCount")),
+            ring: Ring(record.receipt_handle.unwrap_or_default()),
+        };
+        let done = self.serve(&woken_by, allowance(self.slots.limit)).await;
+        // A ring that stays says the same when it comes back.
+        let may_go = done.ring_served && self.ring_again(says).await;
+        (done.counts, !may_go)
+    }
+
+    /// Handles a ring that another slot has handed on. No mapping will delete that ring.
+    pub(crate) async fn handle_ring(&self, handed: HandedRing) -> Counts {
+        let woken_by = WokenBy { ring: handed.ring, receive_count: 1 };
+        let done = self.serve(&woken_by, handed.allowance).await;
+        if done.ring_served {
+            self.slots.doorbell.delete_rings(&[woken_by.ring]).await;
+        }
+        done.counts
+    }
+
+    async fn serve(&self, woken_by: &WokenBy, allowance: u32) -> Done {
+        self.slots.doorbell.hold_ring(&woken_by.ring).await;
+        // A call received at the last moment must still end before Lambda kills us.
+        let visibility = self.calls.config.call_visibility;
+        let stop_at = self.deadline.checked_sub(visibility).unwrap_or_else(Instant::now);
+        self.run_slot(woken_by, stop_at, allowance).await
+    }
+
+    /// Runs a call that nobody has rung for. To give it back would only have its mapping bring it
+    /// again.
+    async fn serve_unrung(&self, record: SqsMessage) -> (Counts, bool) {
+        let Some(priority) = self.calls.queues.priority_of(&record) else {
+            return (Counts::default(), true);
+        };
+        self.ring_after_switch().await;
+        let mut counts = Counts::default();
+        let ended = self.calls.process(Received::from_event(priority, record)).await;
+        self.reporter.ended(&ended, &mut counts);
+        (counts, !ended.disposition.is_end())
+    }
+}
+
+/// No time at all: as a wait of a poll, or before a ring.
+const NONE: Duration = Duration::ZERO;

@@ -1,0 +1,89 @@
+//! What becomes of rings when a slot ends, and after the stack was switched to the doorbell.
+
+use slowlane_message as message;
+use slowlane_policy::slot::End;
+use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN};
+use tokio::time::Instant;
+
+use super::{Invocation, NONE};
+use crate::aws::chain;
+use crate::aws::doorbell::Ring;
+use crate::target::Target;
+
+impl<T: Target> Invocation<'_, T> {
+    /// Does the last things that a slot wants done, and says whether its ring may go.
+    pub(super) async fn leave(&self, end: End<Ring>, ring: &Ring) -> bool {
+        let doorbell = &self.slots.doorbell;
+        match end {
+            End::Served { collected } => {
+                doorbell.delete_rings(&collected).await;
+                true
+            }
+            End::HandedOver { hide_ring, collected, ring: ring_anew, ring_may_go } => {
+                if let Some(hidden) = hide_ring
+                    && let Err(error) = doorbell.hide_ring(ring, hidden).await
+                {
+                    tracing::error!(
+                        error = chain(&error),
+                        "the ring may come back before its call does"
+                    );
+                }
+                let returned = doorbell.return_rings(&collected).await.is_ok();
+                let rung = !ring_anew || doorbell.ring(NONE).await.is_ok();
+                ring_may_go && returned && rung
+            }
+            End::CannotPoll { ring_back_after, collected } => {
+                if let Err(error) = doorbell.hide_ring(ring, ring_back_after).await {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "the ring of a slot that cannot poll comes back early"
+                    );
+                }
+                if let Err(error) = doorbell.return_rings(&collected).await {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "rings come back only after their visibility time-out"
+                    );
+                }
+                if let Err(error) = doorbell.thin_out_rings().await {
+                    tracing::debug!(error = chain(&error), "rings are left where they are");
+                }
+                false
+            }
+        }
+    }
+
+    /// Rings again if the ring says so; false if that could not be done.
+    pub(super) async fn ring_again(&self, says: message::Ring) -> bool {
+        if says.again_until.is_none_or(|until| until <= self.calls.clock.now()) {
+            return true;
+        }
+        let rung = self.slots.doorbell.send_ring(RING_AGAIN, &says).await;
+        if let Err(error) = &rung {
+            tracing::warn!(error = chain(error), "the ring itself comes back");
+        }
+        rung.is_ok()
+    }
+
+    /// Nobody has rung for the calls of the other wiring. What is hidden now may become visible
+    /// until the longest visibility time-out of that wiring is over. Whatever brings such calls
+    /// brings many: they are rung for once in a while.
+    pub(super) async fn ring_after_switch(&self) {
+        let now = Instant::now();
+        let rung_at = self.slots.rung_after_switch.get();
+        if rung_at.is_some_and(|at| now.duration_since(at) < RING_AGAIN) {
+            return;
+        }
+        let horizon = self.calls.config.function_timeout * DEFERRAL_VISIBILITY_FACTOR;
+        let again_until = self.calls.clock.now().checked_add(horizon).ok();
+        match self.slots.doorbell.send_ring(NONE, &message::Ring { again_until }).await {
+            Ok(()) => self.slots.rung_after_switch.set(Some(now)),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "what waits beside this call is not rung for"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One invocation of the worker: how the deployment is wired says who handles what woke it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use serde_json::Value;
+use slowlane_idempotency::{DynamoDbStore, Guard};
+use slowlane_lambda::clock::Clock;
+use slowlane_policy::deferral::DeferralSettings;
+use slowlane_policy::settle::RetrySettings;
+use tokio::time::Instant;
+
+use crate::aws::clients::Clients;
+use crate::aws::doorbell::Doorbell;
+use crate::aws::queues::Queues;
+use crate::aws::task_callback::TaskCallback;
+use crate::call::Calls;
+use crate::config::{Config, Dispatch};
+use crate::doorbell::Slots;
+use crate::doorbell::wake::{Function, HandedRing};
+use crate::metrics::{self, Counts, Reporter};
+use crate::target::Target;
+use crate::{deferral, doorbell};
+
+/// The worker: a slot of the limit whenever one of its invocations runs.
+pub struct Worker<T> {
+    wiring: Wiring,
+    calls: Calls<T>,
+    reporter: Reporter,
+}
+
+/// How a queued call finds a slot.
+enum Wiring {
+    Doorbell(Slots),
+    Deferral(DeferralSettings),
+}
+
+/// What an invocation answers, and what it did.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer to the event source mapping: messages that it must leave in their queue.
+    pub response: SqsBatchResponse,
+    /// What was done, summed over the event's messages.
+    pub counts: Counts,
+}
+
+impl<T: Target> Worker<T> {
+    /// A worker that speaks to AWS by `clients`. `seed` rules its jitter.
+    pub fn new(config: Config, clients: Clients, target: T, seed: u64) -> Self {
+        let Clients { sqs, sfn, dynamodb, lambda } = clients;
+        let clock = Clock::of(sqs.config().time_source());
+        let mut rng = fastrand::Rng::with_seed(seed);
+        // Slots that start together must not take their turns for the lower queues together.
+        let first_turn = rng.u64(..1 << 32);
+        let wiring = match &config.dispatch {
+            Dispatch::Doorbell { queue_url, share_every, limit, ring_visibility } => {
+                let visibility = config.call_visibility;
+                Wiring::Doorbell(Slots {
+                    doorbell: Doorbell::new(sqs.clone(), queue_url, *ring_visibility, visibility),
+                    function: Function::new(lambda, config.function.clone()),
+                    limit: *limit,
+                    share_every: *share_every,
+                    turn: Cell::new(first_turn),
+                    rung_after_switch: Cell::new(None),
+                })
+            }
+            Dispatch::Deferral { on_higher, max_deferrals } => Wiring::Deferral(DeferralSettings {
+                on_higher: *on_higher,
+                max_deferrals: *max_deferrals,
+                max_wait: config.max_wait,
+            }),
+        };
+        let reporter = Reporter {
+            clock: clock.clone(),
+            namespace: config.metrics_namespace.clone(),
+            emit: Box::new(metrics::print_line),
+        };
+        let calls = Calls {
+            queues: Queues::new(sqs, &config),
+            doorbell: wiring.doorbell().cloned(),
+            guard: guard(&config, dynamodb, &clock, seed),
+            callback: TaskCallback::new(sfn),
+            target,
+            clock,
+            retry: RetrySettings::for_max_wait(config.max_wait),
+            rng: RefCell::new(rng),
+            config,
+        };
+        Worker { wiring, calls, reporter }
+    }
+
+    /// Sends the metrics' JSON lines elsewhere than to stdout.
+    #[must_use]
+    pub fn with_metrics(mut self, emit: impl Fn(&Value) + 'static) -> Self {
+        self.reporter.emit = Box::new(emit);
+        self
+    }
+
+    /// Handles one event of a mapping, which ends at `deadline` at the latest.
+    pub async fn handle(&self, event: SqsEvent, deadline: Instant) -> Handled {
+        let Worker { wiring, calls, reporter } = self;
+        let mut response = SqsBatchResponse::default();
+        let mut counts = Counts::default();
+        // A mapping of BatchSize 1, as the template has it, brings one record.
+        for record in event.records {
+            let message_id = record.message_id.clone().unwrap_or_default();
+            let (done, keep) = match wiring {
+                Wiring::Doorbell(slots) => {
+                    let invocation = doorbell::Invocation { slots, calls, reporter, deadline };
+                    invocation.handle(record).await
+                }
+                Wiring::Deferral(settings) => {
+                    deferral::Invocation { settings, calls, reporter }.handle(record).await
+                }
+            };
+            counts += done;
+            if keep {
+                response.add_failure(message_id);
+            }
+        }
+        self.report(response, counts)
+    }
+
+    /// Handles a ring that another slot has handed on, until `deadline` at the latest.
+    pub async fn handle_ring(&self, handed: HandedRing, deadline: Instant) -> Handled {
+        let Worker { wiring, calls, reporter } = self;
+        let counts = match wiring {
+            Wiring::Doorbell(slots) => {
+                let invocation = doorbell::Invocation { slots, calls, reporter, deadline };
+                invocation.handle_ring(handed).await
+            }
+            // A ring that was on its way while the deployment changed its wiring.
+            Wiring::Deferral(_) => Counts::default(),
+        };
+        self.report(SqsBatchResponse::default(), counts)
+    }
+
+    fn report(&self, response: SqsBatchResponse, counts: Counts) -> Handled {
+        self.reporter.invocation(counts, self.wiring.doorbell().is_some());
+        Handled { response, counts }
+    }
+
+    /// The moment that Lambda gives in milliseconds since 1970.
+    pub(crate) fn moment_of(&self, epoch_ms: u64) -> Instant {
+        let now_ms = u64::try_from(self.calls.clock.now().as_millisecond()).unwrap_or(0);
+        Instant::now() + Duration::from_millis(epoch_ms.saturating_sub(now_ms))
+    }
+}
+
+impl Wiring {
+    fn doorbell(&self) -> Option<&Doorbell> {
+        match self {
+            Wiring::Doorbell(slots) => Some(&slots.doorbell),
+            Wiring::Deferral(_) => None,
+        }
+    }
+}
+
+fn guard(
+    config: &Config,
+    dynamodb: aws_sdk_dynamodb::Client,
+    clock: &Clock,
+    seed: u64,
+) -> Guard<DynamoDbStore> {
+    let store = DynamoDbStore::new(dynamodb, &config.idempotency_table);
+    let clock = clock.clone();
+    // Owners must differ between any two claims, so they come from a stream of their own.
+    let owners = Mutex::new(fastrand::Rng::with_seed(seed ^ 0x006F_776E_6572));
+    let settings = slowlane_idempotency::Settings {
+        clock: Arc::new(move || clock.system_time()),
+        new_owner: Arc::new(move || {
+            let mut owners = owners.lock().unwrap_or_else(PoisonError::into_inner);
+            uuid::Builder::from_random_bytes(owners.u128(..).to_be_bytes()).into_uuid()
+        }),
+        ..Default::default()
+    };
+    Guard::new(store, settings)
+}
