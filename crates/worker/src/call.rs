@@ -62,7 +62,7 @@ pub(crate) struct Call {
 /// What preparing a message came to.
 pub(crate) enum Prepared {
     /// The API is to be asked.
-    Ready(Box<Ready>),
+    Ready(Ready),
     /// The message needed no call, and is dealt with.
     Ended(Ended),
 }
@@ -127,7 +127,7 @@ impl<T: Target> Calls<T> {
     pub(crate) async fn process(&self, received: Received) -> Ended {
         match self.prepare(received).await {
             Prepared::Ready(ready) => {
-                let answered = self.make(*ready).await;
+                let answered = self.make(ready).await;
                 self.settle(answered).await
             }
             Prepared::Ended(ended) => ended,

@@ -37,7 +37,7 @@ impl<T: Target> Calls<T> {
         };
         let mut call = Call { received, queued, unwaited: false };
         let result = match self.claim(&mut call).await {
-            Ok(Next::Ready(claimed)) => return Prepared::Ready(Box::new(Ready { call, claimed })),
+            Ok(Next::Ready(claimed)) => return Prepared::Ready(Ready { call, claimed }),
             Ok(Next::Ended(ending)) => Ok(ending),
             Err(error) => Err(error),
         };

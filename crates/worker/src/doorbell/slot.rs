@@ -86,7 +86,7 @@ impl<T: Target> Invocation<'_, T> {
                     join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
                     Prepared::Ready(ready) => {
-                        let ready = slot::Prepared::Ready(ready);
+                        let ready = slot::Prepared::Ready(Box::new(ready));
                         (Event::Prepared(ready, looked), None)
                     }
                     Prepared::Ended(ended) => {
