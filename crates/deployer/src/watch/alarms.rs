@@ -13,7 +13,7 @@ const MINUTES_5: u32 = 300;
 const MINUTES_15: u32 = 900;
 
 /// The alarms, the most urgent first.
-pub const ALARMS: [Alarm; 15] = [
+pub const ALARMS: [Alarm; 16] = [
     Alarm {
         name: "BacklogWithoutProgress",
         tells: "Calls wait, and not one comes to its end",
@@ -89,6 +89,21 @@ pub const ALARMS: [Alarm; 15] = [
         at_least: Threshold::Number(1),
     },
     Alarm {
+        name: "CredentialsRefused",
+        tells: "The API refuses the credentials, and calls fail by that",
+        signal: Signal::Expression {
+            of: &[
+                ("h", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", UNAUTHORIZED)])),
+                ("n", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", UNAUTHORIZED)])),
+                ("b", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", UNAUTHORIZED)])),
+            ],
+            expression: "FILL(h,0)+FILL(n,0)+FILL(b,0)",
+        },
+        period_secs: MINUTES_5,
+        periods: 1,
+        at_least: Threshold::Number(3),
+    },
+    Alarm {
         name: "OutcomesUnknown",
         tells: "The API does not answer: of several calls nobody knows whether they were executed",
         signal: Signal::Expression {
@@ -108,12 +123,12 @@ pub const ALARMS: [Alarm; 15] = [
         tells: "The worker cannot do its part: callbacks, the guard's table or its queues refuse it",
         signal: Signal::Expression {
             of: &[
-                ("h", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", PUT_OFF)])),
-                ("n", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", PUT_OFF)])),
-                ("b", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", PUT_OFF)])),
-                ("hf", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", FAILED)])),
-                ("nf", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", FAILED)])),
-                ("bf", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", FAILED)])),
+                ("h", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", LATER)])),
+                ("n", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", LATER)])),
+                ("b", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", LATER)])),
+                ("hf", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", UNRUNG)])),
+                ("nf", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", UNRUNG)])),
+                ("bf", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", UNRUNG)])),
             ],
             expression: "FILL(h,0)+FILL(n,0)+FILL(b,0)+FILL(hf,0)+FILL(nf,0)+FILL(bf,0)",
         },
@@ -212,5 +227,6 @@ pub const ALARMS: [Alarm; 15] = [
 ];
 
 const UNKNOWN: Value = Value::Text("unknown");
-const PUT_OFF: Value = Value::Text("put-off");
-const FAILED: Value = Value::Text("failed");
+const LATER: Value = Value::Text("tried-again-later");
+const UNRUNG: Value = Value::Text("unrung");
+const UNAUTHORIZED: Value = Value::Text("unauthorized");

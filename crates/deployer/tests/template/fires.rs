@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 type Values = &'static [(&'static str, f64)];
 
 /// By alarm: a period of what it is for, and one of an hour at full load.
-const CASES: [(&str, Values, Values); 20] = [
+const CASES: [(&str, Values, Values); 21] = [
     // The worker does not start: BATCH waits, and the other queues tell nothing.
     ("BacklogWithoutProgress", &[("b", 40.0)], &[("b", 40.0), ("bd", 1.0)]),
     // Slots have calls and never end them.
@@ -30,6 +30,7 @@ const CASES: [(&str, Values, Values); 20] = [
     ("HighWaitsTooLong", &[("waiting", 1.0), ("age", 240.0)], &[("waiting", 1.0), ("age", 2.0)]),
     ("CallsWaitTooLong", &[("b", 10_801.0), ("h", 1.0)], &[("b", 9_000.0)]),
     ("DeadLetters", &[("is", 1.0)], &[("is", 0.0)]),
+    ("CredentialsRefused", &[("h", 1.0), ("b", 2.0)], &[("n", 2.0)]),
     ("OutcomesUnknown", &[("h", 2.0), ("b", 3.0)], &[("n", 4.0)]),
     ("CallsPutOff", &[("n", 4.0), ("bf", 1.0)], &[("n", 4.0)]),
     ("WorkerErrors", &[("is", 3.0)], &[("is", 2.0)]),
