@@ -2,7 +2,7 @@
 
 #[path = "../examples/faults.rs"]
 mod faults;
-#[path = "../examples/orders.rs"]
+#[path = "../examples/lambda_on_a_queue.rs"]
 mod orders;
 
 #[test]

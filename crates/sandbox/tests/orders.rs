@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../examples/orders.rs"]
+#[path = "../examples/orders_api.rs"]
 #[expect(dead_code, reason = "the example's own main takes a fixed port")]
 mod example;
 

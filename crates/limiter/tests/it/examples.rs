@@ -17,10 +17,10 @@ use crate::{START, seconds};
 #[path = "../../examples/axum.rs"]
 mod axum_example;
 #[expect(dead_code, reason = "its main is not called")]
-#[path = "../../examples/batch.rs"]
+#[path = "../../examples/limited_batch.rs"]
 mod batch_example;
 #[expect(dead_code, reason = "its main is not called")]
-#[path = "../../examples/lambda.rs"]
+#[path = "../../examples/limited_lambda.rs"]
 mod lambda_example;
 
 /// The time of tokio's clock, which stands still but for sleeps.

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod enqueuing;
+mod example_machines;
 mod faults;
 mod guard;
 mod kills;

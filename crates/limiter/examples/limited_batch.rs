@@ -2,7 +2,7 @@
 //! once in all, and a day's quota.
 //!
 //! ```sh
-//! LIMITS_TABLE=limits cargo run -p slowlane-limiter --example batch -- prompts.txt
+//! LIMITS_TABLE=limits cargo run -p slowlane-limiter --example limited_batch -- prompts.txt
 //! ```
 
 use std::error::Error;

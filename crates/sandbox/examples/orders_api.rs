@@ -1,6 +1,6 @@
 //! A test API in a few lines: orders by number, with a limit of two calls at a time.
 //!
-//! `cargo run -p slowlane-sandbox --example orders`, then
+//! `cargo run -p slowlane-sandbox --example orders_api`, then
 //! `curl -d 'an order' 127.0.0.1:8080/orders/1` and `curl 127.0.0.1:8080/_sandbox/report`.
 
 use std::collections::BTreeMap;
