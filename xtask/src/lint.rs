@@ -9,8 +9,7 @@ use xshell::{Shell, cmd};
 
 /// Every check by name, the quick ones first. Each runs, whichever fails.
 pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
-    let mut results =
-        vec![("format", format(sh)), ("state machines", asl::compare(repository()))];
+    let mut results = vec![("format", format(sh)), ("state machines", asl::compare(repository()))];
     match python::checks(sh) {
         Ok(programs) => results.extend([
             ("template", cfn_lint(sh, &programs)),
