@@ -11,9 +11,9 @@ use slowlane_message::Priority;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The outcomes after which a call need not be tried again, or was only looked at too early.
-const HARMLESS: [&str; 7] =
-    ["succeeded", "replayed", "rejected", "buried", "abandoned", "given-back", "waiting"];
+/// The worker's outcomes that keep calls from ending, or that tell of something to put right.
+pub const HOLD_UPS: [&str; 6] =
+    ["throttled", "retried", "unknown", "tried-again-later", "unrung", "unauthorized"];
 /// At most so many unresolved calls are counted.
 const UNRESOLVED: usize = 1000;
 
@@ -227,7 +227,7 @@ impl Recent {
     /// What kept calls from running, each with its last reason.
     fn troubles(&self) -> impl Iterator<Item = String> {
         let troubles =
-            self.outcomes.iter().filter(|(outcome, _)| !HARMLESS.contains(&outcome.as_str()));
+            self.outcomes.iter().filter(|(outcome, _)| HOLD_UPS.contains(&outcome.as_str()));
         troubles.map(|(outcome, number)| {
             let why = self.reasons.get(outcome).map(|why| format!("; the last: {why}"));
             let minutes = self.secs / 60;
@@ -343,7 +343,7 @@ mod tests {
         let mut troubled = Recent { secs: 300, ..Recent::default() };
         troubled.add(&json!({"Outcome": "rejected", "why": "it is wrong", "Priority": "HIGH"}));
         for why in ["first", "last"] {
-            troubled.add(&json!({"Outcome": "put-off", "why": why, "Priority": "HIGH"}));
+            troubled.add(&json!({"Outcome": "tried-again-later", "why": why, "Priority": "HIGH"}));
         }
         let ring = |received| Depth { received, ..Depth::default() };
         for (status, told) in [
@@ -363,7 +363,7 @@ mod tests {
             (Status { unresolved: Some(1), ..quiet() }, "1 unresolved call:"),
             (
                 Status { recent: Some(troubled), ..quiet() },
-                "put-off in the last 5 min: 2 calls; the last: last",
+                "tried-again-later in the last 5 min: 2 calls; the last: last",
             ),
             (waiting(ring(5)), "7 calls waiting for a turn: all 5 slots are awake"),
             (waiting(ring(0)), "no ring on the doorbell"),

@@ -3,6 +3,7 @@
 use crate::parsed::{resources, template};
 use crate::{check_between, repository};
 use serde_json::{Value, json};
+use slowlane_deployer::status::HOLD_UPS;
 use slowlane_deployer::watch::metrics::{Metric, Namespace};
 use slowlane_deployer::watch::{ALARMS, Alarm, Line, PANELS, Signal, Threshold, yaml};
 use std::collections::BTreeSet;
@@ -90,6 +91,7 @@ fn the_worker_writes_what_is_watched_of_it() {
             }
         }
     }
+    names.extend(HOLD_UPS.map(|outcome| format!("{outcome:?}")));
     assert!(names.len() > 10, "{names:?}");
     for name in names {
         assert!(source.contains(&name), "{name} is not in crates/worker/src");
