@@ -55,7 +55,7 @@ pub enum KeyKind {
 pub struct DemoKey {
     /// PKCS#8 PEM, for the client.
     pub private_key_pem: String,
-    /// For [`crate::Sandbox::register`].
+    /// For [`crate::NetSuite::register`].
     pub public_key: PublicKey,
 }
 

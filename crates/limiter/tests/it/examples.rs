@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use crate::{START, seconds};
 
 #[expect(dead_code, reason = "its main is not called")]
-#[path = "../../examples/axum.rs"]
+#[path = "../../examples/limited_axum.rs"]
 mod axum_example;
 #[expect(dead_code, reason = "its main is not called")]
 #[path = "../../examples/limited_batch.rs"]

@@ -2,7 +2,7 @@
 //! half a second is answered 429 with `Retry-After`; who runs it can pause it.
 //!
 //! ```sh
-//! cargo run -p slowlane-limiter --example axum
+//! cargo run -p slowlane-limiter --example limited_axum
 //! curl -i -X POST 127.0.0.1:3000/calls
 //! curl -i -X POST 127.0.0.1:3000/pause -d 'the vendor works on it'
 //! ```
