@@ -48,7 +48,7 @@ async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
             "WorkerLogs",
             &[
                 json!({"Calls": 1.0, "Priority": "BATCH", "Outcome": "succeeded", "QueueWaitMs": 1500.0}),
-                json!({"Calls": 1.0, "Priority": "BATCH", "Outcome": "put-off", "why": "no secret"}),
+                json!({"Calls": 1.0, "Priority": "BATCH", "Outcome": "tried-again-later", "why": "no secret"}),
             ],
         )
         .await?;
@@ -66,7 +66,7 @@ async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
     for text in [
         "reserved concurrency is 0: nothing runs",
         "2 calls waiting, and no ring on the doorbell",
-        "put-off in the last 5 min: 1 call; the last: no secret",
+        "tried-again-later in the last 5 min: 1 call; the last: no secret",
         "1 dead letter:",
         "1 unresolved call:",
         "1 succeeded",
