@@ -4,11 +4,11 @@
 //! One running invocation is one *slot* of the API's limit, because the function's reserved
 //! concurrency is that limit. The way of a call through the files:
 //!
-//! 1. An SQS event arrives at [`Worker::handle`] ([`invocation`]), or a ring that another slot has
-//!    handed on. How the deployment is wired says what that is: a ring ([`doorbell`]), which wakes a
-//!    slot that receives the most urgent call by itself, or a call ([`deferral`]).
-//! 2. The call is prepared, made and settled ([`call`]), each way to end it in a place of its own.
-//! 3. Whoever watches is told ([`metrics`]). All that is known of AWS's services is in [`aws`].
+//! 1. An SQS event arrives at [`Worker::handle`] (`invocation`), or a ring that another slot has
+//!    handed on. How the deployment is wired says what that is: a ring (`doorbell`), which wakes a
+//!    slot that receives the most urgent call by itself, or a call (`deferral`).
+//! 2. The call is prepared, made and settled (`call`), each way to end it in a place of its own.
+//! 3. Whoever watches is told (`metrics`). All that is known of AWS's services is in `aws`.
 //!
 //! The API behind it is a [`Target`]. A team with its own writes a `main` of three lines:
 //!

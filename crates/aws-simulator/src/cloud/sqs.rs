@@ -1,6 +1,6 @@
 //! SQS standard queues: commands in, answers out.
 //!
-//! What a command does and refuses is here; where a queue keeps its messages, in [`queue`].
+//! What a command does and refuses is here; where a queue keeps its messages, in `queue`.
 
 mod queue;
 
