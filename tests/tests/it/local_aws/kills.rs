@@ -61,7 +61,7 @@ async fn a_worker_killed_at_any_step_leaves_one_record() -> anyhow::Result<()> {
     };
     let (scenario, tap) = deploy("killed-at-a-step", plan).await?;
     run(&scenario, &keys).await?;
-    check_recovery(&tap, |kill| kill.at_ms)?;
+    check_recovery(&tap)?;
 
     let kills = tap.kills();
     let mut killed: Vec<_> = kills
@@ -110,15 +110,13 @@ async fn workers_killed_at_random_moments_leave_one_record_each() -> anyhow::Res
     let kills = tap.kills();
     done.with_context(|| format!("KILLS_SEED={seed} replays {kills:#?}"))?;
     assert!(!kills.is_empty(), "KILLS_SEED={seed} kills nobody");
-    // The worker that would have taken a call up may be killed as well.
-    let last_ms = kills.iter().map(|kill| kill.at_ms).fold(0.0, f64::max);
-    check_recovery(&tap, |_| last_ms)
-        .with_context(|| format!("KILLS_SEED={seed} replays {kills:#?}"))
+    check_recovery(&tap).with_context(|| format!("KILLS_SEED={seed} replays {kills:#?}"))
 }
 
-/// A killed worker's call is taken up again within its visibility time-out and half a minute, which
-/// count from the moment that `since_ms` gives.
-fn check_recovery(tap: &Tap, since_ms: impl Fn(&Kill) -> f64) -> anyhow::Result<()> {
+/// A killed worker's call is taken up again within its visibility time-out and half a minute. They
+/// count from the last kill, since the worker that would have taken it up may be killed as well.
+fn check_recovery(tap: &Tap) -> anyhow::Result<()> {
+    let last_ms = tap.kills().iter().map(|kill| kill.at_ms).fold(0.0, f64::max);
     let longest_ms = f64::from(CALL_VISIBILITY_SECS + RECOVERY_SECS) * 1000.0;
     let steps = tap.steps();
     for kill in tap.kills() {
@@ -128,7 +126,7 @@ fn check_recovery(tap: &Tap, since_ms: impl Fn(&Kill) -> f64) -> anyhow::Result<
             continue;
         }
         let later = steps.iter().filter(|at| at.key == *key && at.at_ms > kill.at_ms);
-        let took_ms = later.map(|at| at.at_ms - since_ms(&kill)).min_by(f64::total_cmp);
+        let took_ms = later.map(|at| at.at_ms - last_ms).min_by(f64::total_cmp);
         ensure!(took_ms.is_some_and(|took| took <= longest_ms), "{took_ms:?} ms after {kill:?}");
     }
     Ok(())
