@@ -35,7 +35,6 @@
 //! its `type` (without a query) and `title`, which name the kind of problem and not the case (RFC
 //! 9457, 3.1).
 
-mod address;
 mod answer;
 
 use std::fmt;
@@ -46,10 +45,10 @@ use reqwest::{Client, ClientBuilder, Request, redirect, retry};
 use slowlane_lambda::clock::Clock;
 use slowlane_message::{Method, QueuedCall};
 use slowlane_policy::settle::{Outcome, Why};
+use slowlane_profile::{Base, BaseError};
 use url::Url;
 
 use crate::target::{AfterLoss, Target, TargetResponse};
-use address::Base;
 use answer::Asked;
 
 pub use answer::MAX_BODY_BYTES;
@@ -103,15 +102,16 @@ pub struct Builder {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The base URL. It is not shown, since it may hold a password.
-    #[error("the API's base URL must be {0}")]
-    Base(&'static str),
+    #[error("the API's base URL {0}")]
+    Base(#[from] BaseError),
     /// The settings of the HTTP client contradict each other, or cannot be had on this machine.
     #[error("the HTTP client could not be made")]
     Client(#[from] reqwest::Error),
 }
 
 impl Http {
-    /// Begins a target that calls the API below `base`, an `http` or `https` URL.
+    /// Begins a target that calls the API below `base`, an `https` URL, or an `http` one of this
+    /// machine.
     pub fn builder(base: Url) -> Builder {
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -182,7 +182,7 @@ impl Builder {
     /// # Errors
     /// See [`enum@Error`].
     pub fn build(self) -> Result<Http, Error> {
-        let base = Base::new(self.base).map_err(Error::Base)?;
+        let base = Base::parse(self.base.as_str())?;
         let client = self
             .client
             .default_headers(self.headers)

@@ -619,8 +619,9 @@ fn how_long_the_api_may_work_on_is_a_setting() {
 #[test]
 fn a_base_that_is_none_is_refused_without_showing_it() {
     let rows = [
-        ("ftp://api.example/", "http or https"),
-        ("data:text/plain,x", "http or https"),
+        ("ftp://api.example/", "`https://`"),
+        ("data:text/plain,x", "`https://`"),
+        ("http://api.example/hidden", "`https://`"),
         ("https://user:hidden@api.example/", "user name"),
         ("https://api.example/?key=hidden", "query"),
         ("https://api.example/#hidden", "fragment"),
