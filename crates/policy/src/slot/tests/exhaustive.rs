@@ -103,7 +103,6 @@ fn a_slot_at_work() {
 }
 
 #[test]
-#[ignore = "1.7 million states take about 20 s"]
 fn a_slot_at_work_for_longer() {
     let budget = Budget { messages: 2, failures: 1, rings: 1, timeouts: 1 };
     explored("at work for longer", World::warm(budget, 0, None));
