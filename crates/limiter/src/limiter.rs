@@ -302,14 +302,12 @@ impl<S: Store> Limiter<S> {
     /// How the limit stands, for people: two requests.
     ///
     /// # Errors
-    /// The store failed, or a quota's zone is not known.
+    /// The store failed.
     pub async fn standings(&self) -> Result<Standings, store::Error> {
         let began = self.now();
         let record = self.inner.store.record(&self.inner.limit).await?;
         let meter = self.inner.store.meter(&self.inner.limit).await?;
-        let mut view = self.lock_view();
-        view.learns(began, record.clone());
-        drop(view);
+        self.lock_view().learns(began, record.clone());
         let (rates, quotas) = self.limits();
         let concurrency = self.lock_view().concurrency(began);
         Ok(Standings { record, meter, concurrency, rates, quotas })
