@@ -14,12 +14,18 @@ const PROGRAMS: [&str; 6] = [
     "slowlane-simulator",
 ];
 
+/// Minutes that a build from nothing takes on two cores.
+const LOCAL_MINUTES: u32 = 6;
+const TESTS_MINUTES: u32 = 9;
+const RELEASE_MINUTES: u32 = 6;
+const SIMULATOR_MINUTES: u32 = 7;
+
 /// The programs for this machine, without whole-program optimization. Answers their directory.
 /// All of them, whichever is needed: cargo compiles what they share, the AWS SDK above all, anew
 /// for another choice of packages, because it enables other features.
 pub(crate) fn local(sh: &Shell) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("local");
-    foretell(&directory, "the programs", LOCAL_MINUTES);
+    foretell(&directory.join("slowlane-worker"), "the programs", LOCAL_MINUTES);
     let packages = PROGRAMS.iter().flat_map(|name| ["--package", name]);
     cmd!(sh, "cargo build --profile local {packages...}").run()?;
     Ok(directory)
@@ -28,7 +34,9 @@ pub(crate) fn local(sh: &Shell) -> anyhow::Result<PathBuf> {
 /// The same programs and all tests, built in one go: what both need is compiled once.
 pub(crate) fn with_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("local");
-    foretell(&directory, "the programs and the tests", TESTS_MINUTES);
+    // Tests have no names of their own; examples are built with them.
+    let example = directory.join("examples/http");
+    foretell(&example, "the programs and the tests", TESTS_MINUTES);
     cmd!(sh, "cargo build --profile local --workspace --all-targets").run()?;
     Ok(directory)
 }
@@ -36,7 +44,7 @@ pub(crate) fn with_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
 /// The Lambdas as they are deployed. Answers their directory.
 pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("release");
-    foretell(&directory, "the Lambdas", RELEASE_MINUTES);
+    foretell(&directory.join("slowlane-worker"), "the Lambdas", RELEASE_MINUTES);
     cmd!(sh, "cargo build --release --package slowlane-enqueuer --package slowlane-worker")
         .run()?;
     Ok(directory)
@@ -44,23 +52,41 @@ pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
 
 /// The simulator's program, optimized for speed.
 pub(crate) fn simulator(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let directory = target_dir(sh)?.join("simulator");
-    foretell(&directory, "the simulator", SIMULATOR_MINUTES);
+    let program = target_dir(sh)?.join("simulator/slowlane-simulator");
+    foretell(&program, "the simulator", SIMULATOR_MINUTES);
     cmd!(sh, "cargo build --profile simulator --package slowlane-simulator").run()?;
-    Ok(directory.join("slowlane-simulator"))
+    Ok(program)
 }
 
-/// Minutes that a build from nothing takes on two cores.
-const LOCAL_MINUTES: u32 = 6;
-const TESTS_MINUTES: u32 = 9;
-const RELEASE_MINUTES: u32 = 6;
-const SIMULATOR_MINUTES: u32 = 7;
+fn foretell(made: &Path, what: &str, minutes: u32) {
+    if let Some(text) = foretold(made, what, minutes) {
+        eprintln!("{text}");
+    }
+}
 
-/// Says at once how long the first build takes. cargo shows how far it is.
-fn foretell(directory: &Path, what: &str, minutes: u32) {
-    if !directory.join("deps").is_dir() {
-        eprintln!(
-            "building {what}: about {minutes} minutes on two cores, and seconds the next time"
-        );
+/// What is said at once of a build whose result, `made`, is not there yet. cargo shows how far it
+/// is. The directory alone tells nothing: this program was built in it a moment ago.
+fn foretold(made: &Path, what: &str, minutes: u32) -> Option<String> {
+    let new = !made.exists();
+    new.then(|| {
+        format!("building {what}: about {minutes} minutes on two cores, and seconds the next time")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_first_build_is_foretold_where_only_this_program_was_built() {
+        let target = tempfile::tempdir().unwrap();
+        fs::create_dir_all(target.path().join("deps")).unwrap();
+        fs::write(target.path().join("xtask"), "").unwrap();
+        let worker = target.path().join("slowlane-worker");
+        let told = foretold(&worker, "the programs", 6).unwrap();
+        assert!(told.contains("the programs: about 6 minutes"), "{told}");
+        fs::write(&worker, "").unwrap();
+        assert_eq!(foretold(&worker, "the programs", 6), None);
     }
 }

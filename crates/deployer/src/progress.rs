@@ -19,11 +19,8 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             return Self(To::Lines);
         }
-        let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {wide_msg}")
-        {
-            bar.set_style(style);
-        }
+        let bar = ProgressBar::no_length();
+        style(&bar, "{spinner} {elapsed}");
         // CloudFormation is silent for minutes while it works.
         bar.enable_steady_tick(Duration::from_secs(1));
         Self(To::Bar(bar))
@@ -48,6 +45,7 @@ impl Progress {
         if let To::Bar(bar) = &self.0 {
             bar.reset();
             bar.set_length(resources as u64);
+            style(bar, "{bar:30} {pos}/{len} {elapsed} {wide_msg}");
         }
     }
 
@@ -85,5 +83,12 @@ impl Progress {
         if let To::Bar(bar) = &self.0 {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A template that cannot be read leaves the bar as it is.
+fn style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }
