@@ -20,8 +20,8 @@ use std::time::Duration;
 const LETTERS: usize = 1000;
 /// The field of a log line that names a call.
 const KEY: &str = "idempotency_key";
-/// The fields of a log line under which it may name the call's execution.
-const EXECUTION: [&str; 3] = ["execution_arn", "execution", "execution_id"];
+/// The field of a log line that names the call's execution.
+const EXECUTION: &str = "execution_arn";
 /// What every log line has and nobody looks for here.
 const NOISE: [&str; 7] = ["_aws", "Calls", KEY, "timestamp", "target", "level", "message_id"];
 
@@ -229,11 +229,7 @@ async fn letters(
 
 /// The newest line that names an execution.
 fn execution_arn(lines: &[Line]) -> Option<String> {
-    let named = |line: &Line| {
-        let named = EXECUTION.iter().filter_map(|field| line.fields[*field].as_str());
-        named.map(str::to_owned).find(|text| text.starts_with("arn:"))
-    };
-    lines.iter().rev().find_map(named)
+    lines.iter().rev().find_map(|line| line.fields[EXECUTION].as_str().map(str::to_owned))
 }
 
 async fn execution(config: &SdkConfig, arn: String, missing: &mut Missing) -> Execution {
@@ -357,9 +353,9 @@ mod tests {
     fn the_newest_line_names_the_execution() {
         let arn = |name: &str| format!("arn:aws:states:eu-north-1:1:execution:m:{name}");
         let lines = [
-            line(1, json!({"execution": arn("first")})),
-            line(2, json!({"execution": arn("second")})),
-            line(3, json!({"execution": "not an ARN"})),
+            line(1, json!({EXECUTION: arn("first")})),
+            line(2, json!({EXECUTION: arn("second")})),
+            line(3, json!({"message": "from an older machine"})),
         ];
         assert_eq!(execution_arn(&lines), Some(arn("second")));
         assert_eq!(execution_arn(&lines[2..]), None);

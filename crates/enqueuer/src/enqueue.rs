@@ -13,7 +13,7 @@ use serde_json::Value;
 use slowlane_lambda::clock::Clock;
 use slowlane_message::{
     EnqueueRequest, IdempotencyKey, Method, Priority, QueuedCall, Ring, TargetRequest,
-    is_trace_header,
+    is_execution, is_trace_header,
 };
 use slowlane_policy::timing::{DEADLINE_TOLERANCE, LONGEST_DEADLINE};
 
@@ -198,16 +198,19 @@ fn check_deadline(call: &QueuedCall) -> Result<(), Error> {
 
 /// One line for each request, with what finds the call again.
 fn log(payload: &Value, enqueued: &Result<Enqueued, Error>) {
-    // Of a request that was refused only what can be a key is repeated.
+    // Of a request that was refused only what can be a key or an execution is repeated.
     let key = payload["idempotency_key"].as_str().and_then(|key| key.parse().ok());
     let idempotency_key = key.as_ref().map_or("", IdempotencyKey::as_str);
+    let execution_arn = payload["execution"].as_str().filter(|text| is_execution(text));
     match enqueued {
         Ok(Enqueued { priority, message_id }) => {
-            tracing::info!(target: LOG, idempotency_key, %priority, message_id, "queued");
+            tracing::info!(target: LOG, idempotency_key, execution_arn, %priority, message_id, "queued");
         }
         Err(error) => {
             let cause = with_causes(error);
-            tracing::warn!(target: LOG, idempotency_key, error = error.name(), cause, "not queued");
+            tracing::warn!(
+                target: LOG, idempotency_key, execution_arn, error = error.name(), cause, "not queued"
+            );
         }
     }
 }

@@ -88,13 +88,16 @@ impl Rig {
     }
 }
 
+const EXECUTION: &str = "arn:aws:states:eu-central-1:123456789012:execution:slowlane-order:order-123";
+
 fn request() -> Value {
     json!({
-        "version": "1.1",
+        "version": "1.2",
         "task_token": "AQCEAAAAKgAAAAMAAAAAAAAAAeQ",
         "priority": "HIGH",
         "idempotency_key": "order-123",
         "request": { "method": "PUT", "resource": "salesOrder/eid:order-123" },
+        "execution": EXECUTION,
     })
 }
 
@@ -267,6 +270,7 @@ fn a_request_leaves_one_line_with_its_key_and_its_cause_once() {
         rig.enqueuer.handle(bad, None).await.unwrap_err();
         let mut secret = request();
         secret["idempotency_key"] = json!("no\nkey");
+        secret["execution"] = json!("no\nexecution");
         rig.enqueuer.handle(secret, None).await.unwrap_err();
     });
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -281,8 +285,10 @@ fn a_request_leaves_one_line_with_its_key_and_its_cause_once() {
         (&json!("queued"), &json!("order-123"))
     );
     assert!(queued["message_id"].is_string(), "{queued}");
+    assert_eq!(queued["execution_arn"], EXECUTION);
     assert_eq!(refused["message"], "not queued");
     assert_eq!(refused["idempotency_key"], "order-123");
+    assert_eq!(refused["execution_arn"], EXECUTION);
     assert_eq!(refused["error"], "Slowlane.InvalidMessage");
     assert_eq!(
         refused["cause"],
@@ -290,4 +296,5 @@ fn a_request_leaves_one_line_with_its_key_and_its_cause_once() {
          MEDIUM) or BATCH, found other text"
     );
     assert_eq!(keyless["idempotency_key"], "", "what is no key is not repeated");
+    assert_eq!(keyless["execution_arn"], Value::Null, "nor what is no execution");
 }

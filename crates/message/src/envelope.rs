@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::reader::Fields;
-use crate::schema::{DateTime, RequestPriority, Tenant, TraceHeader};
-use crate::text::{TENANT, TRACE_HEADER};
+use crate::schema::{DateTime, Execution, RequestPriority, Tenant, TraceHeader};
+use crate::text::{EXECUTION, TENANT, TRACE_HEADER};
 use crate::{Error, IdempotencyKey, Priority, SchemaVersion, TargetRequest, TaskToken};
 
 /// What a state machine hands to the enqueuer: one call to make, and who waits for it.
@@ -48,6 +48,11 @@ pub struct EnqueueRequest {
     #[schemars(default)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
+    /// The ARN of the execution that waits, `$states.context.Execution.Id`: for people, who find the
+    /// workflow by it in the log lines. Since 1.2.
+    #[schemars(with = "Option<Execution>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
 }
 
 const REQUEST_FIELDS: &[&str] = &[
@@ -60,6 +65,7 @@ const REQUEST_FIELDS: &[&str] = &[
     "tenant",
     "trace_header",
     "at_most_once",
+    "execution",
 ];
 
 impl EnqueueRequest {
@@ -94,6 +100,7 @@ impl EnqueueRequest {
             tenant: self.tenant,
             trace_header: self.trace_header,
             at_most_once: self.at_most_once,
+            execution: self.execution,
         }
     }
 
@@ -113,6 +120,8 @@ impl EnqueueRequest {
             trace_header: fields
                 .optional("trace_header", TRACE_HEADER.expected, |text| TRACE_HEADER.check(text))?,
             at_most_once: fields.optional_bool("at_most_once")?,
+            execution: fields
+                .optional("execution", EXECUTION.expected, |text| EXECUTION.check(text))?,
         })
     }
 }
@@ -154,6 +163,11 @@ pub struct QueuedCall {
     #[schemars(default)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
+    /// The ARN of the execution that waits, `$states.context.Execution.Id`: for people, who find the
+    /// workflow by it in the log lines. Since 1.2.
+    #[schemars(with = "Option<Execution>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
 }
 
 const QUEUED_FIELDS: &[&str] = &[
@@ -167,6 +181,7 @@ const QUEUED_FIELDS: &[&str] = &[
     "tenant",
     "trace_header",
     "at_most_once",
+    "execution",
 ];
 
 impl QueuedCall {
@@ -195,6 +210,7 @@ impl QueuedCall {
             tenant: common.tenant,
             trace_header: common.trace_header,
             at_most_once: common.at_most_once,
+            execution: common.execution,
         };
         call.check_deadline()?;
         Ok(call)

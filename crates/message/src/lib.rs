@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let request = EnqueueRequest::from_json(&serde_json::json!({
-//!     "version": "1.1",
+//!     "version": "1.2",
 //!     "task_token": "AQCEAAAAKgAAAAMAAAAA",
 //!     "priority": "HIGH",
 //!     "idempotency_key": "order-123",
@@ -28,9 +28,9 @@
 //!
 //! Every message says `"version": "MAJOR.MINOR"`; this crate writes [`SchemaVersion::CURRENT`].
 //!
-//! | A reader of 1.1 gets | and |
+//! | A reader of 1.2 gets | and |
 //! |---|---|
-//! | 1.0 or 1.1 | takes every field it knows; any other field is an error that names its path |
+//! | 1.0 to 1.2 | takes every field it knows; any other field is an error that names its path |
 //! | a newer minor, 1.7 | reads the fields it knows and ignores the others |
 //! | another major, 2.0 | refuses with [`Error::UnsupportedVersion`] |
 //!
@@ -38,6 +38,7 @@
 //! not be ignored, needs a new major version. Deploy readers (the worker) before writers.
 //!
 //! 1.1 added `at_most_once`. A reader of 1.0 sends the calls that one of 1.1 refuses without it.
+//! 1.2 added `execution`, which names a call's workflow in the logs.
 //!
 //! # Limits
 //!
@@ -48,7 +49,7 @@
 //! | idempotency key | [`IdempotencyKey::MAX_CHARS`], no control characters | ours |
 //! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS: it is sent as the message group id |
 //! | deadline | ten days ahead, which the enqueuer checks | ours: the queues keep a call little longer |
-//! | resource, trace header | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`] | ours |
+//! | resource, trace header, execution | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`], [`EXECUTION_MAX_CHARS`] | ours |
 //!
 //! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.
 //!
@@ -75,7 +76,7 @@ pub use request::{Method, TargetRequest};
 pub use ring::Ring;
 pub use salvage::salvage_token;
 pub use text::{
-    IdempotencyKey, RESOURCE_MAX_CHARS, TENANT_MAX_CHARS, TRACE_HEADER_MAX_CHARS, TaskToken,
-    is_trace_header,
+    EXECUTION_MAX_CHARS, IdempotencyKey, RESOURCE_MAX_CHARS, TENANT_MAX_CHARS,
+    TRACE_HEADER_MAX_CHARS, TaskToken, is_execution, is_trace_header,
 };
 pub use version::SchemaVersion;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::text::{IDEMPOTENCY_KEY, RESOURCE, TASK_TOKEN, TENANT, TRACE_HEADER, TextRule};
+use crate::text::{EXECUTION, IDEMPOTENCY_KEY, RESOURCE, TASK_TOKEN, TENANT, TRACE_HEADER, TextRule};
 use crate::{EnqueueRequest, IdempotencyKey, QueuedCall, SchemaVersion, TaskToken};
 
 /// A schema and the name of its file in `schema/`.
@@ -78,6 +78,7 @@ macro_rules! described {
 pub(crate) struct Resource;
 pub(crate) struct Tenant;
 pub(crate) struct TraceHeader;
+pub(crate) struct Execution;
 pub(crate) struct DateTime;
 pub(crate) struct RequestPriority;
 
@@ -87,6 +88,7 @@ described! {
     Resource: text_schema(&RESOURCE);
     Tenant: text_schema(&TENANT);
     TraceHeader: text_schema(&TRACE_HEADER);
+    Execution: text_schema(&EXECUTION);
     DateTime: json_schema!({"type": "string", "format": "date-time"});
     SchemaVersion: json_schema!({"const": SchemaVersion::CURRENT.to_string()});
     RequestPriority: json_schema!({"enum": ["HIGH", "NORMAL", "MEDIUM", "BATCH"]});

@@ -15,6 +15,9 @@ pub const TENANT_MAX_CHARS: usize = 128;
 /// The longest trace header, in characters. Ours: X-Ray states no limit.
 pub const TRACE_HEADER_MAX_CHARS: usize = 1_024;
 
+/// The longest ARN of an execution, in characters. Ours: one of a standard workflow has about 250.
+pub const EXECUTION_MAX_CHARS: usize = 1_024;
+
 /// Names the state of a workflow that waits for this call: who holds it can end that state.
 /// Therefore `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
@@ -122,10 +125,20 @@ pub(crate) const TRACE_HEADER: TextRule = TextRule {
     alphabet: Alphabet::Ascii,
     expected: "1 to 1024 ASCII characters without control characters",
 };
+pub(crate) const EXECUTION: TextRule = TextRule {
+    max_chars: EXECUTION_MAX_CHARS,
+    alphabet: Alphabet::NoControls,
+    expected: "1 to 1024 characters without control characters",
+};
 
 /// Whether a message can hold this trace header.
 pub fn is_trace_header(text: &str) -> bool {
     TRACE_HEADER.check(text).is_ok()
+}
+
+/// Whether a message can hold this ARN of an execution.
+pub fn is_execution(text: &str) -> bool {
+    EXECUTION.check(text).is_ok()
 }
 
 impl TextRule {
@@ -169,7 +182,7 @@ mod tests {
 
     #[test]
     fn limits_hold_to_the_character_and_the_words_name_them() {
-        for rule in [TASK_TOKEN, IDEMPOTENCY_KEY, RESOURCE, TENANT, TRACE_HEADER] {
+        for rule in [TASK_TOKEN, IDEMPOTENCY_KEY, RESOURCE, TENANT, TRACE_HEADER, EXECUTION] {
             assert!(
                 rule.expected.contains(&format!("1 to {} ", rule.max_chars)),
                 "{}",

@@ -1,4 +1,4 @@
-//! The wire contract, held to the checked-in examples of versions 1.0 and 1.1. Those files are
+//! The wire contract, held to the checked-in examples of versions 1.0 to 1.2. Those files are
 //! never edited: they are what older deployments have written and will read.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -20,6 +20,9 @@ const QUEUED_MINIMAL: &str = include_str!("wire/queued-call-minimal.1.0.json");
 
 const REQUEST_1_1: &str = include_str!("wire/enqueue-request.1.1.json");
 const QUEUED_1_1: &str = include_str!("wire/queued-call.1.1.json");
+// As above, with what 1.2 added.
+const REQUEST_1_2: &str = include_str!("wire/enqueue-request.1.2.json");
+const QUEUED_1_2: &str = include_str!("wire/queued-call.1.2.json");
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -72,27 +75,33 @@ fn what_version_1_0_wrote_is_read() {
 }
 
 #[test]
-fn what_version_1_1_wrote_is_read_and_written_again() {
-    let call = QueuedCall::parse(QUEUED_1_1).unwrap();
-    assert_eq!(call, QueuedCall { at_most_once: true, ..QueuedCall::parse(QUEUED).unwrap() });
-    assert_eq!(json(&call.to_body().unwrap()), json(QUEUED_1_1));
-    let request = EnqueueRequest::from_json(&json(REQUEST_1_1)).unwrap();
-    assert!(request.at_most_once);
-    assert_eq!(serde_json::to_value(&request).unwrap(), json(REQUEST_1_1));
-    let queued = request.into_queued(time("2026-11-21T11:00:00.123Z"), HOUR);
-    assert_eq!(queued, call);
+fn what_earlier_minor_versions_wrote_is_read_and_written_again() {
+    let first = QueuedCall::parse(QUEUED).unwrap();
+    let with_1_1 = QueuedCall { at_most_once: true, ..first };
+    let execution = "arn:aws:states:eu-central-1:123456789012:execution:slowlane-order:order-123";
+    let with_1_2 = QueuedCall { execution: Some(execution.to_owned()), ..with_1_1.clone() };
+    for (request, queued, call) in
+        [(REQUEST_1_1, QUEUED_1_1, with_1_1), (REQUEST_1_2, QUEUED_1_2, with_1_2)]
+    {
+        assert_eq!(QueuedCall::parse(queued).unwrap(), call);
+        let now = |message: &str| edited(message, "/version", Some(json!("1.2")));
+        assert_eq!(json(&call.to_body().unwrap()), now(queued));
+        let read = EnqueueRequest::from_json(&json(request)).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), now(request));
+        assert_eq!(read.into_queued(time("2026-11-21T11:00:00.123Z"), HOUR), call);
+    }
 }
 
 #[test]
 fn what_is_written_now_a_reader_of_1_0_knows_to_the_field() {
-    // The checked-in example stands for the old reader, which ignores what 1.1 added, but must
+    // The checked-in example stands for the old reader, which ignores what was added since, but must
     // find all else as it was.
     let now = time("2026-11-21T11:00:00.123999Z");
     for (request, queued) in [(REQUEST, QUEUED), (REQUEST_MINIMAL, QUEUED_MINIMAL)] {
         let request = EnqueueRequest::from_json(&json(request)).unwrap();
         let call = request.clone().into_queued(now, HOUR);
         let body = call.to_body().unwrap();
-        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.1"))));
+        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.2"))));
         assert_eq!(QueuedCall::parse(&body).unwrap(), call);
         let again = serde_json::to_value(&request).unwrap();
         assert_eq!(EnqueueRequest::from_json(&again).unwrap(), request);
@@ -113,7 +122,7 @@ fn a_newer_minor_version_is_read_and_its_fields_ignored() {
     assert_eq!(request, EnqueueRequest::from_json(&json(REQUEST)).unwrap());
 
     let mut message = newer(REQUEST);
-    message["version"] = json!("1.1");
+    message["version"] = json!("1.2");
     assert_eq!(request_error(&message), "unknown field `labels`");
     // What the known fields hold is judged in a newer version all the same.
     let mut message = newer(REQUEST);

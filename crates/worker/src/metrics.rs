@@ -112,6 +112,9 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
         .property("message_id", ended.received.message_id.as_str())
         .property("receive_count", ended.received.receive_count);
     if let Some(call) = &ended.queued {
+        if let Some(execution) = &call.execution {
+            record = record.property("execution_arn", execution.as_str());
+        }
         record = record.property("idempotency_key", call.idempotency_key.as_str()).metric(
             "AgeMs",
             Unit::Milliseconds,
