@@ -6,7 +6,6 @@
 //! it, and the first kind has a task token that is spent. [`DeadLetters::restart`] does what fits.
 
 use crate::outputs::Deployed;
-use crate::unresolved::DEFAULT_SCOPE;
 use crate::{aws, now, queues, text};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::error::ProvideErrorMetadata;
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use slowlane_idempotency::{
     DynamoDbStore, Guard, Key, RequestError, Scope, Settings, Status, store,
 };
-use slowlane_message::{QueuedCall, salvage_token};
+use slowlane_message::{QueuedCall, Ring, salvage_token};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -356,7 +355,7 @@ impl DeadLetters {
         letter: &Letter,
         call: &QueuedCall,
     ) -> Result<Restarted, Error> {
-        let (scope, key) = (Scope::new(scope(call))?, Key::new(call.idempotency_key.as_str())?);
+        let (scope, key) = (Scope::new(call.scope())?, Key::new(call.idempotency_key.as_str())?);
         if let Some(record) = self.guard.read(&scope, &key).await?
             && record.status == Status::NeedsPerson
         {
@@ -400,7 +399,7 @@ impl DeadLetters {
         let outputs = &self.deployed.outputs;
         self.send(outputs.queue_url(call.priority), &letter.body).await?;
         if let Some(doorbell) = &outputs.doorbell_queue_url {
-            self.send(doorbell, "ring").await?;
+            self.send(doorbell, &Ring::default().to_body()).await?;
         }
         Ok(Restarted::Queued)
     }
@@ -409,11 +408,6 @@ impl DeadLetters {
         let sent = self.sqs.send_message().queue_url(queue).message_body(body).send().await;
         sent.map(drop).map_err(aws::failed("sqs:SendMessage", queue))
     }
-}
-
-/// The scope of the guard's record of a call.
-pub(crate) fn scope(call: &QueuedCall) -> &str {
-    call.tenant.as_deref().unwrap_or(DEFAULT_SCOPE)
 }
 
 /// The input of `throttled-call` that makes the call again: it gets a new deadline.
@@ -485,7 +479,7 @@ impl Letter {
         json!({
             "message_id": self.message_id,
             "key": call.map(|call| call.idempotency_key.as_str()),
-            "scope": call.map(scope),
+            "scope": call.map(QueuedCall::scope),
             "priority": call.map(|call| call.priority),
             "method": call.map(|call| call.request.method),
             "resource": call.map(|call| &call.request.resource),

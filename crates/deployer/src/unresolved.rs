@@ -5,16 +5,14 @@
 //! table without an expiry, and no new run of the workflow makes the call before somebody has
 //! looked at the API and said what is there.
 
-use crate::dead_letters::{Letter, scope};
+use crate::dead_letters::Letter;
 use crate::text;
 use aws_config::SdkConfig;
 use serde_json::{Value, json};
 use slowlane_idempotency::{
     DynamoDbStore, Guard, Key, Record, RequestError, Scope, Settings, Unknown, resolve, store,
 };
-
-/// The scope of the calls of those who name no tenant.
-pub const DEFAULT_SCOPE: &str = "calls";
+use slowlane_message::TargetResponse;
 
 /// The unresolved calls of one deployment.
 #[derive(Debug)]
@@ -60,7 +58,7 @@ pub enum Error {
 }
 
 impl CallName {
-    /// The call with this idempotency key; its scope is its tenant, or [`DEFAULT_SCOPE`].
+    /// The call with this idempotency key; its scope is its tenant, or [`slowlane_message::QueuedCall::DEFAULT_SCOPE`].
     ///
     /// # Errors
     /// When one is empty or too long, or the scope has a `#`.
@@ -99,14 +97,11 @@ impl Unresolved {
         id: Option<&str>,
         body: Option<&Value>,
     ) -> Result<(), Error> {
-        // As the worker stores it (`TargetResponse`).
-        let mut answer = json!({ "status": status });
-        if let Some(id) = id {
-            answer["id"] = id.into();
-        }
-        if let Some(body) = body {
-            answer["body"] = body.clone();
-        }
+        let answer = TargetResponse {
+            id: id.map(str::to_owned),
+            body: body.cloned(),
+            ..TargetResponse::new(status)
+        };
         Ok(self.find(call).await?.adopt(&answer).await?)
     }
 
@@ -148,7 +143,7 @@ pub fn with_requests(records: Vec<Record>, letters: &[Letter]) -> Vec<Call> {
     let request_of = |record: &Record| {
         let calls = letters.iter().filter_map(|letter| letter.call.as_ref().ok());
         let mut same = calls.filter(|call| {
-            call.idempotency_key.as_str() == record.id.key() && scope(call) == record.id.scope()
+            call.idempotency_key.as_str() == record.id.key() && call.scope() == record.id.scope()
         });
         let request = &same.next()?.request;
         Some((request.method.to_string(), request.resource.clone()))

@@ -4,7 +4,7 @@
 //! call only once a slot has taken it up. So its record, its dead letters, its log lines and
 //! its workflow are put together, and each that could not be read is named.
 
-use crate::dead_letters::{self, DeadLetters, Letter, Workflow, scope};
+use crate::dead_letters::{self, DeadLetters, Letter, Workflow};
 use crate::logs::{self, Line};
 use crate::outputs::Deployed;
 use crate::status::Missing;
@@ -217,7 +217,7 @@ async fn letters(
     let mut found = Vec::new();
     for letter in letters.list(LETTERS).await? {
         let is_it = letter.call.as_ref().is_ok_and(|call| {
-            call.idempotency_key.as_str() == name_of_key && scope(call) == name_of_scope
+            call.idempotency_key.as_str() == name_of_key && call.scope() == name_of_scope
         });
         if is_it {
             let workflow = letters.workflow(&letter).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slowlane_lambda::env::{self, Env, Recorded};
-use slowlane_message::Priority;
+use slowlane_message::{Priority, Wiring};
 use slowlane_policy::timing::LONGEST_DEADLINE;
 
 use crate::AllowedCalls;
@@ -47,7 +47,7 @@ impl Config {
             let high_queue_url = env.required("HIGH_QUEUE_URL", "the URL of the HIGH queue");
             let normal_queue_url = env.required("NORMAL_QUEUE_URL", "the URL of the NORMAL queue");
             let batch_queue_url = env.required("BATCH_QUEUE_URL", "the URL of the BATCH queue");
-            let wiring = env.optional("DISPATCH", "`doorbell` or `deferral`", Wiring::Doorbell);
+            let wiring = env.optional(Wiring::VARIABLE, Wiring::EXPECTED, Wiring::default());
             let dispatch = wiring.and_then(|wiring| match wiring {
                 Wiring::Deferral => Ok(Dispatch::Deferral),
                 Wiring::Doorbell => env
@@ -91,23 +91,6 @@ fn read_allowed(env: &mut Env<'_>) -> Result<AllowedCalls, Recorded> {
     match env.maybe::<String>(name, "a list of rules")? {
         Some(rules) => rules.parse().map_err(|error| env.refuse(format!("{name}: {error}"))),
         None => Ok(AllowedCalls::All),
-    }
-}
-
-enum Wiring {
-    Deferral,
-    Doorbell,
-}
-
-impl std::str::FromStr for Wiring {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "deferral" => Ok(Wiring::Deferral),
-            "doorbell" => Ok(Wiring::Doorbell),
-            _ => Err(()),
-        }
     }
 }
 

@@ -88,7 +88,8 @@ impl Rig {
     }
 }
 
-const EXECUTION: &str = "arn:aws:states:eu-central-1:123456789012:execution:slowlane-order:order-123";
+const EXECUTION: &str =
+    "arn:aws:states:eu-central-1:123456789012:execution:slowlane-order:order-123";
 
 fn request() -> Value {
     json!({

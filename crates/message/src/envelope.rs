@@ -185,6 +185,9 @@ const QUEUED_FIELDS: &[&str] = &[
 ];
 
 impl QueuedCall {
+    /// The guard's scope for calls of no tenant.
+    pub const DEFAULT_SCOPE: &str = "calls";
+
     /// The largest body in bytes: the size limit of an SQS message, 1 MiB.
     pub const MAX_BODY_BYTES: usize = 1_048_576;
 
@@ -232,6 +235,11 @@ impl QueuedCall {
             return Err(Error::TooLarge { size: body.len(), limit: QueuedCall::MAX_BODY_BYTES });
         }
         Ok(body)
+    }
+
+    /// The scope of the guard's record of this call: within it the idempotency key counts.
+    pub fn scope(&self) -> &str {
+        self.tenant.as_deref().unwrap_or(QueuedCall::DEFAULT_SCOPE)
     }
 
     fn check_deadline(&self) -> Result<(), Error> {

@@ -58,6 +58,7 @@
 //! `Debug` of a [`TaskToken`] and of a request's body prints no content, and no error repeats a
 //! value that could be a token or customer data: all of them may be logged.
 
+mod answer;
 mod envelope;
 mod error;
 mod priority;
@@ -68,7 +69,9 @@ mod salvage;
 pub mod schema;
 mod text;
 mod version;
+mod wiring;
 
+pub use answer::TargetResponse;
 pub use envelope::{EnqueueRequest, QueuedCall};
 pub use error::{Error, InvalidValue};
 pub use priority::Priority;
@@ -80,3 +83,4 @@ pub use text::{
     TRACE_HEADER_MAX_CHARS, TaskToken, is_execution, is_trace_header,
 };
 pub use version::SchemaVersion;
+pub use wiring::Wiring;

@@ -10,7 +10,9 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::text::{EXECUTION, IDEMPOTENCY_KEY, RESOURCE, TASK_TOKEN, TENANT, TRACE_HEADER, TextRule};
+use crate::text::{
+    EXECUTION, IDEMPOTENCY_KEY, RESOURCE, TASK_TOKEN, TENANT, TRACE_HEADER, TextRule,
+};
 use crate::{EnqueueRequest, IdempotencyKey, QueuedCall, SchemaVersion, TaskToken};
 
 /// A schema and the name of its file in `schema/`.

@@ -1,11 +1,10 @@
 //! Settings of the worker, read from its environment.
 
 use std::num::NonZeroU32;
-use std::str::FromStr;
 use std::time::Duration;
 
 use slowlane_lambda::env::{self, Env, Recorded};
-use slowlane_message::Priority;
+use slowlane_message::{Priority, Wiring};
 use slowlane_policy::deferral::OnHigher;
 use slowlane_policy::timing::WorkerSettings;
 
@@ -166,7 +165,7 @@ impl Config {
 }
 
 fn read_dispatch(env: &mut Env<'_>) -> Result<Dispatch, Recorded> {
-    match env.optional("DISPATCH", "`doorbell` or `deferral`", Wiring::Doorbell)? {
+    match env.optional(Wiring::VARIABLE, Wiring::EXPECTED, Wiring::default())? {
         Wiring::Doorbell => {
             let queue_url = env.required("DOORBELL_QUEUE_URL", "the URL of the doorbell queue");
             let share_every = env.required("SHARE_EVERY", "a whole number of turns, 2 or more");
@@ -189,23 +188,6 @@ fn read_dispatch(env: &mut Env<'_>) -> Result<Dispatch, Recorded> {
 
 fn seconds(env: &mut Env<'_>, name: &str) -> Result<Duration, Recorded> {
     env.required(name, "a whole number of seconds").map(Duration::from_secs)
-}
-
-enum Wiring {
-    Deferral,
-    Doorbell,
-}
-
-impl FromStr for Wiring {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "deferral" => Ok(Wiring::Deferral),
-            "doorbell" => Ok(Wiring::Doorbell),
-            _ => Err(()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use slowlane_message::QueuedCall;
+pub use slowlane_message::TargetResponse;
 use slowlane_policy::settle::Outcome;
 
 /// A slow, limited API. A team with its own API implements this and writes a `main` that
@@ -76,31 +75,6 @@ pub enum AfterLoss {
     /// anything is sent, unless it says `at_most_once`: then it is made, and one whose answer
     /// was lost is left to a person.
     Nothing(String),
-}
-
-/// The API's answer to a call that succeeded: what the workflow gets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TargetResponse {
-    /// The HTTP status.
-    pub status: u16,
-    /// The id of the record, where the API named one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The body, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Value>,
-    /// The body was too large to be read to its end, and had at least so many bytes. A workflow
-    /// is told so instead of a result
-    /// ([`ResultTooLarge`](slowlane_policy::settle::FailureName::ResultTooLarge)).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub too_large_bytes: Option<u64>,
-}
-
-impl TargetResponse {
-    /// An answer of which there is nothing but its status.
-    pub fn new(status: u16) -> Self {
-        TargetResponse { status, id: None, body: None, too_large_bytes: None }
-    }
 }
 
 /// What the API says of a call whose answer was lost.

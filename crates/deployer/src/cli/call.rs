@@ -1,7 +1,8 @@
 use super::{Target, print};
 use clap::Args;
-use slowlane_deployer::unresolved::{CallName, DEFAULT_SCOPE};
+use slowlane_deployer::unresolved::CallName;
 use slowlane_deployer::whereabouts::Whereabouts;
+use slowlane_message::QueuedCall;
 use std::time::Duration;
 
 /// Find one call by its idempotency key: where it is now, and what happened to it
@@ -21,7 +22,7 @@ pub(crate) struct Call {
     /// The call's idempotency key
     key: String,
     /// Its tenant, if it has one
-    #[arg(long, default_value = DEFAULT_SCOPE)]
+    #[arg(long, default_value = QueuedCall::DEFAULT_SCOPE)]
     scope: String,
     /// Of how many hours the logs are read
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]

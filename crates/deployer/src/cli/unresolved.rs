@@ -1,7 +1,8 @@
 use super::{Target, print};
 use clap::{Args, Subcommand};
 use slowlane_deployer::dead_letters::DeadLetters;
-use slowlane_deployer::unresolved::{self, CallName, DEFAULT_SCOPE};
+use slowlane_deployer::unresolved::{self, CallName};
+use slowlane_message::QueuedCall;
 
 /// At most so many dead letters are read to find out what the unresolved calls were to do.
 const LETTERS: usize = 1000;
@@ -59,7 +60,7 @@ struct Resolve {
     /// The call's idempotency key
     key: String,
     /// Its tenant, if it has one
-    #[arg(long, default_value = DEFAULT_SCOPE)]
+    #[arg(long, default_value = QueuedCall::DEFAULT_SCOPE)]
     scope: String,
     #[command(flatten)]
     decision: Decision,

@@ -72,7 +72,7 @@ impl<T: Target> Calls<T> {
 
     /// The guard's question for a call: the same key with another request is refused.
     fn guard_request(&self, call: &QueuedCall) -> Result<Request, RequestError> {
-        let scope = Scope::new(call.tenant.as_deref().unwrap_or("calls"))?;
+        let scope = Scope::new(call.scope())?;
         let key = Key::new(call.idempotency_key.as_str())?;
         let request = Request::new(scope, key, &call.request)?;
         Ok(request
