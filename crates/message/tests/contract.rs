@@ -338,8 +338,8 @@ fn schema_and_reader_agree_on_fields_and_limits() {
     let [request, queued] = documents();
     let read_request = |message: &Value| EnqueueRequest::from_json(message).map(drop);
     let read_queued = |message: &Value| QueuedCall::parse(&message.to_string()).map(drop);
-    agree(request.schema.as_value(), REQUEST_1_1, &read_request);
-    agree(queued.schema.as_value(), QUEUED_1_1, &read_queued);
+    agree(request.schema.as_value(), REQUEST_1_2, &read_request);
+    agree(queued.schema.as_value(), QUEUED_1_2, &read_queued);
 }
 
 fn agree(schema: &Value, example: &str, read: &dyn Fn(&Value) -> Result<(), Error>) {

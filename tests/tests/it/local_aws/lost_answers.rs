@@ -3,7 +3,8 @@
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 use slowlane_deployer::Unresolved;
-use slowlane_deployer::unresolved::{CallName, DEFAULT_SCOPE};
+use slowlane_deployer::unresolved::CallName;
+use slowlane_message::QueuedCall;
 
 use super::setup::{Scenario, settings};
 
@@ -61,7 +62,7 @@ async fn at_most_once_leaves_a_lost_answer_to_a_person() -> anyhow::Result<()> {
     let listed = unresolved.list(10).await?;
     let listed: Vec<_> = listed.iter().map(|record| record.id.as_str()).collect();
     assert_eq!(listed, ["calls#o-1"]);
-    let name = CallName::new(DEFAULT_SCOPE, "o-1")?;
+    let name = CallName::new(QueuedCall::DEFAULT_SCOPE, "o-1")?;
     unresolved.done(&name, 204, Some("1001"), None).await?;
     assert!(unresolved.list(10).await?.is_empty());
 

@@ -55,6 +55,8 @@ async fn a_call_of_unknown_outcome_is_found_decided_and_answered() -> anyhow::Re
     assert_eq!((&status["unresolved"], &status["dead_letters"]), (&json!(1), &json!(1)));
     let found = operate_json(&scenario, &["call", "o-1"])?;
     assert_eq!(found["record"]["state"], "NEEDS_PERSON", "{found:#}");
+    // The log lines name the execution that waited: the child, which made the call.
+    assert_eq!(found["execution"]["status"], "FAILED", "{found:#}");
     let listed = operate_json(&scenario, &["unresolved", "list"])?;
     assert_eq!(
         (&listed[0]["key"], &listed[0]["method"], &listed[0]["resource"]),
