@@ -33,22 +33,32 @@ pub(crate) fn findings(config: &Config, load: Load<'_>) -> Vec<Finding> {
 /// Names become parts of the names of stacks, functions and queues.
 fn name_fits(name: &Spanned<String>, what: &str, found: &mut Vec<Finding>) {
     let text = name.get_ref();
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
-    if !begins || text.len() > 20 || !text.chars().all(fits) {
+    if !is_name(text) {
         let problem = format!("`{text}` cannot be the name of a {what}");
         let mend = "write at most 20 lower-case letters, digits and hyphens, a letter first";
         found.push(finding(name.span(), &problem, mend));
     }
 }
 
+/// Whether a target or a stage may have this name: at most 20 lower-case letters, digits and
+/// hyphens, a letter first.
+pub fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    begins && text.len() <= 20 && text.chars().all(fits)
+}
+
+/// Whether a text has the form of an AWS region: `eu-central-1`.
+pub fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    matches!(parts.as_slice(), [first @ .., number] if first.len() >= 2
+        && first.iter().all(letters) && number.parse::<u8>().is_ok())
+}
+
 fn check_stage(config: &Config, stage: &Stage, load: Load<'_>, found: &mut Vec<Finding>) {
     let region = stage.region.get_ref();
-    let parts: Vec<&str> = region.split('-').collect();
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
-    let fits = matches!(parts.as_slice(), [first @ .., number] if first.len() >= 2
-        && first.iter().all(letters) && number.parse::<u8>().is_ok());
-    if !fits {
+    if !is_region(region) {
         let problem = format!("`{region}` is no AWS region");
         found.push(finding(stage.region.span(), &problem, "write `eu-central-1`"));
     }

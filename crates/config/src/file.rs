@@ -77,7 +77,7 @@ pub enum WorkerKind {
 }
 
 /// The target that is code, in the place of a profile's name.
-pub(crate) const NETSUITE: &str = "netsuite";
+pub const NETSUITE: &str = "netsuite";
 
 /// A profile that stands beside the configuration is named by its path.
 pub(crate) fn is_path(profile: &str) -> bool {

@@ -8,7 +8,8 @@ mod limit;
 pub mod schema;
 mod starter;
 
+pub use check::{is_name, is_region};
 pub use deployment::{Deployment, UnknownStage};
-pub use file::{Config, Stage, Target, WorkerKind};
+pub use file::{Config, NETSUITE, Stage, Target, WorkerKind};
 pub use limit::{Limit, Measure, Scope};
-pub use starter::starter;
+pub use starter::{Api, Starter};

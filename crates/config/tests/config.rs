@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use slowlane_config::{Config, Measure, Scope, WorkerKind, schema, starter};
+use slowlane_config::{Api, Config, Measure, Scope, Starter, WorkerKind, schema};
 use slowlane_profile::{Base, Profile, shipped};
 
 const GOOD: &str = r#"
@@ -180,20 +180,32 @@ fn base(url: &str) -> Base {
     Base::parse(url).unwrap()
 }
 
-/// Whatever profile and way a team begins with, what it gets is right, and deploys one target.
+/// A first file for an API at an address.
+fn first(target: &str, api: Api<'_>, base_url: &str) -> String {
+    Starter { target, api, base_url: &base(base_url), region: "eu-central-1" }.text()
+}
+
+/// Whatever API and way a team begins with, what it gets is right, and deploys one target.
 #[test]
-fn a_first_file_is_right_for_every_profile() {
+fn a_first_file_is_right_for_every_api() {
+    let deployed = |text: &str| {
+        let config = parse(text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
+        let [deployment] = &config.deployments("prod").unwrap()[..] else { panic!() };
+        deployment.worker.clone()
+    };
+    let netsuite = first("erp", Api::NetSuite, "https://1234567.suitetalk.api.netsuite.com");
+    assert_eq!(deployed(&netsuite), WorkerKind::NetSuite);
     for name in shipped::names() {
         let profile = shipped::get(name).unwrap();
         for (auth, _) in profile.auth.all() {
-            let text = starter("api", &profile, auth, &base("https://api.example.com"));
-            let config = parse(&text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
-            let [deployment] = &config.deployments("prod").unwrap()[..] else { panic!() };
-            assert_eq!(deployment.worker, WorkerKind::Profile(name.to_owned()));
+            let api = Api::Profile { profile: &profile, auth };
+            let text = first("api", api, "https://api.example.com");
+            assert_eq!(deployed(&text), WorkerKind::Profile(name.to_owned()));
         }
     }
-    let salesforce = shipped::get("salesforce").unwrap();
-    let text = starter("crm", &salesforce, "jwt_bearer", &base("https://acme.my.salesforce.com"));
+    let profile = &shipped::get("salesforce").unwrap();
+    let api = Api::Profile { profile, auth: "jwt_bearer" };
+    let text = first("crm", api, "https://acme.my.salesforce.com");
     insta::assert_snapshot!(text, @r#"
     # Salesforce REST API
     [targets.crm]
