@@ -10,7 +10,7 @@ const PROGRAMS: [&str; 6] = [
     "slowlane-worker",
     "slowlane-netsuite-sandbox",
     "slowlane-local",
-    "slowlane-deployer",
+    "slowlane",
     "slowlane-simulator",
 ];
 

@@ -62,22 +62,27 @@ enum Xtask {
         #[arg(long)]
         check: bool,
     },
-    /// Deploy to AWS, or to a server that speaks its API
+    /// Run `slowlane`, the command line of those who run Slowlane, as it stands in this repository
+    ///
+    /// `cargo xtask slowlane --help` lists its commands.
+    #[command(disable_help_flag = true)]
+    Slowlane(Passed),
+    /// Build the Lambdas, and deploy them: `slowlane deploy`
     #[command(disable_help_flag = true)]
     Deploy(Passed),
-    /// Delete what was deployed, after a question
+    /// Delete what was deployed, after a question: `slowlane destroy`
     #[command(disable_help_flag = true)]
     Destroy(Passed),
-    /// Show how many calls wait, what the slots do, and what holds them up
+    /// Show how many calls wait, and what holds them up: `slowlane status`
     #[command(disable_help_flag = true)]
     Status(Passed),
-    /// Find one call: where it is now, and what happened to it
+    /// Find one call: `slowlane calls find`
     #[command(disable_help_flag = true)]
     Call(Passed),
-    /// List, show, restart and drop the calls that could not be run
+    /// The calls that could not be run: `slowlane calls dead-letters`
     #[command(disable_help_flag = true)]
     DeadLetters(Passed),
-    /// List and decide the calls of which nobody knows whether they were executed
+    /// The calls of which nobody knows whether they were executed: `slowlane calls unresolved`
     #[command(disable_help_flag = true)]
     Unresolved(Passed),
 }
@@ -137,12 +142,13 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         }
         Xtask::Schema { check } => lint::schema(&sh, check),
         Xtask::PublicApi { check } => public_api::run(repository(), check),
+        Xtask::Slowlane(passed) => slowlane(&sh, &[], &passed.args),
         Xtask::Deploy(passed) => deploy(&sh, &passed),
-        Xtask::Destroy(passed) => deployer(&sh, "destroy", &passed),
-        Xtask::Status(passed) => deployer(&sh, "status", &passed),
-        Xtask::Call(passed) => deployer(&sh, "call", &passed),
-        Xtask::DeadLetters(passed) => deployer(&sh, "dead-letters", &passed),
-        Xtask::Unresolved(passed) => deployer(&sh, "unresolved", &passed),
+        Xtask::Destroy(passed) => slowlane(&sh, &["destroy"], &passed.args),
+        Xtask::Status(passed) => slowlane(&sh, &["status"], &passed.args),
+        Xtask::Call(passed) => slowlane(&sh, &["calls", "find"], &passed.args),
+        Xtask::DeadLetters(passed) => slowlane(&sh, &["calls", "dead-letters"], &passed.args),
+        Xtask::Unresolved(passed) => slowlane(&sh, &["calls", "unresolved"], &passed.args),
     }
 }
 
@@ -259,7 +265,7 @@ fn simulator_to_build(passed: &Passed) -> Simulator {
 
 fn deploy(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     let args = deploy_args(passed, || binaries::release(sh))?;
-    deployer(sh, "deploy", &Passed { args: [args, passed.args.clone()].concat() })
+    slowlane(sh, &["deploy"], &[args, passed.args.clone()].concat())
 }
 
 /// What is added to the arguments of `deploy`: this repository and its Lambdas, which `build`
@@ -286,15 +292,9 @@ fn text(path: &Path) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-fn deployer(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
-    let deployer = binaries::local(sh)?.join("slowlane-deployer");
-    become_program(
-        Command::new(deployer)
-            .arg(subcommand)
-            .args(&passed.args)
-            // Usage lines and hints say what was typed.
-            .env("SLOWLANE_TYPED_AS", "cargo xtask"),
-    )
+fn slowlane(sh: &Shell, command: &[&str], args: &[String]) -> anyhow::Result<()> {
+    let slowlane = binaries::local(sh)?.join("slowlane");
+    become_program(Command::new(slowlane).args(command).args(args))
 }
 
 /// The environment in which the demo and the tests find what was made for them.

@@ -116,11 +116,11 @@ pub enum Error {
         hidden: u64,
     },
     /// It cannot be restarted, because it is no call.
-    #[error("it is no call: {0}; look at it by `cargo xtask dead-letters show`, and `drop` it")]
+    #[error("it is no call: {0}; look at it by `slowlane calls dead-letters show`, and `drop` it")]
     Malformed(String),
     /// A new run would fail at once for want of a decision.
     #[error(
-        "a person must first decide whether the API has executed it ({0}): see `cargo xtask unresolved resolve`"
+        "a person must first decide whether the API has executed it ({0}): see `slowlane calls unresolved resolve`"
     )]
     NeedsDecision(String),
     /// Nobody would get the answer.

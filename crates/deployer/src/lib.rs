@@ -16,6 +16,7 @@
 //!
 //! - [`status`]: how many calls wait, what the slots do, what holds them up;
 //! - [`whereabouts`]: where one call is, and what happened to it;
+//! - [`logs`]: what the Lambdas have logged;
 //! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
 //! - [`unresolved`]: the calls of which nobody knows whether they were executed, to decide;
 //! - [`watch`]: what the template's alarms and its dashboard watch;
@@ -43,7 +44,7 @@ pub mod dead_letters;
 pub mod destroy;
 mod endpoint;
 pub mod local;
-mod logs;
+pub mod logs;
 pub mod outputs;
 pub mod package;
 mod plan;
@@ -62,18 +63,18 @@ mod wire;
 
 pub use endpoint::Endpoint;
 pub use outputs::{Deployed, Outputs};
-pub use plan::Plan;
+pub use plan::{Files, Plan};
 pub use prepared::Prepared;
 pub use progress::Progress;
 pub use unresolved::Unresolved;
 
 use aws_config::SdkConfig;
 use destroy::{Data, Holdings, HoldingsError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use stack::Kept;
 use stack::changes::ResourceChange;
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Why a deploy did not reach its end. Each source says which file, call or resource it was.
 #[derive(Debug, thiserror::Error)]
@@ -219,6 +220,12 @@ fn told_at_risk(changes: &[ResourceChange]) -> String {
 )]
 pub(crate) fn now() -> Timestamp {
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The moment that long ago.
+pub fn ago(window: Duration) -> Timestamp {
+    let window = SignedDuration::try_from(window).unwrap_or_default();
+    now().saturating_sub(window).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Names and values, as CloudFormation's parameters and outputs are.

@@ -1,6 +1,7 @@
 //! What a deployed stack hands out, by which it is known as one of ours.
 
 use crate::Values;
+use crate::logs::Function;
 use crate::stack::{self, Description};
 use slowlane_message::Priority;
 
@@ -88,18 +89,12 @@ impl Deployed {
         Ok(Self { stack_name: stack_name.into(), outputs, parameters, resources })
     }
 
-    /// The log group of the worker.
-    pub fn worker_logs(&self) -> String {
-        self.logs("WorkerLogs", &self.outputs.worker_function_name)
-    }
-
-    /// The log group of the enqueuer.
-    pub fn enqueuer_logs(&self) -> String {
-        self.logs("EnqueuerLogs", &self.outputs.enqueuer_function_name)
-    }
-
-    /// Lambda's default name, should the template have no such group.
-    fn logs(&self, logical_id: &str, function: &str) -> String {
+    /// The log group of a Lambda; Lambda's default name, should the template have no such group.
+    pub fn logs_of(&self, function: Function) -> String {
+        let (logical_id, function) = match function {
+            Function::Worker => ("WorkerLogs", &self.outputs.worker_function_name),
+            Function::Enqueuer => ("EnqueuerLogs", &self.outputs.enqueuer_function_name),
+        };
         let named = self.resources.get(logical_id);
         named.cloned().unwrap_or_else(|| format!("/aws/lambda/{function}"))
     }
@@ -113,6 +108,25 @@ impl Outputs {
             Priority::Normal => &self.normal_queue_url,
             Priority::Batch => &self.batch_queue_url,
         }
+    }
+
+    /// Each output under its name in the template.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let doorbell = self.doorbell_queue_url.as_deref();
+        [
+            ("SalesOrderSyncArn", Some(self.sales_order_sync_arn.as_str())),
+            ("ThrottledCallArn", Some(&self.throttled_call_arn)),
+            ("HighQueueUrl", Some(&self.high_queue_url)),
+            ("NormalQueueUrl", Some(&self.normal_queue_url)),
+            ("BatchQueueUrl", Some(&self.batch_queue_url)),
+            ("DoorbellQueueUrl", doorbell),
+            ("DeadLetterQueueUrl", Some(&self.dead_letter_queue_url)),
+            ("IdempotencyTableName", Some(&self.idempotency_table_name)),
+            ("WorkerFunctionName", Some(&self.worker_function_name)),
+            ("EnqueuerFunctionName", Some(&self.enqueuer_function_name)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
     }
 
     pub(crate) fn from_map(values: &Values) -> Result<Self, Missing> {

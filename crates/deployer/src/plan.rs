@@ -3,15 +3,22 @@ use crate::package::{self, CompressionMethod};
 use crate::{DeployError, Values, local};
 use std::path::{Path, PathBuf};
 
+/// The CloudFormation template and the state machines that it refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// Those that this program was built with.
+    BuiltIn,
+    /// Those of a repository: `infra/template.yaml` and `state-machines/*.asl.json`.
+    Repository(PathBuf),
+}
+
 /// What to deploy: the template, the files it refers to, and the values of its parameters.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The stack's name.
     pub stack_name: String,
-    /// The CloudFormation template.
-    pub template: PathBuf,
-    /// The directory of `throttled-call.asl.json` and `sales-order-sync.asl.json`.
-    pub state_machines: PathBuf,
+    /// The template and the state machines.
+    pub files: Files,
     /// The directory of the release binaries `slowlane-enqueuer` and `slowlane-worker`.
     pub lambdas: PathBuf,
     /// Template parameters. One that is not here keeps its value, or has the template's default
@@ -30,13 +37,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan for the template and state machines of this repository, with the binaries that lie
-    /// in `lambdas`.
+    /// A plan for the template and state machines of a repository, with the binaries that lie in
+    /// `lambdas`.
     pub fn new(stack_name: &str, repository: &Path, lambdas: &Path) -> Self {
+        let files = Files::Repository(repository.into());
+        Self { files, ..Self::built_in(stack_name, lambdas) }
+    }
+
+    /// A plan for the template and state machines that this program was built with.
+    pub fn built_in(stack_name: &str, lambdas: &Path) -> Self {
         Self {
             stack_name: stack_name.into(),
-            template: repository.join("infra/template.yaml"),
-            state_machines: repository.join("state-machines"),
+            files: Files::BuiltIn,
             lambdas: lambdas.into(),
             parameters: Values::new(),
             tags: Values::from([("application".into(), "slowlane".into())]),
@@ -73,8 +85,7 @@ impl Plan {
                 Artifact::new(&format!("lambda/{name}"), "zip", zip),
             ));
         }
-        for name in ["throttled-call", "sales-order-sync"] {
-            let text = artifacts::read_text(&self.state_machines.join(format!("{name}.asl.json")))?;
+        for (name, text) in self.files.state_machines()? {
             let artifact =
                 Artifact::new(&format!("state-machine/{name}"), "asl.json", text.into_bytes());
             artifacts.push((format!("{}Key", pascal_case(name)), artifact));
@@ -88,6 +99,32 @@ impl Plan {
         let Some(path) = &self.local_log_dir else { return Ok(None) };
         let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
         made.map(Some).map_err(|source| DeployError::Logs { path: path.clone(), source })
+    }
+}
+
+impl Files {
+    pub(crate) fn template(&self) -> Result<String, artifacts::Error> {
+        match self {
+            Self::BuiltIn => Ok(include_str!("../../../infra/template.yaml").to_owned()),
+            Self::Repository(path) => artifacts::read_text(&path.join("infra/template.yaml")),
+        }
+    }
+
+    /// Each with its name.
+    fn state_machines(&self) -> Result<[(&'static str, String); 2], artifacts::Error> {
+        let read = |name: &'static str, built_in: &str| {
+            let text = match self {
+                Self::BuiltIn => built_in.to_owned(),
+                Self::Repository(path) => {
+                    let path = path.join("state-machines").join(format!("{name}.asl.json"));
+                    artifacts::read_text(&path)?
+                }
+            };
+            Ok::<_, artifacts::Error>((name, text))
+        };
+        let throttled_call = include_str!("../../../state-machines/throttled-call.asl.json");
+        let sales_order_sync = include_str!("../../../state-machines/sales-order-sync.asl.json");
+        Ok([read("throttled-call", throttled_call)?, read("sales-order-sync", sales_order_sync)?])
     }
 }
 
@@ -128,7 +165,7 @@ mod tests {
     fn every_artifact_has_its_parameter_in_the_template() {
         let lambdas = tempfile::tempdir().unwrap();
         let plan = plan(lambdas.path());
-        let template = artifacts::read_text(&plan.template).unwrap();
+        let template = plan.files.template().unwrap();
         let artifacts = plan.artifacts(true).unwrap();
         let parameters: Vec<_> =
             artifacts.iter().map(|(parameter, _)| parameter.as_str()).collect();

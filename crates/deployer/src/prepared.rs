@@ -37,7 +37,7 @@ impl<'a> Prepared<'a> {
             parameters.insert(parameter, artifact.key().into());
         }
         // By its address, since a request takes no more than 51,200 bytes of template.
-        let template = artifacts::read_text(&plan.template)?;
+        let template = plan.files.template()?;
         let template = Artifact::new("template/slowlane", "yaml", template.into_bytes());
         store.put(&template).await?;
         let template_url = store.url(&template).await?;

@@ -14,10 +14,11 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{StackResource, StackStatus};
+use serde::Serialize;
 use std::time::Duration;
 
 /// A resource that a deleted stack has left behind, because its template says so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Its name in the template.
     pub logical_id: String,

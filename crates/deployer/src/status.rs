@@ -1,11 +1,11 @@
 //! How a deployment fares: how many calls wait, what the slots do, and what holds them up.
 
+use crate::logs::{self, Filter, Function};
 use crate::outputs::Deployed;
 use crate::queues::{self, Depth};
 use crate::unresolved::Unresolved;
-use crate::{aws, logs, now, text};
+use crate::{ago, aws, text};
 use aws_config::SdkConfig;
-use jiff::SignedDuration;
 use serde::Serialize;
 use slowlane_message::Priority;
 use std::collections::BTreeMap;
@@ -140,8 +140,8 @@ impl Status {
         told.extend(self.waiting_for_slots());
         told.extend(self.recent.iter().flat_map(Recent::troubles));
         for (number, what, command) in [
-            (self.dead_letters, "dead letter", "cargo xtask dead-letters list"),
-            (self.unresolved, "unresolved call", "cargo xtask unresolved list"),
+            (self.dead_letters, "dead letter", "slowlane calls dead-letters list"),
+            (self.unresolved, "unresolved call", "slowlane calls unresolved list"),
         ] {
             if let Some(number @ 1..) = number {
                 told.push(format!("{}: see `{command}`", text::count(number, what)));
@@ -211,11 +211,8 @@ async fn recent(
     deployed: &Deployed,
     window: Duration,
 ) -> Result<Recent, aws::Error> {
-    let since = now().saturating_sub(SignedDuration::try_from(window).unwrap_or_default());
-    let client = aws_sdk_cloudwatchlogs::Client::new(config);
-    let group = deployed.worker_logs();
-    let since = since.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let found = logs::lines(&client, &group, "Outcome", None, since).await?;
+    let found =
+        logs::of(config, deployed, &[Function::Worker], Filter::Outcomes, ago(window)).await?;
     let mut recent = Recent { secs: window.as_secs(), cut: found.cut, ..Recent::default() };
     for line in &found.lines {
         recent.add(&line.fields);
@@ -358,7 +355,7 @@ mod tests {
             ),
             (
                 Status { dead_letters: Some(3), ..quiet() },
-                "3 dead letters: see `cargo xtask dead-letters list`",
+                "3 dead letters: see `slowlane calls dead-letters list`",
             ),
             (Status { unresolved: Some(1), ..quiet() }, "1 unresolved call:"),
             (

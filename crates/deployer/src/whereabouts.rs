@@ -5,25 +5,19 @@
 //! its workflow are put together, and each that could not be read is named.
 
 use crate::dead_letters::{self, DeadLetters, Letter, Workflow};
-use crate::logs::{self, Line};
+use crate::logs::{self, EXECUTION, Filter, Function, KEY, Line};
 use crate::outputs::Deployed;
 use crate::status::Missing;
 use crate::unresolved::CallName;
-use crate::{aws, now, text};
+use crate::{ago, aws, now, text};
 use aws_config::SdkConfig;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use slowlane_idempotency::{DynamoDbStore, EpochMs, Guard, Record, Settings, Status};
 use std::time::Duration;
 
 /// At most so many dead letters are looked at.
 const LETTERS: usize = 1000;
-/// The field of a log line that names a call.
-const KEY: &str = "idempotency_key";
-/// The field of a log line that names the call's execution.
-const EXECUTION: &str = "execution_arn";
-/// What every log line has and nobody looks for here.
-const NOISE: [&str; 7] = ["_aws", "Calls", KEY, "timestamp", "target", "level", "message_id"];
 
 /// All that is known of one call.
 #[derive(Debug)]
@@ -59,15 +53,15 @@ impl Whereabouts {
         let guard = Guard::new(store, Settings::default());
         let record = missing.note(guard.read(&name.scope, &name.key).await).flatten();
         let letters = missing.note(letters(config, deployed, name).await).unwrap_or_default();
-        let since = now().saturating_sub(SignedDuration::try_from(window).unwrap_or_default());
-        let since = since.unwrap_or(Timestamp::UNIX_EPOCH);
-        let client = aws_sdk_cloudwatchlogs::Client::new(config);
+        let since = ago(window);
         let (key, mut lines) = (name.key.to_string(), Vec::new());
-        for group in [deployed.enqueuer_logs(), deployed.worker_logs()] {
-            let found = logs::lines(&client, &group, KEY, Some(&key), since).await;
+        for function in [Function::Enqueuer, Function::Worker] {
+            let found = logs::of(config, deployed, &[function], Filter::Call(&key), since).await;
             let Some(found) = missing.note(found) else { continue };
             if found.cut {
-                missing.0.push(format!("{group} has more lines than could be read: see --hours"));
+                missing.0.push(format!(
+                    "the {function} has logged more lines than could be read: see --hours"
+                ));
             }
             lines.extend(found.lines);
         }
@@ -99,7 +93,7 @@ impl Whereabouts {
                     };
                 }
                 Status::NeedsPerson => {
-                    return "a person must decide whether it was executed: see `cargo xtask unresolved`".into();
+                    return "a person must decide whether it was executed: see `slowlane calls unresolved`".into();
                 }
                 Status::Claimed | Status::Dispatched if record.lease_until > millis(now) => {
                     return format!("a slot has it, until {} at the latest", record.lease_until);
@@ -115,7 +109,7 @@ impl Whereabouts {
         }
         if let Some((letter, workflow)) = self.letters.last() {
             return format!(
-                "it is on the dead-letter queue ({}), its workflow {}: see `cargo xtask dead-letters restart`",
+                "it is on the dead-letter queue ({}), its workflow {}: see `slowlane calls dead-letters restart`",
                 letter.origin,
                 match workflow {
                     Workflow::Waits => "still waits",
@@ -151,11 +145,6 @@ impl Whereabouts {
     pub fn as_json(&self) -> Value {
         let letters: Vec<_> =
             self.letters.iter().map(|(letter, workflow)| letter.as_json(*workflow)).collect();
-        let line = |line: &Line| {
-            let mut fields = interesting(&line.fields);
-            fields.insert("at".to_owned(), line.at.to_string().into());
-            Value::Object(fields)
-        };
         json!({
             "key": self.key,
             "now": self.summary(),
@@ -169,7 +158,7 @@ impl Whereabouts {
                 "why": record.why,
             })),
             "dead_letters": letters,
-            "log": self.lines.iter().map(line).collect::<Vec<_>>(),
+            "log": self.lines.iter().map(Line::as_json).collect::<Vec<_>>(),
             "execution": self.execution.as_ref().map(|execution| json!({
                 "arn": execution.arn, "status": execution.status,
             })),
@@ -193,7 +182,7 @@ impl Whereabouts {
         if !self.lines.is_empty() {
             told += "\n\nits log";
             for line in &self.lines {
-                told += &format!("\n  {:.3} {}", line.at, plain(&interesting(&line.fields)));
+                told += &format!("\n  {line}");
             }
         }
         if !self.not_answered.is_empty() {
@@ -201,6 +190,28 @@ impl Whereabouts {
         }
         told
     }
+}
+
+/// The idempotency keys of the calls that an execution waits, or waited, for, by the logs since
+/// `window` ago; the newest last.
+///
+/// # Errors
+/// If CloudWatch refuses.
+pub async fn keys_of_execution(
+    config: &SdkConfig,
+    deployed: &Deployed,
+    arn: &str,
+    window: Duration,
+) -> Result<Vec<String>, aws::Error> {
+    let functions = [Function::Enqueuer, Function::Worker];
+    let found = logs::of(config, deployed, &functions, Filter::Execution(arn), ago(window)).await?;
+    let mut keys: Vec<String> = Vec::new();
+    for key in found.lines.iter().filter_map(|line| line.fields[KEY].as_str()) {
+        if !keys.iter().any(|known| known == key) {
+            keys.push(key.to_owned());
+        }
+    }
+    Ok(keys)
 }
 
 fn millis(time: Timestamp) -> EpochMs {
@@ -239,23 +250,6 @@ async fn execution(config: &SdkConfig, arn: String, missing: &mut Missing) -> Ex
     Execution { arn, status: answer.map(|execution| execution.status.to_string()) }
 }
 
-fn interesting(line: &Value) -> Map<String, Value> {
-    let fields = line.as_object().into_iter().flatten();
-    fields
-        .filter(|(name, _)| !NOISE.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-fn plain(fields: &Map<String, Value>) -> String {
-    let one = |(name, value): (&String, &Value)| match value.as_str() {
-        Some(text) if name == "message" => text.to_owned(),
-        Some(text) => format!("{name}={text}"),
-        None => format!("{name}={value}"),
-    };
-    fields.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,7 +267,8 @@ mod tests {
     }
 
     fn line(second: i64, fields: Value) -> Line {
-        Line { at: Timestamp::from_second(second).unwrap(), fields }
+        let at = Timestamp::from_second(second).unwrap();
+        Line { at, function: Function::Worker, id: second.to_string(), fields }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -359,12 +354,5 @@ mod tests {
         ];
         assert_eq!(execution_arn(&lines), Some(arn("second")));
         assert_eq!(execution_arn(&lines[2..]), None);
-    }
-
-    #[test]
-    fn a_line_is_shown_without_what_all_lines_have() {
-        let fields = json!({"_aws": {}, "Calls": 1.0, KEY: "order-1", "Outcome": "retried",
-            "why": "no answer", "message": "queued"});
-        assert_eq!(plain(&interesting(&fields)), "Outcome=retried queued why=no answer");
     }
 }

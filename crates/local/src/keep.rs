@@ -118,7 +118,7 @@ impl Kept<'_> {
         write!(
             f,
             "\nthe calls of which nobody knows whether they were made:\n\n\
-             cargo xtask unresolved list --endpoint-url {} --stack {}\n",
+             slowlane calls unresolved list --endpoint-url {} --stack {}\n",
             self.local_aws, self.stack_name
         )
     }

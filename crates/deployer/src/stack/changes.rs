@@ -2,13 +2,14 @@
 
 use crate::{Values, text};
 use aws_sdk_cloudformation::types as sdk;
+use serde::Serialize;
 use std::fmt::{self, Write as _};
 
 /// A value longer than this is cut, in characters.
 const LONGEST_VALUE: usize = 72;
 
 /// What a change set would do to a stack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Changes {
     /// The stack's name.
     pub stack: String,
@@ -23,7 +24,7 @@ pub struct Changes {
 }
 
 /// A parameter that gets another value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ParameterChange {
     /// Its name in the template.
     pub name: String,
@@ -35,7 +36,7 @@ pub struct ParameterChange {
 
 /// A parameter that was never given. A stack keeps the default that it was created with, also when
 /// the template has another one since.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StaleDefault {
     /// The parameter.
     pub name: String,
@@ -46,7 +47,8 @@ pub struct StaleDefault {
 }
 
 /// What becomes of a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// It is made.
     Added,
@@ -62,7 +64,7 @@ pub enum Effect {
 }
 
 /// A resource that a change set would touch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResourceChange {
     /// Its name in the template.
     pub logical_id: String,
@@ -77,7 +79,8 @@ pub struct ResourceChange {
 }
 
 /// Whether another resource must take the place of one in which something is different.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Replaces {
     /// It is changed where it is.
     No,
@@ -88,7 +91,7 @@ pub enum Replaces {
 }
 
 /// A part of a resource that is different afterwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Detail {
     /// Which: `Properties.VisibilityTimeout`, `Tags`.
     pub path: String,

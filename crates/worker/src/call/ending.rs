@@ -216,7 +216,7 @@ impl<T: Target> Calls<T> {
             return Ok(self.abandon(call).await);
         }
         let reason = "its workflow no longer waits: a dead letter needs a new execution \
-                      (cargo xtask dead-letters restart)";
+                      (slowlane calls dead-letters restart)";
         self.dead_letter_unheard(call, reason.to_owned()).await
     }
 

@@ -1,10 +1,11 @@
-//! The deployer against the local AWS server, with Lambdas that are never invoked.
+//! The command line and the library below it against the local AWS server, with Lambdas that are never invoked.
 //!
 //! Needs the Python environment that `cargo xtask test` makes.
 
 mod dead_letters;
 mod deploy;
 mod destroy;
+mod stages;
 mod status;
 mod transcripts;
 mod unresolved;
@@ -15,6 +16,7 @@ use slowlane_idempotency::{
     Claim, Claimed, Dispatched, DynamoDbStore, Guard, Key, Request, Scope, Settings,
 };
 use slowlane_local::MiniStack;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -51,9 +53,26 @@ impl Local {
             .parameter("NetSuiteAccountId", "1234567")
     }
 
-    /// Runs `slowlane-deployer` on a stack, with no terminal to ask at.
+    /// A copy of what is deployed of the repository, with a template that `change` has changed.
+    fn changed(&self, change: impl Fn(String) -> String) -> anyhow::Result<PathBuf> {
+        let copy = self.directory.path().join("repository");
+        for folder in ["infra", "state-machines"] {
+            fs::create_dir_all(copy.join(folder))?;
+        }
+        for name in ["throttled-call.asl.json", "sales-order-sync.asl.json"] {
+            let machine = format!("state-machines/{name}");
+            fs::copy(repository().join(&machine), copy.join(&machine))?;
+        }
+        let template = fs::read_to_string(repository().join("infra/template.yaml"))?;
+        let changed = change(template.clone());
+        assert_ne!(changed, template, "nothing was changed");
+        fs::write(copy.join("infra/template.yaml"), changed)?;
+        Ok(copy)
+    }
+
+    /// Runs `slowlane` on a stack, with no terminal to ask at.
     fn run_on(&self, stack: &str, args: &[&str]) -> anyhow::Result<Output> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slowlane-deployer"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slowlane"));
         let endpoint = ["--stack", stack, "--endpoint-url", self.ministack.endpoint()];
         Ok(command.args(args).args(endpoint).stdin(Stdio::null()).output()?)
     }

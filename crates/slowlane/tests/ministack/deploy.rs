@@ -3,7 +3,7 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::stack::{self, FailedResource};
-use slowlane_deployer::{DeployError, Deployer, Plan, Progress, outputs, queues};
+use slowlane_deployer::{DeployError, Deployer, Files, Plan, Progress, outputs, queues};
 
 /// Reserved concurrency of the worker, and the greatest concurrency of each of its mappings.
 async fn concurrency(
@@ -72,11 +72,10 @@ async fn a_stack_is_created_left_alone_changed_and_deleted() -> anyhow::Result<(
 async fn a_failed_deploy_names_the_resource_and_can_be_repeated() -> anyhow::Result<()> {
     let local = Local::start().await?;
     let progress = Progress::hidden();
-    let template = std::fs::read_to_string(repository().join("infra/template.yaml"))?;
-    let broken = local.directory.path().join("template.yaml");
-    std::fs::write(&broken, template.replace("Key: !Ref ThrottledCallKey", "Key: nowhere"))?;
+    let broken =
+        local.changed(|template| template.replace("Key: !Ref ThrottledCallKey", "Key: nowhere"))?;
     let mut plan = local.plan();
-    plan.template = broken;
+    plan.files = Files::Repository(broken);
     let error = local.deployer.deploy(&plan, &progress).await;
     let Err(DeployError::Stack(stack::Error::Failed(failed))) = error else {
         anyhow::bail!("{error:?}");
@@ -107,15 +106,15 @@ async fn a_bad_parameter_is_told_in_the_services_words() -> anyhow::Result<()> {
 async fn a_stack_that_is_not_there_is_answered_with_those_that_are() -> anyhow::Result<()> {
     let (local, _) = Local::deployed().await?;
     for args in [
-        &["unresolved", "list"][..],
-        &["dead-letters", "list"],
+        &["calls", "unresolved", "list"][..],
+        &["calls", "dead-letters", "list"],
         &["status"],
-        &["call", "order-1"],
+        &["calls", "find", "order-1"],
         &["outputs"],
         &["destroy"],
     ] {
         let output = local.run_on("slowlane", args)?;
-        assert!(!output.status.success(), "{args:?}: {output:?}");
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {output:?}");
         let told = String::from_utf8(output.stderr)?;
         let expected = "there is no stack slowlane: there is trial; give --stack trial";
         assert!(told.contains(expected), "{args:?}: {told}");

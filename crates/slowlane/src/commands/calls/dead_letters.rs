@@ -1,4 +1,5 @@
-use super::{Target, print};
+use crate::output::{Question, print, print_json};
+use crate::place::Place;
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -33,11 +34,11 @@ enum Command {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask dead-letters list
-  cargo xtask dead-letters list --json | jq -r '.[] | select(.reason // \"\" | startswith(\"Slowlane.Attempts\")) | .key'")]
+  slowlane calls dead-letters list
+  slowlane calls dead-letters list --json | jq -r '.[] | .key, .reason'")]
 struct List {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// The most letters to list
     #[arg(long, default_value_t = 100)]
     most: usize,
@@ -53,13 +54,16 @@ struct List {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  cargo xtask dead-letters show order-123")]
+  slowlane calls dead-letters show order-123")]
 struct Show {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// Idempotency keys or message ids
     #[arg(required = true)]
     letters: Vec<String>,
+    /// Print one JSON list, as `list --json` does and with the body, rather than an object each
+    #[arg(long)]
+    json: bool,
 }
 
 /// Make their calls again, under the same idempotency key
@@ -71,12 +75,12 @@ struct Show {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask dead-letters restart order-123
-  cargo xtask dead-letters restart --all --most 500
-  cargo xtask dead-letters restart order-123 --new-execution")]
+  slowlane calls dead-letters restart order-123
+  slowlane calls dead-letters restart --all --most 500
+  slowlane calls dead-letters restart order-123 --new-execution")]
 struct RestartThem {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// Idempotency keys or message ids
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     letters: Vec<String>,
@@ -97,22 +101,29 @@ struct RestartThem {
     json: bool,
 }
 
-/// Delete letters for good
+/// Delete letters for good, after a question
 ///
 /// A workflow that still waits for such a call waits until its time-out.
 #[derive(Args)]
 #[command(after_help = "\
-Example:
-  cargo xtask dead-letters drop 0b1c8f0e-5c0e-4a52-9d3f-1f7a3f1f2b11")]
+Examples:
+  slowlane calls dead-letters drop order-123 --yes
+  slowlane calls dead-letters drop 0b1c8f0e-5c0e-4a52-9d3f-1f7a3f1f2b11")]
 struct DropThem {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// Idempotency keys or message ids
     #[arg(required = true)]
     letters: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Print the letters that were deleted as JSON, as `list --json` does
+    #[arg(long)]
+    json: bool,
 }
 
-impl Target {
+impl Place {
     async fn dead_letters(&self) -> anyhow::Result<dead_letters::DeadLetters> {
         let (deployer, deployed) = self.deployed().await?;
         Ok(dead_letters::DeadLetters::new(deployer.config(), deployed))
@@ -132,7 +143,7 @@ impl DeadLetters {
 
 impl List {
     async fn run(self) -> anyhow::Result<()> {
-        let queue = self.target.dead_letters().await?;
+        let queue = self.place.dead_letters().await?;
         let mut letters = Vec::new();
         for letter in queue.list(self.most).await? {
             let workflow = queue.workflow(&letter).await;
@@ -140,7 +151,7 @@ impl List {
         }
         if self.json {
             let letters = letters.iter().map(|(letter, workflow)| letter.as_json(*workflow));
-            print(format_args!("{:#}", letters.collect::<Value>()));
+            print_json(&letters.collect());
         } else if letters.is_empty() {
             eprintln!("there are no dead letters");
         } else {
@@ -155,14 +166,19 @@ impl List {
 
 impl Show {
     async fn run(self) -> anyhow::Result<()> {
-        let queue = self.target.dead_letters().await?;
+        let queue = self.place.dead_letters().await?;
         let letters = queue.find(&self.letters, LOOK_AT).await?;
         queue.give_back(letters.iter().collect()).await?;
+        let mut all = Vec::new();
         for letter in &letters {
             let mut shown = letter.as_json(queue.workflow(letter).await);
             let body = letter.redacted_body();
             shown["body"] = serde_json::from_str(&body).unwrap_or(Value::String(body));
-            print(format_args!("{shown:#}"));
+            all.push(shown);
+        }
+        match self.json {
+            true => print_json(&Value::from(all)),
+            false => all.iter().for_each(print_json),
         }
         Ok(())
     }
@@ -170,7 +186,7 @@ impl Show {
 
 impl RestartThem {
     async fn run(self) -> anyhow::Result<()> {
-        let queue = self.target.dead_letters().await?;
+        let queue = self.place.dead_letters().await?;
         let how = match (self.new_execution, self.put_back) {
             (true, _) => Restart::NewExecution,
             (_, true) => Restart::PutBack,
@@ -187,7 +203,7 @@ impl RestartThem {
         }
         if self.json {
             let all = restarted.iter().map(|(letter, outcome)| as_json(letter, outcome));
-            print(format_args!("{:#}", all.collect::<Value>()));
+            print_json(&all.collect());
         } else {
             for (letter, outcome) in &restarted {
                 eprintln!("{}: {}", name(letter), told(outcome));
@@ -201,8 +217,21 @@ impl RestartThem {
 
 impl DropThem {
     async fn run(self) -> anyhow::Result<()> {
-        let queue = self.target.dead_letters().await?;
-        for letter in queue.find(&self.letters, LOOK_AT).await? {
+        let queue = self.place.dead_letters().await?;
+        let letters = queue.find(&self.letters, LOOK_AT).await?;
+        if !self.yes {
+            let text = match &letters[..] {
+                [one] => format!("delete the letter of {} for good? (yes)", name(one)),
+                several => format!("delete {} letters for good? (yes)", several.len()),
+            };
+            let undone = "nothing was deleted";
+            if let Err(error) = (Question { text: &text, wanted: "yes", undone }).ask() {
+                queue.give_back(letters.iter().collect()).await?;
+                return Err(error);
+            }
+        }
+        let mut dropped = Vec::new();
+        for letter in letters {
             let workflow = queue.workflow(&letter).await;
             queue.drop_letter(&letter).await.with_context(|| name(&letter).to_owned())?;
             let waits = match workflow {
@@ -210,6 +239,10 @@ impl DropThem {
                 Workflow::Ended | Workflow::Unknown => "",
             };
             eprintln!("{} is dropped{waits}", name(&letter));
+            dropped.push(letter.as_json(workflow));
+        }
+        if self.json {
+            print_json(&Value::from(dropped));
         }
         Ok(())
     }

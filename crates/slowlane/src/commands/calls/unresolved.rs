@@ -1,5 +1,7 @@
-use super::{Target, print};
+use crate::output::{print, print_json};
+use crate::place::Place;
 use clap::{Args, Subcommand};
+use serde_json::json;
 use slowlane_deployer::dead_letters::DeadLetters;
 use slowlane_deployer::unresolved::{self, CallName};
 use slowlane_message::QueuedCall;
@@ -33,10 +35,10 @@ enum Command {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  cargo xtask unresolved list --stack slowlane-demo --endpoint-url http://127.0.0.1:4566")]
+  slowlane calls unresolved list --stack slowlane-demo --endpoint-url http://127.0.0.1:4566")]
 struct List {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// The most calls to list
     #[arg(long, default_value_t = 100)]
     most: usize,
@@ -52,11 +54,11 @@ struct List {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask unresolved resolve order-123 --done --id 1001     it is there: a new run gets this answer
-  cargo xtask unresolved resolve order-123 --not-done           it is not: a new run makes the call")]
+  slowlane calls unresolved resolve order-123 --done --id 1001   # it is there: its answer
+  slowlane calls unresolved resolve order-123 --not-done         # it is not: made anew")]
 struct Resolve {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// The call's idempotency key
     key: String,
     /// Its tenant, if it has one
@@ -71,8 +73,11 @@ struct Resolve {
     #[arg(long, default_value_t = 204, conflicts_with = "not_done")]
     status: u16,
     /// With --done: the body that the answer would have had
-    #[arg(long, value_name = "JSON", value_parser = json, conflicts_with = "not_done")]
+    #[arg(long, value_name = "JSON", value_parser = read_json, conflicts_with = "not_done")]
     body: Option<serde_json::Value>,
+    /// Print JSON: {key, scope, decided: "done" or "not-done"}
+    #[arg(long = "json")]
+    as_json: bool,
 }
 
 #[derive(Args)]
@@ -97,7 +102,7 @@ impl Unresolved {
 
 impl List {
     async fn run(self) -> anyhow::Result<()> {
-        let (deployer, deployed) = self.target.deployed().await?;
+        let (deployer, deployed) = self.place.deployed().await?;
         let table = &deployed.outputs.idempotency_table_name;
         let calls = unresolved::Unresolved::new(deployer.config(), table);
         let records = calls.list(self.most).await?;
@@ -107,7 +112,7 @@ impl List {
         };
         let calls = unresolved::with_requests(records, &letters);
         if self.json {
-            print(format_args!("{:#}", unresolved::as_json(&calls)));
+            print_json(&unresolved::as_json(&calls));
         } else if calls.is_empty() {
             eprintln!("no call is unresolved");
         } else {
@@ -122,9 +127,9 @@ impl List {
 
 impl Resolve {
     async fn run(self) -> anyhow::Result<()> {
-        let Self { target, key, scope, decision, id, status, body } = self;
+        let Self { place, key, scope, decision, id, status, body, as_json } = self;
         let call = CallName::new(&scope, &key)?;
-        let (deployer, deployed) = target.deployed().await?;
+        let (deployer, deployed) = place.deployed().await?;
         let table = &deployed.outputs.idempotency_table_name;
         let calls = unresolved::Unresolved::new(deployer.config(), table);
         if decision.done {
@@ -134,10 +139,14 @@ impl Resolve {
             calls.not_done(&call).await?;
             eprintln!("{key} is not done: a new run of its workflow makes the call");
         }
+        if as_json {
+            let decided = if decision.done { "done" } else { "not-done" };
+            print_json(&json!({ "key": key, "scope": scope, "decided": decided }));
+        }
         Ok(())
     }
 }
 
-fn json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+fn read_json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
     serde_json::from_str(text)
 }

@@ -46,7 +46,7 @@ impl Local {
     }
 
     fn letters(&self) -> anyhow::Result<Vec<Value>> {
-        let listed = self.told_json(&["dead-letters", "list"])?;
+        let listed = self.told_json(&["calls", "dead-letters", "list"])?;
         Ok(listed.as_array().context("a list")?.clone())
     }
 
@@ -107,26 +107,31 @@ async fn letters_are_listed_and_shown_and_dropped() -> anyhow::Result<()> {
     let other = letters.iter().find(|letter| letter["key"].is_null()).context("listed")?;
     assert!(other["malformed"].as_str().is_some_and(|why| why.contains("not JSON")), "{other}");
     // The first listing hides nothing from the second, nor from anybody else.
-    let table = local.told(&["dead-letters", "list"])?;
+    let table = local.told(&["calls", "dead-letters", "list"])?;
     for text in ["order-12", "PUT salesOrder/eid:order-7", REASON, &malformed, "(no call)"] {
         assert!(table.contains(text), "{text} is not in\n{table}");
     }
 
-    let shown = local.told(&["dead-letters", "show", "order-1"])?;
+    let shown = local.told(&["calls", "dead-letters", "show", "order-1"])?;
     assert!(shown.contains("\"deadline\"") && !shown.contains(SPENT), "{shown}");
-    let told = local.refused(&["dead-letters", "restart", &malformed])?;
+    let told = local.refused(&["calls", "dead-letters", "restart", &malformed])?;
     assert!(told.contains("it is no call"), "{told}");
-    let told = local.refused(&["dead-letters", "drop", "order-1", "order-99"])?;
+    let told = local.refused(&["calls", "dead-letters", "drop", "order-1", "order-99", "--yes"])?;
     assert!(told.contains("no dead letter has") && told.contains("\"order-99\""), "{told}");
     assert!(!told.contains("another command"), "all could be looked at: {told}");
     assert_eq!(local.letters()?.len(), 13, "what was not found keeps the others");
-    local.told(&["dead-letters", "drop", "order-1", &malformed])?;
+    let drop = ["calls", "dead-letters", "drop", "order-1", &malformed];
+    let told = local.refused(&drop)?;
+    assert!(told.contains("nothing was deleted"), "{told}");
+    assert_eq!(local.letters()?.len(), 13, "and none is held back");
+    let dropped = local.told_json(&[&drop[..], &["--yes"]].concat())?;
+    assert_eq!(dropped.as_array().map(Vec::len), Some(2), "{dropped}");
     assert_eq!(local.letters()?.len(), 11);
 
     // Somebody else looks at one.
     let queue = &outputs.dead_letter_queue_url;
     local.sqs().receive_message().queue_url(queue).send().await?;
-    let told = local.refused(&["dead-letters", "show", "order-99"])?;
+    let told = local.refused(&["calls", "dead-letters", "show", "order-99"])?;
     assert!(told.contains("1 letter held by another command"), "{told}");
     Ok(())
 }
@@ -135,16 +140,16 @@ async fn letters_are_listed_and_shown_and_dropped() -> anyhow::Result<()> {
 async fn a_call_that_was_given_up_is_made_again_by_a_new_execution() -> anyhow::Result<()> {
     let (local, outputs) = Local::deployed().await?;
     let message_id = local.letter(&outputs, &queued_call("order-1", SPENT).to_string()).await?;
-    let told = local.refused(&["dead-letters", "restart", "order-1", "--put-back"])?;
+    let told = local.refused(&["calls", "dead-letters", "restart", "order-1", "--put-back"])?;
     assert!(told.contains("its workflow no longer waits"), "{told}");
 
     // Not before somebody has decided whether it was executed.
     let guard = local.guard(&outputs);
     dispatched(&guard, "calls", "order-1").await?.needs_person("nobody knows").await?;
-    let told = local.refused(&["dead-letters", "restart", "order-1"])?;
+    let told = local.refused(&["calls", "dead-letters", "restart", "order-1"])?;
     assert!(told.contains("a person must first decide"), "{told}");
     assert_eq!(local.letters()?.len(), 1, "and the letter is there at once");
-    local.told(&["unresolved", "resolve", "order-1", "--done", "--id", "7"])?;
+    local.told(&["calls", "unresolved", "resolve", "order-1", "--done", "--id", "7"])?;
 
     // An earlier restart was killed before it deleted the letter.
     let input = json!({
@@ -155,13 +160,13 @@ async fn a_call_that_was_given_up_is_made_again_by_a_new_execution() -> anyhow::
     let sfn = aws_sdk_sfn::Client::new(local.deployer.config());
     let killed = sfn.start_execution().state_machine_arn(&outputs.throttled_call_arn);
     let killed = killed.name(&name).input(input.to_string()).send().await?;
-    let restarted = local.told_json(&["dead-letters", "restart", "order-1"])?;
+    let restarted = local.told_json(&["calls", "dead-letters", "restart", "order-1"])?;
     assert_eq!(restarted[0]["execution_arn"], killed.execution_arn, "it is started once");
     assert!(local.letters()?.is_empty());
 
     // And one that was not.
     local.letter(&outputs, &queued_call("order-2", SPENT).to_string()).await?;
-    let restarted = local.told_json(&["dead-letters", "restart", "--all"])?;
+    let restarted = local.told_json(&["calls", "dead-letters", "restart", "--all"])?;
     let arn = restarted[0]["execution_arn"].as_str().context("an execution")?;
     let execution = sfn.describe_execution().execution_arn(arn).send().await?;
     let input: Value = serde_json::from_str(execution.input().unwrap_or_default())?;
@@ -181,7 +186,7 @@ async fn a_call_whose_workflow_waits_goes_back_on_its_queue() -> anyhow::Result<
     assert_eq!(letters[0]["workflow_waits"], true);
     assert_eq!(letters[0]["reason"], Value::Null);
 
-    local.told(&["dead-letters", "restart", "order-1"])?;
+    local.told(&["calls", "dead-letters", "restart", "order-1"])?;
     assert_eq!(local.total(&outputs.dead_letter_queue_url).await?, 0);
     assert_eq!(local.total(outputs.doorbell_queue_url.as_ref().context("doorbell")?).await?, 1);
     let received = local.sqs().receive_message().queue_url(&outputs.high_queue_url).send().await?;
@@ -194,9 +199,9 @@ async fn a_call_whose_workflow_waits_goes_back_on_its_queue() -> anyhow::Result<
     sfn.stop_execution().execution_arn(&execution).send().await?;
     local.moved_letter(&outputs, &queued_call("order-2", SPENT).to_string()).await?;
     let start = Instant::now();
-    let told = local.refused(&["dead-letters", "restart", "order-2", "--put-back"])?;
+    let told = local.refused(&["calls", "dead-letters", "restart", "order-2", "--put-back"])?;
     assert!(told.contains("no longer waits"), "{told}");
-    let restarted = local.told_json(&["dead-letters", "restart", "order-2"])?;
+    let restarted = local.told_json(&["calls", "dead-letters", "restart", "order-2"])?;
     assert!(restarted[0]["execution_arn"].is_string(), "{restarted}");
     assert!(start.elapsed() < Duration::from_secs(30), "no letter was hidden in between");
     Ok(())

@@ -19,7 +19,9 @@ async fn fill(local: &Local, outputs: &slowlane_deployer::Outputs) -> anyhow::Re
 async fn nothing_is_destroyed_unasked() -> anyhow::Result<()> {
     let (local, outputs) = Local::deployed().await?;
     fill(&local, &outputs).await?;
-    let told = local.refused(&["destroy"])?;
+    let output = local.run_on("trial", &["destroy"])?;
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let told = String::from_utf8(output.stderr)?;
     for text in [
         "stack trial holds",
         "0 HIGH calls",
@@ -42,11 +44,13 @@ async fn what_the_template_keeps_stays_unless_told_otherwise() -> anyhow::Result
     let (local, outputs) = Local::deployed().await?;
     fill(&local, &outputs).await?;
     let (queue, table) = (&outputs.dead_letter_queue_url, &outputs.idempotency_table_name);
-    let output = local.run_on("trial", &["destroy", "--yes"])?;
-    assert!(output.status.success(), "{output:?}");
-    let told = String::from_utf8(output.stderr)?;
-    assert!(told.contains(&format!("kept: AWS::DynamoDB::Table {table}")), "{told}");
-    assert!(told.contains(&format!("kept: AWS::SQS::Queue {queue}")), "{told}");
+    let told = local.told_json(&["destroy", "--yes"])?;
+    let kept = |resource_type: &str, id: &str| {
+        let all = told["kept"].as_array().into_iter().flatten();
+        all.filter(|one| one["resource_type"] == resource_type && one["physical_id"] == id).count()
+    };
+    assert_eq!(kept("AWS::DynamoDB::Table", table), 1, "{told}");
+    assert_eq!(kept("AWS::SQS::Queue", queue), 1, "{told}");
     let letters = slowlane_deployer::queues::depth(&local.sqs(), queue).await?;
     assert_eq!(letters.total(), 1);
     assert_eq!(local.guard(&outputs).list_unresolved(10).await?.len(), 1);

@@ -3,6 +3,9 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 use serde_json::{Value, json};
 
+const EXECUTION: &str =
+    "arn:aws:states:us-east-1:000000000000:execution:trial-throttled-call:order-1";
+
 impl Local {
     /// As if a Lambda had logged these lines just now.
     async fn log(&self, logical_id: &str, lines: &[Value]) -> anyhow::Result<()> {
@@ -87,8 +90,8 @@ async fn the_status_says_what_waits_and_why() -> anyhow::Result<()> {
 #[tokio::test]
 async fn one_call_is_found_wherever_it_is() -> anyhow::Result<()> {
     let (local, outputs) = Local::deployed().await?;
-    let output = local.run_on("trial", &["call", "order-1"])?;
-    assert!(!output.status.success(), "{output:?}");
+    let output = local.run_on("trial", &["calls", "find", "order-1"])?;
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
     let told = String::from_utf8(output.stdout)?;
     assert!(told.contains("no record, no dead letter and no log line"), "{told}");
 
@@ -97,31 +100,62 @@ async fn one_call_is_found_wherever_it_is() -> anyhow::Result<()> {
             "EnqueuerLogs",
             &[
                 json!({"message": "queued", "idempotency_key": "order-1", "priority": "HIGH"}),
+                json!({"message": "queued", "idempotency_key": "order-7", "priority": "HIGH",
+                    "execution_arn": EXECUTION}),
                 json!({"message": "queued", "idempotency_key": "order-12", "priority": "HIGH"}),
             ],
         )
         .await?;
-    let told = local.told(&["call", "order-1"])?;
+    let told = local.told(&["calls", "find", "order-1"])?;
     assert!(told.contains("no slot has taken it up yet"), "{told}");
     assert!(!told.contains("order-12"), "{told}");
 
     let body = queued_call("order-1", "AQCEAAAAKgAAAAMAAAAA").to_string();
     let queue = &outputs.dead_letter_queue_url;
     local.sqs().send_message().queue_url(queue).message_body(body).send().await?;
-    let call = local.told_json(&["call", "order-1"])?;
+    let call = local.told_json(&["calls", "find", "order-1"])?;
     assert!(call["now"].as_str().is_some_and(|now| now.contains("dead-letter")), "{call:#}");
     assert_eq!(call["dead_letters"][0]["resource"], "salesOrder/eid:order-1");
     assert_eq!(call["log"][0]["message"], "queued");
 
     dispatched(&local.guard(&outputs), "calls", "order-1").await?.needs_person("no answer").await?;
-    let call = local.told_json(&["call", "order-1"])?;
+    let call = local.told_json(&["calls", "find", "order-1"])?;
     assert_eq!(call["record"]["state"], "NEEDS_PERSON");
     assert!(call["now"].as_str().is_some_and(|now| now.contains("a person must")), "{call:#}");
     assert_eq!(call["not_answered"], json!([]));
     // Of the call of another tenant there is neither record nor letter; a log line names no tenant.
-    let call = local.told_json(&["call", "order-1", "--scope", "acme"])?;
+    let call = local.told_json(&["calls", "find", "order-1", "--scope", "acme"])?;
     assert_eq!((&call["record"], &call["dead_letters"]), (&Value::Null, &json!([])));
-    let told = local.refused(&["call", "order-2"])?;
+    let told = local.refused(&["calls", "find", "order-2"])?;
     assert!(told.contains("nothing is known of the call order-2"), "{told}");
+
+    // By the execution that waits for it.
+    let calls = local.told_json(&["calls", "find", EXECUTION])?;
+    assert_eq!((&calls[0]["key"], &calls[1]), (&json!("order-7"), &Value::Null), "{calls:#}");
+    let told = local.refused(&["calls", "find", &format!("{EXECUTION}-2")])?;
+    assert!(told.contains("may be a child of the one you look at"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_logs_are_printed_whole_or_of_one_call() -> anyhow::Result<()> {
+    let (local, _) = Local::deployed().await?;
+    let output = local.run_on("trial", &["logs"])?;
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let queued = json!({"message": "queued", "idempotency_key": "order-1", "priority": "HIGH"});
+    local.log("EnqueuerLogs", &[queued]).await?;
+    let done = |key: &str| json!({"Calls": 1.0, "Outcome": "succeeded", "idempotency_key": key, "_aws": {"x": 1}});
+    local.log("WorkerLogs", &[done("order-1"), done("order-2")]).await?;
+
+    let told = local.told(&["logs"])?;
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(told.contains(" enqueuer queued idempotency_key=order-1 priority=HIGH\n"), "{told}");
+    assert!(!told.contains("_aws"), "{told}");
+    assert_eq!(local.told(&["logs", "--function", "worker"])?.lines().count(), 2);
+    let told = local.told(&["logs", "--call", "order-1", "--json"])?;
+    let lines: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let told: Vec<_> = lines.iter().map(|line| (&line["function"], &line["Outcome"])).collect();
+    let (enqueuer, worker) = (json!("enqueuer"), json!("worker"));
+    assert_eq!(told, [(&enqueuer, &Value::Null), (&worker, &json!("succeeded"))], "{lines:?}");
     Ok(())
 }

@@ -3,8 +3,6 @@
 use super::{Local, repository};
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::{Progress, queues};
-use std::fs;
-use std::path::PathBuf;
 
 const ACCOUNT: [&str; 2] = ["-p", "NetSuiteAccountId=1234567"];
 
@@ -34,23 +32,6 @@ fn compare(name: &str, transcript: &str) {
     settings.bind(|| insta::assert_snapshot!(name, transcript));
 }
 
-/// A copy of what is deployed of the repository, with a template that `change` has changed.
-fn changed(local: &Local, change: impl Fn(String) -> String) -> anyhow::Result<PathBuf> {
-    let copy = local.directory.path().join("repository");
-    for folder in ["infra", "state-machines"] {
-        fs::create_dir_all(copy.join(folder))?;
-    }
-    for name in ["throttled-call.asl.json", "sales-order-sync.asl.json"] {
-        let machine = format!("state-machines/{name}");
-        fs::copy(repository().join(&machine), copy.join(&machine))?;
-    }
-    let template = fs::read_to_string(repository().join("infra/template.yaml"))?;
-    let changed = change(template.clone());
-    assert_ne!(changed, template, "nothing was changed");
-    fs::write(copy.join("infra/template.yaml"), changed)?;
-    Ok(copy)
-}
-
 #[tokio::test]
 async fn a_stack_is_planned_created_left_alone_and_changed() -> anyhow::Result<()> {
     let local = Local::start().await?;
@@ -78,7 +59,7 @@ async fn a_stack_is_planned_created_left_alone_and_changed() -> anyhow::Result<(
 async fn a_resource_that_fails_is_told_first_and_what_was_there_stays() -> anyhow::Result<()> {
     let (local, outputs) = Local::deployed().await?;
     let broken =
-        changed(&local, |template| template.replace("Key: !Ref ThrottledCallKey", "Key: nowhere"))?;
+        local.changed(|template| template.replace("Key: !Ref ThrottledCallKey", "Key: nowhere"))?;
     let told = deploy(&local, broken.to_str().unwrap_or_default(), &["--yes"])?;
     compare("failed", &told);
     assert_eq!(local.deployer.deployed("trial").await?.outputs, outputs);
@@ -88,7 +69,7 @@ async fn a_resource_that_fails_is_told_first_and_what_was_there_stays() -> anyho
 #[tokio::test]
 async fn a_queue_is_only_replaced_where_that_is_allowed() -> anyhow::Result<()> {
     let (local, outputs) = Local::deployed().await?;
-    let named = changed(&local, |template| {
+    let named = local.changed(|template| {
         let queue = "  HighQueue:\n    Type: AWS::SQS::Queue\n    DeletionPolicy: Delete\n    \
                      UpdateReplacePolicy: Delete\n    Properties:\n";
         template.replace(queue, &format!("{queue}      QueueName: another\n"))
@@ -110,9 +91,8 @@ async fn a_queue_is_only_replaced_where_that_is_allowed() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_default_that_has_changed_is_told() -> anyhow::Result<()> {
     let (local, _) = Local::deployed().await?;
-    let newer = changed(&local, |template| {
-        template.replace("    Default: 21600\n", "    Default: 3600\n")
-    })?;
+    let newer = local
+        .changed(|template| template.replace("    Default: 21600\n", "    Default: 3600\n"))?;
     let told =
         deploy(&local, newer.to_str().unwrap_or_default(), &["--plan", "-p", "LogLevel=debug"])?;
     compare("default_changed", &told);

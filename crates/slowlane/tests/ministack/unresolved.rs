@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 #[tokio::test]
 async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
     let (local, outputs) = Local::deployed().await?;
-    assert_eq!(local.told(&["unresolved", "list"])?, "");
-    assert_eq!(local.told(&["unresolved", "list", "--json"])?, "[]\n");
+    assert_eq!(local.told(&["calls", "unresolved", "list"])?, "");
+    assert_eq!(local.told(&["calls", "unresolved", "list", "--json"])?, "[]\n");
 
     // Two calls of 2023, and one of this moment.
     let store = local.store(&outputs);
@@ -20,13 +20,13 @@ async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
     dispatched(&guard, "calls", "order-3").await?.unknown("no answer just now").await?;
     claim(&guard, "calls", "order-4").await?;
 
-    let table = local.told(&["unresolved", "list"])?;
+    let table = local.told(&["calls", "unresolved", "list"])?;
     for text in ["order-1", "NEEDS_PERSON", "nobody to ask", "acme", "2023-11-14T22:13:20.000Z"] {
         assert!(table.contains(text), "{text} is not in\n{table}");
     }
     assert!(!table.contains("order-4"), "it is in progress:\n{table}");
     let listed: serde_json::Value =
-        serde_json::from_str(&local.told(&["unresolved", "list", "--json"])?)?;
+        serde_json::from_str(&local.told(&["calls", "unresolved", "list", "--json"])?)?;
     assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
     assert_eq!(listed[2]["key"], "order-3", "the oldest come first: {listed}");
     assert_eq!(listed[2]["payload_sha256"], request("calls", "order-3")?.payload().to_string());
@@ -36,21 +36,31 @@ async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
     let letter = queued_call("order-1", "AQCEAAAAKgAAAAMAAAAA").to_string();
     let queue = &outputs.dead_letter_queue_url;
     local.sqs().send_message().queue_url(queue).message_body(letter).send().await?;
-    let listed = local.told_json(&["unresolved", "list"])?;
+    let listed = local.told_json(&["calls", "unresolved", "list"])?;
     let one = listed.as_array().into_iter().flatten().find(|one| one["key"] == "order-1");
     let shown = one.map(|one| (one["method"].as_str(), one["resource"].as_str()));
     assert_eq!(shown, Some((Some("PUT"), Some("salesOrder/eid:order-1"))), "{listed}");
-    let table = local.told(&["unresolved", "list"])?;
+    let table = local.told(&["calls", "unresolved", "list"])?;
     assert!(table.contains("PUT salesOrder/eid:order-1"), "{table}");
 
     // It is there: a new run gets the answer. It is not: a new run makes the call.
     let body = r#"{"lines":2}"#;
-    local.told(&["unresolved", "resolve", "order-1", "--done", "--id", "1001", "--body", body])?;
+    local.told(&[
+        "calls",
+        "unresolved",
+        "resolve",
+        "order-1",
+        "--done",
+        "--id",
+        "1001",
+        "--body",
+        body,
+    ])?;
     let Claimed::Replay(answer) = guard.claim(&request("calls", "order-1")?).await? else {
         anyhow::bail!("the answer is not given again");
     };
     assert_eq!(answer, serde_json::json!({ "status": 204, "id": "1001", "body": { "lines": 2 } }));
-    local.told(&["unresolved", "resolve", "order-2", "--scope", "acme", "--not-done"])?;
+    local.told(&["calls", "unresolved", "resolve", "order-2", "--scope", "acme", "--not-done"])?;
     assert_eq!(claim(&guard, "acme", "order-2").await?.attempt(), 2);
 
     for (args, why) in [
@@ -66,7 +76,7 @@ async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
         (&["resolve", "order-3", "--not-done", "--id", "1"][..], "cannot be used with"),
         (&["resolve", "order-3", "--done", "--body", "{"][..], "--body"),
     ] {
-        let told = local.refused(&[&["unresolved"], args].concat())?;
+        let told = local.refused(&[&["calls", "unresolved"], args].concat())?;
         assert!(told.contains(why), "{args:?}: {told}");
     }
     Ok(())

@@ -1,4 +1,5 @@
-use super::{Target, print};
+use crate::output::{print, print_json};
+use crate::place::Place;
 use clap::Args;
 use slowlane_deployer::status;
 use std::time::Duration;
@@ -14,26 +15,28 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask status --stack slowlane --region eu-north-1
-  cargo xtask status --stack slowlane-demo --endpoint-url http://127.0.0.1:4566 --json")]
+  slowlane status --stack slowlane --region eu-north-1
+  slowlane status --stage prod --target crm
+  slowlane status --stack slowlane-demo --endpoint-url http://127.0.0.1:4566 --json")]
 pub(crate) struct Status {
     #[command(flatten)]
-    target: Target,
+    place: Place,
     /// Of how many minutes the log is read
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// Print JSON
+    /// Print JSON: {stack, dispatch, limit, reserved_concurrency, queues, rings, dead_letters,
+    /// unresolved, mappings, recent, held_up_by, not_answered}
     #[arg(long)]
     json: bool,
 }
 
 impl Status {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let (deployer, deployed) = self.target.deployed().await?;
+        let (deployer, deployed) = self.place.deployed().await?;
         let window = Duration::from_secs(self.minutes * 60);
         let status = status::Status::of(deployer.config(), &deployed, window).await;
         if self.json {
-            print(format_args!("{:#}", serde_json::to_value(&status)?));
+            print_json(&serde_json::to_value(&status)?);
         } else {
             print(status::table(&status));
         }

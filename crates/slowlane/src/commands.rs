@@ -1,0 +1,12 @@
+//! The commands, each with its arguments and what it prints.
+
+pub(crate) mod call;
+pub(crate) mod calls;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod deploy;
+pub(crate) mod destroy;
+pub(crate) mod init;
+pub(crate) mod logs;
+pub(crate) mod outputs;
+pub(crate) mod status;

@@ -1,0 +1,170 @@
+use super::outputs;
+use crate::exit::Ended;
+use crate::output::{Question, print_json};
+use crate::place::{Chosen, Place};
+use crate::stacks;
+use clap::Args;
+use serde_json::{Value, json};
+use slowlane_deployer::{Deployer, Outputs, Plan, Prepared, Progress, Values};
+use std::path::PathBuf;
+
+/// Create the stack, or change it to what the template and the parameters say
+///
+/// With --stage it deploys what slowlane.toml says: a stack for each target, slowlane-STAGE-TARGET.
+/// It shows what would be added, changed, replaced and removed, and asks before it does it. A change
+/// that fails is rolled back by CloudFormation; deploy again when its cause is gone. A deploy that is
+/// interrupted goes on at CloudFormation: wait for its end, and deploy again.
+#[derive(Args)]
+#[command(after_help = "\
+Examples: a limit of 5, with the credentials of a profile; what a higher one would change; all
+targets of a stage
+  slowlane deploy --profile prod -p NetSuiteAccountId=1234567 -p ApiConcurrency=5
+  slowlane deploy --profile prod -p ApiConcurrency=10 --plan
+  slowlane deploy --stage prod --lambdas ~/slowlane/target/release")]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    place: Place,
+    /// A template parameter, as often as needed; infra/template.yaml describes them
+    ///
+    /// A parameter that is not given keeps its value; in a new stack it has its default.
+    /// NetSuiteAccountId has none.
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    parameters: Vec<(String, String)>,
+    /// A repository whose infra/template.yaml and state-machines/ are taken
+    ///
+    /// Without it those that this program was built with are.
+    #[arg(long, value_name = "DIR")]
+    repository: Option<PathBuf>,
+    /// The directory of the release binaries slowlane-enqueuer and slowlane-worker
+    ///
+    /// By `cargo xtask deploy` they are built, unless this is given.
+    #[arg(long, value_name = "DIR", env = "SLOWLANE_LAMBDAS", default_value = "target/release")]
+    lambdas: PathBuf,
+    /// A bucket of this account for the Lambdas and the state machines
+    ///
+    /// Without it one is made, slowlane-artifacts-ACCOUNT-REGION.
+    #[arg(long, value_name = "NAME")]
+    artifact_bucket: Option<String>,
+    /// A tag for the stack and all that is in it, as often as needed
+    ///
+    /// Those that the stack has stay. application=slowlane is always one.
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    tags: Vec<(String, String)>,
+    /// Only show what would be done
+    #[arg(long, conflicts_with = "yes")]
+    plan: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Do it even if queues or tables are replaced or leave the stack
+    ///
+    /// What they hold is then no longer found by the stack, and is lost where the template does not
+    /// keep it.
+    #[arg(long)]
+    allow_replacement: bool,
+    /// On a local endpoint: the directory for what the Lambdas print; it is made if need be
+    #[arg(long, value_name = "DIR")]
+    local_logs: Option<PathBuf>,
+    /// Print JSON: [{stack, changes, outputs}]; changes is null if there are none, outputs with --plan
+    #[arg(long)]
+    json: bool,
+}
+
+impl Deploy {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let mut done = Vec::new();
+        for (region, plan) in self.plans()? {
+            let deployer = self.place.deployer(region.as_deref()).await;
+            let (changes, outputs) = self.deploy(&deployer, &plan).await?;
+            let outputs = outputs.as_ref();
+            done.push(json!({
+                "stack": plan.stack_name,
+                "changes": changes,
+                "outputs": outputs.map(outputs::as_json),
+            }));
+            if let Some(outputs) = outputs.filter(|_| !self.json) {
+                outputs::print_table(outputs);
+            }
+        }
+        if self.json {
+            print_json(&Value::from(done));
+        }
+        Ok(())
+    }
+
+    /// A plan for each stack, with its region. All of them before the first is carried out: what is
+    /// wrong with one is told before another has changed.
+    fn plans(&self) -> anyhow::Result<Vec<(Option<String>, Plan)>> {
+        let deployments = match self.place.chosen()? {
+            Chosen::Stack(name) => return Ok(vec![(None, self.plan(&name, Values::new()))]),
+            Chosen::Deployments(deployments) => deployments,
+        };
+        if deployments.len() > 1 && !self.parameters.is_empty() {
+            let told = "a parameter is of one stack: say which by --target";
+            return Err(Ended::Usage(told.to_owned()).into());
+        }
+        let plan = |deployment: &slowlane_config::Deployment| {
+            let parameters = stacks::parameters(deployment)?;
+            let plan = self.plan(&deployment.stack, parameters);
+            Ok((Some(deployment.region.clone()), plan))
+        };
+        deployments.iter().map(plan).collect()
+    }
+
+    /// `parameters` are those of slowlane.toml; what is typed goes before them.
+    fn plan(&self, stack: &str, parameters: Values) -> Plan {
+        let mut plan = match &self.repository {
+            Some(repository) => Plan::new(stack, repository, &self.lambdas),
+            None => Plan::built_in(stack, &self.lambdas),
+        };
+        plan.parameters.extend(parameters);
+        plan.parameters.extend(self.parameters.clone());
+        plan.tags.extend(self.tags.clone());
+        plan.allow_replacement = self.allow_replacement;
+        plan.artifact_bucket = self.artifact_bucket.clone();
+        plan.local_log_dir = self.local_logs.clone();
+        plan
+    }
+
+    /// Answers what was, or would be, changed, and the outputs if it was done.
+    async fn deploy(
+        &self,
+        deployer: &Deployer,
+        plan: &Plan,
+    ) -> anyhow::Result<(Value, Option<Outputs>)> {
+        let progress = Progress::stderr();
+        let prepared = deployer.prepare(plan, &progress).await?;
+        let changes = serde_json::to_value(prepared.changes())?;
+        match prepared.changes() {
+            Some(changes) => eprintln!("\n{changes}\n"),
+            None if self.plan => eprintln!("{}: nothing to change", plan.stack_name),
+            None => {}
+        }
+        if self.plan {
+            prepared.discard().await?;
+            return Ok((changes, None));
+        }
+        if self.must_ask(&prepared) {
+            let undone = "nothing was changed";
+            let answer = Question { text: "do it? (yes)", wanted: "yes", undone }.ask();
+            if let Err(error) = answer {
+                prepared.discard().await?;
+                return Err(error);
+            }
+        }
+        Ok((changes, Some(prepared.execute(&progress).await?)))
+    }
+
+    /// A change that will be refused is not asked about.
+    fn must_ask(&self, prepared: &Prepared<'_>) -> bool {
+        let allowed = |changes: &slowlane_deployer::stack::Changes| {
+            self.allow_replacement || changes.data_at_risk().is_empty()
+        };
+        !self.yes && prepared.changes().is_some_and(allowed)
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.into(), value.into()))
+}

@@ -1,0 +1,177 @@
+//! A `slowlane.toml` on disk, with the profiles that it names.
+
+use crate::exit::Ended;
+use crate::stacks;
+use serde::Serialize;
+use slowlane_config::{Config, Deployment};
+use slowlane_profile::{Mistake, Mistakes, Profile, mistakes, shipped};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// A configuration that was read and found right.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    pub(crate) config: Config,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "cannot read {path}: {source}; `slowlane init` writes a first slowlane.toml, and --config says \
+         where it is"
+    )]
+    Unreadable { path: String, source: std::io::Error },
+    #[error("{}", told(.0))]
+    Wrong(Vec<Placed>),
+}
+
+/// A mistake, and the file that it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Placed {
+    pub(crate) file: String,
+    #[serde(flatten)]
+    pub(crate) mistake: Mistake,
+}
+
+/// What became of looking for mistakes.
+pub(crate) struct Checked {
+    pub(crate) kind: Kind,
+    pub(crate) mistakes: Vec<Placed>,
+    pub(crate) stacks: Vec<Stack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Configuration,
+    Profile,
+}
+
+/// A stack that a configuration makes.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stack {
+    stage: String,
+    pub(crate) stack: String,
+    target: String,
+    pub(crate) region: String,
+    /// Why it cannot be deployed.
+    pub(crate) refused: Option<String>,
+}
+
+impl File {
+    /// Reads a configuration and the profiles that it names by their paths.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let config = parse(path, &read(path)?).map_err(Error::Wrong)?;
+        Ok(Self { path: path.into(), config })
+    }
+
+    /// All targets as they are in a stage.
+    pub(crate) fn deployments(&self, stage: &str) -> Result<Vec<Deployment>, Ended> {
+        let unknown = |error| Ended::Usage(format!("{}: {error}", self.path.display()));
+        self.config.deployments(stage).map_err(unknown)
+    }
+
+    /// A profile that comes with Slowlane, or one that stands beside this file.
+    pub(crate) fn profile(&self, name: &str) -> Result<Profile, Error> {
+        if let Some(profile) = shipped::get(name) {
+            return Ok(profile);
+        }
+        let path = self.path.parent().unwrap_or(Path::new("")).join(name);
+        Profile::parse(&read(&path)?).map_err(|mistakes| Error::Wrong(placed(&path, &mistakes)))
+    }
+
+    pub(crate) fn no_target(&self, target: &str) -> String {
+        let mut told = format!("{}: there is no target `{target}`", self.path.display());
+        if let Some(mend) = mistakes::proposal(target, self.config.targets()) {
+            let _ = write!(told, "; {mend}");
+        }
+        told
+    }
+}
+
+/// Looks for all that is wrong with a configuration or a profile.
+pub(crate) fn check(path: &Path) -> Result<Checked, Error> {
+    let text = read(path)?;
+    let kind = kind(path, &text);
+    let mut checked = Checked { kind, mistakes: Vec::new(), stacks: Vec::new() };
+    match kind {
+        Kind::Profile => {
+            if let Err(mistakes) = Profile::parse(&text) {
+                checked.mistakes = placed(path, &mistakes);
+            }
+        }
+        Kind::Configuration => match parse(path, &text) {
+            Ok(config) => checked.stacks = stacks(&config),
+            Err(mistakes) => checked.mistakes = mistakes,
+        },
+    }
+    Ok(checked)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let shown = || path.display().to_string();
+    std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: shown(), source })
+}
+
+/// A configuration has targets or stages, a profile says what answers mean. Of a file that has
+/// neither, its name tells.
+fn kind(path: &Path, text: &str) -> Kind {
+    let (table, _) = toml::de::DeTable::parse_recoverable(text);
+    let has = |name: &str| table.get_ref().contains_key(name);
+    let is_named = path.file_name().is_some_and(|name| name == "slowlane.toml");
+    match has("targets") || has("stages") || (is_named && !has("answers")) {
+        true => Kind::Configuration,
+        false => Kind::Profile,
+    }
+}
+
+/// The mistakes of the profiles that it names come with its own.
+fn parse(path: &Path, text: &str) -> Result<Config, Vec<Placed>> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let of_profiles = RefCell::new(BTreeMap::new());
+    let load = |name: &str| {
+        let path = folder.join(name);
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        Profile::parse(&text).map_err(|mistakes| {
+            let placed = placed(&path, &mistakes);
+            let number = placed.len();
+            of_profiles.borrow_mut().insert(path, placed);
+            match number {
+                1 => "there is a mistake in it".to_owned(),
+                _ => format!("there are {number} mistakes in it"),
+            }
+        })
+    };
+    Config::parse(text, load).map_err(|mistakes| {
+        let mut all = placed(path, &mistakes);
+        all.extend(of_profiles.take().into_values().flatten());
+        all
+    })
+}
+
+fn stacks(config: &Config) -> Vec<Stack> {
+    let mut all = Vec::new();
+    for stage in config.stages() {
+        for deployment in config.deployments(stage).unwrap_or_default() {
+            let refused = stacks::parameters(&deployment).err().map(|error| error.to_string());
+            let Deployment { stack, target, region, .. } = deployment;
+            all.push(Stack { stage: stage.to_owned(), stack, target, region, refused });
+        }
+    }
+    all
+}
+
+fn placed(path: &Path, mistakes: &Mistakes) -> Vec<Placed> {
+    let file = path.display().to_string();
+    let place = |mistake: &Mistake| Placed { file: file.clone(), mistake: mistake.clone() };
+    mistakes.list().iter().map(place).collect()
+}
+
+/// Each mistake on a line of its own, as editors and compilers write it: `FILE:LINE:COLUMN: ...`.
+fn told(mistakes: &[Placed]) -> String {
+    let lines = mistakes.iter().map(|placed| format!("{}:{}", placed.file, placed.mistake));
+    lines.collect::<Vec<_>>().join("\n")
+}

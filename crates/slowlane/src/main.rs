@@ -1,0 +1,24 @@
+//! `slowlane`: deploys Slowlane, shows how it fares, and steers it.
+
+mod cli;
+mod commands;
+mod exit;
+mod file;
+mod output;
+mod place;
+mod stacks;
+
+use clap::Parser as _;
+use cli::Cli;
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            exit::code(&error)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the command line says of itself.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fmt::Write as _;
+use std::process::{Command, Output};
+
+/// Every command that does something; those above them only lead to them.
+const COMMANDS: [&[&str]; 16] = [
+    &["init"],
+    &["check"],
+    &["call"],
+    &["deploy"],
+    &["destroy"],
+    &["outputs"],
+    &["status"],
+    &["logs"],
+    &["calls", "find"],
+    &["calls", "dead-letters", "list"],
+    &["calls", "dead-letters", "show"],
+    &["calls", "dead-letters", "restart"],
+    &["calls", "dead-letters", "drop"],
+    &["calls", "unresolved", "list"],
+    &["calls", "unresolved", "resolve"],
+    &["completions"],
+];
+
+fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slowlane"));
+    command.env_remove("SLOWLANE_LAMBDAS").env_remove("AWS_ENDPOINT_URL").args(args);
+    command.output().unwrap()
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_help_is_as_it_was_read_last() {
+    let mut all = text(run(&["--help"]).stdout);
+    for group in [&["calls"][..], &["calls", "dead-letters"], &["calls", "unresolved"]] {
+        write!(all, "\n{}\n{}", "=".repeat(80), text(run(&[group, &["--help"]].concat()).stdout))
+            .unwrap();
+    }
+    for command in COMMANDS {
+        let help = text(run(&[command, &["--help"]].concat()).stdout);
+        write!(all, "\n{}\n{help}", "=".repeat(80)).unwrap();
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn every_command_that_there_is_is_tested_here() {
+    // clap names a command that is not there by those that are.
+    let listed = |path: &[&str]| {
+        let help = text(run(&[path, &["--help"]].concat()).stdout);
+        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let names = lines.take_while(|line| !line.is_empty());
+        // What is indented further goes on with the line above.
+        let names = names.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        let names = names.filter(|name| !name.is_empty()).map(str::to_owned);
+        names.filter(|name| name != "help").collect::<Vec<_>>()
+    };
+    let mut open: Vec<Vec<String>> = listed(&[]).into_iter().map(|name| vec![name]).collect();
+    while let Some(path) = open.pop() {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let below = listed(&names);
+        assert!(COMMANDS.contains(&&names[..]) || !below.is_empty(), "{path:?}");
+        open.extend(below.into_iter().map(|name| [path.clone(), vec![name]].concat()));
+    }
+}
+
+#[test]
+fn each_command_teaches_by_an_example_and_a_mistake_shows_its_usage() {
+    for command in COMMANDS {
+        let help = text(run(&[command, &["--help"]].concat()).stdout);
+        let name = command.join(" ");
+        let usage = format!("Usage: slowlane {name} ");
+        assert!(help.contains(&usage), "{usage}: {help}");
+        let example = format!("\n  slowlane {name}");
+        assert!(help.contains("\nExample") && help.contains(&example), "{help}");
+        let refused = run(&[command, &["--bogus"]].concat());
+        assert_eq!(refused.status.code(), Some(2));
+        let told = text(refused.stderr);
+        assert!(told.contains(&usage), "{told}");
+    }
+}
+
+#[test]
+fn each_command_that_has_a_result_has_it_as_json() {
+    for command in COMMANDS {
+        let help = text(run(&[command, &["--help"]].concat()).stdout);
+        assert!(help.contains("--json") || command == ["completions"], "{command:?}");
+    }
+}
+
+#[test]
+fn a_shell_is_told_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(run(&["completions", shell]).stdout);
+        for command in COMMANDS {
+            assert!(command.iter().all(|word| script.contains(word)), "{shell}: {command:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stage_is_looked_for_in_slowlane_toml() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("slowlane.toml");
+    let on = |args: &[&str]| {
+        let file = file.to_str().unwrap();
+        let output = run(&[args, &["--config", file]].concat());
+        (output.status.code(), text(output.stderr).replace(file, "FILE"))
+    };
+    let (code, told) = on(&["status", "--stage", "prod"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("cannot read FILE: No such file") && told.contains("init"), "{told}");
+
+    std::fs::write(&file, "[targets.crm]\nprofil = \"http\"\n[stages.prod]\nregion = \"x\"\n")
+        .unwrap();
+    let (code, told) = on(&["status", "--stage", "prod"]);
+    assert_eq!(code, Some(1));
+    let expected = "FILE:2:1: targets.crm.profil: there is no field `profil`; did you mean";
+    assert!(told.contains(expected), "{told}");
+
+    let target = "profile = \"netsuite\"\nsecret = \"s\"\n\
+                  base_url = \"https://1.suitetalk.api.netsuite.com\"\n";
+    let right = format!(
+        "[targets.erp]\n{target}[targets.own]\nbinary = \"own\"\n\
+         [stages.prod]\nregion = \"eu-central-1\"\n"
+    );
+    std::fs::write(&file, right).unwrap();
+    for (args, told) in [
+        (&["status", "--stage", "pord"][..], "there is no stage `pord`; did you mean `prod`?"),
+        (&["status", "--stage", "prod"], "say which by --target: erp, own"),
+        (&["status", "--stage", "prod", "--target", "epr"], "did you mean `erp`?"),
+        (&["status", "--target", "erp"], "--stage"),
+        (&["status", "--stage", "prod", "--stack", "x"], "cannot be used with"),
+        (&["deploy", "--stage", "prod", "-p", "A=b"], "say which by --target"),
+    ] {
+        let (code, found) = on(args);
+        assert_eq!(code, Some(2), "{args:?}: {found}");
+        assert!(found.contains(told), "{args:?}: {found}");
+    }
+    // What is wrong with one target is told before another is deployed.
+    let (code, told) = on(&["deploy", "--stage", "prod", "--endpoint-url", "http://127.0.0.1:1"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("target own: a worker of one's own cannot be deployed"), "{told}");
+}
