@@ -63,11 +63,19 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::Aws(AwsFault::Freeze), 0.05),
 ];
 
+/// The faults that last for up to an hour and more. They are drawn more rarely than others: a world
+/// with one of them costs more than ten without.
+const LONG: [Fault; 3] = [
+    Fault::ApiDownForHours,
+    Fault::Aws(AwsFault::ReceiveRefused),
+    Fault::Aws(AwsFault::TableUnreachable),
+];
+
 /// The limits of random scenarios: most as an API has them, two at which slots wake slots.
 const LIMITS: [u32; 7] = [1, 2, 3, 4, 5, 7, 12];
 
-/// The scenario of a seed: a small load on a small limit, with about half of all faults, and the
-/// unconfirmed facts anywhere in their ranges.
+/// The scenario of a seed: a small load on a small limit, with about half of all short faults, a few
+/// of the long ones, and the unconfirmed facts anywhere in their ranges.
 pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     let mut dice = Dice::new(seed, 100);
     let drawn = [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];
@@ -87,20 +95,21 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
         repeatable: dice.fraction(),
         ..Scenario::default()
     };
+    for (fault, usual) in USUAL {
+        if dice.happens(if LONG.contains(&fault) { 0.15 } else { 0.5 }) {
+            let scale = 4f64.powf(2.0 * dice.fraction() - 1.0);
+            scenario.faults.insert(fault.name().to_owned(), usual * scale);
+        }
+    }
+    let most = most_calls(&scenario);
     for priority in Priority::ALL {
         scenario.load.push(Load {
             priority,
-            calls: 1 + dice.below(12),
+            calls: 1 + dice.below(most),
             start_ms: dice.below(10_000),
             every_ms: if dice.happens(0.25) { 0.0 } else { dice.below(2_000) as f64 },
             random: true,
         });
-    }
-    for (fault, usual) in USUAL {
-        if dice.happens(0.5) {
-            let scale = 4f64.powf(2.0 * dice.fraction() - 1.0);
-            scenario.faults.insert(fault.name().to_owned(), usual * scale);
-        }
     }
     scenario.deadline_secs += patience(&scenario);
     for fact in FACTS {
@@ -110,6 +119,13 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
         }
     }
     scenario
+}
+
+/// The most calls of a priority. What waits through hours is looked at every minute: with as many
+/// calls as elsewhere, one such world would cost as much as fifty others.
+fn most_calls(scenario: &Scenario) -> u64 {
+    let long = LONG.iter().any(|fault| scenario.faults.contains_key(fault.name()));
+    if long { 4 } else { 12 }
 }
 
 /// How much longer a workflow waits where calls may be hidden, or workers may not be able to tell
