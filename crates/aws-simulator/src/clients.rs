@@ -37,9 +37,13 @@ pub fn sfn(sdk: &SdkConfig) -> aws_sdk_sfn::Client {
 
 /// A client of DynamoDB.
 pub fn dynamodb(sdk: &SdkConfig) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::from_conf(dynamodb_config(sdk).build())
+}
+
+/// The configuration of such a client, to which interceptors may be added.
+pub fn dynamodb_config(sdk: &SdkConfig) -> aws_sdk_dynamodb::config::Builder {
     let config = aws_sdk_dynamodb::config::Builder::from(sdk);
-    let config = config.push_auth_scheme(Unsigned).interceptor(Reticence::new());
-    aws_sdk_dynamodb::Client::from_conf(config.build())
+    config.push_auth_scheme(Unsigned).interceptor(Reticence::new())
 }
 
 /// A client of Lambda.

@@ -6,7 +6,7 @@ mod lambda;
 mod sqs;
 mod states;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
@@ -147,11 +147,14 @@ impl Front {
         };
         let attempts = self.cloud.state().attempts(action);
         let mut attempt = 1;
-        let outcome = loop {
-            match self.attempt(ask).await {
-                Tried::Answered(reply) => break Ok(reply),
-                Tried::Passing(outcome) if attempt >= attempts => break outcome,
-                Tried::Passing(_) => {}
+        let (outcome, answered_at) = loop {
+            let (tried, answered_at) = self.attempt(ask).await;
+            let outcome = match tried {
+                Tried::Answered(reply) => Some(Ok(reply)),
+                Tried::Passing(outcome) => (attempt >= attempts).then_some(outcome),
+            };
+            if let Some(outcome) = outcome {
+                break (outcome, answered_at);
             }
             let pause = Duration::from_secs(1 << attempt.min(5)).min(LONGEST_PAUSE);
             let fraction = self.cloud.state().travel.fraction();
@@ -165,11 +168,13 @@ impl Front {
         let reply = outcome?;
         let status = StatusCode::try_from(reply.status)
             .map_err(|e| ConnectorError::other(e.into(), None))?;
-        Ok(HttpResponse::new(status, SdkBody::from(reply.body)))
+        let mut response = HttpResponse::new(status, SdkBody::from(reply.body));
+        response.headers_mut().insert("date", date(answered_at));
+        Ok(response)
     }
 
-    /// One try: there, what the service does, and back.
-    async fn attempt(&self, ask: Ask<'_>) -> Tried {
+    /// One try: there, what the service does, and back; and when the service answered.
+    async fn attempt(&self, ask: Ask<'_>) -> (Tried, Moment) {
         let (there, back, mishap) = {
             let mut state = self.cloud.state();
             state.requests.count(ask.action, ask.body.len());
@@ -180,7 +185,9 @@ impl Front {
         tokio::time::sleep(there).await;
         underway.arrived = true;
         let reply = match mishap {
-            Some(Mishap::LostRequest | Mishap::Unreachable) => return Tried::Passing(Err(reset())),
+            Some(Mishap::LostRequest | Mishap::Unreachable) => {
+                return (Tried::Passing(Err(reset())), self.cloud.now());
+            }
             Some(Mishap::Throttled) => throttled(ask.action.service()),
             Some(Mishap::Denied) => {
                 Reply::failed(403, "com.amazonaws.sqs#AccessDeniedException", "not allowed")
@@ -188,12 +195,14 @@ impl Front {
             Some(Mishap::Failed) => Reply::failed(500, "InternalServerError", "try again"),
             Some(Mishap::LostReply) | None => self.arrive(ask).await,
         };
+        let answered_at = self.cloud.now();
         tokio::time::sleep(back).await;
-        match mishap {
+        let tried = match mishap {
             None | Some(Mishap::Denied) => Tried::Answered(reply),
             Some(Mishap::LostReply) => Tried::Passing(Err(reset())),
             Some(_) => Tried::Passing(Ok(reply)),
-        }
+        };
+        (tried, answered_at)
     }
 
     /// The service carries the request out. Only a long poll takes time.
@@ -204,6 +213,12 @@ impl Front {
         let now = self.cloud.now();
         answer(&mut self.cloud.state(), ask, now)
     }
+}
+
+/// The `Date` of an answer: the services' clocks are right, and tell whole seconds.
+fn date(answered_at: Moment) -> String {
+    let since = Duration::from_millis(answered_at.epoch_millis());
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }
 
 fn answer(state: &mut State, ask: Ask<'_>, now: Moment) -> Reply {

@@ -97,12 +97,23 @@ pub struct Units {
     pub half_reads: u64,
 }
 
+/// Requests for some items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// GetItem.
+    pub reads: u64,
+    /// All others, those whose condition did not hold included.
+    pub writes: u64,
+}
+
 /// The tables of an account.
 #[derive(Debug, Default)]
 pub struct Dynamo {
     tables: Vec<Table>,
     expressions: Expressions,
     units: Units,
+    /// By the part of the key before its first `#`.
+    asked: HashMap<Box<str>, Asked>,
 }
 
 #[derive(Debug)]
@@ -148,6 +159,7 @@ impl Dynamo {
     ) -> Result<Option<Item>, Error> {
         let table = self.tables.iter_mut().find(|t| t.settings.name == table);
         let table = table.ok_or(Error::ResourceNotFound)?;
+        asked_of(&mut self.asked, &write.key).writes += 1;
         table.expire(now, parameters);
         let old = table.items.get(&write.key);
         if let Some(text) = write.condition {
@@ -203,6 +215,7 @@ impl Dynamo {
     ) -> Result<Option<Item>, Error> {
         let table = self.tables.iter_mut().find(|t| t.settings.name == table);
         let table = table.ok_or(Error::ResourceNotFound)?;
+        asked_of(&mut self.asked, key).reads += 1;
         table.expire(now, parameters);
         let item = table.items.get(key).cloned();
         let size = item.as_ref().map_or(1, Item::size).max(1);
@@ -229,10 +242,22 @@ impl Dynamo {
         Ok(table.ok_or(Error::ResourceNotFound)?.items.len())
     }
 
+    /// The requests so far for items whose keys begin with `kind` and `#`, in all tables. Programs
+    /// that keep items of several kinds in one table tell them apart so.
+    pub fn asked_of(&self, kind: &str) -> Asked {
+        self.asked.get(kind).copied().unwrap_or_default()
+    }
+
     /// The units used so far.
     pub fn units(&self) -> Units {
         self.units
     }
+}
+
+/// Keys without `#` are of one kind together.
+fn asked_of<'a>(asked: &'a mut HashMap<Box<str>, Asked>, key: &str) -> &'a mut Asked {
+    let kind = key.split_once('#').map_or("", |(kind, _)| kind);
+    asked.entry(kind.into()).or_default()
 }
 
 impl Table {
