@@ -1,23 +1,23 @@
-//! The slow, limited API behind the worker: a pool of permits, a time for each call, and faults
-//! before and after it takes effect. It is a `Target` of the real worker.
+//! The slow, limited API behind the worker: [what it takes](limits), a time for each call, outages,
+//! and faults before and after a call takes effect.
 
-use std::cell::{Cell, RefCell};
+mod client;
+pub mod limits;
+
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::Value;
 use slowlane_aws_simulator::chance::{Dice, Latency};
 use slowlane_aws_simulator::cloud::Cloud;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_aws_simulator::transcript::Event;
-use slowlane_message::{Method, QueuedCall};
-use slowlane_policy::settle::{Outcome, Why};
-use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
-use tokio::sync::oneshot;
 
+pub use self::client::{ApiClient, Told};
+use self::limits::{Limits, Refused, Request};
 use crate::faults::Fault;
-use crate::ledger::{Ledger, Nature, call_of};
-use crate::scenario::Mutant;
+use crate::ledger::{Ledger, Nature};
+use crate::scenario::{Outage, OutageKind, Scenario};
 
 /// The longest that the API works on a request while somebody listens, or while it seems to.
 const LONGEST_WORK: Duration = Duration::from_secs(25);
@@ -45,11 +45,12 @@ pub struct SlowApi {
 }
 
 struct Pool {
-    limit: u32,
-    /// Requests it works on, those whose caller is gone included.
-    working: u32,
+    limits: Limits,
     latency: Latency,
     dice: Dice,
+    outages: Vec<Outage>,
+    /// Whether a 429 for a rate says how long to wait.
+    retry_after: bool,
     /// Until when it is out of order.
     down_until: Moment,
     /// How many requests it works on whose connection it has broken.
@@ -61,13 +62,17 @@ enum Served {
     Answered(Answer),
     /// The connection broke.
     Broken,
+    /// There was no connection to begin with.
+    NotSent,
 }
 
 enum Answer {
     /// The record, and how many bytes the answer has beside it.
     Created(String, usize),
     Found(Option<String>),
-    TooManyRequests,
+    /// With how long to wait, if it says so.
+    TooManyRequests(Option<Duration>),
+    Unauthorized,
     Rejected,
     /// The record is there already.
     Exists,
@@ -83,13 +88,15 @@ enum Ask {
 }
 
 impl SlowApi {
-    /// An API with this limit, whose calls take this long.
-    pub fn new(cloud: Cloud, ledger: Ledger, limit: u32, latency: Latency, dice: Dice) -> SlowApi {
+    /// The API of a scenario.
+    pub fn new(cloud: Cloud, ledger: Ledger, scenario: &Scenario) -> SlowApi {
+        let Scenario { api, limit, seed, .. } = scenario;
         let pool = Rc::new(RefCell::new(Pool {
-            limit,
-            working: 0,
-            latency,
-            dice,
+            limits: Limits::new(api, *limit, *seed),
+            latency: api.latency(),
+            dice: Dice::new(*seed, 4),
+            outages: api.outages.clone(),
+            retry_after: api.retry_after,
             down_until: Moment::START,
             late: 0,
         }));
@@ -98,45 +105,37 @@ impl SlowApi {
 
     /// The limit is raised: the API takes more, and goes on to if it is lowered again.
     pub fn raise_limit(&self, limit: u32) {
-        let mut pool = self.pool.borrow_mut();
-        pool.limit = pool.limit.max(limit);
+        self.pool.borrow_mut().limits.raise(limit);
+    }
+
+    /// How many of our calls it takes at once at present.
+    pub fn at_once(&self) -> u32 {
+        let now = self.cloud.now();
+        let pool = self.pool.borrow();
+        let is_out = pool.outages.iter().any(|outage| outage.is_on(now)) || now < pool.down_until;
+        if is_out { 0 } else { pool.limits.at_once(now) }
     }
 
     /// Whether it works on requests of which nobody expects an answer.
     pub fn works_on(&self) -> bool {
         let pool = self.pool.borrow();
-        pool.working > 0 || pool.late > 0
-    }
-
-    /// The API as one environment of the worker sees it, with a mistake if it is to have one.
-    pub fn client(&self, mutant: Option<Mutant>) -> ApiClient {
-        ApiClient { api: self.clone(), busy: Cell::new(false), mutant }
+        pool.limits.working() > 0 || pool.late > 0
     }
 
     /// The API's side of a request. It works on whether or not the caller still listens.
     async fn serve(self, call: u64, ask: Ask, enqueued_at: Option<Moment>) -> Served {
-        if self.is_down() {
-            tokio::time::sleep(REFUSAL).await;
-            return Served::Answered(Answer::ServerError);
+        if let Some(served) = self.is_out_of_order().await {
+            return served;
         }
-        let took_permit = {
-            let mut pool = self.pool.borrow_mut();
-            let free = pool.working < pool.limit;
-            pool.working += u32::from(free);
-            free
+        let units = match self.takes(call, ask) {
+            Ok(units) => units,
+            Err(answer) => {
+                tokio::time::sleep(REFUSAL).await;
+                return Served::Answered(answer);
+            }
         };
-        let others = self.strikes(Fault::ApiThrottle);
-        if !took_permit || others {
-            if took_permit {
-                self.pool.borrow_mut().working -= 1;
-            }
-            if !others {
-                self.ledger.books().throttled();
-            }
-            tokio::time::sleep(REFUSAL).await;
-            return Served::Answered(Answer::TooManyRequests);
-        }
         let started = self.cloud.now();
+        self.ledger.books().figures().usage.takes(units, self.working(), started);
         if matches!(ask, Ask::Execute) {
             self.ledger.books().starts(call, enqueued_at, started);
         }
@@ -145,8 +144,65 @@ impl SlowApi {
         let now = self.cloud.now();
         self.cloud.state().saw(now, Event::Run(API_ENDS, call, 0));
         self.ledger.books().worked(now.since(started), now);
-        self.pool.borrow_mut().working -= 1;
+        self.pool.borrow_mut().limits.is_done();
+        self.ledger.books().figures().usage.works_on(self.working(), now);
         served
+    }
+
+    /// How many requests it works on.
+    pub fn working(&self) -> u32 {
+        self.pool.borrow().limits.working()
+    }
+
+    /// What the API does instead of its work, if it is out of order.
+    async fn is_out_of_order(&self) -> Option<Served> {
+        let now = self.cloud.now();
+        let outage = {
+            let pool = self.pool.borrow();
+            pool.outages.iter().find(|outage| outage.is_on(now)).copied()
+        };
+        if outage.is_some() {
+            self.ledger.books().figures().fails_in_outage();
+        }
+        let kind = match outage {
+            Some(outage) if outage.kind == OutageKind::Silence => {
+                self.cloud.clock().sleep_until(outage.ends()).await;
+                return Some(Served::Broken);
+            }
+            Some(outage) => outage.kind,
+            None if self.is_down() => OutageKind::ServerErrors,
+            None => return None,
+        };
+        tokio::time::sleep(REFUSAL).await;
+        Some(match kind {
+            OutageKind::NoConnection => Served::NotSent,
+            OutageKind::RefusedCredentials => Served::Answered(Answer::Unauthorized),
+            OutageKind::ServerErrors | OutageKind::Silence => Served::Answered(Answer::ServerError),
+        })
+    }
+
+    /// Takes a request, and returns its units, or says why not.
+    fn takes(&self, call: u64, ask: Ask) -> Result<u64, Answer> {
+        let request = match ask {
+            Ask::Execute => self.ledger.books().request_of(call),
+            Ask::LookUp => Request { units: 1, ..self.ledger.books().request_of(call) },
+        };
+        let now = self.cloud.now();
+        let taken = self.pool.borrow_mut().limits.take(request, now);
+        if self.strikes(Fault::ApiThrottle) {
+            if taken.is_ok() {
+                self.pool.borrow_mut().limits.is_done();
+            }
+            return Err(Answer::TooManyRequests(None));
+        }
+        taken.map(|()| request.units).map_err(|refused| {
+            self.ledger.books().throttled(refused, now);
+            let wait = match refused {
+                Refused::Own { wait } => wait,
+                Refused::Others => None,
+            };
+            Answer::TooManyRequests(wait.filter(|_| self.pool.borrow().retry_after))
+        })
     }
 
     fn is_down(&self) -> bool {
@@ -235,143 +291,5 @@ impl SlowApi {
 
     fn strikes(&self, fault: Fault) -> bool {
         self.cloud.state().faults.strikes(fault)
-    }
-}
-
-/// The API as one environment of the worker sees it.
-pub struct ApiClient {
-    api: SlowApi,
-    busy: Cell<bool>,
-    mutant: Option<Mutant>,
-}
-
-/// What the API told a caller that executed a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// It was done; this is the record, and so many bytes came with it.
-    Created(String, usize),
-    /// It was not done: the limit.
-    TooManyRequests,
-    /// It will never be done.
-    Rejected,
-    /// What it would make is there already.
-    Exists,
-    /// It was refused for a reason that nobody has documented.
-    OddRefusal,
-    /// Nobody knows.
-    Unknown,
-}
-
-impl ApiClient {
-    /// Executes a call which was asked for at `enqueued_at`.
-    pub async fn execute(&self, call: u64, enqueued_at: Option<Moment>) -> Told {
-        match self.ask(call, Ask::Execute, enqueued_at).await {
-            Served::Answered(Answer::Created(id, bytes)) => Told::Created(id, bytes),
-            Served::Answered(Answer::Found(Some(id))) => Told::Created(id, 0),
-            Served::Answered(Answer::TooManyRequests) => Told::TooManyRequests,
-            Served::Answered(Answer::Rejected | Answer::Found(None)) => Told::Rejected,
-            Served::Answered(Answer::Exists) => Told::Exists,
-            Served::Answered(Answer::OddRefusal) => Told::OddRefusal,
-            Served::Answered(Answer::ServerError) | Served::Broken => Told::Unknown,
-        }
-    }
-
-    async fn ask(&self, call: u64, ask: Ask, enqueued_at: Option<Moment>) -> Served {
-        let now = self.api.cloud.now();
-        if self.busy.get() {
-            self.api.ledger.books().asks_twice(now, call);
-        }
-        let _slot = Slot::take(self);
-        let (sender, answer) = oneshot::channel();
-        let api = self.api.clone();
-        tokio::task::spawn_local(async move {
-            let served = api.serve(call, ask, enqueued_at).await;
-            // A caller that is gone does not read its answer.
-            let _ = sender.send(served);
-        });
-        answer.await.unwrap_or(Served::Broken)
-    }
-}
-
-/// A live invocation's request at the API: gone with the invocation.
-struct Slot<'a>(&'a ApiClient);
-
-impl Slot<'_> {
-    fn take(client: &ApiClient) -> Slot<'_> {
-        client.busy.set(true);
-        client.api.ledger.books().asks(client.api.cloud.now());
-        Slot(client)
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.busy.set(false);
-        self.0.api.ledger.books().asked();
-    }
-}
-
-impl Target for ApiClient {
-    async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
-        let Some(number) = call_of(call.idempotency_key.as_str()) else {
-            return Outcome::Rejected("not a call of this run".into());
-        };
-        let enqueued_at = Moment::from_epoch_millis(call.enqueued_at.as_millisecond());
-        match (self.execute(number, enqueued_at).await, self.mutant) {
-            (Told::Unknown, Some(Mutant::LostMeansNotDone)) => {
-                Outcome::Transient("the connection broke".into())
-            }
-            (Told::Created(..), Some(Mutant::Rejects)) => Outcome::Rejected("no".into()),
-            (Told::Created(..), Some(Mutant::WrongRecord)) => {
-                let id = Some("no such record".to_owned());
-                Outcome::Succeeded(TargetResponse { id, ..TargetResponse::new(201) })
-            }
-            (Told::Created(id, bytes), _) => {
-                let body = (bytes > 0).then(|| Value::from("x".repeat(bytes)));
-                Outcome::Succeeded(TargetResponse {
-                    id: Some(id),
-                    body,
-                    ..TargetResponse::new(201)
-                })
-            }
-            (Told::TooManyRequests, _) => Outcome::Throttled { retry_after: None },
-            (Told::OddRefusal, Some(Mutant::EveryRefusalRejects)) => Outcome::Rejected("no".into()),
-            (Told::OddRefusal, _) => Outcome::Unknown("a 400 that nobody has documented".into()),
-            (Told::Exists, _) => Outcome::AlreadyExists("it is there already".into()),
-            (Told::Rejected, _) => Outcome::Rejected(Why {
-                message: "the API refuses it".to_owned(),
-                status: Some(400),
-                code: Some("INVALID_CONTENT".to_owned()),
-            }),
-            (Told::Unknown, _) => Outcome::Unknown("no answer, or a 500".into()),
-        }
-    }
-
-    fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
-        let everything = self.mutant == Some(Mutant::EverythingRepeatable);
-        if everything || call.request.method == Method::Put {
-            return AfterLoss::Repeat;
-        }
-        AfterLoss::Reconcile
-    }
-
-    fn settles_after(&self, _: &QueuedCall) -> Duration {
-        match self.mutant {
-            Some(Mutant::SettlesSoon) => Duration::from_secs(30),
-            _ => SETTLES_AFTER,
-        }
-    }
-
-    async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
-        let Some(number) = call_of(call.idempotency_key.as_str()) else {
-            return Reconciled::NotDone;
-        };
-        match self.ask(number, Ask::LookUp, None).await {
-            Served::Answered(Answer::Found(Some(id))) => {
-                Reconciled::Done(TargetResponse { id: Some(id), ..TargetResponse::new(201) })
-            }
-            Served::Answered(Answer::Found(None)) => Reconciled::NotDone,
-            _ => Reconciled::TryAgain("the API could not be asked".to_owned()),
-        }
     }
 }

@@ -6,13 +6,17 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use slowlane_aws_simulator::faults::Rates;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::dispatch::longest_wait;
 use slowlane_policy::settle::FailureName;
+
+use crate::api::limits::{Refused, Request};
+use crate::figures::Figures;
+use crate::promises::{Broken, Promises};
+use crate::scenario::{Drawn, Scenario};
 
 /// A run stops to list violations after so many: the first ones tell.
 const MOST_VIOLATIONS: usize = 20;
@@ -23,6 +27,8 @@ struct Call {
     priority: Priority,
     repeatable: bool,
     nature: Nature,
+    /// Its tenant and its units.
+    drawn: Drawn,
     effects: u8,
     started: bool,
     ended: bool,
@@ -114,6 +120,14 @@ pub enum Invariant {
     TruthfulName,
     /// Without faults, a call that the API would accept succeeds.
     Success,
+    /// No window of the API's is passed by limits that were told.
+    RateKept,
+    /// No call is made while an operator has paused the target, but those that were in hand.
+    PauseKept,
+    /// While the API is out of order, no workflow fails but by its deadline.
+    NothingFailsInOutage,
+    /// Beside a noisy tenant the others wait no longer than is stated.
+    QuietTenant,
 }
 
 /// The books of a run; clones are the same books.
@@ -132,6 +146,7 @@ pub struct Books {
     /// Limits that were lowered, and until when invocations may run that were admitted before.
     lowered: Vec<(Moment, u32)>,
     bound: Option<WaitBound>,
+    promises: Promises,
     /// By priority: the longest wait that has a bound, and that bound.
     longest_waits: [Option<(Duration, Duration)>; 3],
     started_by_priority: [u32; 3],
@@ -140,27 +155,24 @@ pub struct Books {
     at_api: u32,
     most_at_api: u32,
     waiting: u64,
-    waits: [Histogram<u64>; 3],
+    figures: Figures,
     ends: BTreeMap<Arc<str>, u64>,
     violations: Vec<Violation>,
-    busy: Duration,
-    first_start: Option<Moment>,
-    last_end: Moment,
-    throttled_by_api: u64,
     duplicates: u64,
 }
 
 impl Ledger {
-    /// Empty books for a run with this limit and these faults.
-    pub fn new(limit: u32, rates: &Rates) -> Ledger {
-        let waits = std::array::from_fn(|_| histogram());
+    /// Empty books for a run of this scenario with these faults.
+    pub fn new(scenario: &Scenario, rates: &Rates) -> Ledger {
+        let noisy = scenario.noisy_tenant();
         Ledger(Arc::new(Mutex::new(Books {
             calls: VecDeque::new(),
             dropped: 0,
-            faultless: rates.is_faultless(),
-            limit,
+            faultless: rates.is_faultless() && scenario.api.outages.is_empty(),
+            limit: scenario.limit,
             lowered: Vec::new(),
             bound: None,
+            promises: Promises::default(),
             longest_waits: [None; 3],
             started_by_priority: [0; 3],
             longest_call: Duration::ZERO,
@@ -168,13 +180,9 @@ impl Ledger {
             at_api: 0,
             most_at_api: 0,
             waiting: 0,
-            waits,
+            figures: Figures::new(noisy),
             ends: BTreeMap::new(),
             violations: Vec::new(),
-            busy: Duration::ZERO,
-            first_start: None,
-            last_end: Moment::START,
-            throttled_by_api: 0,
             duplicates: 0,
         })))
     }
@@ -185,20 +193,21 @@ impl Ledger {
     }
 }
 
-/// A histogram of milliseconds with three significant digits.
-#[expect(clippy::expect_used, reason = "3 is a number of digits that the library takes")]
-fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("3 digits")
-}
-
 impl Books {
     /// A workflow is about to ask for a call; returns the call's number.
-    pub fn open(&mut self, priority: Priority, repeatable: bool, nature: Nature) -> u64 {
+    pub fn open(
+        &mut self,
+        priority: Priority,
+        repeatable: bool,
+        nature: Nature,
+        drawn: Drawn,
+    ) -> u64 {
         self.waiting += 1;
         self.calls.push_back(Call {
             priority,
             repeatable,
             nature,
+            drawn,
             effects: 0,
             started: false,
             ended: false,
@@ -233,6 +242,17 @@ impl Books {
     pub fn kind(&mut self, call: u64) -> (Priority, bool) {
         let entry = self.call(call);
         (entry.priority, entry.repeatable)
+    }
+
+    /// Its tenant, its units and their estimate.
+    pub fn drawn(&mut self, call: u64) -> Drawn {
+        self.call(call).drawn
+    }
+
+    /// The request of a call, as the API's limits see it.
+    pub fn request_of(&mut self, call: u64) -> Request {
+        let Drawn { tenant, units, .. } = self.drawn(call);
+        Request { tenant, units }
     }
 
     /// Nothing will be asked of a call any more: the books need room for what is in flight only.
@@ -272,6 +292,23 @@ impl Books {
         self.bound = Some(bound);
     }
 
+    /// From now on so much is promised.
+    pub fn expect(&mut self, promises: Promises) {
+        self.promises = promises;
+    }
+
+    fn check(&mut self, now: Moment, broken: Option<Broken>) {
+        if let Some((invariant, what)) = broken {
+            self.violated(now, invariant, what);
+        }
+    }
+
+    /// The API refuses a call because of its limit.
+    pub fn throttled(&mut self, refused: Refused, now: Moment) {
+        self.figures.throttled(refused);
+        self.check(now, self.promises.on_refusal(refused));
+    }
+
     /// A live invocation asks the API.
     pub fn asks(&mut self, now: Moment) {
         self.at_api += 1;
@@ -281,6 +318,7 @@ impl Books {
             let what = format!("{} calls at an API of limit {limit}", self.at_api);
             self.violated(now, Invariant::Limit, what);
         }
+        self.check(now, self.promises.on_request(now, self.longest_call));
     }
 
     /// It has its answer, gave up, or died.
@@ -296,20 +334,20 @@ impl Books {
 
     /// The API starts to work on a call which was queued at `enqueued_at`.
     pub fn starts(&mut self, call: u64, enqueued_at: Option<Moment>, now: Moment) {
-        self.first_start.get_or_insert(now);
+        self.figures.starts(now);
         let entry = self.call(call);
         if entry.started {
             return;
         }
         entry.started = true;
-        let Call { priority, started_before, .. } = *entry;
+        let Call { priority, started_before, drawn, .. } = *entry;
         let ahead = self.started_by_priority[priority as usize] - started_before;
         self.started_by_priority[priority as usize] += 1;
         if let Some(enqueued_at) = enqueued_at {
-            let wait = now.since(enqueued_at).as_millis() as u64;
-            // The histogram grows to whatever it is given.
-            let _ = self.waits[priority as usize].record(wait);
-            self.check_wait(call, priority, ahead, now.since(enqueued_at), now);
+            let wait = now.since(enqueued_at);
+            self.figures.waited(priority, drawn.tenant, wait);
+            self.check_wait(call, priority, ahead, wait, now);
+            self.check(now, self.promises.on_start(call, drawn.tenant, wait));
         }
     }
 
@@ -339,14 +377,13 @@ impl Books {
 
     /// The API has worked on something for so long, until now.
     pub fn worked(&mut self, worked: Duration, now: Moment) {
-        self.busy += worked;
         self.longest_call = self.longest_call.max(worked);
-        self.last_end = self.last_end.max(now);
+        self.figures.worked(worked, now);
     }
 
-    /// The API refused a call because of its limit.
-    pub fn throttled(&mut self) {
-        self.throttled_by_api += 1;
+    /// The figures so far.
+    pub fn figures(&mut self) -> &mut Figures {
+        &mut self.figures
     }
 
     /// How the API takes a call.
@@ -420,6 +457,9 @@ impl Books {
                         self.violated(now, Invariant::TruthfulName, what);
                     }
                 }
+                if nature == Nature::Good {
+                    self.check(now, self.promises.on_end(call, end));
+                }
                 if self.faultless && nature == Nature::Good && !self.overruns_expected {
                     let what = format!("call {call} failed as {name}, and nothing went wrong");
                     self.violated(now, Invariant::Success, what);
@@ -472,37 +512,24 @@ impl Books {
         &self.ends
     }
 
-    /// The waits of one priority, from the enqueuer's sending to the API, in milliseconds.
-    pub fn waits(&self, priority: Priority) -> &Histogram<u64> {
-        &self.waits[priority as usize]
-    }
-
     /// The stated bound on the wait of the call of this priority that waited longest, if bounds are
     /// kept.
     pub fn bound_of_longest(&self, priority: Priority) -> Option<Duration> {
         self.longest_waits[priority as usize].map(|(_, bound)| bound)
     }
 
-    /// Time that the API worked, over the limit times the time from its first start to its last end.
-    pub fn utilisation(&self) -> f64 {
-        let first = self.first_start.unwrap_or_default();
-        let span = self.last_end.since(first).as_secs_f64() * f64::from(self.limit);
-        if span > 0.0 { self.busy.as_secs_f64() / span } else { 0.0 }
-    }
-
-    /// From the API's first start to its last end.
-    pub fn makespan(&self) -> Duration {
-        self.last_end.since(self.first_start.unwrap_or_default())
-    }
-
-    /// How often the API refused a call because of its limit.
-    pub fn http_429(&self) -> u64 {
-        self.throttled_by_api
-    }
-
     /// The most calls of live invocations at the API at once.
     pub fn most_at_api(&self) -> u32 {
         self.most_at_api
+    }
+
+    /// How many workflows failed or timed out.
+    pub fn failed(&self) -> u64 {
+        let (ended, mut fine) = (self.ends.values().sum::<u64>(), 0);
+        for name in ["Succeeded", "Stopped"] {
+            fine += self.ends.get(name).copied().unwrap_or(0);
+        }
+        ended - fine
     }
 
     /// Effects beyond the first of calls that must not be repeated.
@@ -528,8 +555,10 @@ impl Books {
 
 impl Watch for Ledger {
     fn saw(&mut self, now: Moment, event: &Event<'_>) {
-        if let Event::Buried { body, .. } = event {
-            self.books().buried(body, now);
+        match event {
+            Event::Buried { body, .. } => self.books().buried(body, now),
+            Event::Received { .. } => self.books().figures.saw(event),
+            _ => {}
         }
     }
 }
@@ -537,6 +566,11 @@ impl Watch for Ledger {
 /// The idempotency key of a call.
 pub fn key_of(call: u64) -> String {
     format!("c-{call}")
+}
+
+/// The name of a tenant.
+pub fn tenant_name(tenant: u32) -> String {
+    format!("t-{tenant}")
 }
 
 /// The call that an idempotency key stands for.

@@ -4,8 +4,11 @@
 //! the programs that would be deployed run unchanged on [`slowlane_aws_simulator`]. One seed gives
 //! one history, to the last event.
 //!
-//! - [`run`]: a [`scenario`], run; its [`ledger`] holds what must always hold.
-//! - [`programs`]: the real enqueuer and worker as functions; [`api`]: the API behind them.
+//! - [`run`]: a [`scenario`], run; its [`ledger`] holds what must always hold, [`promises`] what is
+//!   promised beside of limits, pauses, outages and tenants.
+//! - [`programs`]: the real enqueuer and worker as functions; [`api`]: the API behind them, which
+//!   enforces limits as real ones do.
+//! - [`figures`]: what a run comes to; [`usage`]: the oracle of what the API would have taken.
 //! - [`faults`]: what goes wrong: the cloud's faults, the API's and those of people.
 //! - [`narrator`]: a run, told event by event.
 //! - [`strategies`]: other ways for a workflow to reach the API, to compare with.
@@ -14,12 +17,15 @@
 
 pub mod api;
 pub mod faults;
+pub mod figures;
 pub mod ledger;
 pub mod narrator;
 mod plain_doorbell;
 pub mod programs;
+pub mod promises;
 pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod strategies;
 pub mod studies;
+pub mod usage;

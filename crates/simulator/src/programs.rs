@@ -15,6 +15,7 @@ use slowlane_aws_simulator::cloud::mapping::MappingSettings;
 use slowlane_aws_simulator::cloud::sqs::{QueueId, QueueSettings, Redrive, queue_url};
 use slowlane_aws_simulator::cloud::{Cloud, Context, Environment, Functions, Input, Mapping};
 use slowlane_enqueuer::Enqueuer;
+use slowlane_message::QueuedCall;
 use slowlane_policy::timing::{
     CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, RECORD_EXPIRY, Timing,
     max_receive_count,
@@ -23,6 +24,7 @@ use slowlane_policy::wake::EVENT_AGE;
 use slowlane_worker::{Clients, Worker};
 
 use crate::api::{ApiClient, SlowApi};
+use crate::ledger::tenant_name;
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
 
@@ -34,9 +36,10 @@ pub const QUEUE_NAMES: [&str; 5] = ["dead", QUEUES[0], QUEUES[1], QUEUES[2], "do
 pub const FUNCTION_NAMES: [&str; 3] = ["enqueuer", "worker", "caller"];
 /// The guard's table.
 pub const TABLE: &str = "idempotency";
-/// The key under which the worker's guard keeps a call without tenant.
-pub fn record_key(idempotency_key: &str) -> String {
-    format!("calls#{idempotency_key}")
+/// The key under which the worker's guard keeps a call.
+pub fn record_key(idempotency_key: &str, tenant: Option<u32>) -> String {
+    let scope = tenant.map_or_else(|| QueuedCall::DEFAULT_SCOPE.to_owned(), tenant_name);
+    format!("{scope}#{idempotency_key}")
 }
 
 /// Concurrency that an account has by default (doc), for the enqueuer to share.

@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::run::{Outcome, Wait};
+use crate::figures::{Outages, Receives, Tenants, Wait};
+use crate::run::Outcome;
 use crate::scenario::Scenario;
 
 /// The figures of one run.
@@ -31,6 +32,24 @@ pub struct Row {
     pub max_concurrency: u32,
     /// Calls that the API refused because of its limit.
     pub http_429: u64,
+    /// The share of what the API would have taken, while more waited, that it was given; where it
+    /// can be told.
+    pub permitted_used: Option<f64>,
+    /// Of the calls that the API refused, those that it would have refused also if nobody else had
+    /// used its limit.
+    pub own_429: u64,
+    /// Workflows that failed or timed out.
+    pub failed: u64,
+    /// Writes to the limiter's items for each call, those that failed their condition included.
+    pub limiter_writes_per_call: f64,
+    /// Reads of them for each call.
+    pub limiter_reads_per_call: f64,
+    /// How often calls were received from their queues.
+    pub receives_per_call: Receives,
+    /// What the API's outages came to.
+    pub outage: Option<Outages>,
+    /// Waits beside a noisy tenant.
+    pub tenants: Option<Tenants>,
     /// Deliveries that were refused for want of concurrency.
     pub throttled_deliveries: u64,
     /// Calls in the dead-letter queue that the API would have accepted.
@@ -80,6 +99,14 @@ impl Row {
             utilisation: measures.utilisation,
             max_concurrency: measures.max_concurrency,
             http_429: measures.http_429,
+            permitted_used: measures.permitted_used,
+            own_429: measures.own_429,
+            failed: measures.failed,
+            limiter_writes_per_call: measures.limiter_writes as f64 / calls,
+            limiter_reads_per_call: measures.limiter_reads as f64 / calls,
+            receives_per_call: measures.receives,
+            outage: measures.outages,
+            tenants: measures.tenants,
             throttled_deliveries: measures.throttled_deliveries,
             healthy_in_dlq: measures.healthy_in_dlq,
             duplicates: measures.duplicates,

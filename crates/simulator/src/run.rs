@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 use slowlane_aws_simulator::chance::{Dice, Latency};
 use slowlane_aws_simulator::cloud::lambda::{Bill, Failure};
@@ -19,7 +18,7 @@ use slowlane_aws_simulator::cloud::mapping;
 use slowlane_aws_simulator::cloud::parameters::Unconfirmed;
 use slowlane_aws_simulator::cloud::sqs::Send;
 use slowlane_aws_simulator::cloud::tokens::Ended;
-use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Functions, Input, Waited};
+use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Functions, Input, State, Waited};
 use slowlane_aws_simulator::faults::{Fault as AwsFault, Faults, Kind, Rates, Struck};
 use slowlane_aws_simulator::time::{Moment, in_virtual_time};
 use slowlane_aws_simulator::transcript::{Event, Watch};
@@ -28,9 +27,13 @@ use slowlane_policy::timing::LONGEST_RING_BACKOFF;
 
 use crate::api::SlowApi;
 use crate::faults::Fault;
-use crate::ledger::{End, Invariant, Ledger, Nature, Violation, WaitBound, key_of};
+use crate::figures::{Outages, Receives, Tenants, Wait};
+use crate::ledger::{
+    Books, End, Invariant, Ledger, Nature, Violation, WaitBound, key_of, tenant_name,
+};
 use crate::programs::{self, Deployment, TABLE, record_key};
-use crate::scenario::{self, Dispatch, Load, Scenario};
+use crate::promises::Promises;
+use crate::scenario::{self, Dispatch, Load, Outage, Scenario};
 use crate::strategies::{Rival, Wanted};
 
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
@@ -48,6 +51,8 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 const LARGE_ANSWERS: [usize; 2] = [300_000, 450_000];
 /// The longest deadline that a workflow asks for; what is allowed is half of it.
 const LONGEST_WISH_SECS: u64 = 20 * 86_400;
+/// What the keys of the limiter's items begin with.
+const LIMITER_ITEMS: &str = "limiter";
 /// State transitions of one execution: the start, the task and the end.
 const TRANSITIONS: u64 = 3;
 
@@ -81,8 +86,25 @@ pub struct Measures {
     pub utilisation: f64,
     /// The most calls of live invocations at the API at once.
     pub max_concurrency: u32,
+    /// The share of what the API would have taken, while more waited, that it was given; where it
+    /// can be told ([`Usage::permitted_used`](crate::usage::Usage::permitted_used)).
+    pub permitted_used: Option<f64>,
     /// Calls that the API refused because of its limit.
     pub http_429: u64,
+    /// Of these, those that it would have refused also if nobody else had used it.
+    pub own_429: u64,
+    /// Workflows that failed or timed out.
+    pub failed: u64,
+    /// How often calls were received from their queues.
+    pub receives: Receives,
+    /// What the API's outages came to.
+    pub outages: Option<Outages>,
+    /// Waits beside a noisy tenant.
+    pub tenants: Option<Tenants>,
+    /// Writes to the limiter's items, those that failed their condition included.
+    pub limiter_writes: u64,
+    /// Reads of them.
+    pub limiter_reads: u64,
     /// Deliveries that were refused for want of concurrency.
     pub throttled_deliveries: u64,
     /// Calls in the dead-letter queue that the API would have accepted.
@@ -99,19 +121,6 @@ pub struct Measures {
     pub price: f64,
     /// Invocations of the worker.
     pub worker_invocations: u64,
-}
-
-/// Waits of one priority, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Wait {
-    /// How many there were.
-    pub calls: u64,
-    /// Half are below.
-    pub p50: u64,
-    /// 99 of 100 are below.
-    pub p99: u64,
-    /// The longest.
-    pub max: u64,
 }
 
 /// Why a run could not be made.
@@ -149,6 +158,8 @@ impl Onlooker<'_> {
 /// The scenario cannot be run; a broken invariant is part of the outcome.
 pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error> {
     let rates = scenario.rates()?;
+    // It may have been changed since it was read.
+    scenario.check_that_it_is_kept()?;
     let seed = scenario.seed;
     let settings = CloudSettings {
         seed,
@@ -161,20 +172,19 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
     };
     in_virtual_time(async {
         let cloud = Cloud::new(settings);
-        let ledger = Ledger::new(scenario.limit, &rates);
+        let ledger = Ledger::new(scenario, &rates);
         cloud.state().transcript.watch(Box::new(ledger.clone()));
         if let Some(watch) = onlooker.watch {
             cloud.state().transcript.watch(watch);
         }
         let functions = Functions::new(cloud.clone());
-        let api_dice = Dice::new(seed, 4);
-        let latency = scenario.api.latency();
-        let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario.limit, latency, api_dice);
+        let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario);
         let deployment = Deployment::create(scenario, &functions, &api)?;
         let rival = Rival::create(scenario, &functions, &api);
         if rival.is_some() {
             ledger.books().expect_overruns();
         }
+        ledger.books().expect(Promises::of(scenario, &rates));
         if let Some(bound) = wait_bound(scenario, &rates) {
             ledger.books().expect_waits_within(bound);
         }
@@ -200,7 +210,8 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
 /// an API whose longest call is known. A mapping starts with five pollers whatever the limit.
 fn wait_bound(scenario: &Scenario, rates: &Rates) -> Option<WaitBound> {
     let doorbell = scenario.dispatch == Dispatch::Doorbell;
-    if !doorbell || !rates.is_faultless() || scenario.api.p99_ms.is_some() {
+    let is_slow = scenario.api.p99_ms.is_some() || scenario.api.is_harder_than_its_limit();
+    if !doorbell || !rates.is_faultless() || is_slow {
         return None;
     }
     let backoff = scenario.parameters().ok()?.duration(Unconfirmed::ThrottleBackoffCap);
@@ -235,14 +246,24 @@ impl Run {
             let arrivals = self.clone().arrivals(load.clone(), Dice::new(dice.seed(), 6));
             tokio::task::spawn_local(arrivals);
         }
+        for pause in self.scenario.pauses.clone() {
+            tokio::task::spawn_local(self.clone().operators_pause(pause));
+        }
+        for outage in self.scenario.api.outages.clone() {
+            tokio::task::spawn_local(self.clone().count_requests_in(outage));
+        }
         let total = self.scenario.calls();
         let mut unrung = 0;
         let (mut opened, mut waiting) = (0, 0);
         while opened < total || waiting > 0 {
             tokio::time::sleep(TICK).await;
             (opened, waiting) = {
-                let books = self.ledger.books();
-                (books.opened(), books.waiting())
+                let (now, at_once) = (self.cloud.now(), self.api.at_once());
+                let mut books = self.ledger.books();
+                let (opened, waiting) = (books.opened(), books.waiting());
+                let unserved = waiting.saturating_sub(self.api.working().into());
+                books.figures().usage.begins(now, at_once, unserved);
+                (opened, waiting)
             };
             progress(opened, waiting);
             self.operators_err();
@@ -266,12 +287,25 @@ impl Run {
             self.cloud.clock().sleep_until(Moment::from_millis(at as u64)).await;
             let repeatable = dice.happens(self.scenario.repeatable);
             let nature = self.nature_of_next();
-            let call = self.ledger.books().open(load.priority, repeatable, nature);
+            let drawn = load.draw(&mut dice);
+            let call = self.ledger.books().open(load.priority, repeatable, nature, drawn);
             let execution = self.clone().execution(call, load.priority, repeatable, dice.seed());
             tokio::task::spawn_local(execution);
             let gap = Latency::Exponential { mean_ms: load.every_ms };
             at += if load.random { dice.draw(&gap).as_secs_f64() * 1e3 } else { load.every_ms };
         }
+    }
+
+    async fn count_requests_in(self: Rc<Self>, outage: Outage) {
+        let clock = self.cloud.clock();
+        let sent = || {
+            let state = self.cloud.state();
+            state.requests.sent() + state.requests.polls()
+        };
+        clock.sleep_until(outage.begins()).await;
+        let before = sent();
+        clock.sleep_until(outage.ends()).await;
+        self.ledger.books().figures().sent_in_outage(sent() - before);
     }
 
     fn nature_of_next(&self) -> Nature {
@@ -294,7 +328,8 @@ impl Run {
         let end = match &self.rival {
             None => self.task(call, priority, repeatable, &mut dice).await,
             Some(rival) => {
-                let wanted = Wanted { call, urgency: priority as usize, at: asked };
+                let drawn = self.ledger.books().drawn(call);
+                let wanted = Wanted { call, urgency: priority as usize, at: asked, drawn };
                 rival.clone().execute(wanted, &mut dice).await
             }
         };
@@ -324,11 +359,13 @@ impl Run {
         let timeout =
             wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs)) + self.grace();
         let deadline = wish.map(|wish| self.cloud.now().plus(wish));
+        let tenant = self.ledger.books().drawn(call).tenant;
         let mut tries: u32 = 0;
         loop {
             let task = self.cloud.begin_task();
             let token = task.token();
-            let payload = request(call, priority, repeatable, &token.to_string(), deadline);
+            let wanted = Asked { call, priority, repeatable, tenant, deadline };
+            let payload = wanted.request(&token.to_string());
             let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
             let failure = match invoked.await {
                 Ok(_) if self.cloud.state().faults.strikes(AwsFault::LostReply) => Failure::Unheard,
@@ -401,7 +438,7 @@ impl Run {
             return;
         }
         while let Some((_, call)) = ended.pop_front_if(|(at, _)| now.since(*at) > REMEMBERED) {
-            state.dynamo.forget(TABLE, &record_key(&key_of(call)));
+            state.dynamo.forget(TABLE, &record_key(&key_of(call), books.drawn(call).tenant));
             books.forget(call);
         }
     }
@@ -441,20 +478,7 @@ impl Run {
 
     fn outcome(&self) -> Outcome {
         let state = self.cloud.state();
-        let books = self.ledger.books();
-        let worker: Bill = self.functions.bill(self.deployment.worker);
-        let mut bills = vec![worker, self.functions.bill(self.deployment.enqueuer)];
-        bills.extend(self.rival.iter().map(|rival| self.functions.bill(rival.caller())));
-        let dead = state.sqs.bodies(self.deployment.dead_letters);
-        let wait = |priority| {
-            let waits = books.waits(priority);
-            Wait {
-                calls: waits.len(),
-                p50: waits.value_at_quantile(0.5),
-                p99: waits.value_at_quantile(0.99),
-                max: waits.max(),
-            }
-        };
+        let mut books = self.ledger.books();
         Outcome {
             hash: state.transcript.hash(),
             events: state.transcript.events(),
@@ -462,45 +486,72 @@ impl Run {
             struck: state.faults.struck().clone(),
             violations: books.violations().to_vec(),
             ends: books.ends().clone(),
-            measures: Measures {
-                calls: books.opened(),
-                makespan: books.makespan(),
-                utilisation: books.utilisation(),
-                max_concurrency: books.most_at_api(),
-                http_429: books.http_429(),
-                throttled_deliveries: worker.throttled,
-                healthy_in_dlq: dead.filter(|body| books.is_healthy(body)).count() as u64,
-                duplicates: books.duplicates(),
-                waits: Priority::ALL.map(wait),
-                batch_bound: books.bound_of_longest(Priority::Batch),
-                aws_requests: state.requests.sent() + state.requests.polls(),
-                price: state.requests.price(&bills, state.dynamo.units()),
-                worker_invocations: worker.invocations,
-            },
+            measures: self.measures(&state, &mut books),
+        }
+    }
+
+    fn measures(&self, state: &State, books: &mut Books) -> Measures {
+        let worker: Bill = self.functions.bill(self.deployment.worker);
+        let mut bills = vec![worker, self.functions.bill(self.deployment.enqueuer)];
+        bills.extend(self.rival.iter().map(|rival| self.functions.bill(rival.caller())));
+        let dead = state.sqs.bodies(self.deployment.dead_letters);
+        let healthy_in_dlq = dead.filter(|body| books.is_healthy(body)).count() as u64;
+        let calls = books.opened();
+        let limiter = state.dynamo.asked_of(LIMITER_ITEMS);
+        let figures = books.figures();
+        Measures {
+            calls,
+            makespan: figures.makespan(),
+            utilisation: figures.utilisation(self.scenario.limit),
+            permitted_used: figures.usage.permitted_used(&self.scenario.api),
+            http_429: figures.http_429(),
+            own_429: figures.own_429(),
+            throttled_deliveries: worker.throttled,
+            healthy_in_dlq,
+            waits: Priority::ALL.map(|priority| figures.wait(priority)),
+            receives: figures.receives(calls),
+            outages: figures.outages(&self.scenario),
+            tenants: figures.tenants(),
+            limiter_writes: limiter.writes,
+            limiter_reads: limiter.reads,
+            max_concurrency: books.most_at_api(),
+            failed: books.failed(),
+            duplicates: books.duplicates(),
+            batch_bound: books.bound_of_longest(Priority::Batch),
+            aws_requests: state.requests.sent() + state.requests.polls(),
+            price: state.requests.price(&bills, state.dynamo.units()),
+            worker_invocations: worker.invocations,
         }
     }
 }
 
-fn request(
+/// What a workflow asks for.
+struct Asked {
     call: u64,
     priority: Priority,
     repeatable: bool,
-    token: &str,
+    tenant: Option<u32>,
     deadline: Option<Moment>,
-) -> Value {
-    let method = if repeatable { "PUT" } else { "POST" };
-    json!({
-        "version": "1.0",
-        "task_token": token,
-        "priority": priority.as_str(),
-        "idempotency_key": key_of(call),
-        "request": {
-            "method": method,
-            "resource": format!("salesOrder/eid:{}", key_of(call)),
-            "body": {"memo": "simulated"},
-        },
-        "deadline": deadline.and_then(timestamp).map(|at| at.to_string()),
-    })
+}
+
+impl Asked {
+    fn request(&self, token: &str) -> Value {
+        let method = if self.repeatable { "PUT" } else { "POST" };
+        let key = key_of(self.call);
+        json!({
+            "version": "1.0",
+            "task_token": token,
+            "priority": self.priority.as_str(),
+            "idempotency_key": key,
+            "tenant": self.tenant.map(tenant_name),
+            "request": {
+                "method": method,
+                "resource": format!("salesOrder/eid:{key}"),
+                "body": {"memo": "simulated"},
+            },
+            "deadline": self.deadline.and_then(timestamp).map(|at| at.to_string()),
+        })
+    }
 }
 
 fn timestamp(at: Moment) -> Option<Timestamp> {

@@ -1,6 +1,11 @@
 //! What a run is about: a limit, an API, loads, a way of dispatch, and what goes wrong. It is read
 //! from a small TOML file; every field has a default.
 
+mod api;
+mod load;
+mod read;
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -9,6 +14,10 @@ use slowlane_aws_simulator::chance::Latency;
 use slowlane_aws_simulator::cloud::parameters::{self, Parameters};
 use slowlane_aws_simulator::faults::Rates;
 use slowlane_message::Priority;
+
+pub use api::{Api, Others, Outage, OutageKind, Per, Rate, Window};
+pub use load::{Drawn, Load, Units};
+pub use told::{Kept, Pause, Told, ToldRate};
 
 use crate::faults::Fault;
 
@@ -23,12 +32,19 @@ pub struct Scenario {
     pub facts: String,
     /// Rules everything that is left to chance.
     pub seed: u64,
-    /// The API's limit: calls at the same time.
+    /// The limit that the stack is deployed with, calls at the same time: the worker's reserved
+    /// concurrency, and what the API takes unless its own settings differ.
     pub limit: u32,
     /// How a call finds its slot.
     pub dispatch: Dispatch,
-    /// How long the API takes for a call.
-    pub api: Times,
+    /// The API: how long it takes, and what it takes.
+    pub api: Api,
+    /// What those who feed the API are told of its limits, beside `limit`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Told>,
+    /// When operators pause the target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
     /// How long an AWS request takes, there and back.
     pub aws: Times,
     /// How long a new environment takes until it can handle its first event.
@@ -71,7 +87,9 @@ impl Default for Scenario {
             seed: 1,
             limit: 5,
             dispatch: Dispatch::Doorbell,
-            api: Times::fixed(200.0),
+            api: Api::fixed(200.0),
+            limits: Vec::new(),
+            pauses: Vec::new(),
             aws: Times { median_ms: 6.0, p99_ms: Some(40.0) },
             cold_start: Times { median_ms: 80.0, p99_ms: Some(250.0) },
             api_timeout_secs: 30,
@@ -111,11 +129,29 @@ pub enum Dispatch {
     Semaphore,
     /// No queue: a distributed Map.
     Map,
+    /// No queue: a counter for each window in DynamoDB; a call that finds it full is retried.
+    CheckAndReject,
+    /// No queue: a function that asks `slowlane-limiter`, and waits as it says.
+    Limiter,
 }
 
 impl Dispatch {
     /// All of them, as reports list them.
-    pub const ALL: [Dispatch; 8] = [
+    pub const ALL: [Dispatch; 10] = [
+        Dispatch::Direct,
+        Dispatch::Cascade,
+        Dispatch::Semaphore,
+        Dispatch::Map,
+        Dispatch::CheckAndReject,
+        Dispatch::Limiter,
+        Dispatch::DeferralYield,
+        Dispatch::DeferralSwap,
+        Dispatch::DoorbellPlain,
+        Dispatch::Doorbell,
+    ];
+
+    /// Those that know of calls at once only.
+    pub const OF_CALLS_AT_ONCE: [Dispatch; 8] = [
         Dispatch::Direct,
         Dispatch::Cascade,
         Dispatch::Semaphore,
@@ -146,6 +182,8 @@ impl Dispatch {
             Dispatch::Cascade => "cascade",
             Dispatch::Semaphore => "semaphore",
             Dispatch::Map => "map",
+            Dispatch::CheckAndReject => "check-and-reject",
+            Dispatch::Limiter => "limiter",
         }
     }
 }
@@ -177,6 +215,14 @@ pub enum Mutant {
     EveryRefusalRejects,
     /// Nobody rings for what waits when the stack is switched to the doorbell.
     NoRingAfterSwitch,
+    /// Each environment keeps the rates for itself alone.
+    LimitsAlone,
+    /// What operators change is not read.
+    DeafToOperators,
+    /// An outage is told to the workflow, not waited for.
+    TellsOutages,
+    /// All tenants share one tenant's rate.
+    OneTenantForAll,
 }
 
 /// A distribution of times: fixed if it has a median only, else log-normal.
@@ -205,31 +251,6 @@ impl Times {
     }
 }
 
-/// Calls of one priority.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Load {
-    /// HIGH, NORMAL or BATCH.
-    #[serde(deserialize_with = "priority")]
-    pub priority: Priority,
-    /// How many.
-    pub calls: u64,
-    /// When the first one's workflow starts, in milliseconds of the run.
-    #[serde(default)]
-    pub start_ms: u64,
-    /// The gap between one and the next; 0 is all at once.
-    #[serde(default)]
-    pub every_ms: f64,
-    /// Whether the gaps are exponential with that mean, instead of all equal.
-    #[serde(default)]
-    pub random: bool,
-}
-
-fn priority<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Priority, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("a priority is HIGH, NORMAL or BATCH"))
-}
-
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -245,6 +266,20 @@ pub enum Error {
     /// A number makes no sense; the text says which.
     #[error("{0}")]
     Senseless(&'static str),
+    /// The scenario tells of something that is not kept.
+    #[error(
+        "{way} does not keep {kind} yet, so that a run would say nothing; take it out of the \
+         scenario, or choose another --dispatch, such as limiter"
+    )]
+    NotKept {
+        /// The way of dispatch.
+        way: &'static str,
+        /// What is not kept.
+        kind: Kept,
+    },
+    /// The API would refuse some calls for ever; the text says which and why.
+    #[error("some calls would never be taken: {0}")]
+    NeverTaken(String),
 }
 
 impl Scenario {
@@ -259,7 +294,48 @@ impl Scenario {
         if scenario.limit == 0 || scenario.max_attempts == 0 || scenario.sdk_attempts == 0 {
             return Err(Error::Senseless("limit, max_attempts and sdk_attempts are 1 or more"));
         }
+        scenario.check_that_every_call_is_taken()?;
+        scenario.check_that_it_is_kept()?;
         Ok(scenario)
+    }
+
+    /// What is told in this scenario and is not kept on its way of dispatch, if anything: the worker
+    /// must not be measured by what it does not claim.
+    pub fn tells_more_than_is_kept(&self) -> Option<Kept> {
+        let told = self.limits.iter().map(Told::kind);
+        let paused = self.pauses.iter().map(|_| Kept::Pause);
+        told.chain(paused).find(|kind| !self.dispatch.takes(*kind))
+    }
+
+    pub(crate) fn check_that_it_is_kept(&self) -> Result<(), Error> {
+        let missing = self.tells_more_than_is_kept();
+        let way = self.dispatch.name();
+        missing.map_or(Ok(()), |kind| Err(Error::NotKept { way, kind }))
+    }
+
+    /// An API that refuses a call however long it waits is no slow API, and a run would not end.
+    fn check_that_every_call_is_taken(&self) -> Result<(), Error> {
+        let Api { concurrency, concurrency_steps, others, rates, .. } = &self.api;
+        for (load, rate) in self.load.iter().flat_map(|load| rates.iter().map(move |r| (load, r))) {
+            let (most, capacity) = (load.most_units(), rate.capacity());
+            if most > capacity {
+                return Err(Error::NeverTaken(format!(
+                    "a {} call has up to {most} units, and a rate of the API takes {capacity} at \
+                     most; lower its units' p99, or raise the rate",
+                    load.priority
+                )));
+            }
+        }
+        let last = concurrency_steps.last().map(|(_, concurrency)| *concurrency);
+        let at_once = last.or(*concurrency).unwrap_or(self.limit);
+        let others = others.as_ref().map_or(0, |others| others.least);
+        if others >= at_once {
+            return Err(Error::NeverTaken(format!(
+                "the API takes {at_once} calls at once, and others make {others} of them always; \
+                 lower `least` of the others"
+            )));
+        }
+        Ok(())
     }
 
     /// The probabilities of the faults.
@@ -290,19 +366,12 @@ impl Scenario {
     /// The flood that every comparison begins with: 240 BATCH and 60 NORMAL at once, then a HIGH
     /// every 400 ms, 30 of them.
     pub fn flood() -> Scenario {
-        let load = |priority, calls, every_ms| Load {
-            priority,
-            calls,
-            start_ms: 0,
-            every_ms,
-            random: false,
-        };
         Scenario {
             name: "flood".to_owned(),
             load: vec![
-                load(Priority::Batch, 240, 0.0),
-                load(Priority::Normal, 60, 0.0),
-                load(Priority::High, 30, 400.0),
+                Load::new(Priority::Batch, 240, 0.0),
+                Load::new(Priority::Normal, 60, 0.0),
+                Load::new(Priority::High, 30, 400.0),
             ],
             ..Scenario::default()
         }
@@ -322,6 +391,12 @@ impl Scenario {
     /// A number of it cannot be written in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
+    }
+
+    /// The tenant who has most of the calls of his load, if there is one.
+    pub fn noisy_tenant(&self) -> Option<u32> {
+        let noisy = self.load.iter().find(|load| load.noisy.is_some());
+        noisy.map(|load| load.first_tenant)
     }
 
     /// How many calls there are.
@@ -372,6 +447,7 @@ mod tests {
             include_str!("../scenarios/flood.toml"),
             include_str!("../scenarios/million.toml"),
             include_str!("../scenarios/one.toml"),
+            include_str!("../scenarios/urgent.toml"),
         ] {
             Scenario::parse(text).unwrap();
         }
@@ -385,10 +461,92 @@ mod tests {
             ("[faults]\nflood = 0.1", "flood"),
             ("[parameters]\nthrottle_backoff_cap_ms = 1", "throttle_backoff_cap_ms"),
             ("[[load]]\npriority = \"URGENT\"\ncalls = 1", "priority"),
+            ("[api]\nmedian_ms = 1\nothers = { most = 5, every_secs = 9, least = 5 }", "others"),
+            (
+                "api = { median_ms = 1, rates = [{ units = 10, per_secs = 1 }] }\n[[load]]\n\
+                 priority = \"HIGH\"\ncalls = 1\nunits = { median = 5, p99 = 11 }",
+                "11 units",
+            ),
         ];
         for (text, name) in mistakes {
             let error = Scenario::parse(text).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_mistake_in_what_the_api_takes_is_told_with_its_line() {
+        let rate = |fields: &str| {
+            format!("[api]\nmedian_ms = 200\n\n[[api.rates]]\nunits = 100\nper_secs = 10\n{fields}")
+        };
+        let load = |fields: &str| {
+            format!("limit = 2\n\n[[load]]\npriority = \"HIGH\"\ncalls = 1\n{fields}")
+        };
+        let limits = |fields: &str| format!("dispatch = \"limiter\"\n\n[[limits]]\n{fields}");
+        let mistakes = [
+            (limits("per = \"tenant\""), "line 3", "one thing"),
+            (limits("adaptive = true\nrate = { units = 1, per_secs = 1 }"), "line 3", "one thing"),
+            (limits("rate = { units = 1, per_secs = 0 }"), "line 4", "more than 0"),
+            (rate("burst = 20"), "line 4", "only a bucket has a burst"),
+            (rate("window = \"leaky\""), "line 7", "unknown variant `leaky`"),
+            (rate("units_ = 1"), "line 7", "unknown field `units_`"),
+            ("[api]\nmedian_ms = 2\nrates = [{ units = 0, per_secs = 1 }]".into(), "line 3", "0"),
+            ("[api]\nmedian_ms = 2\nconcurrency = 0".into(), "line 3", "more than 0"),
+            ("[api]\nmedian_ms = 2\nconcurrency_steps = [[9, 1], [3, 2]]".into(), "line 3", "rise"),
+            ("[api]\nmedian_ms = 2\nconcurrency_steps = [[9, 0]]".into(), "line 3", "nothing"),
+            (load("noisy = 0.5"), "line 3", "quiet ones"),
+            (load("estimate_error = 0.3"), "line 3", "one unit"),
+            (load("units = { median = 5, p99 = 4 }"), "line 3", "more than their p99"),
+        ];
+        for (text, line, what) in mistakes {
+            let error = Scenario::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(line) && error.contains(what), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_refused_by_name() {
+        let text = |dispatch: &str, told: &str| format!("dispatch = \"{dispatch}\"\n{told}");
+        let adaptive = "[[limits]]\nadaptive = true";
+        let error = Scenario::parse(&text("limiter", adaptive)).unwrap_err().to_string();
+        assert!(error.contains("limiter does not keep an adaptive concurrency"), "{error}");
+        let rate = "[[limits]]\nrate = { units = 100, per_secs = 60 }";
+        let pause = "[[pauses]]\nfrom_secs = 60\nfor_secs = 600";
+        for told in [rate, pause] {
+            Scenario::parse(&text("limiter", told)).unwrap();
+        }
+        assert!(Scenario::parse(&text("semaphore", rate)).is_err());
+    }
+
+    #[test]
+    fn what_the_api_takes_is_read_and_written() {
+        let text = r#"
+            limit = 10
+
+            [api]
+            median_ms = 200
+            concurrency = 10
+            concurrency_steps = [[60, 4], [660, 10]]
+            others = { most = 3, every_secs = 60 }
+            rates = [
+                { units = 100, per_secs = 60 },
+                { units = 20, per_secs = 0.5, window = "bucket", burst = 40, per = "tenant" },
+            ]
+            outages = [{ from_secs = 120, for_secs = 1800, kind = "5xx" }]
+
+            [[load]]
+            priority = "BATCH"
+            calls = 5000
+            tenants = 21
+            noisy = 0.9
+            units = { median = 3, p99 = 40 }
+            estimate_error = 0.3
+        "#;
+        let scenario = Scenario::parse(text).unwrap();
+        let rates = &scenario.api.rates;
+        assert_eq!(rates[0], Rate::new(100, 60.0, Window::Fixed));
+        assert_eq!((rates[1].per(), rates[1].capacity()), (Duration::from_millis(500), 40));
+        assert_eq!(scenario.api.outages[0].kind, OutageKind::ServerErrors);
+        assert_eq!(Scenario::parse(&scenario.to_toml().unwrap()).unwrap(), scenario);
     }
 }

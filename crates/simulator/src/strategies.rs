@@ -3,13 +3,16 @@
 //!
 //! | Strategy | In words |
 //! |---|---|
-//! | `direct` | the workflow calls the API from a function; a 429 is retried by the state's Retry (8 tries, from 1 s, doubling, full jitter) |
+//! | `direct` | the workflow calls the API from a function; a 429, or no connection, is retried by the state's Retry (8 tries, from 1 s, doubling, full jitter) |
 //! | `cascade` | three functions behind each other, each with a slower Retry: 3 tries from 1 s, 5 from 10 s, 8 from 60 s |
 //! | `semaphore` | a counter in DynamoDB, taken by a conditional update, with a wait of 3 s between tries, as in AWS's sample |
 //! | `map` | a distributed Map with MaxConcurrency = limit over all that waits, most urgent first; what comes later waits for the next Map |
+//! | `check-and-reject` | as `direct`, with a counter in DynamoDB for each window before the call: one that finds it full is retried as after a 429 |
+//! | `limiter` | a function with `slowlane-limiter` in it and reserved concurrency = limit, which waits for the grants that are near; the workflow waits for the others, and tries again when the limiter says so (full jitter from 1 s, doubling to 60 s) |
+
+mod callers;
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +20,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use serde_json::{Value, json};
 use slowlane_aws_simulator::chance::Dice;
+use slowlane_aws_simulator::clients;
 use slowlane_aws_simulator::cloud::dynamodb::{
     self, Bindings, Change, Item, Returns, TableSettings, Write,
 };
@@ -24,20 +28,28 @@ use slowlane_aws_simulator::cloud::lambda::{
     DEFAULT_EVENT_AGE, Failure, FunctionId, FunctionSettings,
 };
 use slowlane_aws_simulator::cloud::requests::Action;
-use slowlane_aws_simulator::cloud::{Context, Environment, Functions, Input};
+use slowlane_aws_simulator::cloud::{Environment, Functions, Input};
 use slowlane_aws_simulator::time::Moment;
+use slowlane_limiter::{Author, DynamoDbStore, LimitKey, Limiter, Settings, SlotId};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::api::{ApiClient, SlowApi, Told};
+use self::callers::{Caller, Counter, Limited};
+use crate::api::SlowApi;
 use crate::ledger::End;
-use crate::scenario::{Dispatch, Scenario};
+use crate::scenario::{Dispatch, Drawn, Scenario};
 
-const TABLE: &str = "semaphore";
+/// The table of semaphores, counters and limits.
+pub(crate) const TABLE: &str = "shared";
+/// The name of the limit.
+pub(crate) const LIMIT: &str = "api";
 const THROTTLED: &str = "TooManyRequests";
+const NOT_SENT: &str = "NotSent";
 /// The sample's wait between two tries to take the semaphore.
 const SPIN: Duration = Duration::from_secs(3);
 /// The longest pause of a Retry here (MaxDelaySeconds).
 const LONGEST_PAUSE: f64 = 300.0;
+/// The longest pause of a workflow that waits for its turn at the limiter.
+const LONGEST_TURN_SECS: f64 = 60.0;
 
 /// A state's Retry: tries after the first, and the first pause in seconds; pauses double, jitter
 /// is full.
@@ -62,12 +74,16 @@ pub struct Wanted {
     pub urgency: usize,
     /// When it was asked for.
     pub at: Moment,
+    /// Its tenant and its units.
+    pub drawn: Drawn,
 }
 
 /// The programs of one strategy, deployed.
 pub struct Rival {
     strategy: Dispatch,
     limit: u32,
+    /// How long a call may wait for its turn.
+    patience: Duration,
     functions: Functions,
     caller: FunctionId,
     map: RefCell<Map>,
@@ -83,22 +99,12 @@ struct Map {
 impl Rival {
     /// Deploys the strategy of a scenario, if it is one of these.
     pub fn create(scenario: &Scenario, functions: &Functions, api: &SlowApi) -> Option<Rc<Rival>> {
-        let rivals = [Dispatch::Direct, Dispatch::Cascade, Dispatch::Semaphore, Dispatch::Map];
-        if !rivals.contains(&scenario.dispatch) {
-            return None;
+        match scenario.dispatch {
+            Dispatch::Doorbell | Dispatch::DoorbellPlain => return None,
+            Dispatch::DeferralSwap | Dispatch::DeferralYield => return None,
+            _ => {}
         }
-        let settings = FunctionSettings {
-            name: "caller".to_owned(),
-            concurrency: 1_000,
-            timeout: Duration::from_secs(900),
-            event_age: DEFAULT_EVENT_AGE,
-            memory_mb: 256,
-            cold_start: scenario.cold_start.latency(),
-        };
-        let api = api.clone();
-        let boot =
-            move |_: SdkConfig, _: u64| Rc::new(Caller(api.client(None))) as Rc<dyn Environment>;
-        let caller = functions.create(settings, Rc::new(boot));
+        let caller = Rival::deploy(scenario, functions, api);
         functions.cloud().state().dynamo.create(TableSettings {
             name: TABLE.to_owned(),
             key: "id".to_owned(),
@@ -107,10 +113,32 @@ impl Rival {
         Some(Rc::new(Rival {
             strategy: scenario.dispatch,
             limit: scenario.limit,
+            patience: Duration::from_secs(scenario.deadline_secs),
             functions: functions.clone(),
             caller,
             map: RefCell::default(),
         }))
+    }
+
+    fn deploy(scenario: &Scenario, functions: &Functions, api: &SlowApi) -> FunctionId {
+        let is_limited = scenario.dispatch == Dispatch::Limiter;
+        let settings = FunctionSettings {
+            name: "caller".to_owned(),
+            concurrency: if is_limited { scenario.limit } else { 1_000 },
+            timeout: Duration::from_secs(900),
+            event_age: DEFAULT_EVENT_AGE,
+            memory_mb: 256,
+            cold_start: scenario.cold_start.latency(),
+        };
+        let (api, scenario) = (api.clone(), scenario.clone());
+        let boot = move |sdk: SdkConfig, seed: u64| -> Rc<dyn Environment> {
+            match scenario.dispatch {
+                Dispatch::Limiter => Rc::new(Limited::new(&scenario, &sdk, &api, seed)),
+                Dispatch::CheckAndReject => Rc::new(Counter::new(&scenario, &sdk, &api)),
+                _ => Rc::new(Caller(api.client(None))),
+            }
+        };
+        functions.create(settings, Rc::new(boot))
     }
 
     /// The function that calls the API.
@@ -124,6 +152,7 @@ impl Rival {
             Dispatch::Semaphore => self.take_turn(wanted, dice).await,
             Dispatch::Map => self.join_map(wanted).await,
             Dispatch::Cascade => self.retry(wanted, &CASCADE, dice).await,
+            Dispatch::Limiter => self.wait_for_turn(wanted, dice).await,
             _ => self.retry(wanted, &DIRECT, dice).await,
         }
     }
@@ -135,7 +164,7 @@ impl Rival {
                 self.count_transition();
                 match self.call(wanted).await {
                     Ok(end) => return end,
-                    Err(Failure::Error(name)) if name != THROTTLED => {
+                    Err(Failure::Error(name)) if name != THROTTLED && name != NOT_SENT => {
                         return End::Failed(name.into());
                     }
                     Err(_) => {}
@@ -149,6 +178,27 @@ impl Rival {
     }
 
     /// Takes the semaphore, spinning; calls; and gives it back.
+    /// The call, as soon as the limiter lets it go.
+    async fn wait_for_turn(&self, wanted: Wanted, dice: &mut Dice) -> End {
+        let latest = wanted.at.plus(self.patience);
+        let mut longest = 1.0;
+        while self.functions.cloud().now() < latest {
+            self.count_transition();
+            let wait = match self.invoke(wanted).await {
+                Ok(answer) if answer.get("id").is_some() => {
+                    return End::Succeeded(answer.to_string().into());
+                }
+                Ok(answer) => answer["wait_ms"].as_u64().unwrap_or_default(),
+                Err(Failure::Error(name)) => return End::Failed(name.into()),
+                Err(_) => 0,
+            };
+            let jitter = Duration::from_secs_f64(longest * dice.fraction());
+            tokio::time::sleep(Duration::from_millis(wait) + jitter).await;
+            longest = (2.0 * longest).min(LONGEST_TURN_SECS);
+        }
+        End::Failed("DeadlineExceeded".into())
+    }
+
     async fn take_turn(&self, wanted: Wanted, dice: &mut Dice) -> End {
         while !self.change_semaphore(1, "held < :limit OR attribute_not_exists(held)").await {
             // Wait, and back to the task: two more states.
@@ -229,9 +279,19 @@ impl Rival {
     }
 
     async fn call(&self, wanted: Wanted) -> Result<End, Failure> {
-        let payload = json!({"call": wanted.call, "at": wanted.at.millis()});
-        let answer = self.functions.invoke(self.caller, Input::Payload(payload)).await?;
-        Ok(End::Succeeded(answer.to_string().into()))
+        Ok(End::Succeeded(self.invoke(wanted).await?.to_string().into()))
+    }
+
+    async fn invoke(&self, wanted: Wanted) -> Result<Value, Failure> {
+        let Drawn { tenant, units, estimate } = wanted.drawn;
+        let payload = json!({
+            "call": wanted.call,
+            "at": wanted.at.millis(),
+            "tenant": tenant,
+            "units": units,
+            "estimate": estimate,
+        });
+        self.functions.invoke(self.caller, Input::Payload(payload)).await
     }
 
     fn count_transition(&self) {
@@ -239,27 +299,18 @@ impl Rival {
     }
 }
 
-/// A function that calls the API, and remembers nothing.
-struct Caller(ApiClient);
-
-impl Environment for Caller {
-    fn handle(
-        self: Rc<Self>,
-        input: Input,
-        _: Context,
-    ) -> Pin<Box<dyn Future<Output = Result<Value, String>>>> {
-        Box::pin(async move {
-            let Input::Payload(payload) = input else {
-                return Err("a caller takes a payload".to_owned());
-            };
-            let call = payload["call"].as_u64().unwrap_or_default();
-            let at = payload["at"].as_u64().map(Moment::from_millis);
-            match self.0.execute(call, at).await {
-                Told::Created(id, _) => Ok(json!({ "id": id })),
-                Told::TooManyRequests => Err(THROTTLED.to_owned()),
-                Told::Rejected | Told::Exists => Err("Rejected".to_owned()),
-                Told::Unknown | Told::OddRefusal => Err("Unknown".to_owned()),
-            }
-        })
-    }
+/// Changes the control record of the limit, as a person does.
+///
+/// # Errors
+/// The record could not be changed.
+pub(crate) async fn change_limit(
+    sdk: &SdkConfig,
+    change: &slowlane_limiter::Change,
+    by: &Author,
+) -> anyhow::Result<()> {
+    let store = DynamoDbStore::new(clients::dynamodb(sdk), TABLE);
+    let settings = Settings { clock: callers::clock(sdk), ..Settings::default() };
+    let (key, slot) = (LimitKey::new(LIMIT)?, SlotId::new("operator")?);
+    Limiter::new(store, key, slot, settings)?.change(change, by).await?;
+    Ok(())
 }

@@ -6,7 +6,7 @@ use slowlane_aws_simulator::faults::Kind;
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
-use slowlane_simulator::scenario::{Dispatch, Load, Mutant, Scenario, Times};
+use slowlane_simulator::scenario::{Api, Dispatch, Load, Mutant, Scenario};
 use slowlane_simulator::studies::chaos;
 
 const DISPATCHES: [Dispatch; 4] =
@@ -48,8 +48,8 @@ fn the_same_seed_gives_the_same_run() {
 /// Each invariant notices the mistake that breaks it, and the same run without it is sound.
 #[test]
 fn every_invariant_bites() {
-    let slow = Scenario { api: Times::fixed(1_000.0), limit: 2, ..Scenario::flood() };
-    let few = Scenario { api: Times::fixed(1_000.0), limit: 2, ..few_calls() };
+    let slow = Scenario { api: Api::fixed(1_000.0), limit: 2, ..Scenario::flood() };
+    let few = Scenario { api: Api::fixed(1_000.0), limit: 2, ..few_calls() };
     let lossy = |mut scenario: Scenario| {
         scenario.faults.insert("api-lost-reply".to_owned(), 0.3);
         scenario.repeatable = 0.0;
@@ -112,7 +112,7 @@ fn faulty(fault: &str, probability: f64) -> Scenario {
 /// A few creates on an API of two slots.
 fn few_creates() -> Scenario {
     Scenario {
-        api: Times::fixed(1_000.0),
+        api: Api::fixed(1_000.0),
         limit: 2,
         repeatable: 0.0,
         deadline_secs: 20_000,

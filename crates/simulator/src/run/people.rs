@@ -4,14 +4,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use slowlane_aws_simulator::cloud::sqs::LARGEST_MESSAGE;
-use slowlane_aws_simulator::time::Moment;
-use slowlane_aws_simulator::transcript::Event;
+use slowlane_aws_simulator::time::{Moment, Skew};
+use slowlane_aws_simulator::transcript::{Caller, Event};
+use slowlane_limiter::{Author, Change};
 use slowlane_message::Ring;
 
 use super::{Run, TICK, plain, timestamp};
 use crate::faults::Fault;
 use crate::ledger::call_in;
-use crate::scenario::{Dispatch, Mutant};
+use crate::scenario::{Dispatch, Mutant, Pause};
+use crate::strategies;
 
 /// The longest until an operator who has lost a ring rings again.
 const LONGEST_UNNOTICED_MS: u64 = 300_000;
@@ -144,6 +146,24 @@ impl Run {
                 let _ = state.send(queue, plain(&body), now);
                 let _ = state.send(self.deployment.doorbell, plain("ring"), now);
             }
+        }
+    }
+
+    /// An operator pauses the target, and resumes it later; he tries again until he is heard.
+    pub(super) async fn operators_pause(self: Rc<Self>, pause: Pause) {
+        let clock = self.cloud.clock();
+        let sdk = self.cloud.sdk(Caller::Person, Skew::NONE);
+        let changes = [
+            (pause.begins(), Change::Pause { until: None }, "the vendor asks for it"),
+            (pause.ends(), Change::Resume, "the vendor is done"),
+        ];
+        for (at, change, why) in changes {
+            clock.sleep_until(at).await;
+            let by = Author::new("an operator", why);
+            while strategies::change_limit(&sdk, &change, &by).await.is_err() {
+                tokio::time::sleep(TICK).await;
+            }
+            self.cloud.state().saw(self.cloud.now(), Event::Run("limit changed", 0, 0));
         }
     }
 

@@ -8,7 +8,7 @@ use slowlane_message::Priority;
 use super::parallel;
 use crate::report::Row;
 use crate::run::{Error, Onlooker, run};
-use crate::scenario::{Dispatch, Load, Scenario, Times};
+use crate::scenario::{Api, Dispatch, Load, Scenario, Times};
 
 /// What a team gets that changes nothing.
 pub const DEFAULT: Dispatch = Dispatch::Doorbell;
@@ -36,21 +36,21 @@ const FEWER_CALLS: u64 = 320;
 const CORNERS: u64 = 4;
 
 /// The APIs of the comparison: fixed times, and one with a tail of five times its median.
-fn apis(extent: Extent) -> Vec<Times> {
+fn apis(extent: Extent) -> Vec<Api> {
     match extent {
-        Extent::Quick => vec![Times::fixed(200.0)],
+        Extent::Quick => vec![Api::fixed(200.0)],
         Extent::Full => vec![
-            Times::fixed(50.0),
-            Times::fixed(200.0),
-            Times::fixed(1_000.0),
-            Times { median_ms: 2_000.0, p99_ms: Some(10_000.0) },
+            Api::fixed(50.0),
+            Api::fixed(200.0),
+            Api::fixed(1_000.0),
+            Api::new(Times { median_ms: 2_000.0, p99_ms: Some(10_000.0) }),
         ],
     }
 }
 
 /// The workloads for a limit and an API: `half` and `full` are Poisson arrivals at that share of
 /// what the limit allows, a fifth of them HIGH; `flood` is [`flood`].
-fn workload(name: &str, limit: u32, api: Times, seed: u64) -> Scenario {
+fn workload(name: &str, limit: u32, api: &Api, seed: u64) -> Scenario {
     let calls = CALLS_A_SLOT * u64::from(limit);
     let share = match name {
         "flood" => return flood(calls, limit, api, seed),
@@ -63,12 +63,13 @@ fn workload(name: &str, limit: u32, api: Times, seed: u64) -> Scenario {
         arriving(Priority::Normal, calls * 3 / 10, gap / 0.3),
         arriving(Priority::Batch, calls / 2, gap * 2.0),
     ];
-    Scenario { name: name.to_owned(), seed, limit, api, load, ..Scenario::default() }
+    let (name, api) = (name.to_owned(), api.clone());
+    Scenario { name, seed, limit, api, load, ..Scenario::default() }
 }
 
 /// Fifteen sixteenths of the calls at once, most of them BATCH, and sparse HIGH calls that come one
 /// by one until shortly before the last of those is served.
-fn flood(calls: u64, limit: u32, api: Times, seed: u64) -> Scenario {
+fn flood(calls: u64, limit: u32, api: &Api, seed: u64) -> Scenario {
     let gap = 15.0 * api.latency().mean_ms() / f64::from(limit);
     let high = calls / 16;
     let normal = calls / 5;
@@ -77,11 +78,12 @@ fn flood(calls: u64, limit: u32, api: Times, seed: u64) -> Scenario {
         arriving(Priority::Normal, normal, 0.0),
         arriving(Priority::High, high, gap),
     ];
-    Scenario { name: "flood".to_owned(), seed, limit, api, load, ..Scenario::default() }
+    let (name, api) = ("flood".to_owned(), api.clone());
+    Scenario { name, seed, limit, api, load, ..Scenario::default() }
 }
 
 fn arriving(priority: Priority, calls: u64, every_ms: f64) -> Load {
-    Load { priority, calls, start_ms: 0, every_ms, random: true }
+    Load { random: true, ..Load::new(priority, calls, every_ms) }
 }
 
 /// The scenarios of the comparison: every strategy under every load.
@@ -94,8 +96,8 @@ fn compared(extent: Extent, seed: u64) -> Vec<Scenario> {
     for api in apis(extent) {
         for limit in limits {
             for load in loads {
-                for dispatch in Dispatch::ALL {
-                    let scenario = workload(load, *limit, api, seed);
+                for dispatch in Dispatch::OF_CALLS_AT_ONCE {
+                    let scenario = workload(load, *limit, &api, seed);
                     scenarios.push(Scenario { dispatch, ..scenario });
                 }
             }
@@ -119,7 +121,7 @@ fn swept(extent: Extent, seed: u64) -> Vec<Scenario> {
                 for dispatch in [PUBLISHED, DEFAULT] {
                     let measured = dispatch == DEFAULT && *limit >= 5;
                     let calls = if measured { SWEPT_CALLS } else { FEWER_CALLS };
-                    let flood = flood(calls, *limit, api, seed);
+                    let flood = flood(calls, *limit, &api, seed);
                     let (facts, parameters) = (facts.clone(), parameters.clone());
                     scenarios.push(Scenario { dispatch, facts, parameters, ..flood });
                 }

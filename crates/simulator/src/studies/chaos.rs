@@ -11,7 +11,7 @@ use super::parallel;
 use crate::faults::Fault;
 use crate::ledger::{Invariant, Violation};
 use crate::run::{Error, Onlooker, Outcome, run};
-use crate::scenario::{Dispatch, Load, Scenario, Times};
+use crate::scenario::{Api, Dispatch, Load, Scenario};
 
 /// How many runs shrinking may cost.
 const SHRINKING_RUNS: u32 = 400;
@@ -86,7 +86,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
         seed,
         limit: LIMITS[dice.below(LIMITS.len() as u64) as usize],
         dispatch,
-        api: Times { median_ms: 20.0 + dice.below(1_500) as f64, p99_ms: None },
+        api: Api::fixed(20.0 + dice.below(1_500) as f64),
         api_timeout_secs: 10,
         deadline_secs: 1_200 + dice.below(3_600),
         share_every: 2 + dice.below(10) as u32,
@@ -103,13 +103,11 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     }
     let most = most_calls(&scenario);
     for priority in Priority::ALL {
-        scenario.load.push(Load {
-            priority,
-            calls: 1 + dice.below(most),
-            start_ms: dice.below(10_000),
-            every_ms: if dice.happens(0.25) { 0.0 } else { dice.below(2_000) as f64 },
-            random: true,
-        });
+        let calls = 1 + dice.below(most);
+        let start_ms = dice.below(10_000);
+        let every_ms = if dice.happens(0.25) { 0.0 } else { dice.below(2_000) as f64 };
+        let load = Load { start_ms, random: true, ..Load::new(priority, calls, every_ms) };
+        scenario.load.push(load);
     }
     scenario.deadline_secs += patience(&scenario);
     for fact in FACTS {

@@ -10,7 +10,7 @@ use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::Priority;
 use slowlane_simulator::programs::QUEUE_NAMES;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
-use slowlane_simulator::scenario::{Load, Scenario, Times};
+use slowlane_simulator::scenario::{Api, Load, Scenario};
 
 fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
     Ok(run(scenario, Onlooker::nobody())?)
@@ -22,8 +22,7 @@ fn play(scenario: &Scenario) -> anyhow::Result<Outcome> {
 fn a_call_hidden_by_a_receive_whose_answer_was_lost_is_rung_for() -> anyhow::Result<()> {
     let mut lost = 0;
     for seed in 1..=60 {
-        let calls =
-            Load { priority: Priority::High, calls: 8, start_ms: 0, every_ms: 900.0, random: true };
+        let calls = Load { random: true, ..Load::new(Priority::High, 8, 900.0) };
         let scenario = Scenario {
             seed,
             limit: 2,
@@ -56,11 +55,10 @@ fn after_a_flood_slots_are_not_woken_for_nothing() -> anyhow::Result<()> {
 /// are at work from the beginning, because slots wake slots; the burst would take 32 s otherwise.
 #[test]
 fn a_burst_wakes_every_slot_at_once() -> anyhow::Result<()> {
-    let burst =
-        Load { priority: Priority::Batch, calls: 800, start_ms: 0, every_ms: 0.0, random: false };
+    let burst = Load::new(Priority::Batch, 800, 0.0);
     let scenario = Scenario {
         limit: 20,
-        api: Times::fixed(200.0),
+        api: Api::fixed(200.0),
         load: vec![burst],
         parameters: [("poller_ramp_interval_ms".to_owned(), 60_000.0)].into(),
         ..Scenario::default()
@@ -94,15 +92,9 @@ impl Watch for Rings {
 /// cleared away when the work is done.
 #[test]
 fn while_slots_are_busy_rings_do_not_pile_up() -> anyhow::Result<()> {
-    let busy = Load {
-        priority: Priority::Normal,
-        calls: 2_000,
-        start_ms: 0,
-        every_ms: 43.0,
-        random: true,
-    };
+    let busy = Load { random: true, ..Load::new(Priority::Normal, 2_000, 43.0) };
     let scenario =
-        Scenario { limit: 5, api: Times::fixed(200.0), load: vec![busy], ..Scenario::default() };
+        Scenario { limit: 5, api: Api::fixed(200.0), load: vec![busy], ..Scenario::default() };
     let rings = Rings::default();
     let watch: Box<dyn Watch> = Box::new(rings.clone());
     let outcome = run(&scenario, Onlooker { watch: Some(watch), ..Onlooker::nobody() })?;

@@ -1,0 +1,114 @@
+//! What is promised of limits, pauses, outages and tenants, where the way of dispatch keeps it.
+
+use std::time::Duration;
+
+use slowlane_aws_simulator::faults::{Fault as AwsFault, Rates};
+use slowlane_aws_simulator::time::Moment;
+
+use crate::api::limits::Refused;
+use crate::faults::Fault;
+use crate::ledger::{End, Invariant};
+use crate::scenario::{Kept, Pause, Scenario};
+
+/// From an operator's pause until everybody knows it.
+const KNOWN_AFTER: Duration = Duration::from_secs(2);
+/// The same where requests fail and are tried again, and what was under way may be slow.
+const KNOWN_AFTER_FAULTS: Duration = Duration::from_secs(60);
+/// The longest that a quiet tenant's call waits beside a noisy tenant.
+pub const QUIET_WAIT: Duration = Duration::from_secs(12);
+
+/// What is promised of one run, and watched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Promises {
+    /// The API never refuses a call for a rate.
+    rates: bool,
+    /// No call is made in these.
+    pauses: Vec<Pause>,
+    known_after: Duration,
+    /// While the API is out of order, no workflow fails but by its deadline.
+    outages: bool,
+    /// Tenants but this one wait for [`QUIET_WAIT`] at most.
+    noisy: Option<u32>,
+}
+
+/// A promise that was broken, and how.
+pub type Broken = (Invariant, String);
+
+impl Promises {
+    /// What holds in a scenario: what its way of dispatch keeps, where no fault excuses it.
+    pub fn of(scenario: &Scenario, faults: &Rates) -> Promises {
+        let keeps = |kind| scenario.dispatch.keeps(kind);
+        let strike = |faults_of: &[Fault]| faults_of.iter().any(|fault| faults.of(*fault) > 0.0);
+        // A call that is late by no fault of the limiter's comes too close to the next; a limiter
+        // whose store is out of reach keeps shares.
+        let late = [
+            Fault::Aws(AwsFault::Freeze),
+            Fault::Aws(AwsFault::ClockSkew),
+            Fault::Aws(AwsFault::ClockSteps),
+            Fault::Aws(AwsFault::TableUnreachable),
+        ];
+        let cut_off = [Fault::Aws(AwsFault::TableUnreachable), Fault::Aws(AwsFault::Freeze)];
+        let rates = !scenario.api.rates.is_empty() && keeps_rates(scenario);
+        let pauses = keeps(Kept::Pause) && !strike(&cut_off);
+        let outages = keeps(Kept::Breaker) && !scenario.api.outages.is_empty();
+        let quiet = keeps(Kept::TenantRate) && faults.is_faultless();
+        Promises {
+            rates: rates && !strike(&late),
+            pauses: if pauses { scenario.pauses.clone() } else { Vec::new() },
+            known_after: if faults.is_faultless() { KNOWN_AFTER } else { KNOWN_AFTER_FAULTS },
+            outages: outages && !Fault::ALL.iter().any(|fault| fails_calls(*fault, faults)),
+            noisy: scenario.noisy_tenant().filter(|_| quiet),
+        }
+    }
+
+    /// Somebody asks the API, whose longest call so far took `longest`: what was in hand when the
+    /// pause came may follow the call that ran then.
+    pub fn on_request(&self, now: Moment, longest: Duration) -> Option<Broken> {
+        let known = |pause: &Pause| pause.begins().plus(self.known_after + longest);
+        let pause = self.pauses.iter().find(|pause| known(pause) < now && now < pause.ends())?;
+        let since = now.since(pause.begins());
+        Some((Invariant::PauseKept, format!("a call is made {since:?} after the pause")))
+    }
+
+    /// The API refuses a call.
+    pub fn on_refusal(&self, refused: Refused) -> Option<Broken> {
+        let by_rate = matches!(refused, Refused::Own { wait: Some(_) });
+        let what = format!("the API refuses a call for a rate that was told: {refused:?}");
+        (self.rates && by_rate).then_some((Invariant::RateKept, what))
+    }
+
+    /// The workflow of a call that the API would take has ended.
+    pub fn on_end(&self, call: u64, end: &End) -> Option<Broken> {
+        let how = match end {
+            End::Failed(name) if !name.ends_with("DeadlineExceeded") => name,
+            _ => return None,
+        };
+        let what = format!("call {call} failed as {how}, and nothing but an outage went wrong");
+        self.outages.then_some((Invariant::NothingFailsInOutage, what))
+    }
+
+    /// A call has waited so long until it was made.
+    pub fn on_start(&self, call: u64, tenant: Option<u32>, wait: Duration) -> Option<Broken> {
+        let is_quiet = self.noisy.is_some() && tenant.is_some() && tenant != self.noisy;
+        let what = format!("call {call} of quiet tenant {tenant:?} waited {wait:?}");
+        (is_quiet && wait > QUIET_WAIT).then_some((Invariant::QuietTenant, what))
+    }
+}
+
+/// Whether each rate of the API is told, and kept.
+fn keeps_rates(scenario: &Scenario) -> bool {
+    let most_units = scenario.load.iter().map(|load| load.most_units()).max().unwrap_or(1);
+    scenario.api.rates.iter().all(|rate| {
+        let mut told = scenario.limits.iter();
+        told.any(|told| told.tells(rate, most_units) && scenario.dispatch.keeps(told.kind()))
+    })
+}
+
+/// Whether a fault may strike by which a workflow fails, with or without an outage.
+fn fails_calls(fault: Fault, rates: &Rates) -> bool {
+    let is_harmless = matches!(
+        fault,
+        Fault::Aws(_) | Fault::ApiThrottle | Fault::ApiSlow | Fault::Stop | Fault::Deploy
+    );
+    !is_harmless && rates.of(fault) > 0.0
+}

@@ -1,0 +1,150 @@
+//! Limits, pauses, outages and tenants: what the simulated API enforces, and what is promised of it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use slowlane_message::Priority;
+use slowlane_simulator::ledger::Invariant;
+use slowlane_simulator::run::{Onlooker, Outcome, run};
+use slowlane_simulator::scenario::{
+    Api, Dispatch, Load, Mutant, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told,
+    Window,
+};
+
+fn play(scenario: &Scenario) -> Outcome {
+    run(scenario, Onlooker::nobody()).unwrap()
+}
+
+/// Calls of the function with the limiter in it, which may all be repeated.
+fn limited(api: Api, load: Load) -> Scenario {
+    Scenario {
+        dispatch: Dispatch::Limiter,
+        limit: 50,
+        repeatable: 1.0,
+        api,
+        load: vec![load],
+        ..Scenario::default()
+    }
+}
+
+/// Sixty calls at once for an API that takes twenty in ten seconds.
+fn windowed(window: Window) -> Scenario {
+    let api = Api { rates: vec![Rate::new(20, 10.0, window)], ..Api::fixed(200.0) };
+    let limits = vec![Told::rate(20, 10.0)];
+    Scenario { limits, ..limited(api, Load::new(Priority::Batch, 60, 0.0)) }
+}
+
+/// A call every 300 ms, and a pause of half a minute.
+fn paused() -> Scenario {
+    let pauses = vec![Pause { from_secs: 10, for_secs: 30 }];
+    Scenario { pauses, ..limited(Api::fixed(200.0), Load::new(Priority::Batch, 100, 300.0)) }
+}
+
+/// A call every 300 ms, and an outage of a minute.
+fn out_of_order(kind: OutageKind) -> Scenario {
+    let outages = vec![Outage { from_secs: 5, for_secs: 60, kind }];
+    let api = Api { outages, ..Api::fixed(200.0) };
+    limited(api, Load::new(Priority::Batch, 100, 300.0))
+}
+
+/// A noisy tenant with nine calls of ten, each tenant two calls a second.
+fn noisy() -> Scenario {
+    let rate = Rate { per: Some(Per::Tenant), ..Rate::new(2, 1.0, Window::Sliding) };
+    let api = Api { rates: vec![rate], ..Api::fixed(200.0) };
+    let load = Load { tenants: 6, noisy: Some(0.9), ..Load::new(Priority::Batch, 100, 0.0) };
+    let limits = vec![Told { per: Some(Per::Tenant), ..Told::rate(2, 1.0) }];
+    Scenario { limits, ..limited(api, load) }
+}
+
+#[test]
+fn every_promise_bites() {
+    let cases = [
+        (Mutant::LimitsAlone, windowed(Window::Fixed), Invariant::RateKept),
+        (Mutant::LimitsAlone, windowed(Window::Sliding), Invariant::RateKept),
+        (Mutant::DeafToOperators, paused(), Invariant::PauseKept),
+        (
+            Mutant::TellsOutages,
+            out_of_order(OutageKind::RefusedCredentials),
+            Invariant::NothingFailsInOutage,
+        ),
+        (
+            Mutant::TellsOutages,
+            out_of_order(OutageKind::NoConnection),
+            Invariant::NothingFailsInOutage,
+        ),
+        (
+            Mutant::TellsOutages,
+            out_of_order(OutageKind::ServerErrors),
+            Invariant::NothingFailsInOutage,
+        ),
+        (Mutant::OneTenantForAll, noisy(), Invariant::QuietTenant),
+    ];
+    for (mutant, scenario, invariant) in cases {
+        let sound = play(&scenario);
+        assert_eq!(sound.violations, [], "without {mutant:?}");
+        assert_eq!(sound.measures.failed, 0, "{:?}", sound.ends);
+        let outcome = play(&Scenario { mutant: Some(mutant), ..scenario });
+        let noticed = outcome.violations.iter().any(|violation| violation.invariant == invariant);
+        assert!(noticed, "{mutant:?} was not noticed: {:?}", outcome.violations);
+    }
+}
+
+#[test]
+fn the_limiter_uses_most_of_a_rate_and_who_retries_is_refused() {
+    let many = |dispatch| {
+        let load = vec![Load::new(Priority::Batch, 300, 0.0)];
+        Scenario { dispatch, load, ..windowed(Window::Fixed) }
+    };
+    let limited = play(&many(Dispatch::Limiter)).measures;
+    assert_eq!((limited.own_429, limited.failed), (0, 0));
+    assert!(limited.permitted_used.unwrap() > 0.8, "{limited:?}");
+    assert!(limited.limiter_writes >= 300, "{limited:?}");
+    let direct = play(&many(Dispatch::Direct)).measures;
+    assert!(direct.own_429 > 100 && direct.limiter_writes == 0, "{direct:?}");
+    let counted = play(&many(Dispatch::CheckAndReject)).measures;
+    assert!(0 < counted.own_429 && counted.own_429 < direct.own_429, "{counted:?}");
+}
+
+/// The worker as it is today: its calls are refused, and no workflow fails for it.
+#[test]
+fn an_api_that_takes_less_than_the_ceiling_fails_no_call_of_the_worker() {
+    let others = Some(Others { least: 0, most: 2, every_secs: 10 });
+    let apis = [
+        Api { concurrency: Some(2), ..Api::fixed(500.0) },
+        Api { concurrency_steps: vec![(2, 1), (20, 5)], ..Api::fixed(500.0) },
+        Api { others, ..Api::fixed(500.0) },
+        Api { rates: vec![Rate::new(20, 10.0, Window::Sliding)], ..Api::fixed(200.0) },
+    ];
+    for api in apis {
+        let load = vec![Load::new(Priority::Batch, 80, 0.0)];
+        let outcome = play(&Scenario { api: api.clone(), load, ..Scenario::default() });
+        assert_eq!(outcome.violations, [], "{api:?}");
+        let measures = outcome.measures;
+        assert_eq!(measures.failed, 0, "{api:?}: {:?}", outcome.ends);
+        assert!(measures.http_429 > 0, "{api:?}: {measures:?}");
+        assert_eq!(measures.own_429 < measures.http_429, api.others.is_some(), "{measures:?}");
+        assert!(measures.receives.mean > 1.0, "{measures:?}");
+    }
+}
+
+#[test]
+fn an_outage_is_counted() {
+    let outcome = play(&out_of_order(OutageKind::RefusedCredentials));
+    let outage = outcome.measures.outages.unwrap();
+    // The breaker probes; who has none calls on.
+    assert!(0 < outage.api_calls && outage.api_calls < 30, "{outage:?}");
+    assert!(outage.requests > 0, "{outage:?}");
+    let direct = Scenario { dispatch: Dispatch::Direct, ..out_of_order(OutageKind::NoConnection) };
+    let direct = play(&direct).measures.outages.unwrap();
+    assert!(direct.api_calls > 100, "{direct:?}");
+}
+
+#[test]
+fn tenants_reach_the_worker_and_wait_apart_in_the_report() {
+    let load = Load { tenants: 4, noisy: Some(0.7), ..Load::new(Priority::High, 60, 20.0) };
+    let outcome = play(&Scenario { load: vec![load], ..Scenario::default() });
+    assert_eq!(outcome.violations, []);
+    let tenants = outcome.measures.tenants.unwrap();
+    let (quiet, noisy) = (tenants.quiet_wait_ms.calls, tenants.noisy_high_wait_ms.calls);
+    assert_eq!(quiet + noisy, 60);
+    assert!((8..30).contains(&quiet), "{tenants:?}");
+}
