@@ -16,6 +16,7 @@
 //!
 //! - [`status`]: how many calls wait, what the slots do, what holds them up;
 //! - [`whereabouts`]: where one call is, and what happened to it;
+//! - [`why`]: why one call waits;
 //! - [`logs`]: what the Lambdas have logged;
 //! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
 //! - [`unresolved`]: the calls of which nobody knows whether they were executed, to decide;
@@ -58,6 +59,7 @@ mod text;
 pub mod unresolved;
 pub mod watch;
 pub mod whereabouts;
+pub mod why;
 #[cfg(test)]
 mod wire;
 

@@ -120,8 +120,22 @@ impl Status {
         status
     }
 
-    /// What keeps calls from running, the gravest first.
+    /// What keeps calls from running, the gravest first, and what waits for a person.
     fn hold_ups(&self) -> Vec<String> {
+        let mut told = self.holds_calls_up();
+        for (number, what, command) in [
+            (self.dead_letters, "dead letter", "slowlane calls dead-letters list"),
+            (self.unresolved, "unresolved call", "slowlane calls unresolved list"),
+        ] {
+            if let Some(number @ 1..) = number {
+                told.push(format!("{}: see `{command}`", text::count(number, what)));
+            }
+        }
+        told
+    }
+
+    /// What keeps calls from running, the gravest first.
+    pub(crate) fn holds_calls_up(&self) -> Vec<String> {
         let mut told = Vec::new();
         if self.reserved_concurrency == Some(0) {
             told.push("the worker's reserved concurrency is 0: nothing runs".to_owned());
@@ -139,14 +153,6 @@ impl Status {
         }
         told.extend(self.waiting_for_slots());
         told.extend(self.recent.iter().flat_map(Recent::troubles));
-        for (number, what, command) in [
-            (self.dead_letters, "dead letter", "slowlane calls dead-letters list"),
-            (self.unresolved, "unresolved call", "slowlane calls unresolved list"),
-        ] {
-            if let Some(number @ 1..) = number {
-                told.push(format!("{}: see `{command}`", text::count(number, what)));
-            }
-        }
         told
     }
 
@@ -170,6 +176,11 @@ impl Status {
             format!("{calls} waiting for a turn: all {reserved} slots are awake")
         })
     }
+}
+
+/// Whether a call with this outcome is handed out again.
+fn is_tried_again(outcome: &str) -> bool {
+    ["throttled", "retried", "unknown", "tried-again-later", "unrung"].contains(&outcome)
 }
 
 /// Notes what was not answered.
@@ -221,6 +232,12 @@ async fn recent(
 }
 
 impl Recent {
+    /// How many calls have ended: those that did are not tried again.
+    pub(crate) fn ended(&self) -> u64 {
+        let ended = self.outcomes.iter().filter(|(outcome, _)| !is_tried_again(outcome));
+        ended.map(|(_, number)| number).sum()
+    }
+
     /// What kept calls from running, each with its last reason.
     fn troubles(&self) -> impl Iterator<Item = String> {
         let troubles =
@@ -305,22 +322,29 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn quiet() -> Status {
-        let queue = |priority| Queue { priority, depth: Some(Depth::default()) };
-        Status {
-            stack: "slowlane".into(),
-            dispatch: "doorbell".into(),
-            limit: Some(5),
-            reserved_concurrency: Some(5),
-            queues: Priority::ALL.map(queue).into(),
-            rings: Some(Depth::default()),
-            dead_letters: Some(0),
-            unresolved: Some(0),
-            mappings: Some([("doorbell".to_owned(), "Enabled".to_owned())].into()),
-            recent: Some(Recent::default()),
-            held_up_by: Vec::new(),
-            not_answered: Vec::new(),
+    impl Status {
+        /// A deployment in which all is well and nothing happens.
+        pub(crate) fn quiet() -> Self {
+            let queue = |priority| Queue { priority, depth: Some(Depth::default()) };
+            Self {
+                stack: "slowlane".into(),
+                dispatch: "doorbell".into(),
+                limit: Some(5),
+                reserved_concurrency: Some(5),
+                queues: Priority::ALL.map(queue).into(),
+                rings: Some(Depth::default()),
+                dead_letters: Some(0),
+                unresolved: Some(0),
+                mappings: Some([("doorbell".to_owned(), "Enabled".to_owned())].into()),
+                recent: Some(Recent::default()),
+                held_up_by: Vec::new(),
+                not_answered: Vec::new(),
+            }
         }
+    }
+
+    fn quiet() -> Status {
+        Status::quiet()
     }
 
     fn waiting(rings: Depth) -> Status {

@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// A table with a heading, or the empty text if there is no row.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
@@ -14,7 +15,12 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) 
 
 /// How long ago `then` was, in its two largest units: `3 d 4 h`, `12 s`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
-    let secs = now.duration_since(then).as_secs().max(0);
+    span(Duration::try_from(now.duration_since(then)).unwrap_or_default())
+}
+
+/// A span of time in its two largest units.
+pub(crate) fn span(span: Duration) -> String {
+    let secs = span.as_secs();
     let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{secs} s"),

@@ -14,6 +14,7 @@ use aws_config::SdkConfig;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slowlane_idempotency::{DynamoDbStore, EpochMs, Guard, Record, Settings, Status};
+use slowlane_message::Priority;
 use std::time::Duration;
 
 /// At most so many dead letters are looked at.
@@ -76,6 +77,40 @@ impl Whereabouts {
     /// Whether anything is known of the call.
     pub fn is_known(&self) -> bool {
         self.record.is_some() || !self.letters.is_empty() || !self.lines.is_empty()
+    }
+
+    /// Whether it waits on its queue, or is hidden there until it is tried again.
+    pub fn waits(&self) -> bool {
+        self.waits_at(now())
+    }
+
+    fn waits_at(&self, now: Timestamp) -> bool {
+        if !self.letters.is_empty() {
+            return false;
+        }
+        match (&self.record, self.lines.last()) {
+            (Some(record), _) => match record.status {
+                Status::Completed | Status::NeedsPerson => false,
+                Status::Claimed | Status::Dispatched => record.lease_until <= millis(now),
+                _ => true,
+            },
+            (None, Some(line)) => line.fields["Outcome"].is_null(),
+            (None, None) => false,
+        }
+    }
+
+    /// Its priority, as the newest log line says it.
+    pub fn priority(&self) -> Option<Priority> {
+        let named = |line: &Line| {
+            let name = line.fields["Priority"].as_str().or(line.fields["priority"].as_str())?;
+            Priority::ALL.into_iter().find(|priority| priority.as_str() == name)
+        };
+        self.lines.iter().rev().find_map(named)
+    }
+
+    /// What could not be found out, in words.
+    pub fn not_answered(&self) -> &[String] {
+        &self.not_answered
     }
 
     /// Where the call is, in a sentence.
@@ -319,20 +354,25 @@ mod tests {
             let found = call.summary_at(at(second));
             assert!(found.contains(told), "{told}: {found}");
             assert!(call.is_known());
+            let waits = ["its answer lost", "tried and not executed"].contains(&told);
+            assert_eq!(call.waits_at(at(second)), waits, "{told}");
         }
     }
 
     #[test]
     fn without_a_record_its_lines_say_it() {
-        let queued = line(10, json!({"message": "queued", KEY: "order-1"}));
+        let fields = json!({"message": "queued", KEY: "order-1", "priority": "NORMAL"});
+        let queued = line(10, fields);
         let call = Whereabouts { lines: vec![queued.clone()], ..nothing() };
+        assert!(call.waits_at(at(75)));
+        assert_eq!(call.priority(), Some(Priority::Normal));
         assert_eq!(
             call.summary_at(at(75)),
             "it was queued 1 min 5 s ago, and no slot has taken it up yet"
         );
         let ended = line(20, json!({"Outcome": "abandoned"}));
         let call = Whereabouts { lines: vec![queued, ended], ..nothing() };
-        assert!(call.summary_at(at(75)).contains("how it ended"));
+        assert!(call.summary_at(at(75)).contains("how it ended") && !call.waits_at(at(75)));
     }
 
     #[test]

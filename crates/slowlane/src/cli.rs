@@ -1,5 +1,5 @@
 use crate::commands::{
-    call, calls, check, completions, deploy, destroy, init, logs, outputs, status,
+    call, calls, check, completions, deploy, destroy, init, logs, outputs, status, why,
 };
 use crate::exit;
 use clap::{Parser, Subcommand};
@@ -30,6 +30,7 @@ enum Command {
     Destroy(destroy::Destroy),
     Outputs(outputs::ShowOutputs),
     Status(status::Status),
+    Why(why::AskWhy),
     Logs(logs::Logs),
     Calls(calls::Calls),
     Completions(completions::Completions),
@@ -45,6 +46,7 @@ impl Cli {
             Command::Destroy(command) => command.run().await,
             Command::Outputs(command) => command.run().await,
             Command::Status(command) => command.run().await,
+            Command::Why(command) => command.run().await,
             Command::Logs(command) => command.run().await,
             Command::Calls(command) => command.run().await,
             Command::Completions(command) => command.run(),

@@ -10,3 +10,4 @@ pub(crate) mod init;
 pub(crate) mod logs;
 pub(crate) mod outputs;
 pub(crate) mod status;
+pub(crate) mod why;

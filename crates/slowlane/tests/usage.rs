@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["init"],
     &["check"],
     &["call"],
@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["destroy"],
     &["outputs"],
     &["status"],
+    &["why"],
     &["logs"],
     &["calls", "find"],
     &["calls", "dead-letters", "list"],

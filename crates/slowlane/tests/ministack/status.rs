@@ -138,6 +138,41 @@ async fn one_call_is_found_wherever_it_is() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn it_is_said_why_a_call_waits() -> anyhow::Result<()> {
+    let (local, outputs) = Local::deployed().await?;
+    let told = local.refused(&["why", "order-1"])?;
+    assert!(told.contains("nothing is known of the call order-1"), "{told}");
+
+    for key in ["order-0", "order-1"] {
+        let body = queued_call(key, "AQCEAAAAKgAAAAMAAAAA").to_string();
+        local
+            .sqs()
+            .send_message()
+            .queue_url(&outputs.high_queue_url)
+            .message_body(body)
+            .send()
+            .await?;
+    }
+    let queued = json!({"message": "queued", "idempotency_key": "order-1", "priority": "HIGH"});
+    local.log("EnqueuerLogs", &[queued]).await?;
+    let ended: Vec<_> = (0..10)
+        .map(|_| json!({"Calls": 1.0, "Outcome": "succeeded", "idempotency_key": "another"}))
+        .collect();
+    local.log("WorkerLogs", &ended).await?;
+    let why = local.told_json(&["why", "order-1"])?;
+    assert_eq!(why["waits"], true, "{why:#}");
+    assert_eq!((&why["ahead"], &why["estimate_secs"]), (&json!(1), &json!(30)), "{why:#}");
+    let told = local.told(&["why", "order-1"])?;
+    assert!(told.contains("no ring on the doorbell"), "{told}");
+
+    let claimed = dispatched(&local.guard(&outputs), "calls", "order-1").await?;
+    let why = local.told_json(&["why", "order-1"])?;
+    assert_eq!((&why["waits"], &why["because"]), (&json!(false), &json!([])), "{why:#}");
+    drop(claimed);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_logs_are_printed_whole_or_of_one_call() -> anyhow::Result<()> {
     let (local, _) = Local::deployed().await?;
     let output = local.run_on("trial", &["logs"])?;
