@@ -1,5 +1,5 @@
 use crate::commands::{
-    call, calls, check, completions, deploy, destroy, init, logs, outputs, status, why,
+    call, calls, check, completions, deploy, destroy, init, logs, new_target, outputs, status, why,
 };
 use crate::exit;
 use clap::{Parser, Subcommand};
@@ -26,6 +26,7 @@ enum Command {
     Init(init::Init),
     Check(check::Check),
     Call(call::Call),
+    NewTarget(new_target::NewTarget),
     Deploy(deploy::Deploy),
     Destroy(destroy::Destroy),
     Outputs(outputs::ShowOutputs),
@@ -42,6 +43,7 @@ impl Cli {
             Command::Init(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Call(command) => command.run(),
+            Command::NewTarget(command) => command.run(),
             Command::Deploy(command) => command.run().await,
             Command::Destroy(command) => command.run().await,
             Command::Outputs(command) => command.run().await,

@@ -8,6 +8,7 @@ pub(crate) mod deploy;
 pub(crate) mod destroy;
 pub(crate) mod init;
 pub(crate) mod logs;
+pub(crate) mod new_target;
 pub(crate) mod outputs;
 pub(crate) mod status;
 pub(crate) mod why;

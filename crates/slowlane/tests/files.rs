@@ -277,3 +277,38 @@ fn a_call_that_cannot_be_made_is_refused() {
         assert!(ended.stderr.contains(told), "{rest:?}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn a_worker_of_ones_own_is_written_once() {
+    let folder = Folder::new();
+    let clone = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let ended = folder.run(&["new-target", "crm"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    insta::assert_snapshot!("new_target", ended.stdout);
+    let example = include_str!("../../worker/examples/http.rs");
+    assert_eq!(folder.read("crm-worker/src/main.rs"), example);
+    assert!(folder.read("crm-worker/Cargo.toml").contains("name = \"crm-worker\""));
+    assert!(folder.read("crm-worker/README.md").contains("[targets.crm]"));
+    assert_eq!(folder.read("crm-worker/.gitignore"), "/target\n");
+
+    let again = folder.run(&["new-target", "crm"]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("there is a crm-worker already"), "{}", again.stderr);
+    let wrong = folder.run(&["new-target", "My CRM"]);
+    assert_eq!(wrong.code, Some(2));
+
+    // Against a clone: cargo can read what was written, and finds the worker's crate there.
+    let against = ["new-target", "erp", "--slowlane", clone, "--directory", "erp"];
+    let (code, told) = folder.json(&against);
+    assert_eq!((code, &told["directory"]), (Some(0), &json!("erp")));
+    let mut metadata = Command::new(env!("CARGO"));
+    metadata.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let metadata = metadata.current_dir(folder.0.path().join("erp")).output().unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let worker = &metadata["packages"][0]["dependencies"][0];
+    assert_eq!(worker["name"], "slowlane-worker");
+    let path = std::path::PathBuf::from(worker["path"].as_str().unwrap());
+    assert!(path.join("src/target.rs").is_file(), "{path:?}");
+    let nowhere = folder.run(&["new-target", "shop", "--slowlane", "nowhere"]);
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
+}

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 18] = [
     &["init"],
     &["check"],
     &["call"],
+    &["new-target"],
     &["deploy"],
     &["destroy"],
     &["outputs"],
