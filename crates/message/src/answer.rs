@@ -15,14 +15,14 @@ pub struct TargetResponse {
     /// The body, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// The body was too large to be read to its end, and had at least so many bytes. A workflow
-    /// is told so instead of a result, by the error `Slowlane.ResultTooLarge`.
+    /// The body was too large to be read to its end, and had at least this many bytes. Instead of
+    /// a result, the workflow gets the error `Slowlane.ResultTooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large_bytes: Option<u64>,
 }
 
 impl TargetResponse {
-    /// An answer of which there is nothing but its status.
+    /// An answer that has nothing but its status.
     pub fn new(status: u16) -> Self {
         TargetResponse { status, id: None, body: None, too_large_bytes: None }
     }

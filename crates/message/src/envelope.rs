@@ -27,8 +27,8 @@ pub struct EnqueueRequest {
     pub idempotency_key: IdempotencyKey,
     /// The call itself.
     pub request: TargetRequest,
-    /// When the call has lost its purpose (RFC 3339), at most ten days ahead. Without it the
-    /// enqueuer's default holds.
+    /// From then on the call is of no use (RFC 3339, at most ten days ahead). Without it, the
+    /// enqueuer's default applies.
     #[schemars(with = "Option<DateTime>")]
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_millis")]
     pub deadline: Option<Timestamp>,
@@ -41,15 +41,15 @@ pub struct EnqueueRequest {
     #[schemars(with = "Option<TraceHeader>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_header: Option<String>,
-    /// What to do about a call that is not safe to repeat and of which the API could not be asked
-    /// whether it happened. Such a call is refused unless this is true; then it is sent, and if its
-    /// answer is lost, it is not sent again and a person must decide. For other calls it changes
-    /// nothing. Since 1.1.
+    /// What to do with a call that is not safe to repeat, if the API could not say afterwards
+    /// whether it happened. Unless this is true, such a call is refused. If it is true, the call is
+    /// sent once; if its answer is lost, a person must decide. For other calls it changes nothing.
+    /// Since 1.1.
     #[schemars(default)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
-    /// The ARN of the execution that waits, `$states.context.Execution.Id`: for people, who find the
-    /// workflow by it in the log lines. Since 1.2.
+    /// The ARN of the execution that waits, `$states.context.Execution.Id`. The log lines hold it, so
+    /// that people find the workflow. Since 1.2.
     #[schemars(with = "Option<Execution>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
@@ -156,15 +156,15 @@ pub struct QueuedCall {
     #[schemars(with = "Option<TraceHeader>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_header: Option<String>,
-    /// What to do about a call that is not safe to repeat and of which the API could not be asked
-    /// whether it happened. Such a call is refused unless this is true; then it is sent, and if its
-    /// answer is lost, it is not sent again and a person must decide. For other calls it changes
-    /// nothing. Since 1.1.
+    /// What to do with a call that is not safe to repeat, if the API could not say afterwards
+    /// whether it happened. Unless this is true, such a call is refused. If it is true, the call is
+    /// sent once; if its answer is lost, a person must decide. For other calls it changes nothing.
+    /// Since 1.1.
     #[schemars(default)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub at_most_once: bool,
-    /// The ARN of the execution that waits, `$states.context.Execution.Id`: for people, who find the
-    /// workflow by it in the log lines. Since 1.2.
+    /// The ARN of the execution that waits, `$states.context.Execution.Id`. The log lines hold it, so
+    /// that people find the workflow. Since 1.2.
     #[schemars(with = "Option<Execution>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
@@ -191,13 +191,13 @@ impl QueuedCall {
     /// The largest body in bytes: the size limit of an SQS message, 1 MiB.
     pub const MAX_BODY_BYTES: usize = 1_048_576;
 
-    /// Reads the body of an SQS message. As [`EnqueueRequest::from_json`], and a deadline before
-    /// the enqueue time is refused.
+    /// Reads the body of an SQS message, as [`EnqueueRequest::from_json`] does. It also refuses a
+    /// deadline before the enqueue time.
     ///
     /// # Errors
     /// [`Error::NotJson`], [`Error::UnsupportedVersion`], the first field that is unknown,
     /// missing or unfit, or [`Error::DeadlineBeforeEnqueue`]. [`salvage_token`](crate::salvage_token)
-    /// then still finds whom to tell.
+    /// still finds whom to tell then.
     pub fn parse(body: &str) -> Result<QueuedCall, Error> {
         let value: Value = serde_json::from_str(body).map_err(Error::NotJson)?;
         let fields = Fields::versioned(&value, QUEUED_FIELDS)?;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// Why a message cannot be read or written. No variant holds a token or customer data. `Display`
-/// says all of it, so there is no source that would say a part again.
+/// says everything, so there is no source: it would only repeat a part.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is not JSON at all.
@@ -45,7 +45,7 @@ pub enum Error {
         /// What was expected and what was there.
         reason: InvalidValue,
     },
-    /// The deadline lies before the time of enqueueing.
+    /// The deadline had passed before the call was put on its queue.
     #[error("field `deadline`: {deadline} is before the time of enqueueing, {enqueued_at}")]
     DeadlineBeforeEnqueue {
         /// The deadline of the call.

@@ -34,10 +34,10 @@
 //! | a newer minor, 1.7 | reads the fields it knows and ignores the others |
 //! | another major, 2.0 | refuses with [`Error::UnsupportedVersion`] |
 //!
-//! So a minor version may only add optional fields; whatever changes or removes a field, or must
-//! not be ignored, needs a new major version. Deploy readers (the worker) before writers.
+//! So a minor version may only add optional fields. A change that alters or removes a field, or
+//! that no reader may ignore, needs a new major version. Deploy readers (the worker) before writers.
 //!
-//! 1.1 added `at_most_once`. A reader of 1.0 sends the calls that one of 1.1 refuses without it.
+//! 1.1 added `at_most_once`. A reader of 1.0 sends calls without it that a reader of 1.1 refuses.
 //! 1.2 added `execution`, which names a call's workflow in the logs.
 //!
 //! # Limits
@@ -48,15 +48,15 @@
 //! | message | [`QueuedCall::MAX_BODY_BYTES`] | SQS |
 //! | idempotency key | [`IdempotencyKey::MAX_CHARS`], no control characters | ours |
 //! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS: it is sent as the message group id |
-//! | deadline | ten days ahead, which the enqueuer checks | ours: the queues keep a call little longer |
+//! | deadline | ten days ahead, which the enqueuer checks | ours: the queues keep a call only a little longer |
 //! | resource, trace header, execution | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`], [`EXECUTION_MAX_CHARS`] | ours |
 //!
 //! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.
 //!
 //! # What does not leave this crate
 //!
-//! `Debug` of a [`TaskToken`] and of a request's body prints no content, and no error repeats a
-//! value that could be a token or customer data: all of them may be logged.
+//! `Debug` prints no content of a [`TaskToken`] or of a request's body. No error repeats a value
+//! that could be a token or customer data. So all of them may be logged.
 
 mod answer;
 mod envelope;

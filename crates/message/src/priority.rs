@@ -1,4 +1,4 @@
-//! The three lanes.
+//! The three priorities.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::InvalidValue;
 
-/// How urgent a call is. The order is that of urgency: `High < Normal < Batch`, so that the
-/// minimum of some priorities is the one to serve first.
+/// How urgent a call is. Priorities are ordered by urgency, `High < Normal < Batch`: the minimum
+/// of several is the one to serve first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Priority {
     /// Somebody waits at a screen.
     High,
-    /// The usual.
+    /// The usual case.
     Normal,
     /// Bulk work that may take hours.
     Batch,

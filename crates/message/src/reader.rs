@@ -1,15 +1,15 @@
 //! Reads an object field by field and keeps the path, so that every refusal says where.
 //!
-//! Derived deserializers know neither the path nor the rule that unknown fields are errors in our
-//! own version and ignored in a newer minor one; that is why the envelope is read by hand.
+//! The envelope is read by hand, because derived deserializers do not know the path. Nor do they
+//! know our rule for unknown fields: an error in our own version, ignored in a newer minor one.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{Error, InvalidValue, SchemaVersion};
 
-/// One object of the envelope. It has no fields but those it was opened with, unless the message
-/// is of a newer minor version.
+/// One object of the envelope. It may have only the fields that it was opened with, unless the
+/// message is of a newer minor version.
 pub(crate) struct Fields<'a> {
     path: &'static str,
     map: &'a Map<String, Value>,
@@ -20,8 +20,8 @@ const EXPECTED_OBJECT: &str = "a JSON object";
 const EXPECTED_TIME: &str = "an RFC 3339 time such as 2026-11-21T12:00:00.000Z";
 
 impl<'a> Fields<'a> {
-    /// Opens a whole message. The version is judged first: in a message of another major version
-    /// no other complaint would make sense.
+    /// Opens a whole message. The version is checked first: for a message of another major
+    /// version, no other complaint would make sense.
     pub(crate) fn versioned(value: &'a Value, known: &[&str]) -> Result<Fields<'a>, Error> {
         let mut fields = Fields {
             path: "",
@@ -95,7 +95,7 @@ impl<'a> Fields<'a> {
         self.optional(name, EXPECTED_TIME, parse_time)
     }
 
-    /// A field that may be absent, which is `false`.
+    /// A field that may be absent, and is `false` then.
     pub(crate) fn optional_bool(&self, name: &str) -> Result<bool, Error> {
         let Some(value) = self.get(name) else {
             return Ok(false);

@@ -12,7 +12,7 @@ use crate::schema::Resource;
 use crate::text::RESOURCE;
 use crate::{Error, InvalidValue};
 
-/// One request to the target API. What a resource means is the target's matter.
+/// One request to the target API. The target decides what a resource means.
 ///
 /// `Debug` leaves out the body, which is customer data.
 #[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -23,7 +23,7 @@ pub struct TargetRequest {
     /// Which resource, in the target's words: `salesOrder/eid:order-123`.
     #[schemars(with = "Resource")]
     pub resource: String,
-    /// The body, any JSON; it is handed on as it is.
+    /// The body: any JSON, handed on as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
 }

@@ -8,8 +8,8 @@ use crate::SchemaVersion;
 /// A ring: "look". It names no call, since whoever it wakes looks for the most urgent one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
-    /// Whoever is woken rings again, until then. So a deployment that changes its wiring is sure
-    /// to find also what was hidden at that moment.
+    /// The slot that it wakes rings again, until then. So a deployment that has changed its wiring
+    /// also finds the calls that were hidden at that moment.
     pub again_until: Option<Timestamp>,
 }
 
@@ -34,8 +34,8 @@ impl Ring {
         .to_string()
     }
 
-    /// Reads the body of a message. What is not understood is a plain ring: each says "look", and
-    /// none is ever refused.
+    /// Reads the body of a message. A body that makes no sense is a plain ring: every ring says
+    /// "look", and none is refused.
     pub fn parse(body: &str) -> Ring {
         let body: Option<Body> = serde_json::from_str(body).ok();
         Ring { again_until: body.and_then(|body| body.again_until) }

@@ -1,4 +1,4 @@
-//! Whom to tell about a message that cannot be read.
+//! Finds out whom to tell about a message that cannot be read.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use crate::TaskToken;
 /// so that a malformed message can still fail the workflow that waits for it.
 ///
 /// Only a top-level `task_token` of a JSON object counts, because a token inside a request's body
-/// could be somebody else's. The rest of the object may be anything, and the text may break off
-/// or cease to be JSON after the token.
+/// could be somebody else's. The rest of the object may be anything. After the token, the text may
+/// break off or stop being JSON.
 pub fn salvage_token(body: &str) -> Option<TaskToken> {
     let mut token = None;
-    // The error of a broken text comes after what was found before the break.
+    // If the text breaks off, the error comes only after what was found before the break.
     let _ = serde_json::Deserializer::from_str(body).deserialize_map(TopLevel(&mut token));
     token
 }

@@ -57,8 +57,8 @@ fn text_schema(rule: &TextRule) -> Schema {
     })
 }
 
-/// Gives a textual type its schema. The markers among them stand in for fields that are a plain
-/// `String` or a foreign type in Rust.
+/// Gives a textual type its schema. Some of these types are only markers: they stand in for fields
+/// that are a plain `String` or a foreign type in Rust.
 macro_rules! described {
     ($($type:ident: $schema:expr;)+) => {$(
         impl JsonSchema for $type {

@@ -7,19 +7,20 @@ use serde::Serialize;
 
 use crate::InvalidValue;
 
-/// The longest resource, in characters. Ours: no URL that a server takes is longer.
+/// The longest resource, in characters. Our own limit: servers take no longer URLs.
 pub const RESOURCE_MAX_CHARS: usize = 2_048;
 /// The longest tenant, in characters. A tenant is also an SQS message group id, which takes exactly
 /// these characters and this length (API model, `SendMessage`).
 pub const TENANT_MAX_CHARS: usize = 128;
-/// The longest trace header, in characters. Ours: X-Ray states no limit.
+/// The longest trace header, in characters. Our own limit: X-Ray states none.
 pub const TRACE_HEADER_MAX_CHARS: usize = 1_024;
 
-/// The longest ARN of an execution, in characters. Ours: one of a standard workflow has about 250.
+/// The longest ARN of an execution, in characters. Our own limit: the ARN of a standard workflow
+/// has about 250.
 pub const EXECUTION_MAX_CHARS: usize = 1_024;
 
-/// Names the state of a workflow that waits for this call: who holds it can end that state.
-/// Therefore `Debug` does not print it.
+/// Names the state of a workflow that waits for this call. Whoever holds it can end that state, so
+/// `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct TaskToken(String);
@@ -50,14 +51,14 @@ impl fmt::Debug for TaskToken {
     }
 }
 
-/// Says which calls are the same call: all calls with one key take effect once.
+/// Says which calls are the same call: together, all calls with one key take effect once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// The longest key, in characters. Ours: at four bytes a character it is half of what a
-    /// DynamoDB partition key may have.
+    /// The longest key, in characters. Our own limit: at four bytes a character, it is half of
+    /// what a DynamoDB partition key may have.
     pub const MAX_CHARS: usize = 255;
 
     pub(crate) const EXPECTED: &str = IDEMPOTENCY_KEY.expected;
@@ -131,12 +132,12 @@ pub(crate) const EXECUTION: TextRule = TextRule {
     expected: "1 to 1024 characters without control characters",
 };
 
-/// Whether a message can hold this trace header.
+/// Whether a message may hold this trace header.
 pub fn is_trace_header(text: &str) -> bool {
     TRACE_HEADER.check(text).is_ok()
 }
 
-/// Whether a message can hold this ARN of an execution.
+/// Whether a message may hold this ARN of an execution.
 pub fn is_execution(text: &str) -> bool {
     EXECUTION.check(text).is_ok()
 }

@@ -9,15 +9,15 @@
 //!
 //! # Nothing starves
 //!
-//! A call is deferred at most `max_deferrals` times, and never once it is older than `max_wait`.
-//! Whatever waits above it, it is decided to run no later than
+//! A call is deferred at most `max_deferrals` times, and no more once it is older than `max_wait`.
+//! Whatever waits above it, the decision to run it comes no later than
 //!
 //! max_wait + 5 s + the wait for its next delivery
 //!
 //! after it was enqueued, because the last deferral happens before `max_wait` and hides the call
-//! for at most 5 s more. The receive count that SQS keeps also counts throttled deliveries,
-//! give-backs and crashes; they make a call run earlier than `max_deferrals` deferrals, which
-//! costs a little priority and no call.
+//! for at most 5 s more. SQS's receive count includes throttled deliveries, give-backs and crashes.
+//! So a call may run after fewer than `max_deferrals` deferrals. That costs a little priority, and
+//! no call.
 
 use std::fmt;
 use std::str::FromStr;
@@ -43,9 +43,9 @@ pub struct DeferralSettings {
 pub enum OnHigher {
     /// Receive the higher call and run it in this very slot; put the lower one back.
     Swap,
-    /// Only put the lower call back, and leave the slot to the other mapping. Look by the count
-    /// of *visible* messages: those in flight include deferred calls that nobody may run yet, and
-    /// a receive would hide a call that is not run.
+    /// Only put the lower call back, and leave the slot to the other mapping. It looks at the count
+    /// of *visible* messages: those in flight include deferred calls that nobody may run yet. A
+    /// receive would hide a call that is not run.
     Yield,
 }
 
@@ -99,8 +99,8 @@ pub fn look_higher(
 /// The longest that a deferred call is hidden, in seconds.
 const LONGEST_GIVE_BACK_SECS: u64 = 5;
 
-/// For how long to hide a deferred call: 1 to 5 whole seconds. Short, so that a slot that falls
-/// free finds it; spread, so that calls deferred together do not come back as a herd.
+/// How long to hide a deferred call: 1 to 5 whole seconds. That is short, so that the next free
+/// slot finds it, and spread, so that calls deferred together do not come back as a herd.
 pub fn give_back_delay(unit: f64) -> Duration {
     whole_secs(1, LONGEST_GIVE_BACK_SECS, unit)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A whole number of seconds from `least` to `most`, both included, equally likely for equally
-/// distributed `unit` in `[0, 1)`. A `unit` outside counts as the nearest inside, NaN as 0.
+/// A whole number of seconds from `least` to `most`, both included. Each is equally likely if `unit`
+/// is spread evenly over `[0, 1)`. A `unit` outside counts as the nearest inside, NaN as 0.
 pub(crate) fn whole_secs(least: u64, most: u64, unit: f64) -> Duration {
     let unit = if unit > 0.0 { unit } else { 0.0 };
     let choices = most.saturating_sub(least).saturating_add(1);

@@ -20,8 +20,8 @@
 //! - [`dispatch`]: a slot of the doorbell wiring polls HIGH, NORMAL, BATCH; every k-th turn it
 //!   serves a lower queue first, so that no call starves. [`dispatch::longest_wait`] is the bound.
 //! - [`prefetch`]: when, during a call, to fetch the next one, and how long it may be held.
-//! - [`wake`]: how many slots a slot wakes beside itself, where the limit is more than a mapping
-//!   begins with.
+//! - [`wake`]: how many other slots a slot wakes, where the limit is higher than the number of
+//!   pollers that a mapping begins with.
 //! - [`deferral`]: a worker woken by a call of a lower queue runs it or makes room for a higher
 //!   one. After `max_deferrals` receives or past `max_wait` it runs regardless.
 //! - [`settle`]: what becomes of a call after the API answered, or did not.

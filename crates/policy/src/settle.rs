@@ -32,11 +32,11 @@ use crate::jitter::{secs_up, whole_secs};
 pub enum Outcome<V> {
     /// It was executed, and this is the answer.
     Succeeded(V),
-    /// It was refused for what it says, and will be refused again.
+    /// It was refused for what it asks, and would be refused again.
     Rejected(Why),
-    /// It was refused because what it would create is there already. At the first attempt somebody
-    /// else has made that; at a later one it may be an earlier attempt's own work, of which nobody
-    /// heard.
+    /// It was refused because the record that it would create exists already. At the first attempt
+    /// somebody else has made it. At a later one an earlier attempt may have made it, whose answer
+    /// was lost.
     AlreadyExists(Why),
     /// It was refused because of our credentials, even after they were renewed.
     Unauthorized(Why),
@@ -54,9 +54,9 @@ pub enum Outcome<V> {
         /// What it said.
         why: Why,
     },
-    /// It was not executed, and may be if tried again.
+    /// It was not executed. Another attempt may succeed.
     Transient(Why),
-    /// It may have been executed: nobody knows before the API has been asked.
+    /// It may have been executed. Nobody knows until the API has been asked.
     Unknown(Why),
 }
 
@@ -107,10 +107,10 @@ pub enum Settlement<V> {
         /// Its cause.
         why: Why,
     },
-    /// Give the call back for so long, and ring when that has passed. Whole seconds, 1 to 900.
+    /// Give the call back for this long, and ring for it then. Whole seconds, 1 to 900.
     RetryAfter(Duration),
-    /// As [`Settlement::RetryAfter`], and before anything else is done with the call then, ask
-    /// the API whether it was executed.
+    /// As [`Settlement::RetryAfter`]; but then, before anything else, ask the API whether the call
+    /// was executed.
     Reconcile {
         /// Whole seconds, 1 to 900.
         after: Duration,
@@ -120,7 +120,7 @@ pub enum Settlement<V> {
 /// The error names that a workflow can catch. `Display` writes them with the prefix `Slowlane.`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureName {
-    /// The API refused the call for what it says. It was not executed.
+    /// The API refused the call for what it asks. It was not executed.
     Rejected,
     /// The message on the queue was malformed.
     InvalidMessage,
@@ -128,8 +128,8 @@ pub enum FailureName {
     DeadlineExceeded,
     /// The last attempt failed as well. It was not executed.
     AttemptsExhausted,
-    /// An attempt may have been executed, and nothing better came of the others. Running it again
-    /// is safe: twice has the same effect as once.
+    /// An attempt may have been executed, and no other succeeded. Running the call again is safe:
+    /// twice has the same effect as once.
     OutcomeUnknown,
     /// The call may have been executed, and the API could not tell.
     NeedsPerson,
@@ -175,8 +175,8 @@ impl FailureName {
         }
     }
 
-    /// This name, or the one that tells the truth where an attempt may have been executed that
-    /// may be repeated.
+    /// This name, unless it would deny an attempt that may have been executed. Then it is
+    /// [`OutcomeUnknown`](FailureName::OutcomeUnknown), as for any call that may be repeated.
     #[must_use]
     pub fn if_maybe_executed(self, maybe_executed: bool) -> FailureName {
         if maybe_executed && self.says_not_executed() { FailureName::OutcomeUnknown } else { self }
@@ -209,17 +209,17 @@ impl fmt::Display for FailureName {
 /// from SQS's receive count, which also counts deferrals and give-backs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempts {
-    /// Attempts so far, the one being settled included, and without those that were throttled.
+    /// Attempts so far. The one being settled counts; those that were throttled do not.
     pub used: u32,
-    /// How many there may be.
+    /// The most attempts that the call may have.
     pub max: u32,
     /// Whether the one being settled is the very first under the call's key.
     pub first: bool,
     /// Whether making the call again after a lost answer does no harm. If it does, the API is
     /// asked what became of it.
     pub repeatable: bool,
-    /// Whether an attempt *before* the one being settled may have been executed. Only a call that
-    /// may be repeated can be so: any other is made again only when the first was not executed.
+    /// Whether an attempt *before* the one being settled may have been executed. This happens only
+    /// to a call that may be repeated: any other is made again only if the first was not executed.
     pub maybe_executed: bool,
 }
 
@@ -235,10 +235,10 @@ pub struct RetrySettings {
 }
 
 impl RetrySettings {
-    /// The settings for calls that may be throttled for up to `max_wait`: the delays after a
-    /// throttled call are at least `max_wait` /
-    /// [`MAX_THROTTLES`](crate::timing::MAX_THROTTLES) and 2 s, so that the receives they cost
-    /// stay within what [`max_receive_count`](crate::timing::max_receive_count) counts on.
+    /// The settings for calls that may be throttled for up to `max_wait`. The delay after a
+    /// throttled call is at least 2 s and at least `max_wait` /
+    /// [`MAX_THROTTLES`](crate::timing::MAX_THROTTLES). So throttling costs no more receives than
+    /// [`max_receive_count`](crate::timing::max_receive_count) allows for.
     pub fn for_max_wait(max_wait: Duration) -> RetrySettings {
         let share = secs_up(max_wait).div_ceil(u64::from(crate::timing::MAX_THROTTLES));
         RetrySettings {
@@ -250,8 +250,8 @@ impl RetrySettings {
 }
 
 impl Default for RetrySettings {
-    /// Delays up to 2, 4, 8 ... 60 s after attempts, and from 2 s on after throttled calls, which
-    /// is [`RetrySettings::for_max_wait`] of up to 800 s.
+    /// Delays of up to 2, 4, 8 ... 60 s after attempts, and of 2 s or more after throttled calls.
+    /// [`RetrySettings::for_max_wait`] gives the same for any wait of up to 800 s.
     fn default() -> RetrySettings {
         RetrySettings::for_max_wait(Duration::ZERO)
     }
@@ -260,11 +260,13 @@ impl Default for RetrySettings {
 /// The longest delay: SQS delays a ring by 900 s at most (API model, `SendMessage`).
 const MAX_DELAY_SECS: u64 = 900;
 
-/// After how long a call is tried again for which AWS could not be reached, or of which the API could not say
-/// what became of it: 5 s at first, with every eighth receive twice as long, up to a minute, and up
-/// to a quarter more of jitter. So the receives that a call has
-/// ([`max_receive_count`](crate::timing::max_receive_count)) last through six hours of an outage, and
-/// a call that was handed out a few times for other reasons does not wait long for one hiccup.
+/// How long to wait before a call is tried again because AWS could not be reached, or because the
+/// API could not say what became of it.
+///
+/// It is 5 s at first, doubles with every eighth receive up to a minute, and has up to a quarter of
+/// jitter on top. So the receives of a call ([`max_receive_count`](crate::timing::max_receive_count))
+/// last through an outage of six hours. A call that was handed out a few times for other reasons
+/// does not wait long for one hiccup.
 ///
 /// Whole seconds. `receive_count` is SQS's.
 pub fn try_again_after(receive_count: u32, unit: f64) -> Duration {
@@ -273,23 +275,23 @@ pub fn try_again_after(receive_count: u32, unit: f64) -> Duration {
     whole_secs(secs, secs + secs / 4, unit)
 }
 
-/// How long to wait before the API is asked (again) what became of a call whose answer was lost
-/// `lost_for` ago, and whose effect may still come up within `settles_in`.
+/// How long to wait before the API is asked (again) what became of a call. Its answer was lost
+/// `lost_for` ago, and its effect may still show within `settles_in`.
 ///
-/// "It is there" is believed at once and "it is not there" only once that time is over. So the
-/// first questions come after seconds, each later one after half of the time that has passed, two
-/// minutes apart at most, and the last when the time is over: a lost answer usually costs a
-/// workflow seconds, and about fifteen questions at most where an API may work on for a quarter of
-/// an hour. Whole seconds, at least 1.
+/// "It is there" is believed at once, "it is not there" only when that time is over. So the first
+/// questions come after seconds. Each later one waits for half of the time that has passed, but at
+/// most two minutes, and the last comes when the time is over. A lost answer usually costs a
+/// workflow seconds. If an API may work on for a quarter of an hour, it is asked about fifteen
+/// times at most. Whole seconds, at least 1.
 pub fn ask_again_after(lost_for: Duration, settles_in: Duration, unit: f64) -> Duration {
     let pause = (lost_for / 2).clamp(FIRST_QUESTION, LONGEST_QUESTION_PAUSE);
     let pause = whole_secs(secs_up(pause), secs_up(pause) + secs_up(pause) / 4, unit);
-    // What is left after the last pause is not worth a question of its own.
+    // The time left after the last pause is not worth a question of its own.
     let last = Duration::from_secs(secs_up(settles_in).max(1));
     if pause + FIRST_QUESTION > last { last } else { pause }
 }
 
-/// The shortest time after a lost answer in which an effect usually comes up.
+/// The shortest time after a lost answer in which an effect usually shows.
 const FIRST_QUESTION: Duration = Duration::from_secs(2);
 /// The longest time between two questions.
 const LONGEST_QUESTION_PAUSE: Duration = Duration::from_secs(120);
@@ -364,7 +366,7 @@ fn too_late(last: Why) -> Why {
 /// The delay after attempt number `attempt`, counted from 1: full jitter, which is any whole
 /// number of seconds from 1 to `base` · 2^(`attempt` - 1), but at most `cap` and 900 s.
 ///
-/// The floor of a second is SQS's unit; without it some calls would come back at once and
+/// The floor of one second is SQS's unit. Without a floor some calls would come back at once, and
 /// together.
 pub fn retry_delay(attempt: u32, base: Duration, cap: Duration, unit: f64) -> Duration {
     let doublings = attempt.saturating_sub(1).min(31);
@@ -372,8 +374,8 @@ pub fn retry_delay(attempt: u32, base: Duration, cap: Duration, unit: f64) -> Du
     whole_secs(1, longest.clamp(1, MAX_DELAY_SECS), unit)
 }
 
-/// At least what the API asked for and at least `floor`, with twice the floor of jitter on top;
-/// an API that asks for more than 900 s is tried again sooner, since SQS cannot wait longer.
+/// At least what the API asked for and at least `floor`, with twice the floor of jitter on top. If
+/// an API asks for more than 900 s, it is tried again sooner, since SQS delays no longer.
 fn throttled_delay(retry_after: Option<Duration>, floor: Duration, unit: f64) -> Duration {
     let floor = secs_up(floor).clamp(1, MAX_DELAY_SECS / 3);
     let asked = secs_up(retry_after.unwrap_or_default());

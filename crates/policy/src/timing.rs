@@ -24,48 +24,48 @@
 //!
 //! # Why these
 //!
-//! **`call_visibility`** is how long a slot of the doorbell wiring may have a call in its hands:
-//! either it was fetched early and the running call uses up its whole time-out, or it is first
-//! reconciled with the API, which may also take a whole time-out; then its own time at the API;
-//! then the AWS requests before and after. If the worker dies, the call comes back after no more
-//! than that, much sooner than the function's time-out.
+//! **`call_visibility`** is how long a slot of the doorbell wiring may have a call in its hands.
+//! First the call may wait for a whole time-out: it was fetched early and the running call is slow,
+//! or it must be reconciled with the API. Then comes its own time at the API, and the AWS requests
+//! before and after. If the worker dies, the call comes back within that time, much sooner than the
+//! function's time-out.
 //!
 //! **`work_window`** is how long after its start an invocation may still take a call. A call
 //! taken at its end has its whole visibility time before Lambda kills the invocation. A long
 //! window spreads the start of an invocation over many calls.
 //!
-//! **`ring_hold`** ([`ring_hold`]) is how long a slot hides its ring, from its start on and again every
-//! [`RING_RENEWAL`]: a slot that is killed leaves it to come back [`RING_LEAD`] after the last call it
-//! may have taken is visible again.
+//! **`ring_hold`** ([`ring_hold`]) is how long a slot hides its ring, at its start and again every
+//! [`RING_RENEWAL`]. If the slot is killed, the ring comes back [`RING_LEAD`] after the last call
+//! that the slot may have taken is visible again.
 //!
-//! **`ring_visibility`** is how long the doorbell's queue hides a ring until a slot has begun to hold
-//! it: SQS requires a function's time-out at least. It keeps the invariant of the doorbell: for every unfinished call there is
-//! a ring that arrives after that call is visible. The last call is taken at the end of the
-//! window and is visible again by `function_timeout` after the invocation's start, so a ring that
-//! comes back at `ring_visibility` comes `call_visibility` later. That remainder is what the
-//! delivery of the ring may be late by, counted from when the mapping received it.
+//! **`ring_visibility`** is how long the doorbell's queue hides a ring until a slot begins to hold
+//! it. SQS requires at least the function's time-out. It keeps the doorbell's invariant: for every
+//! unfinished call there is a ring that arrives after that call is visible. The last call is taken
+//! at the end of the window, and is visible again by `function_timeout` after the invocation's
+//! start. A ring that comes back at `ring_visibility` comes `call_visibility` later. By that much
+//! the delivery of the ring may be late, counted from when the mapping received it.
 //!
 //! **`deferral_visibility`** is for the queues of calls when mappings read them: SQS requires the
 //! function's time-out and AWS advises six times that, because throttled deliveries are retried
 //! that long.
 //!
-//! **`CALL_RETENTION`** is how long SQS keeps a call, and then drops it without a word. A call may
-//! wait until its deadline; after that somebody must still receive it, to fail its workflow by
-//! name. `OVERDUE_MARGIN` is the time for that: SQS hides a message for 12 hours at most, so a call
-//! that was hidden at its deadline is visible again before the margin ends. The doorbell keeps rings
-//! as long as the queues keep calls, because a ring is sent right after its call.
+//! **`CALL_RETENTION`** is how long SQS keeps a call before it drops it without a word. A call may
+//! wait until its deadline. After that a worker must still receive it, to fail its workflow by name.
+//! `OVERDUE_MARGIN` is the time for that: SQS hides a message for 12 hours at most, so a call that
+//! was hidden at its deadline is visible again before the margin ends. The doorbell keeps rings as
+//! long as the queues keep calls, because a ring is sent right after its call.
 //!
-//! **`DEAD_LETTER_RETENTION`** counts from when the call was first sent if SQS moved it: a message
-//! keeps its age. So a call that ends there at its deadline is kept for four days more, and one that
-//! ends there in the last moment for three and a half. A letter that the worker sends is new, and
-//! stays 14 days.
+//! **`DEAD_LETTER_RETENTION`** counts from when the call was first sent if SQS moved it, because a
+//! message keeps its age. So a call that is moved at its deadline is kept for four more days, and
+//! one that is moved at the last moment for three and a half. A letter that the worker sends is new,
+//! and stays for 14 days.
 //!
-//! **`RECORD_EXPIRY`** is how long the guard keeps a record after it was last written. A record must
-//! outlive every message under its key that was under way then, or such a message would find nothing
-//! and be told that its call was never made. Such a message is received after `CALL_RETENTION` at the
-//! latest. The worker may then send a dead letter, which stays for `DEAD_LETTER_RETENTION`. On its
-//! last day somebody may restart the letter, and the call waits for its turn anew. It follows that a
-//! call finds the record of an earlier one under its key if it is sent within 24.5 days of that one's
+//! **`RECORD_EXPIRY`** is how long the guard keeps a record after its last write. A record must
+//! outlive every message under its key that was on its way at that write. Otherwise such a message
+//! would find nothing, as if its call had never been made. It is received after `CALL_RETENTION` at
+//! the latest. The worker may then send a dead letter, which stays for `DEAD_LETTER_RETENTION`. On
+//! its last day somebody may restart the letter, and the call waits for its turn anew. So a call
+//! finds the record of an earlier one under its key if it is sent within 24.5 days of that one's
 //! end, however long it then waits.
 
 mod settings;
@@ -80,18 +80,18 @@ pub const API_TIMEOUTS_SECS: [u64; 5] = [10, 30, 60, 120, 300];
 /// How long an invocation takes calls.
 pub const WORK_WINDOW: Duration = Duration::from_secs(180);
 
-/// Time for the AWS requests of one call before and after the API: two or three of them may run
-/// into a time-out of some seconds and be retried.
+/// Time for the AWS requests of one call before and after the API. It is enough for two or three
+/// of them to time out after some seconds and be retried.
 pub const SETTLE_MARGIN: Duration = Duration::from_secs(30);
 
-/// The longest time that a call may wait for its turn. A call with a later deadline is refused.
+/// The longest that a call may wait for its turn. A call with a later deadline is refused.
 pub const LONGEST_DEADLINE: Duration = Duration::from_secs(10 * DAY_SECS);
 
 /// How much later than [`LONGEST_DEADLINE`] a deadline may seem to the enqueuer: the machine that
 /// calculated it has a clock of its own.
 pub const DEADLINE_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// How long a call whose deadline has passed can still be received and failed by name: SQS's longest
+/// How long a call can still be received and failed by name after its deadline: SQS's longest
 /// visibility time-out.
 pub const OVERDUE_MARGIN: Duration = MAX_VISIBILITY;
 
@@ -105,12 +105,12 @@ pub const DEAD_LETTER_RETENTION: Duration = Duration::from_secs(14 * DAY_SECS);
 pub const RECORD_EXPIRY: Duration =
     CALL_RETENTION.saturating_add(DEAD_LETTER_RETENTION).saturating_add(CALL_RETENTION);
 
-/// The enqueuer's longest wait for one request to SQS, with the SDK's own retries. It sends two: the
-/// call and its ring.
+/// The enqueuer's longest wait for one request to SQS, the SDK's own retries included. It sends two:
+/// the call and its ring.
 pub const ENQUEUER_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time-out of the enqueuer's function. What remains beside its two requests is for its start:
-/// so it ends by an error of its own rather than by a kill, which has no name.
+/// The time-out of the enqueuer's function. Beside its two requests it leaves time for its start, so
+/// that it ends by an error of its own rather than by a kill, which has no name.
 pub const ENQUEUER_TIMEOUT: Duration =
     ENQUEUER_REQUEST_TIMEOUT.saturating_mul(2).saturating_add(Duration::from_secs(10));
 
@@ -119,28 +119,28 @@ const DAY_SECS: u64 = 86_400;
 /// SQS hides a message for 12 hours at most.
 const MAX_VISIBILITY: Duration = Duration::from_secs(43_200);
 
-/// How many times a function's time-out the queues of calls hide what a mapping reads (AWS advises
-/// six).
+/// The queues of calls hide what a mapping reads for the function's time-out times this factor (AWS
+/// advises six).
 pub const DEFERRAL_VISIBILITY_FACTOR: u32 = 6;
 
 /// How often a slot that works holds its ring anew.
 pub const RING_RENEWAL: Duration = Duration::from_secs(15);
 
-/// How much later than the calls of a killed slot its ring comes back.
+/// How much later than its calls the ring of a killed slot comes back.
 pub const RING_LEAD: Duration = Duration::from_secs(10);
 
-/// For how long a slot hides its ring each time: what it takes until the next renewal is visible
-/// again before the ring is. So the calls of a slot that is killed run again within
-/// `call_visibility` and half a minute, also where nothing else rings; it costs a request of SQS
-/// every [`RING_RENEWAL`] of a slot at work.
+/// How long a slot hides its ring each time. The calls that it takes before the next renewal are
+/// visible again before the ring is. So the calls of a killed slot run again within
+/// `call_visibility` and half a minute, even if nobody else rings. It costs a slot at work one
+/// request to SQS every [`RING_RENEWAL`].
 pub fn ring_hold(call_visibility: Duration) -> Duration {
     call_visibility.saturating_add(RING_RENEWAL + RING_LEAD)
 }
 
-/// For how long the ring of a slot is hidden that may not receive: twice as long each time it has
-/// been handed out, and five minutes at most. So a mistake in a policy costs each waiting ring
-/// about three hundred invocations a day, and calls run within that time of its mend. Not shorter
-/// than [`ring_hold`]: a receive that failed may have hidden a call. Whole seconds if
+/// How long the ring of a slot is hidden that may not receive. The time doubles whenever the ring is
+/// handed out, up to five minutes. So a mistake in a policy costs each waiting ring about three
+/// hundred invocations a day, and calls run within five minutes of its mend. It is not shorter than
+/// [`ring_hold`], because a receive that failed may have hidden a call. Whole seconds if
 /// `call_visibility` is.
 pub fn ring_backoff(call_visibility: Duration, receive_count: u32) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(8);
@@ -151,7 +151,7 @@ pub fn ring_backoff(call_visibility: Duration, receive_count: u32) -> Duration {
 /// The longest that [`ring_backoff`] is for an API that may take a minute.
 pub const LONGEST_RING_BACKOFF: Duration = Duration::from_secs(300);
 
-/// How often a ring rings again that says so ([`slowlane_message::Ring`]), while calls may become
+/// How often a ring that says so rings again ([`slowlane_message::Ring`]) while calls may become
 /// visible that nobody has rung for.
 pub const RING_AGAIN: Duration = Duration::from_secs(60);
 
@@ -159,8 +159,8 @@ pub const RING_AGAIN: Duration = Duration::from_secs(60);
 /// [`RetrySettings::for_max_wait`](crate::settle::RetrySettings::for_max_wait) spaces them so.
 pub const MAX_THROTTLES: u32 = 400;
 
-/// Receives that nobody plans: throttled deliveries of a mapping, crashes before a call was
-/// claimed, calls that were fetched early and given back.
+/// Receives that nobody plans: throttled deliveries of a mapping, crashes before a claim, and calls
+/// that were fetched early and given back.
 pub const UNPLANNED_RECEIVES: u32 = 20;
 
 /// Lambda runs a function for 900 s at most.
@@ -233,8 +233,8 @@ impl Timing {
 /// + 1                                the receive at which the worker itself ends the call
 /// ```
 ///
-/// clamped to SQS's 1,000. It is large because it is not what stops a bad call: a malformed one
-/// is moved by the worker at once, and a crashing one runs out of attempts.
+/// clamped to SQS's 1,000. It is large because something else stops a bad call: the worker moves a
+/// malformed one at once, and a crashing one runs out of attempts.
 pub fn max_receive_count(max_deferrals: u32, max_attempts: u32) -> u32 {
     max_deferrals
         .saturating_add(max_attempts)

@@ -1,42 +1,42 @@
 //! How many slots a slot wakes beside itself.
 //!
-//! The doorbell's event source mapping reads five rings at once when it starts, and reads more
-//! only after it has seen a backlog for some time ([AWS][scaling]: 300 more a minute; at which
-//! intervals is not written down). With a limit above five that leaves slots idle while work
-//! waits, for seconds or minutes at the start of every burst. So a slot that finds a call looks
-//! whether there are rings that no poller has taken, and wakes another slot with each.
+//! The doorbell's event source mapping reads five rings at once when it starts. It reads more only
+//! after it has seen a backlog for some time ([AWS][scaling] says 300 more a minute, and not at
+//! which intervals). With a limit above five that leaves slots idle while work waits, for seconds
+//! or minutes at the start of every burst. So a slot that finds a call checks whether there are
+//! rings that no poller has taken, and wakes another slot with each.
 //!
-//! A slot woken so wakes further ones in its turn, which is how thousands of functions call
-//! themselves for ever. Here that cannot be: a slot has an *allowance*, and hands the slots that
-//! it wakes a part of what is left of it. Those that the mapping has woken have [`allowance`];
-//! five of them and all that they may wake are as many slots as the limit has, rounded up to
-//! five. Up to a limit of five nobody wakes anybody.
+//! A slot that was woken this way wakes more in its turn. Thousands of functions could call
+//! themselves for ever like that, so a slot has an *allowance*, and hands on a part of what is left
+//! of it to the slots that it wakes. A slot that the mapping has woken has [`allowance`]. Five of
+//! them, with all that they may wake, are as many slots as the limit has, rounded up to a multiple
+//! of five. Up to a limit of five no slot wakes another.
 //!
-//! A slot is woken by an asynchronous invocation, which Lambda tries again while no slot is free,
-//! for [`EVENT_AGE`]; its ring is hidden for [`RING_HIDDEN`], and comes back if it was in vain.
+//! A slot is woken by an asynchronous invocation, which Lambda tries again for [`EVENT_AGE`] while
+//! no slot is free. Its ring is hidden for [`RING_HIDDEN`], and comes back if nobody was woken.
 //!
 //! [scaling]: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 
 use std::time::Duration;
 
-/// How long Lambda tries to wake a slot: the least that it takes (API model,
-/// `MaximumEventAgeInSeconds`). The template says the same, which a test compares.
+/// How long Lambda tries to wake a slot: the least that can be set (API model,
+/// `MaximumEventAgeInSeconds`). A test compares it with the template.
 pub const EVENT_AGE: Duration = Duration::from_secs(60);
 
-/// How long a ring is hidden to wake a slot with it: a little longer than that. A slot that is
-/// woken holds it anew.
+/// How long a ring is hidden while it wakes a slot: a little longer than [`EVENT_AGE`]. The slot
+/// that is woken holds it anew.
 pub const RING_HIDDEN: Duration = Duration::from_secs(70);
 
 /// How many rings a mapping reads at once when it starts (AWS's documentation).
 pub const FIRST_POLLERS: u32 = 5;
 
-/// How many slots one that the mapping has woken may wake, by itself and through those it wakes.
+/// How many slots a slot may wake that the mapping has woken, by itself and through others.
 pub fn allowance(limit: u32) -> u32 {
     limit.saturating_sub(FIRST_POLLERS).div_ceil(FIRST_POLLERS)
 }
 
-/// What each of `woken` slots is allowed in its turn, when the slot that wakes them has been
-/// allowed `allowance`, of which it spends one on each.
+/// The allowance of each of the `woken` slots. The slot that wakes them has `allowance`, and spends
+/// one of it on each.
 pub fn handed_on(allowance: u32, woken: u32) -> u32 {
     allowance.saturating_sub(woken).checked_div(woken).unwrap_or(0)
 }

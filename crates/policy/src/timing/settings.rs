@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{MAX_FUNCTION_TIMEOUT, MAX_RECEIVE_COUNT, MAX_VISIBILITY, RECORD_EXPIRY};
 
-/// The numbers that a worker reads from its environment, as far as they depend on each other.
-/// [`Timing`](super::Timing) derives numbers that agree; whoever sets one by hand may err.
+/// The numbers in a worker's environment that depend on each other. [`Timing`](super::Timing)
+/// derives numbers that agree; somebody who sets one by hand may err.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerSettings {
     /// `API_TIMEOUT_SECS`.
@@ -49,7 +49,7 @@ impl fmt::Display for Contradiction {
 }
 
 impl WorkerSettings {
-    /// Everything in these settings that cannot hold together; nothing if a worker can start.
+    /// Every contradiction in these settings. If there is none, a worker can start.
     pub fn contradictions(&self) -> Vec<Contradiction> {
         [self.of_a_call(), self.of_an_invocation(), self.of_a_ring(), self.of_counts()].concat()
     }
