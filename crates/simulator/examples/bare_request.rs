@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
         in_virtual_time(bare_requests())??;
         bare += started.elapsed();
         let started = Instant::now();
-        requests += run(&scenario, Onlooker::nobody())?.measures.aws_requests;
+        requests += run(&scenario, Onlooker::nobody())?.measures.aws_requests();
         simulated += started.elapsed();
     }
     let micros = |time: Duration, count: f64| time.as_secs_f64() * 1e6 / count;

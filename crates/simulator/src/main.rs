@@ -134,12 +134,15 @@ fn simulate(arguments: &Simulate) -> Result<ExitCode> {
         "{} calls in {took:.1} s, {:.0} a second; {} AWS requests, {:.1} us each; virtual {:.0} s; {}",
         measures.calls,
         measures.calls as f64 / took,
-        measures.aws_requests,
-        took * 1e6 / measures.aws_requests.max(1) as f64,
+        measures.aws_requests(),
+        took * 1e6 / measures.aws_requests().max(1) as f64,
         measures.makespan.as_secs_f64(),
         memory(),
     )?;
     writeln!(out, "ended: {:?}; faults: {}", outcome.ends, outcome.struck.total())?;
+    let by_operation = row.aws_requests_by_operation.iter();
+    let by_operation: Vec<_> = by_operation.map(|(name, n)| format!("{name} {n:.2}")).collect();
+    writeln!(out, "AWS requests a call: {}", by_operation.join(", "))?;
     writeln!(out, "seed {}, transcript {:016x}", scenario.seed, outcome.hash)?;
     write_report(arguments.report.as_deref(), &[row])?;
     tell_violations(&mut out, &outcome)

@@ -1,7 +1,10 @@
 //! The figures of runs, as JSON rows and as a table.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use slowlane_aws_simulator::cloud::requests::{Action, Requests};
 
 use crate::figures::{Outages, Receives, Tenants, Wait};
 use crate::run::Outcome;
@@ -62,6 +65,8 @@ pub struct Row {
     pub batch_bound_ms: Option<u64>,
     /// Requests to AWS for each call, those of mappings included.
     pub aws_requests_per_call: f64,
+    /// The same by operation, those of mappings under `mappings`.
+    pub aws_requests_by_operation: BTreeMap<String, f64>,
     /// List price of a million such calls.
     pub usd_per_million: f64,
     /// Invariants that were broken.
@@ -112,12 +117,23 @@ impl Row {
             duplicates: measures.duplicates,
             wait_ms: Waits { high, normal, batch },
             batch_bound_ms: measures.batch_bound.map(|bound| bound.as_millis() as u64),
-            aws_requests_per_call: measures.aws_requests as f64 / calls,
+            aws_requests_per_call: measures.aws_requests() as f64 / calls,
+            aws_requests_by_operation: by_operation(&measures.requests, calls),
             usd_per_million: measures.price * 1e6 / calls,
             violations: outcome.violations.len(),
             transcript: format!("{:016x}", outcome.hash),
         }
     }
+}
+
+/// Requests for each call, by operation; those that were not sent are left out.
+fn by_operation(requests: &Requests, calls: f64) -> BTreeMap<String, f64> {
+    let sent =
+        Action::ALL.into_iter().map(|(action, _)| (format!("{action:?}"), requests.of(action)));
+    sent.chain([("mappings".to_owned(), requests.polls())])
+        .filter(|(_, count)| *count > 0)
+        .map(|(operation, count)| (operation, count as f64 / calls))
+        .collect()
 }
 
 /// The rows as a table for people.

@@ -16,6 +16,7 @@ use slowlane_aws_simulator::chance::{Dice, Latency};
 use slowlane_aws_simulator::cloud::lambda::{Bill, Failure};
 use slowlane_aws_simulator::cloud::mapping;
 use slowlane_aws_simulator::cloud::parameters::Unconfirmed;
+use slowlane_aws_simulator::cloud::requests::Requests;
 use slowlane_aws_simulator::cloud::sqs::Send;
 use slowlane_aws_simulator::cloud::tokens::Ended;
 use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Functions, Input, State, Waited};
@@ -115,12 +116,19 @@ pub struct Measures {
     pub waits: [Wait; 3],
     /// The stated bound on the wait of the BATCH call that waited longest, where there is one.
     pub batch_bound: Option<Duration>,
-    /// Requests to AWS, those of mappings included.
-    pub aws_requests: u64,
+    /// Requests to AWS.
+    pub requests: Requests,
     /// List price, USD.
     pub price: f64,
     /// Invocations of the worker.
     pub worker_invocations: u64,
+}
+
+impl Measures {
+    /// Requests to AWS, those of mappings included.
+    pub fn aws_requests(&self) -> u64 {
+        self.requests.sent() + self.requests.polls()
+    }
 }
 
 /// Why a run could not be made.
@@ -518,7 +526,7 @@ impl Run {
             failed: books.failed(),
             duplicates: books.duplicates(),
             batch_bound: books.bound_of_longest(Priority::Batch),
-            aws_requests: state.requests.sent() + state.requests.polls(),
+            requests: state.requests,
             price: state.requests.price(&bills, state.dynamo.units()),
             worker_invocations: worker.invocations,
         }
