@@ -1,6 +1,7 @@
 //! All that the worker knows of AWS's services.
 
 pub(crate) mod clients;
+pub(crate) mod deletes;
 pub(crate) mod doorbell;
 pub(crate) mod queues;
 pub(crate) mod task_callback;

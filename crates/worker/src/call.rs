@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::error::StepError;
 pub(crate) use self::outcome::Disposition;
+use crate::aws::deletes::Deletes;
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
@@ -38,6 +39,7 @@ use crate::target::{Target, TargetResponse};
 pub(crate) struct Calls<T> {
     pub(crate) config: Config,
     pub(crate) queues: Queues,
+    pub(crate) deletes: Deletes,
     /// Where a call is rung for that is given back. In the deferral wiring the queues' own mappings
     /// see it again.
     pub(crate) doorbell: Option<Doorbell>,

@@ -13,6 +13,7 @@ use slowlane_policy::settle::RetrySettings;
 use tokio::time::Instant;
 
 use crate::aws::clients::Clients;
+use crate::aws::deletes::Deletes;
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::Queues;
 use crate::aws::task_callback::TaskCallback;
@@ -78,6 +79,7 @@ impl<T: Target> Worker<T> {
             emit: Box::new(metrics::print_line),
         };
         let calls = Calls {
+            deletes: Deletes::new(sqs.clone(), config.queues.clone()),
             queues: Queues::new(sqs, &config),
             doorbell: wiring.doorbell().cloned(),
             guard: guard(&config, dynamodb, &clock, seed),

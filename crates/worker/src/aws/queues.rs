@@ -186,17 +186,6 @@ impl Queues {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    pub(crate) async fn delete(&self, received: &Received) -> Result<(), Error> {
-        self.sqs
-            .delete_message()
-            .queue_url(self.urls.of(received.priority))
-            .receipt_handle(&received.receipt_handle)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| Error::of("delete from", received.priority.as_str(), error))
-    }
-
     /// Hides a call for so long from now, rounded up to a whole second; zero makes it visible
     /// at once. Without it the call would stay hidden for its whole visibility time-out.
     pub(crate) async fn change_visibility(

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError};
 use crate::aws::chain;
+use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
 use crate::target::{Target, TargetResponse};
@@ -41,13 +42,15 @@ fn shortened(answer: Value) -> Value {
 }
 
 impl<T: Target> Calls<T> {
-    /// What is told of a message after its last step. A step that failed is tried again later: its
-    /// message becomes visible then, and its log line has the whole chain of causes.
+    /// What is told of a message after its last step. If that was its end, the message is deleted.
+    /// A step that failed is tried again later: its message becomes visible then, and its log line
+    /// has the whole chain of causes.
     pub(super) async fn ended(
         &self,
         received: Received,
         queued: Option<QueuedCall>,
         result: Result<Ending, StepError>,
+        delete: When,
     ) -> Ended {
         let Ending { disposition, why } = match result {
             Ok(ending) => ending,
@@ -59,6 +62,9 @@ impl<T: Target> Calls<T> {
                 Ending { disposition, why: Some(chain(&error) + &unrung) }
             }
         };
+        if disposition.is_end() {
+            self.deletes.delete(&received, delete).await;
+        }
         Ended { disposition, received, queued, asked: None, why }
     }
 
@@ -98,7 +104,7 @@ impl<T: Target> Calls<T> {
                 let reason = format!("it was executed, and {NOT_A_TOKEN}");
                 self.dead_letter_unheard(call, reason).await
             }
-            Waiting::Yes | Waiting::No => Ok(self.delete(call, disposition, None).await),
+            Waiting::Yes | Waiting::No => Ok(Ending { disposition, why: None }),
         }
     }
 
@@ -126,7 +132,7 @@ impl<T: Target> Calls<T> {
             }
             Waiting::Yes | Waiting::No => {
                 let why = Some(format!("{name}: {cause}"));
-                Ok(self.delete(call, Disposition::Failed(name), why).await)
+                Ok(Ending { disposition: Disposition::Failed(name), why })
             }
         }
     }
@@ -143,7 +149,7 @@ impl<T: Target> Calls<T> {
         let cause = cause(&why);
         self.callback.fail(&call.queued.task_token, name, &in_words(&cause)).await?;
         let why = Some(format!("{name}: {cause}"));
-        Ok(self.delete(call, Disposition::Failed(name), why).await)
+        Ok(Ending { disposition: Disposition::Failed(name), why })
     }
 
     /// A call that may have been executed, and of which the API cannot tell: its workflow fails,
@@ -166,7 +172,7 @@ impl<T: Target> Calls<T> {
         error: &slowlane_message::Error,
     ) -> Ended {
         let result = self.dead_letter_malformed(&received, error).await;
-        self.ended(received, None, result).await
+        self.ended(received, None, result, When::AtOnce).await
     }
 
     async fn dead_letter_malformed(
@@ -181,7 +187,6 @@ impl<T: Target> Calls<T> {
             let cause = in_words(&json!({ "message": error.to_string() }));
             self.callback.fail(&token, name, &cause).await?;
         }
-        self.queues.delete(received).await?;
         Ok(Ending { disposition: Disposition::Failed(name), why: Some(reason) })
     }
 
@@ -193,13 +198,13 @@ impl<T: Target> Calls<T> {
         reason: String,
     ) -> Result<Ending, StepError> {
         self.queues.dead_letter(&call.received, &reason).await?;
-        Ok(self.delete(call, Disposition::Unheard, Some(reason)).await)
+        Ok(Ending { disposition: Disposition::Unheard, why: Some(reason) })
     }
 
     /// Nobody waits for the call any more: it is dropped without being made.
-    pub(super) async fn abandon(&self, call: &Call) -> Ending {
+    pub(super) fn abandon() -> Ending {
         let why = "its workflow no longer waits".to_owned();
-        self.delete(call, Disposition::Abandoned, Some(why)).await
+        Ending { disposition: Disposition::Abandoned, why: Some(why) }
     }
 
     /// As [`abandon`](Self::abandon), for a call that is claimed. A dead letter that came back to its
@@ -213,7 +218,7 @@ impl<T: Target> Calls<T> {
             tracing::warn!(error = chain(&error), "a claim ends only with its lease");
         }
         if !call.received.dead_letter {
-            return Ok(self.abandon(call).await);
+            return Ok(Self::abandon());
         }
         let reason = "its workflow no longer waits: a dead letter needs a new execution \
                       (slowlane calls dead-letters restart)";
@@ -224,7 +229,7 @@ impl<T: Target> Calls<T> {
     /// rings for it: the slot looks again before it lets its own ring go.
     pub(crate) async fn give_back_unread(&self, received: Received) -> Ended {
         let result = self.make_visible(&received).await;
-        self.ended(received, None, result).await
+        self.ended(received, None, result, When::AtOnce).await
     }
 
     /// The same for a call that is claimed already.
@@ -237,7 +242,7 @@ impl<T: Target> Calls<T> {
             self.make_visible(&call.received).await
         };
         let result = result.await;
-        self.ended(call.received, Some(call.queued), result).await
+        self.ended(call.received, Some(call.queued), result, When::AtOnce).await
     }
 
     async fn make_visible(&self, received: &Received) -> Result<Ending, StepError> {
@@ -296,14 +301,6 @@ impl<T: Target> Calls<T> {
             disposition: Disposition::Unrung { hidden_for },
             why: Some(chain(&error)),
         })
-    }
-
-    async fn delete(&self, call: &Call, disposition: Disposition, why: Option<String>) -> Ending {
-        if let Err(error) = self.queues.delete(&call.received).await {
-            // It will come back, find its result stored or its workflow gone, and be deleted then.
-            tracing::warn!(error = chain(&error), "a finished call was not deleted");
-        }
-        Ending { disposition, why }
     }
 }
 

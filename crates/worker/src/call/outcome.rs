@@ -58,8 +58,8 @@ impl Disposition {
         others.into_iter().chain(FailureName::ALL.map(Disposition::Failed))
     }
 
-    /// Whether the message was deleted. One that was not must not be deleted by a mapping for
-    /// success.
+    /// Whether the call is at its end, and its message is deleted. One that is not must not be
+    /// deleted by a mapping for success.
     pub(crate) fn is_end(self) -> bool {
         match self {
             Disposition::Succeeded

@@ -12,6 +12,7 @@ use slowlane_policy::settle::{FailureName, Why};
 use super::ending::NOT_A_TOKEN;
 use super::{Call, Calls, Disposition, Ending, Prepared, Ready, ReadyTo, StepError};
 use crate::aws::chain;
+use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::Waiting;
 use crate::target::{AfterLoss, Target};
@@ -41,7 +42,9 @@ impl<T: Target> Calls<T> {
             Ok(Next::Ended(ending)) => Ok(ending),
             Err(error) => Err(error),
         };
-        Prepared::Ended(self.ended(call.received, Some(call.queued), result).await)
+        let Call { received, queued, .. } = call;
+        // The slot looks for the next call only when this one has ended.
+        Prepared::Ended(self.ended(received, Some(queued), result, When::AtOnce).await)
     }
 
     async fn claim(&self, call: &mut Call) -> Result<Next, StepError> {
@@ -116,7 +119,7 @@ impl<T: Target> Calls<T> {
                 self.give_back(call, held.wait, Disposition::Waiting).await
             }
             Claimed::Run(claim) => self.abandon_claimed(call, &claim).await?,
-            _ => self.abandon(call).await,
+            _ => Self::abandon(),
         };
         Ok(ending.into())
     }

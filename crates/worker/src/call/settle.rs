@@ -7,6 +7,7 @@ use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, s
 
 use super::ending::to_store;
 use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
+use crate::aws::deletes::When;
 use crate::target::{Target, TargetResponse};
 
 impl<T: Target> Calls<T> {
@@ -14,7 +15,7 @@ impl<T: Target> Calls<T> {
     pub(crate) async fn settle(&self, answered: Answered) -> Ended {
         let Answered { call, answer, started, took } = answered;
         let result = self.settle_answer(&call, answer).await;
-        let ended = self.ended(call.received, Some(call.queued), result).await;
+        let ended = self.ended(call.received, Some(call.queued), result, When::WithOthers).await;
         Ended { asked: Some((started, took)), ..ended }
     }
 
@@ -33,7 +34,7 @@ impl<T: Target> Calls<T> {
             Answer::Undecidable(unknown, why) => self.leave_to_person(call, &unknown, why).await,
             Answer::NotDone(unknown) => {
                 unknown.release().await?;
-                Ok(self.abandon(call).await)
+                Ok(Self::abandon())
             }
             Answer::Undecided(why, after) => self.ask_again(call, why, after).await,
             Answer::NotMade(error) => Err(error),

@@ -34,6 +34,7 @@ impl<T: Target> Invocation<'_, T> {
         allowance: u32,
     ) -> Done {
         let began = Instant::now();
+        self.calls.deletes.hold_until(stop_at);
         let settings = slot::Settings {
             share_every: self.slots.share_every,
             stop_at: stop_at.saturating_duration_since(began),

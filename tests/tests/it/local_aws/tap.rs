@@ -275,7 +275,10 @@ impl Known {
                 Some((step, key.to_owned()))
             }
             "SendTaskSuccess" => Some((Step::Callback, by("taskToken")?)),
-            "DeleteMessage" => Some((Step::Delete, by("ReceiptHandle")?)),
+            "DeleteMessageBatch" => {
+                let receipt = body["Entries"][0]["ReceiptHandle"].as_str()?;
+                Some((Step::Delete, self.keys.get(receipt)?.clone()))
+            }
             _ => None,
         }
     }

@@ -30,9 +30,10 @@ pub(crate) const MAX_ATTEMPTS: u32 = 3;
 pub(crate) const QUEUE_VISIBILITY: Duration = Duration::from_secs(1620);
 const CALL_TIME: Duration = Duration::from_millis(200);
 const LATE_CALL_TIME: Duration = Duration::from_millis(260);
+const QUICK_CALL_TIME: Duration = Duration::from_millis(20);
 
-/// An API that answers after [`CALL_TIME`], or later to a call whose key begins with `late`, and
-/// remembers what it was asked; before that it is at its limit, and then out of reach, as often
+/// An API that answers after [`CALL_TIME`], later to a call whose key begins with `late` and sooner
+/// to a `quick` one. It remembers what it was asked; before that it is at its limit, and then out of reach, as often
 /// as it is told.
 #[derive(Clone, Default)]
 pub(crate) struct Api {
@@ -66,8 +67,12 @@ impl Target for Api {
             return Outcome::AlreadyExists("there is such a record".into());
         }
         self.keys.borrow_mut().push(key);
-        let late = call.idempotency_key.as_str().starts_with("late");
-        tokio::time::sleep(if late { LATE_CALL_TIME } else { CALL_TIME }).await;
+        let takes = match call.idempotency_key.as_str() {
+            late if late.starts_with("late") => LATE_CALL_TIME,
+            quick if quick.starts_with("quick") => QUICK_CALL_TIME,
+            _ => CALL_TIME,
+        };
+        tokio::time::sleep(takes).await;
         if let Some(left) = self.losses.get().checked_sub(1) {
             self.losses.set(left);
             return Outcome::Unknown("the connection broke".into());
