@@ -20,8 +20,8 @@ pub(crate) struct File {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(
-        "cannot read {path}: {source}; `slowlane init` writes a first slowlane.toml, and --config says \
-         where it is"
+        "cannot read {path} (`slowlane init` writes a first slowlane.toml, and --config says where it \
+         is)"
     )]
     Unreadable { path: String, source: std::io::Error },
     #[error("{}", told(.0))]

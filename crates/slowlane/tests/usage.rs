@@ -117,7 +117,7 @@ fn a_stage_is_looked_for_in_slowlane_toml() {
     };
     let (code, told) = on(&["status", "--stage", "prod"]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("cannot read FILE: No such file") && told.contains("init"), "{told}");
+    assert!(told.contains("cannot read FILE (`slowlane init`"), "{told}");
 
     std::fs::write(&file, "[targets.crm]\nprofil = \"http\"\n[stages.prod]\nregion = \"x\"\n")
         .unwrap();

@@ -90,8 +90,19 @@ impl Init {
             let command = secret_command(&secret, region, &api.secret_fields());
             print(format_args!("\n  {command}\n"));
         }
-        print("  slowlane check                          after each change");
-        print("  slowlane deploy --stage prod --plan     shows what would be deployed");
+        let mut rest = vec![("slowlane check".to_owned(), "after each change")];
+        if answers.profile.is_some() {
+            let command = format!("slowlane call {target} --method GET --path / --dry-run");
+            rest.push((command, "shows a request"));
+        }
+        rest.push((
+            "slowlane deploy --stage prod --plan".to_owned(),
+            "shows what would be deployed",
+        ));
+        let width = rest.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+        for (command, what) in rest {
+            print(format_args!("  {command:width$}    {what}"));
+        }
         Ok(())
     }
 
