@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::TimeSource;
 
-/// Runs `work` to its end in virtual time: on one thread, on a clock that stands still while
-/// anything can be done and then jumps to the next timer.
+/// Runs `work` to its end in virtual time, on one thread. The clock stands still while anything can
+/// be done, and then jumps to the next timer.
 ///
 /// # Errors
 /// The operating system gives no runtime.
@@ -56,7 +56,7 @@ impl Moment {
         EPOCH_SECS * 1000 + self.0
     }
 
-    /// The moment at so many milliseconds since 1970; none before the run's start.
+    /// The moment at this many milliseconds since 1970; `None` before the run's start.
     pub fn from_epoch_millis(millis: i64) -> Option<Moment> {
         let since = millis.checked_sub_unsigned(EPOCH_SECS * 1000)?;
         u64::try_from(since).ok().map(Moment)

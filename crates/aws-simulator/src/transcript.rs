@@ -1,5 +1,5 @@
-//! What happened, in order: hashed, so that two runs can be compared; watched, so that invariants
-//! are checked all the time; and written down where a person asks for it.
+//! What happened, in order. It is hashed, so that two runs can be compared. It is watched, so that
+//! invariants are checked all the time. And it is written down when a person asks for it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -1,4 +1,4 @@
-//! The cloud behind the AWS SDK's HTTP client: requests of the real programs arrive here, travel
+//! The cloud behind the AWS SDK's HTTP client. Requests of the real programs arrive here, travel
 //! for as long as the dice say, and are answered in the services' own JSON.
 
 mod dynamodb;

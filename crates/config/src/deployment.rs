@@ -34,7 +34,7 @@ pub struct Deployment {
     pub region: String,
     /// What runs the calls.
     pub worker: WorkerKind,
-    /// Where the API is. A worker of one's own may know it itself.
+    /// Where the API is. A worker of your own may know it itself.
     pub base_url: Option<Base>,
     /// The name of the secret.
     pub secret: Option<String>,

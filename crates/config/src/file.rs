@@ -14,7 +14,7 @@ use crate::limit::{Fields as LimitFields, Limit};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The APIs, by a name of one's own.
+    /// The APIs, by names that you choose.
     #[schemars(with = "BTreeMap<String, Target>")]
     pub(crate) targets: BTreeMap<Spanned<String>, Target>,
     /// Where they are deployed, and what differs there.
@@ -31,7 +31,7 @@ pub struct Target {
     /// the path of a file (`profiles/crm.toml`).
     #[schemars(with = "Option<String>")]
     pub(crate) profile: Option<Spanned<String>>,
-    /// A worker of one's own instead: the path of its program.
+    /// A worker of your own instead: the path of its program.
     pub(crate) binary: Option<String>,
     /// Where the API is.
     pub(crate) base_url: Option<Base>,
@@ -72,7 +72,7 @@ pub enum WorkerKind {
     Profile(String),
     /// Slowlane's worker for NetSuite, whose rules need code.
     NetSuite,
-    /// A worker of one's own: the path of its program.
+    /// A worker of your own: the path of its program.
     Binary(String),
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn is_path(profile: &str) -> bool {
 }
 
 impl Config {
-    /// Reads the file. `load` reads a profile of one's own by its path, as it is written; its error
+    /// Reads the file. `load` reads a profile of the team's own by its path, as it is written; its error
     /// is the reason why it could not.
     ///
     /// # Errors

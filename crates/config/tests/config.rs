@@ -49,7 +49,7 @@ concurrency = 5
 base_url = "https://acme--uat.my.salesforce.com"
 "#;
 
-/// A profile of one's own, with one way to authenticate.
+/// A profile of the team's own, with one way to authenticate.
 fn load(path: &str) -> Result<Profile, String> {
     match path {
         "profiles/billing.toml" => shipped::get("stripe").ok_or_else(|| "no stripe".to_owned()),

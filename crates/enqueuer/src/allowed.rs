@@ -13,8 +13,8 @@
 //! not judged.
 //!
 //! A target or its API may read a path otherwise than it is written here: `salesOrder/../customer`
-//! is `customer` to most. So a resource with anything of that kind is refused, and so is an encoded
-//! form of an allowed name: where a rule has a letter, the resource must have that letter.
+//! is `customer` to most. So a resource with anything of that kind is refused. An encoded form of
+//! an allowed name is refused too: where a rule has a letter, the resource must have that letter.
 
 use std::borrow::Cow;
 use std::str::FromStr;

@@ -27,8 +27,8 @@ pub struct Enqueuer {
     clock: Clock,
 }
 
-/// What the Lambda answers. The state machine does not read it (it waits for the task
-/// token); it is there for whoever invokes the function by hand.
+/// What the Lambda answers. The state machine does not read it (it waits for the task token); it is
+/// there for somebody who invokes the function by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Enqueued {
     /// The queue that the call went to.

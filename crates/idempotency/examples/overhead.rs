@@ -1,5 +1,6 @@
-//! What the guard costs: claim, mark and complete in memory and against an endpoint, beside
-//! one plain `PutItem`, measured in turn in one run, and how many requests each makes.
+//! What the guard costs: claim, mark and complete, in memory and against an endpoint, compared with
+//! one plain `PutItem`. They are measured by turns in one run, with the number of requests that
+//! each makes.
 //!
 //! ```sh
 //! cargo run -p slowlane-idempotency --example overhead -- http://127.0.0.1:4566

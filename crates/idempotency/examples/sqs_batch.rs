@@ -1,5 +1,5 @@
-//! A Lambda behind an SQS queue that creates a record in an ERP once per order, reports
-//! what failed in its batch, and asks the ERP about calls of which nobody knows.
+//! A Lambda behind an SQS queue that creates a record in an ERP once per order. It reports what
+//! failed in its batch, and asks the ERP about calls whose outcome nobody knows.
 //!
 //! The event source mapping needs `FunctionResponseTypes: [ReportBatchItemFailures]`.
 

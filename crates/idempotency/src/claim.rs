@@ -253,11 +253,10 @@ impl<S: Store> Claim<S> {
     /// it fails. From here on a crash means that nobody knows. For a repeatable request
     /// this only looks at the clock.
     ///
-    /// The request must have left, and its own time-out must have ended, before the lease
-    /// does: give it a time-out of at most [`remaining`](Self::remaining), read when the
-    /// request is made and not before. A process that was paused in between, as a Lambda
-    /// environment is between two events, must read it again, and send nothing if it is
-    /// zero.
+    /// The request must have left, and its own time-out must have ended, before the lease does. So
+    /// give it a time-out of at most [`remaining`](Self::remaining), read when the request is made
+    /// and not before. A process that was paused in between, as a Lambda environment is between two
+    /// events, must read it again, and send nothing if it is zero.
     ///
     /// # Errors
     /// [`NotDispatched`](dispatch::NotDispatched) gives the claim back.
@@ -449,22 +448,22 @@ impl<S: Store, P> Claim<S, P> {
     /// Whether an earlier attempt with this payload may have been executed, so that "not
     /// executed" may be said of this attempt and not of the call.
     ///
-    /// For a call that is not repeatable it is false, since such a call is run again only
-    /// after the target has said that it does not have it. For a repeatable one it is true
-    /// once an attempt ended as unknown or did not come back, until the call is completed;
-    /// where the store's answer leaves it open, it is true.
+    /// For a call that is not repeatable it is false: such a call is run again only after the
+    /// target has said that it does not have it. For a repeatable one it is true from when an
+    /// attempt ended as unknown, or did not come back, until the call is completed. It is also true
+    /// if the store's answer leaves it open.
     pub fn maybe_executed_before(&self) -> bool {
         self.record.maybe_executed_before.includes(self.record.payload)
     }
 
-    /// The fencing number: it grows by one with every claim of this key for as long as
-    /// its record lives, and starts at 1 again once the record is deleted, an hour or more
-    /// after it has expired.
+    /// The fencing number. It grows by one with every claim of this key for as long as its record
+    /// lives. It starts at 1 again once the record is deleted, an hour or more after it has
+    /// expired.
     ///
-    /// So it is a fence for a target that refuses numbers lower than the greatest one it saw
-    /// for the key, and forgets the key before the record is deleted. It is none against a
-    /// process that was paused for longer than the record lived, and a target that
-    /// remembers for ever would refuse the calls of the next life.
+    /// It is a fence for a target that refuses numbers lower than the greatest one it saw for the
+    /// key, and that forgets the key before the record is deleted. It does not stop a process that
+    /// was paused for longer than the record lived. A target that remembers for ever would refuse
+    /// the calls of the key's next life.
     pub fn attempt(&self) -> u64 {
         self.record.holder.attempt
     }

@@ -235,8 +235,8 @@ impl DynamoDbStore {
     }
 }
 
-/// The expressions of one `UpdateItem`, with a `#name` for every attribute used and a
-/// `:value` for every value: DynamoDB refuses a request that defines one it does not use.
+/// The expressions of one `UpdateItem`, with a `#name` for every attribute used and a `:value` for
+/// every value. DynamoDB refuses a request that defines one without using it.
 struct Update {
     set: Clause,
     remove: Clause,

@@ -141,12 +141,12 @@ impl<S: Store> Guard<S> {
         self.claim_as(request, self.inner.new_owner()).await
     }
 
-    /// As [`claim`](Self::claim), under a name of the caller's own. Whoever claims again
-    /// under the same name after [`claim::Error::Store`] gets the claim that may stand, at
-    /// once and with what is left of its lease, in place of waiting for its end.
+    /// As [`claim`](Self::claim), under a name that the caller chooses. After
+    /// [`claim::Error::Store`] the claim may stand. Claiming again under the same name then gives
+    /// it back at once, with what is left of its lease, instead of waiting for its end.
     ///
-    /// The name must be new for every claim: two who use the same one at a time would both
-    /// run the call. What is [dispatched](Claim::dispatched) already is not given out again.
+    /// The name must be new for every claim: two callers that use one name at a time would both run
+    /// the call. A claim that is [dispatched](Claim::dispatched) already is not given out again.
     ///
     /// # Errors
     /// [`claim::Error`].

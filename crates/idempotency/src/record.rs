@@ -1,8 +1,8 @@
 //! What a store keeps for a key, and the rules that say when it may change.
 //!
-//! The rules are here and nowhere else, as pure functions: the in-memory store runs
-//! them, the DynamoDB store states the same in a condition expression, and the
-//! conformance suite compares the two.
+//! The rules are here and nowhere else, as pure functions. The in-memory store runs them, and the
+//! DynamoDB store states the same in a condition expression. The conformance suite compares the
+//! two.
 
 use std::fmt;
 use std::time::Duration;
@@ -177,14 +177,14 @@ pub struct Record {
     pub dispatched_at: Option<EpochMs>,
     /// Since when nobody knows.
     pub unknown_since: Option<EpochMs>,
-    /// When the target will surely have finished with the request, one way or the other: if
-    /// the holder does not come back, counted from the end of its lease. Records of the
-    /// first format have it only once they are unknown.
+    /// When the target will surely have finished with the request, one way or the other. If the
+    /// holder does not come back, this is counted from the end of its lease. Records of the first
+    /// format have it only once they are unknown.
     pub settles_at: Option<EpochMs>,
     /// When the result was stored.
     pub completed_at: Option<EpochMs>,
-    /// How many of the attempts do not count as tries: those before the target was asked or
-    /// that it turned away unread, and all up to the end of an earlier life of the key.
+    /// How many of the attempts do not count as tries. These are the attempts that never reached
+    /// the target, those that it turned away unread, and all of an earlier life of the key.
     pub untried: u64,
     /// What is known of the attempts before this one.
     pub maybe_executed_before: MaybeExecuted,
@@ -231,7 +231,7 @@ impl Record {
         }
     }
 
-    /// Whether nothing is promised for the key any more, so that any claim may have it: the
+    /// Whether nothing is promised for the key any more, so that any claim may have it. Either the
     /// result's time is over, or that of a repeatable call that nobody finished.
     pub fn expired(&self, lapsed_before: EpochMs) -> bool {
         let may_expire = match self.status {
@@ -329,8 +329,8 @@ pub enum When {
         /// The writer's clock less its skew margin: leases and results that ended
         /// before this moment have ended for every clock within the margin.
         lapsed_before: EpochMs,
-        /// The hash that an earlier version of this crate made of the same payload, where it
-        /// made another: a record that has it has the payload of this write.
+        /// The hash that an earlier version of this crate made of the same payload, if it differs.
+        /// A record with this hash has the payload of this write.
         earlier_payload: Option<PayloadHash>,
     },
     /// The call is still this holder's, in one of these states.

@@ -352,7 +352,7 @@ impl Terms {
         self.settle_window.unwrap_or(settings.settle_window)
     }
 
-    /// What a claim at `now` lasts to; `Err` with the end of its lease if that is not after
+    /// Until when a claim at `now` lasts; `Err` with the end of its lease if that is not after
     /// `now`.
     pub(crate) fn span(&self, settings: &Settings, now: EpochMs) -> Result<Span, EpochMs> {
         let lease_until = match self.lease {
@@ -426,17 +426,17 @@ impl Request {
         self
     }
 
-    /// How long the target may work on after its caller has given up on it: until then its
-    /// "I do not have it" does not count. It is stored with the claim, so that it holds for
-    /// whoever finds the call later. Default: [`Settings::settle_window`](crate::Settings).
+    /// How long the target may work on after its caller has given up on it. Until then its "I do
+    /// not have it" does not count. It is stored with the claim, so that it also holds for a worker
+    /// that finds the call later. Default: [`Settings::settle_window`](crate::Settings).
     #[must_use]
     pub fn settles_after(mut self, settle_window: Duration) -> Self {
         self.terms.settle_window = Some(settle_window);
         self
     }
 
-    /// How long the result is kept and replayed; a call that is [repeatable](Self::repeatable)
-    /// and was left without one is kept as long. Default: [`Settings::expiry`](crate::Settings).
+    /// How long the result is kept and replayed. A [repeatable](Self::repeatable) call that was
+    /// left without one is kept as long. Default: [`Settings::expiry`](crate::Settings).
     #[must_use]
     pub fn expiry(mut self, expiry: Duration) -> Self {
         self.terms.expiry = Some(expiry);

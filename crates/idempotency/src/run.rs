@@ -1,4 +1,4 @@
-//! The usual thing in one call: claim, run a closure, classify what came of it, store it.
+//! The usual steps in one call: claim, run a closure, classify its outcome, store it.
 
 use std::fmt;
 use std::future::Future;
@@ -48,9 +48,9 @@ impl Turn {
         }
     }
 
-    /// What is left of the lease by the clock at this moment: the most that the request's own
-    /// time-out may be if it is sent now. Read it when the request is made; a process that
-    /// was paused before must send nothing if it is zero.
+    /// What is left of the lease by the clock at this moment. If the request is sent now, its own
+    /// time-out may be no longer. Read it when the request is made: if it is zero, the process was
+    /// paused before, and must send nothing.
     pub fn remaining(&self) -> Duration {
         self.lease_until.since(self.clock.now().into())
     }
@@ -189,7 +189,7 @@ pub enum Error<T, E> {
         /// The record.
         record: Box<Record>,
     },
-    /// The closure did not run: the mark that it might have could not be made.
+    /// The closure did not run, because the dispatched mark could not be written.
     #[error("the call did not run")]
     NotDispatched(#[source] dispatch::Error),
     /// The closure failed without effect; the next claim runs at once.
@@ -243,15 +243,14 @@ impl<S: Store> Guard<S> {
     /// result, which is stored as JSON.
     ///
     /// Unless the request is repeatable, an outcome that nobody knows (a crash, or
-    /// [`Failure::Unknown`]) is reported as [`Error::Undecided`] from then on: use
+    /// [`Failure::Unknown`]) is reported as [`Error::Undecided`] from then on. Use
     /// [`run_or_ask`](Self::run_or_ask) if the target can be asked, or decide it with
     /// [`find_unresolved`](Self::find_unresolved).
     ///
-    /// `call` is not started once the lease is over. Once started it is polled to its end,
-    /// also after a pause that outlasts the lease, since it may bring the answer: it must
-    /// send nothing when [`Turn::remaining`] is zero, and give its request no longer
-    /// time-out. A time-out of the whole belongs to the caller: dropping this future is like
-    /// a crash.
+    /// `call` is not started once the lease is over. Once started it is polled to its end, even
+    /// after a pause that outlasts the lease, since it may bring the answer. It must send nothing
+    /// when [`Turn::remaining`] is zero, and give its request no longer time-out. If the caller
+    /// drops this future, for a time-out of its own, that is like a crash.
     ///
     /// # Errors
     /// [`enum@Error`].
@@ -273,9 +272,9 @@ impl<S: Store> Guard<S> {
         }
     }
 
-    /// Like [`run`](Self::run), and where an earlier run may have executed the call, `ask`s
-    /// the target first: adopts what it has, runs again once it surely does not have it,
-    /// and leaves what it cannot tell to a person.
+    /// Like [`run`](Self::run). But where an earlier run may have executed the call, it `ask`s the
+    /// target first. It adopts what the target has, runs again once the target surely does not have
+    /// it, and leaves it to a person if the target cannot tell.
     ///
     /// # Errors
     /// [`enum@Error`].
@@ -342,7 +341,7 @@ enum Next<S, T> {
     Done(Done<T>),
 }
 
-/// Marks, runs, and stores what came of it.
+/// Marks the call, runs it, and stores its outcome.
 async fn execute<S, T, E, F, Running>(claim: Claim<S>, call: F) -> Result<Done<T>, Error<T, E>>
 where
     S: Store,

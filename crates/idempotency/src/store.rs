@@ -32,12 +32,12 @@ pub trait Store: Send + Sync + 'static {
     fn read(&self, id: &RecordId) -> impl Future<Output = Result<Option<Record>, Error>> + Send;
 
     /// Up to `most` records that are [unresolved](Record::unresolved) for a clock at
-    /// `lapsed_before`, from the beginning or from where an earlier page ended, in an order
-    /// of the store's own and possibly a few seconds stale: for people and their tools. It
-    /// may cost as much as the store is large.
+    /// `lapsed_before`, from the beginning or from where an earlier page ended. The order is the
+    /// store's own, and the records may be a few seconds stale. This is for people and their tools:
+    /// it may have to read the whole store.
     ///
     /// # Errors
-    /// [`enum@Error`]; among them a cursor that is none of this store's.
+    /// [`enum@Error`]; also if the cursor is not from this store.
     fn unresolved(
         &self,
         lapsed_before: EpochMs,

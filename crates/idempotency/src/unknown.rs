@@ -18,11 +18,10 @@ use crate::store::{self, Store, Written};
 /// [`needs_person`](Self::needs_person).
 ///
 /// "The target has it" counts at any time. "It does not" counts only if the call had
-/// [settled](Self::settles_at) before the target was asked, because until then the request
-/// may still be on its way: so this handle must have been made after that moment. If it
-/// was not, wait for [`wait`](Self::wait), claim again, and ask again. Of two who decide
-/// at once, one is told that it was [superseded](resolve::Error::Superseded) and should
-/// claim again.
+/// [settled](Self::settles_at) before the target was asked, because until then the request may
+/// still be on its way. So this handle must have been made after that moment. If it was not, wait
+/// for [`wait`](Self::wait), claim again, and ask again. Of two who decide at once, one is told
+/// that it was [superseded](resolve::Error::Superseded) and should claim again.
 pub struct Unknown<S> {
     inner: Arc<Inner<S>>,
     record: Box<Record>,
@@ -265,8 +264,8 @@ impl<S: Store> Unknown<S> {
         self.record.id.key()
     }
 
-    /// Looks at when this handle was made, not at the present: the target was asked at
-    /// some time after that, and its "no" is worth no more than the moment it was asked.
+    /// Looks at when this handle was made, not at the present. The target was asked at some time
+    /// after that, and its "no" holds only for the moment when it was asked.
     fn check_settled(&self) -> Result<(), resolve::Error> {
         if self.wait.is_zero() {
             return Ok(());

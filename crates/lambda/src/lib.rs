@@ -1,7 +1,6 @@
-//! The frame that every Lambda of Slowlane stands in: its settings come from the
-//! environment ([`mod@env`]), its logs go to stdout as JSON lines ([`logs`]), and its metrics
-//! ride in those logs in CloudWatch's embedded metric format ([`emf`]). Its clock is that of
-//! its AWS SDK ([`clock`]).
+//! The frame of every Lambda of Slowlane. Its settings come from the environment ([`mod@env`]), and
+//! its logs go to stdout as JSON lines ([`logs`]). Its metrics travel in those logs, in
+//! CloudWatch's embedded metric format ([`emf`]). Its clock is that of its AWS SDK ([`clock`]).
 //!
 //! Nothing here knows of queues, calls or targets.
 

@@ -2,9 +2,9 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Sends `tracing` events to stdout as JSON lines. `level` is a filter as `tracing` knows
-/// them (`info`, `warn`, `slowlane_worker=debug,info`); one that does not parse counts as
-/// `info`, because a Lambda that cannot log its own start is worse than one that logs too much.
+/// Sends `tracing` events to stdout as JSON lines. `level` is a filter as `tracing` knows them
+/// (`info`, `warn`, `slowlane_worker=debug,info`). One that does not parse counts as `info`: a
+/// Lambda that cannot log its own start is worse than one that logs too much.
 pub fn init(level: &str) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     // A second call (a test process that starts two Lambdas) keeps the first subscriber.

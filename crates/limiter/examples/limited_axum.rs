@@ -1,5 +1,6 @@
-//! An HTTP service in front of an API of 5 requests a second: who would have to wait longer than
-//! half a second is answered 429 with `Retry-After`; who runs it can pause it.
+//! An HTTP service in front of an API of 5 requests a second. A caller who would have to wait
+//! longer than half a second is answered 429 with `Retry-After`. Whoever runs the service can pause
+//! it.
 //!
 //! ```sh
 //! cargo run -p slowlane-limiter --example limited_axum

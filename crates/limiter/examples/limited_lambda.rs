@@ -1,5 +1,5 @@
-//! A Lambda that calls an API of 100 requests in 20 seconds, in as many environments as there are:
-//! together they keep the rate, a 429 holds them all, and an outage stops them all but for a probe.
+//! A Lambda that calls an API of 100 requests in 20 seconds, in any number of environments.
+//! Together they keep the rate, a 429 holds them all, and an outage stops them all but for a probe.
 //!
 //! The table: partition key `id` (S), time to live on `expires_at`. Its name comes in the
 //! environment variable `LIMITS_TABLE`.

@@ -102,8 +102,8 @@ impl<S: Store> Limiter<S> {
         Ok(Decision::Refused(waiting))
     }
 
-    /// The same for several calls of the same size with one write: where a limit is asked for more
-    /// often than the store can write one item (DynamoDB: about 1,000 times a second).
+    /// The same for several calls of the same size with one write. Use it where a limit is asked
+    /// for more often than the store can write one item (DynamoDB: about 1,000 times a second).
     ///
     /// # Errors
     /// As [`grant`](Self::grant).
@@ -149,9 +149,10 @@ impl<S: Store> Limiter<S> {
         Err(self.refused(Waiting { reason: Reason::BreakerOpen { kind }, until }))
     }
 
-    /// Says what a call really used, where that differs from the units of its grant (tokens): what
-    /// it did not use is given back, what it used more is taken from what is to come. One write,
-    /// and none if it used what it had reserved. A store that is down is counted and warned of.
+    /// Says what a call really used, where that differs from the units of its grant (tokens). What
+    /// it did not use is given back; what it used beyond its grant is taken from what is to come.
+    /// One write, and none if it used what it had reserved. A store that is down is counted and
+    /// warned of.
     ///
     /// # Errors
     /// Limits set live contradict themselves.

@@ -79,8 +79,8 @@ pub enum Fallback {
 }
 
 impl Default for Settings {
-    /// No rate and no quota, 10 calls at once, and each field as its documentation says; 10 s of
-    /// lease, a read a second, trusted for 10 s, one of as many parts as the ceiling has.
+    /// No rate and no quota, and 10 calls at once. A lease is 10 s; the record is read once a
+    /// second and trusted for 10 s; the caller is one of as many parts as the ceiling has.
     fn default() -> Self {
         Self {
             rates: Vec::new(),

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A moment in microseconds since 1970-01-01T00:00:00Z, as the fleet's clock shows it. It prints
 /// as RFC 3339.
 ///
-/// Microseconds, because a limit of 10,000 a second is an interval of 100 of them, and because
-/// they fit the 53 bits of a Redis script's numbers until the year 2255.
+/// Microseconds, because a limit of 10,000 a second is an interval of 100 of them. They fit the 53
+/// bits of a Redis script's numbers until the year 2255.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -41,8 +41,8 @@ pub trait Store: Send + Sync + 'static {
         refund: &Refund,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Puts the meter back to `before` if it still is `after`, as one atomic step: for a reservation
-    /// that is not used, as long as nobody has reserved behind it. Says whether it did.
+    /// Puts the meter back to `before` if it still is `after`, as one atomic step. This undoes a
+    /// reservation that is not used, as long as nobody has reserved behind it. Says whether it did.
     ///
     /// # Errors
     /// [`enum@Error`].

@@ -1,11 +1,11 @@
 //! A child process, with all the processes it starts, that cannot outlive its owner.
 //!
-//! Each child runs in a process group of its own, so that Ctrl-C in a terminal reaches only
-//! us, and we decide when the child ends. The group is led by a *watchdog*, which is there
-//! before the child: a shell that reads from a pipe whose other end we hold and that kills its
-//! whole group when the pipe closes. The pipe closes when the [`ProcessGroup`] is dropped, and
-//! also when this process ends in any other way, a panic or SIGKILL included. So there is one
-//! way to stop a child and it needs neither a signal handler nor a process id.
+//! Each child runs in a process group of its own, so that Ctrl-C in a terminal reaches only us, and
+//! we decide when the child ends. The group is led by a *watchdog*, which is there before the
+//! child. It is a shell that reads from a pipe whose other end we hold, and that kills its whole
+//! group when the pipe closes. The pipe closes when the [`ProcessGroup`] is dropped, and also when
+//! this process ends in any other way, a panic or SIGKILL included. So there is one way to stop a
+//! child and it needs neither a signal handler nor a process id.
 
 use std::fs::File;
 use std::io;

@@ -42,8 +42,8 @@ struct Lane {
 
 /// Shows a run on standard error until the returned future is dropped.
 ///
-/// It asks the sandbox, which is quick, and the local AWS only for the depths of three queues:
-/// that server is the bottleneck of a run, and must not spend its time on being watched.
+/// It asks the sandbox, which is quick, and the local AWS only for the depths of three queues. That
+/// server is the bottleneck of a run, and must not spend its time on being watched.
 pub async fn watch(
     stack: &Stack,
     workload: &Workload,

@@ -1,10 +1,10 @@
 //! A NetSuite to test against: it governs, forgets answers and refuses like the real one,
 //! and then reports what it saw.
 //!
-//! Code that writes into NetSuite fails in ways a mock never shows: a 429 although one's own
-//! limit was kept, an order that was saved although the answer never came, a token that ran
-//! out half-way, sublist lines that a repeated update added twice. This crate is a server that
-//! does these things on demand, from a seed, and keeps count.
+//! Code that writes into NetSuite fails in ways that a mock never shows. It gets a 429 although it
+//! kept its own limit. An order was saved although the answer never came. A token runs out
+//! half-way. A repeated update adds sublist lines twice. This crate is a server that does these
+//! things on demand, from a seed, and keeps count.
 //!
 //! # The parts
 //!

@@ -1,5 +1,5 @@
-//! Our part of the comparison with other clients, which `compare/compare.py` runs: streams a query,
-//! or upserts orders, against a sandbox that runs elsewhere, and prints what it did as JSON.
+//! Our part of the comparison with other clients, which `compare/compare.py` runs. It streams a
+//! query, or upserts orders, against a sandbox that runs elsewhere, and prints what it did as JSON.
 //!
 //! `measure URL CREDENTIALS.json rows|rows-one-by-one|upserts COUNT LIMIT`
 #![expect(clippy::print_stdout, reason = "its result goes to the one who started it")]

@@ -7,10 +7,10 @@ use crate::{
 
 /// A NetSuite account id, for instance `1234567` or, for its first sandbox, `1234567_SB1`.
 ///
-/// NetSuite writes the same id in two forms, and mixing them up is a common cause of
-/// "invalid login": host names take it in lower case with `-` ([`host_form`](Self::host_form)),
-/// the OAuth 1.0a realm takes it in upper case with `_` ([`realm_form`](Self::realm_form)).
-/// Either form may be given.
+/// NetSuite writes the same id in two forms, and mixing them up is a common cause of "invalid
+/// login". Host names take it in lower case with `-` ([`host_form`](Self::host_form)), the OAuth
+/// 1.0a realm takes it in upper case with `_` ([`realm_form`](Self::realm_form)). Either form may
+/// be given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccountId(String);
 
@@ -19,8 +19,8 @@ impl AccountId {
     ///
     /// # Errors
     /// When it is empty, longer than 60 characters, starts or ends with a separator, or has a
-    /// character outside `A-Z a-z 0-9 _ -`: the id becomes part of a host name, so nothing else
-    /// is let through.
+    /// character outside `A-Z a-z 0-9 _ -`. The id becomes part of a host name, so nothing else is
+    /// let through.
     pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
         let id = id.as_ref();
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

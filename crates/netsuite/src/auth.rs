@@ -1,7 +1,7 @@
 //! Who we are to NetSuite.
 //!
 //! OAuth 2.0 machine-to-machine is the way for anything new. Token-based authentication (OAuth
-//! 1.0a) is behind the feature `tba`, for integrations that have it already: NetSuite takes no new
+//! 1.0a) is behind the feature `tba`, for integrations that use it already. NetSuite takes no new
 //! ones from release 2027.1 and ends the old ones about 2028.1.
 
 mod jwt;

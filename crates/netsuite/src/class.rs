@@ -10,9 +10,9 @@ use crate::error::{Answered, Api, Call, Detail};
 ///
 /// An error answer is taken for "not executed" only where NetSuite documents that the request was
 /// refused before anything was saved, or where the answer points into the request. A script of the
-/// account can fail *after* the record was saved (`afterSubmit` runs "right after a record is
-/// submitted", section_4407992281), and its error is a 400 like any other. So on a write an error
-/// that could be a script's is [`Unknown`](Self::Unknown).
+/// account can fail *after* the record was saved: `afterSubmit` runs "right after a record is
+/// submitted" (section_4407992281). Its error is a 400 like any other. So on a write an error that
+/// could be a script's is [`Unknown`](Self::Unknown).
 ///
 /// | REST web services answer | a write is | a read is | source |
 /// |---|---|---|---|
@@ -52,11 +52,11 @@ pub enum Class {
     /// `SSS_REQUEST_LIMIT_EXCEEDED`. The limit is shared with every other integration of the
     /// account, so it can be met however few calls this process makes.
     ///
-    /// An account over its limit has also been reported to answer "Invalid login attempt", about
-    /// 61 seconds after the request (`julbrs/netsuite-api-client`, issue 26). So a 401 that comes
+    /// An account over its limit has also been reported to answer "Invalid login attempt", about 61
+    /// seconds after the request (`julbrs/netsuite-api-client`, issue 26). So a 401 that comes
     /// after 30 seconds or more is of this class if the same client's credentials were accepted
-    /// before: at most twice in a row, since five failed logins lock the user. Such a 401 costs no
-    /// new token and no second try.
+    /// before. That holds at most twice in a row, since five failed logins lock the user. Such a
+    /// 401 costs no new token and no second try.
     Throttled,
     /// Not executed because NetSuite does not accept our credentials, even with a new token.
     /// Repeating it is harmful: five failed logins lock the user for 30 minutes.

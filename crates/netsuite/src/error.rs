@@ -82,8 +82,8 @@ impl Error {
         self.0.class
     }
 
-    /// True when sending the very same request again cannot do its work twice and may succeed:
-    /// it was throttled or never sent, or its fate is unknown but it was a read (or declared
+    /// True when sending the very same request again may succeed and cannot do its work twice. It
+    /// was throttled or never sent, or its fate is unknown but it was a read (or declared
     /// [`repeatable`](crate::Request::repeatable) by the caller).
     #[must_use]
     pub fn is_safe_to_repeat(&self) -> bool {
@@ -422,9 +422,9 @@ fn read_shapes(value: &Value) -> (Option<String>, Vec<Detail>) {
     (title, vec![Detail { code, message: message.unwrap_or_default(), place: None }])
 }
 
-/// Where an entry of `o:errorDetails` points. For the URL there are two names: the page "Error
-/// Handling in REST Web Services" says `o:urlPath`, while the metadata catalogue (`nsError`) and
-/// NetSuite's answers say `o:errorUrl`.
+/// Where an entry of `o:errorDetails` points. The URL has two names. The page "Error Handling in
+/// REST Web Services" says `o:urlPath`; the metadata catalogue (`nsError`) and NetSuite's answers
+/// say `o:errorUrl`.
 fn place(entry: &Value) -> Option<Place> {
     let at = |member| text(entry, member);
     at("o:errorPath")

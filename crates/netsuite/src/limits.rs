@@ -26,8 +26,8 @@ pub(crate) type Stack = BoxCloneSyncService<Request, Answer, Error>;
 /// How often and how patiently to repeat a call that is
 /// [safe to repeat](Error::is_safe_to_repeat). Anything else is never repeated.
 ///
-/// The wait before the second attempt is between half of `first_wait` and all of it, and doubles
-/// from attempt to attempt up to `longest_wait`; a longer `Retry-After` is heeded. A wait that
+/// The wait before the second attempt is between half of `first_wait` and all of it. It doubles
+/// from attempt to attempt up to `longest_wait`. A longer `Retry-After` is obeyed. A wait that
 /// would pass the request's [deadline](Request::deadline) is not begun: the error is returned at
 /// once.
 #[derive(Debug, Clone, PartialEq)]

@@ -39,8 +39,8 @@ pub struct List {
 /// A text as a value of a [filter](List::matching), in quotation marks.
 ///
 /// # Errors
-/// When it has a quotation mark, a backslash or a control character: NetSuite documents no way to
-/// write one, and a text that ends its own quotation would be read as further conditions.
+/// When it has a quotation mark, a backslash or a control character. NetSuite documents no way to
+/// write one, and a text that ended its own quotation would be read as further conditions.
 pub fn quoted(text: &str) -> Result<String, Invalid> {
     if text.contains(|c: char| matches!(c, '"' | '\\') || c.is_control()) {
         return Err(Invalid::new("filter value", text, "no quotation mark, `\\` or line break"));

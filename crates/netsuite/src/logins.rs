@@ -7,7 +7,7 @@ use std::{
 
 use http::StatusCode;
 
-/// A refused login that took as long is in doubt: NetSuite refuses bad credentials at once, and an
+/// A refused login that took as long is in doubt. NetSuite refuses bad credentials at once. But an
 /// account over its limit has been reported to answer "Invalid login attempt" after 61 seconds.
 const SLOW: Duration = Duration::from_secs(30);
 

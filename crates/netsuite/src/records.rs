@@ -12,10 +12,10 @@ use crate::{
 /// What a write means to do with the lines of a record's sublists.
 ///
 /// NetSuite **adds** the lines in a `PATCH` or `PUT` to those that are there, unless the sublist is
-/// named in the query parameter `replace` (lines of a keyed sublist whose keys match are changed
-/// in place). So a retried update duplicates its lines. Here every sublist in a body must be named:
-/// one that is named in neither list is refused before anything is sent. A sublist is any field
-/// whose value has an `items` array; multi-select fields look the same and are named likewise.
+/// named in the query parameter `replace`. Lines of a keyed sublist whose keys match are changed in
+/// place. So a retried update duplicates its lines. Here every sublist in a body must be named: one
+/// that is named in neither list is refused before anything is sent. A sublist is any field whose
+/// value has an `items` array; multi-select fields look the same and are named likewise.
 ///
 /// ```
 /// use slowlane_netsuite::Lines;

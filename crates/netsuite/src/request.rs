@@ -87,7 +87,7 @@ impl Request {
     ///
     /// # Errors
     /// When the path is empty, has an empty, `.` or `..` segment, or a character outside letters,
-    /// digits and `-_.~:!,@`: it comes from messages and databases, and must not lead elsewhere.
+    /// digits and `-_.~:!,@`. It comes from messages and databases, and must not lead elsewhere.
     pub fn new(method: Method, path: impl AsRef<str>) -> Result<Self, Invalid> {
         Self::to(Service::Record, method, path)
     }

@@ -62,7 +62,7 @@ impl Client {
     /// A SuiteQL query. Write `?` for each value and [`bind`](SuiteQl::bind) them in order; values
     /// glued into the text are an injection waiting to happen.
     ///
-    /// Result columns come in lower case, numbers often as strings, and fields that are null are
+    /// Result columns come in lower case, and numbers often as strings. Fields that are null are
     /// left out of their row: give them an `Option` in the row type.
     pub fn suiteql(&self, text: impl Into<String>) -> SuiteQl {
         SuiteQl {
@@ -100,8 +100,8 @@ impl SuiteQl {
         self
     }
 
-    /// Pages by the integer `column` instead of by offset: each page is a query of its own for the
-    /// rows after the last one seen, so there is no ceiling, and rows that appear or vanish
+    /// Pages by the integer `column` instead of by offset. Each page is a query of its own for the
+    /// rows after the last one seen. So there is no ceiling, and rows that appear or vanish
     /// meanwhile shift nothing.
     ///
     /// The query must select the column, have `column > ?` as its last condition (the client binds

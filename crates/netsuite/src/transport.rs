@@ -1,8 +1,8 @@
 //! The seam between the client and the network: one HTTP request in, one whole answer out.
 //!
-//! Anything that is a [`tower::Service`] of this shape can stand here: [`reqwest`] by default, a
-//! closure through [`tower::service_fn`] in a test, a server's core called without a socket in a
-//! simulation under paused time.
+//! Any [`tower::Service`] of this shape can stand here. By default it is [`reqwest`]; in a test, a
+//! closure through [`tower::service_fn`]; in a simulation under paused time, a server's core called
+//! without a socket.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use tower::{BoxError, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::Invalid;
 
-/// A transport, boxed. Bodies are whole: the largest answers NetSuite gives are pages of at most
-/// 1,000 rows, and an answer that broke off half-way must not be taken for one.
+/// A transport, boxed. Bodies are whole. NetSuite's largest answers are pages of at most 1,000
+/// rows, and an answer that broke off half-way must not be taken for a whole one.
 pub type Transport =
     BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, TransportError>;
 

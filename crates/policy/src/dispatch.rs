@@ -12,26 +12,26 @@
 //!
 //! # Looking again
 //!
-//! A slot finds a call by short polls, and a short poll asks only some of SQS's servers: it can
-//! say that HIGH is empty when it is not. Also a HIGH call can arrive while a lower one is being
+//! A slot finds a call by short polls. A short poll asks only some of SQS's servers, so it can say
+//! that HIGH is empty when it is not. Also a HIGH call can arrive while a lower one is being
 //! claimed, or waits for the slot's present call to end. So the slot polls HIGH again meanwhile,
-//! and what it finds runs first; the lower call is given back ([`looks_again`]). Not on an owed
-//! turn, and only for a call that has been handed out rarely, so that being given back uses up no
-//! more than [`MAX_LOOKS`] of the receives that a call has.
+//! and what it finds runs first; the lower call is given back ([`looks_again`]). It does not do so
+//! on an owed turn, nor for a call that has been handed out more than [`MAX_LOOKS`] times. So being
+//! given back uses up no more than that of the receives that a call has.
 //!
 //! # The turn counter
 //!
-//! It belongs to the slot, and the caller starts it **at a random number**. After a burst all
-//! slots start at once; if they counted from the same number they would take their owed turns in
-//! step, and a HIGH call that arrives just then would wait for a whole extra call. A turn counts
-//! when it took a call. The counter should live as long as the process, not the invocation: a
-//! counter that starts anew for each of many short invocations keeps the shares on average, but
-//! no longer the bound below.
+//! It belongs to the slot, and the caller starts it **at a random number**. After a burst all slots
+//! start at once. If they counted from the same number, they would take their owed turns in step,
+//! and a HIGH call that arrives just then would wait for a whole extra call. A turn counts when it
+//! took a call. The counter should live as long as the process, not the invocation. A counter that
+//! starts anew for each of many short invocations keeps the shares on average, but not the bound
+//! below.
 //!
 //! # The bound
 //!
-//! Let L slots run calls of at most S each, let a call arrive while n calls of its own queue are
-//! ahead of it, and let it arrive at the worst moment, with all slots busy and all other queues
+//! Let L slots run calls of at most S each, and let a call arrive while n calls of its own queue
+//! are ahead of it. Let it arrive at the worst moment: all slots are busy, and the other queues are
 //! never empty. With q = ⌈(n + 1) / L⌉, the number of calls that each slot must take from the
 //! queue, the call starts within
 //!
@@ -41,11 +41,11 @@
 //! | NORMAL, BATCH | S · 2k · q | one turn in 2k polls this queue first |
 //!
 //! A slot's m-th turn starts at most m · S after the arrival, since it first ends the call it is
-//! at. With n < L and k > 2 a HIGH call thus waits 2 S at most, one call to end and one owed turn,
-//! and that only if all slots have an owed turn at the same time. [`longest_wait`] computes the
-//! bound; a property test holds a model of L slots to it. A slot that fetches early
-//! ([`prefetch`](crate::prefetch)) decides its turn before the running call ends, which can add
-//! one S to each row.
+//! at. So with n < L and k > 2 a HIGH call waits 2 S at most: for one call to end, and for one owed
+//! turn. It waits that long only if all slots have an owed turn at the same time. [`longest_wait`]
+//! computes the bound; a property test holds a model of L slots to it. A slot that fetches early
+//! ([`prefetch`](crate::prefetch)) decides its turn before the running call ends, which can add one
+//! S to each row.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

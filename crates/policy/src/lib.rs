@@ -1,9 +1,9 @@
 //! Every decision of Slowlane, without the doing.
 //!
-//! Nothing here waits, sends, reads a clock or draws a random number: the time is an argument
-//! (`now`, an age, a duration measured elsewhere), and so is randomness (`unit`, a number in
-//! `[0, 1)`). The worker asks, does what it is told, and asks again. So each rule can be tested
-//! by itself, and each bound that the documentation promises is a property test beside it.
+//! Nothing here waits, sends, reads a clock or draws a random number. The time is an argument:
+//! `now`, an age, or a duration measured elsewhere. So is randomness: `unit`, a number in `[0, 1)`.
+//! The worker asks, does what it is told, and asks again. So each rule can be tested by itself, and
+//! each bound that the documentation promises is a property test beside it.
 //!
 //! # A call's way through the decisions
 //!

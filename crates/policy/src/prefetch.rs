@@ -10,9 +10,9 @@
 //! begin = first quartile of the calls - ninth decile of the fetches - 5 ms,  at least 0
 //! ```
 //!
-//! With the low quartile a fetch is early three times in four, by little when calls are alike.
-//! When they are not (their quartiles lie further apart than the first quartile, than two
-//! fetches, or than [`MAX_HOLD`]), the next call is fetched after the present one has ended.
+//! With the low quartile a fetch is early three times in four, by little when calls are alike. When
+//! they are not, the next call is fetched after the present one has ended. Calls are not alike if
+//! their quartiles lie further apart than the first quartile and two fetches, or than [`MAX_HOLD`].
 //!
 //! A call that was fetched is held for [`ServiceTimes::hold_limit`] at most:
 //!

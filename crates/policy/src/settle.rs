@@ -14,11 +14,12 @@
 //! | [`Unknown`](Outcome::Unknown), not repeatable | reconcile | reconcile once more, then fail NeedsPerson | fail NeedsPerson |
 //!
 //! Three rules stand behind the table. What is definite is final: a success counts however late it
-//! comes. What may have had an effect never ends under a name that says it had none: a lost answer
-//! that cannot be cleared up needs a person, or is [`OutcomeUnknown`](FailureName::OutcomeUnknown)
-//! where running it again does no harm. And that holds for *all* attempts of a call, not for the
-//! last one alone: after a lost answer, a call that may be repeated fails as `OutcomeUnknown`
-//! whatever became of its later attempts ([`Attempts::maybe_executed`]).
+//! comes. A call that may have had an effect never ends under a name that says it had none. If its
+//! answer is lost and cannot be cleared up, a person must decide, or it is
+//! [`OutcomeUnknown`](FailureName::OutcomeUnknown) where running it again does no harm. And that
+//! holds for *all* attempts of a call, not only for the last. After a lost answer, a call that may
+//! be repeated fails as `OutcomeUnknown` whatever became of its later attempts
+//! ([`Attempts::maybe_executed`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -363,8 +364,8 @@ fn too_late(last: Why) -> Why {
     Why { message, ..last }
 }
 
-/// The delay after attempt number `attempt`, counted from 1: full jitter, which is any whole
-/// number of seconds from 1 to `base` · 2^(`attempt` - 1), but at most `cap` and 900 s.
+/// The delay after attempt number `attempt`, counted from 1. It has full jitter: any whole number
+/// of seconds from 1 to `base` · 2^(`attempt` - 1), but at most `cap` and 900 s.
 ///
 /// The floor of one second is SQS's unit. Without a floor some calls would come back at once, and
 /// together.

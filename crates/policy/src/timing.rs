@@ -45,28 +45,28 @@
 //! start. A ring that comes back at `ring_visibility` comes `call_visibility` later. By that much
 //! the delivery of the ring may be late, counted from when the mapping received it.
 //!
-//! **`deferral_visibility`** is for the queues of calls when mappings read them: SQS requires the
-//! function's time-out and AWS advises six times that, because throttled deliveries are retried
-//! that long.
+//! **`deferral_visibility`** is for the queues of calls when mappings read them. SQS requires the
+//! function's time-out. AWS advises six times that, because throttled deliveries are retried that
+//! long.
 //!
 //! **`CALL_RETENTION`** is how long SQS keeps a call before it drops it without a word. A call may
-//! wait until its deadline. After that a worker must still receive it, to fail its workflow by name.
-//! `OVERDUE_MARGIN` is the time for that: SQS hides a message for 12 hours at most, so a call that
-//! was hidden at its deadline is visible again before the margin ends. The doorbell keeps rings as
-//! long as the queues keep calls, because a ring is sent right after its call.
+//! wait until its deadline. After that a worker must still receive it, to fail its workflow by
+//! name. `OVERDUE_MARGIN` is the time for that. SQS hides a message for 12 hours at most, so a call
+//! that was hidden at its deadline is visible again before the margin ends. The doorbell keeps
+//! rings as long as the queues keep calls, because a ring is sent right after its call.
 //!
 //! **`DEAD_LETTER_RETENTION`** counts from when the call was first sent if SQS moved it, because a
-//! message keeps its age. So a call that is moved at its deadline is kept for four more days, and
-//! one that is moved at the last moment for three and a half. A letter that the worker sends is new,
-//! and stays for 14 days.
+//! message keeps its age. So a call that is moved at its deadline is kept for four more days. One
+//! that is moved at the last moment is kept for three and a half. A letter that the worker sends is
+//! new, and stays for 14 days.
 //!
 //! **`RECORD_EXPIRY`** is how long the guard keeps a record after its last write. A record must
 //! outlive every message under its key that was on its way at that write. Otherwise such a message
 //! would find nothing, as if its call had never been made. It is received after `CALL_RETENTION` at
 //! the latest. The worker may then send a dead letter, which stays for `DEAD_LETTER_RETENTION`. On
 //! its last day somebody may restart the letter, and the call waits for its turn anew. So a call
-//! finds the record of an earlier one under its key if it is sent within 24.5 days of that one's
-//! end, however long it then waits.
+//! that is sent within 24.5 days of the end of an earlier one under its key finds that one's
+//! record, however long it then waits.
 
 mod settings;
 
@@ -109,8 +109,8 @@ pub const RECORD_EXPIRY: Duration =
 /// the call and its ring.
 pub const ENQUEUER_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time-out of the enqueuer's function. Beside its two requests it leaves time for its start, so
-/// that it ends by an error of its own rather than by a kill, which has no name.
+/// The time-out of the enqueuer's function. Beside the two requests there is time for its start. So
+/// it ends by an error of its own rather than by a kill, which has no name.
 pub const ENQUEUER_TIMEOUT: Duration =
     ENQUEUER_REQUEST_TIMEOUT.saturating_mul(2).saturating_add(Duration::from_secs(10));
 

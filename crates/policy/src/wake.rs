@@ -7,7 +7,7 @@
 //! rings that no poller has taken, and wakes another slot with each.
 //!
 //! A slot that was woken this way wakes more in its turn. Thousands of functions could call
-//! themselves for ever like that, so a slot has an *allowance*, and hands on a part of what is left
+//! themselves for ever like that. So a slot has an *allowance*, and hands on a part of what is left
 //! of it to the slots that it wakes. A slot that the mapping has woken has [`allowance`]. Five of
 //! them, with all that they may wake, are as many slots as the limit has, rounded up to a multiple
 //! of five. Up to a limit of five no slot wakes another.

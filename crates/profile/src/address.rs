@@ -147,8 +147,8 @@ fn why_not(resource: &str, path: &str) -> Option<Refused> {
     }
 }
 
-/// Whether a server could find a dot segment in the path, however often it decodes it, and also if
-/// it takes an encoded slash or backslash for a separator or cuts parameters off (`..;x`).
+/// Whether a server could find a dot segment in the path, however often it decodes it. It may also
+/// take an encoded slash or backslash for a separator, or cut parameters off (`..;x`).
 fn has_dot_segment(path: &str) -> bool {
     let decoded = fully_decoded(path);
     let mut segments = decoded.split(['/', '\\']);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::words::Method;
 
-/// One call, in the words of whoever wants it made.
+/// One call, in the words of the program that wants it made.
 #[derive(Clone, PartialEq)]
 pub struct Call {
     /// What to do with the resource.

@@ -13,8 +13,8 @@ use crate::words::described;
 
 /// A condition on the values at one place. It holds if it holds for any of them.
 ///
-/// `"THROTTLED"`, `429`, `true` and lists of these ask for equality; a table asks for more:
-/// `{ contains = "..." }`, `{ present = true }`, `{ empty = false }`, `{ from = 400, to = 599 }`.
+/// `"THROTTLED"`, `429`, `true` and lists of these ask for equality. A table asks for more: `{
+/// contains = "..." }`, `{ present = true }`, `{ empty = false }`, `{ from = 400, to = 599 }`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Match {
     /// Equal to one of these. Numbers and truth values are compared as they are written.

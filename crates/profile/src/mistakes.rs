@@ -192,8 +192,8 @@ fn in_plain_words(message: &str) -> (String, Option<String>) {
     }
 }
 
-/// Whether a mistake is there only because something was taken out: a field that is missing since
-/// then, or that was meant by another, or a table that makes no sense without it.
+/// Whether a mistake is there only because something was taken out. A field may be missing since
+/// then, another may have meant it, or a table may make no sense without it.
 fn of_our_making(
     next: &Finding,
     found: &[Finding],

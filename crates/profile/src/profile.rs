@@ -248,8 +248,8 @@ impl Profile {
         named.chain(drafted).collect()
     }
 
-    /// What can be done about a call of which nobody knows whether it was executed. `None` of the
-    /// rules holds: nothing.
+    /// What can be done about a call if nobody knows whether it was executed. `None` of the rules
+    /// holds: nothing.
     pub fn recovery(&self, call: &Call, loss: Loss) -> Recovery {
         let asked = self.asked(call);
         for (index, rule) in self.after_loss.iter().enumerate() {

@@ -73,7 +73,7 @@ impl FaultKind {
 /// Which of the calls that a fault can befall it does befall.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Which {
-    /// The next so many.
+    /// The next calls, this many of them.
     Next(u64),
     /// The first, and then every so-manieth.
     Every(u64),
@@ -90,7 +90,7 @@ pub enum Which {
 /// * KIND is `429-burst`, `invalid-login`, `slow`, which befall any call, or `400`,
 ///   `400-after-commit`, `500`, `500-after-commit`, `drop-after-commit`, `commit-late`, which befall
 ///   writes only.
-/// * WHICH is a number (the next so many), `every=10`, `share=0.1` or `for=2s`. Without it a
+/// * WHICH is a number (of the next calls), `every=10`, `share=0.1` or `for=2s`. Without it a
 ///   `429-burst` befalls the next 10 calls, every other kind the first call and then each tenth.
 /// * `by=` is the delay of `slow` and of `invalid-login` (added to the call, 5 s and 61 s if not
 ///   given) and of `commit-late` (from the dropped connection to the write, 2 s if not given).

@@ -139,7 +139,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Empty books, opened while so many calls run.
+    /// Empty books, opened while this many calls run.
     pub(crate) fn new(in_flight: u32) -> Self {
         Self { max_concurrency: in_flight, ..Self::default() }
     }

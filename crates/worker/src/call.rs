@@ -1,10 +1,10 @@
 //! One call, from the queue to the resumed workflow.
 //!
-//! A received message is *prepared* ([`prepare`]): read, checked against its deadline, asked whether
-//! its workflow still waits, and claimed in the idempotency guard. The call is *made* ([`make`]) at
-//! the API. The answer is *settled* ([`settle`]): the result is stored, the workflow resumed and the
-//! message deleted, in that order ([`ending`]), so that a worker killed in between is made good by
-//! the message's redelivery, which finds the stored result and does not call again.
+//! A received message is *prepared* ([`prepare`]): read, checked against its deadline, asked
+//! whether its workflow still waits, and claimed in the idempotency guard. The call is *made*
+//! ([`make`]) at the API. The answer is *settled* ([`settle`]): the result is stored, the workflow
+//! resumed and the message deleted, in that order ([`ending`]). If the worker is killed in between,
+//! the message is delivered again, finds the stored result, and no second call is made.
 //!
 //! The deferral wiring takes the three steps one after another ([`Calls::process`]); a slot of the
 //! doorbell overlaps them for successive calls. What cannot be run ends on the dead-letter queue
@@ -99,8 +99,8 @@ enum Answer {
     NotDone(Unknown<DynamoDbStore>),
     /// An earlier call's answer was lost, and the API cannot tell what became of it.
     Undecidable(Unknown<DynamoDbStore>, String),
-    /// An earlier call's answer was lost, and the API is to be asked (again) after so long: it could
-    /// not be asked, or it does not have what it may still be at work on.
+    /// An earlier call's answer was lost, and the API is to be asked (again) after this long. It
+    /// could not be asked, or it does not have what it may still be at work on.
     Undecided(Why, Duration),
     /// The API was not asked: the guard could not be reached, or the claim is lost.
     NotMade(StepError),

@@ -63,14 +63,14 @@ pub enum Dispatch {
     Deferral {
         /// `ON_HIGHER`: what to do when something more urgent waits.
         on_higher: OnHigher,
-        /// `MAX_DEFERRALS`: after so many receives a call runs regardless.
+        /// `MAX_DEFERRALS`: after this many receives a call runs regardless.
         max_deferrals: u32,
     },
     /// A ring wakes a slot, which polls the queues itself.
     Doorbell {
         /// `DOORBELL_QUEUE_URL`.
         queue_url: String,
-        /// `SHARE_EVERY`: every so many turns a slot polls from the lowest queue up.
+        /// `SHARE_EVERY`: how often a slot's turn polls from the lowest queue up, counted in turns.
         share_every: NonZeroU32,
         /// `API_CONCURRENCY`: the API's limit, as the function's reserved concurrency has it.
         limit: u32,

@@ -1,5 +1,5 @@
-//! The worker Lambda: it receives the most urgent call there is, guards it so that it has one
-//! effect, makes it, and resumes the workflow that waits for it.
+//! The worker Lambda. It receives the most urgent call, guards it so that it has one effect, makes
+//! it, and resumes the workflow that waits for it.
 //!
 //! One running invocation is one *slot* of the API's limit, because the function's reserved
 //! concurrency is that limit. The way of a call through the files:
@@ -40,7 +40,7 @@ mod metrics;
 mod target;
 pub mod targets;
 
-// What a worker of one's own needs beside this crate, each in the version that fits it.
+// What a worker of your own needs beside this crate, each in the version that fits it.
 pub use aws_config;
 pub use lambda_runtime;
 pub use reqwest;

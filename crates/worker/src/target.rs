@@ -46,8 +46,9 @@ pub trait Target {
     /// with the call's mark, so that another answer later changes nothing for calls that are
     /// under way.
     ///
-    /// The default is a quarter of an hour, after which an HTTP server has given up: too long only
-    /// delays the end of a call that was lost before it arrived, too short makes it twice.
+    /// The default is a quarter of an hour, after which an HTTP server has given up. A time that is
+    /// too long only delays the end of a call that was lost before it arrived. One that is too
+    /// short makes the call twice.
     fn settles_after(&self, _: &QueuedCall) -> Duration {
         Duration::from_secs(900)
     }
@@ -71,9 +72,9 @@ pub enum AfterLoss {
     /// Ask the API by [`Target::reconcile`], then adopt what it has or make the call again.
     Reconcile,
     /// Nothing, for the reason given. Such a call is refused
-    /// ([`NotReconcilable`](slowlane_policy::settle::FailureName::NotReconcilable)) before
-    /// anything is sent, unless it says `at_most_once`: then it is made, and one whose answer
-    /// was lost is left to a person.
+    /// ([`NotReconcilable`](slowlane_policy::settle::FailureName::NotReconcilable)) before anything
+    /// is sent, unless it says `at_most_once`. Then it is made, and if its answer is lost, it is
+    /// left to a person.
     Nothing(String),
 }
 

@@ -178,9 +178,9 @@ impl Functions {
         }
     }
 
-    /// Delivers one batch: a throttled delivery is tried again with growing pauses until the
-    /// messages' visibility timeout runs out (doc), and dropped then; a function's error is not
-    /// tried again, the messages come back by themselves (doc).
+    /// Delivers one batch. A throttled delivery is tried again with growing pauses until the
+    /// messages' visibility timeout runs out (doc), and is then dropped. A function's error is not
+    /// tried again: the messages come back by themselves (doc).
     async fn deliver(&self, settings: &MappingSettings, batch: Arc<[Received]>) {
         let cloud = self.cloud();
         let visibility = cloud.state().sqs.settings(settings.queue).visibility;

@@ -275,7 +275,7 @@ impl Table {
         self.items.insert(key, item);
     }
 
-    /// Drops the entries of items that moved on or are gone, before they outnumber the others: one
+    /// Drops the entries of items that moved on or are gone, before they outnumber the others. One
     /// entry an item is left, so that this is not due again with the next item.
     fn compact(&mut self) {
         if self.expiring.len() > 1_024 + 2 * self.items.len() {

@@ -55,8 +55,8 @@ impl Functions {
         }
     }
 
-    /// Tries until the event has run or is too old: one that was throttled again and again is
-    /// dropped then, one whose function failed at once, as no tries are left to it.
+    /// Tries until the event has run or is too old. An event that was throttled again and again is
+    /// dropped then. One whose function failed is dropped at once, as it has no tries left.
     async fn run_event(self, function: FunctionId, payload: Value) {
         let cloud = self.cloud();
         let too_old = cloud.now().plus(self.event_age(function));

@@ -102,9 +102,9 @@ pub fn backoff(tries: u32, parameters: &Parameters, dice: &mut Dice) -> Duration
 
 /// The messages of a batch that the mapping deletes, given what the function answered.
 ///
-/// With `ReportBatchItemFailures` (doc): a null or empty list, or an empty or null answer, means
-/// that all are done; an answer that is no JSON object, a wrong key, or an empty, null or unknown
-/// identifier means that none is; so does an exception.
+/// With `ReportBatchItemFailures` (doc), a null or empty list, or an empty or null answer, means
+/// that all are done. An answer that is no JSON object, a wrong key, or an empty, null or unknown
+/// identifier means that none is. So does an exception.
 pub fn done<'a>(
     batch: &'a [Received],
     answer: &Result<Value, Failure>,

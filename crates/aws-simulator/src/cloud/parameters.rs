@@ -1,5 +1,5 @@
 //! What nobody has found in writing about AWS. A fact that is documented, or was measured and
-//! reported, is a constant beside the code it rules; what is *(unconfirmed)* stands here, with
+//! reported, is a constant beside the code that it rules. What is *(unconfirmed)* stands here, with
 //! the range over which a result has to hold.
 
 /// One unconfirmed fact.

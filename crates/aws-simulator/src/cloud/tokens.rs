@@ -13,7 +13,7 @@ pub const LONGEST_ERROR: usize = 256;
 /// Longest cause, in characters (model).
 pub const LONGEST_CAUSE: usize = 32_768;
 
-/// A task token as a number: which task, and the how-manieth in its place.
+/// A task token as two numbers: the place of its task, and how many tasks that place has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
     slot: u32,

@@ -11,8 +11,8 @@ use crate::moment::{Moment, as_micros, micros};
 /// So many units until a reset, after which it begins anew.
 ///
 /// A quota over *any* 24 hours, as Salesforce counts, is a [`Rate`](crate::Rate) of a sliding
-/// window. A call within the clocks' error of a reset may count on the other side of it: leave out
-/// what is spent in that time where the quota must not be passed by one.
+/// window. A call within the clocks' error of a reset may count on the other side of it. If the
+/// quota must not be exceeded by a single call, leave out what is spent in that time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// Units until the reset.

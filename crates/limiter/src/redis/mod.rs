@@ -24,9 +24,9 @@ const SLOT: &str = "slot:";
 /// Limits in Redis (from 4.0 on) or Valkey, on one connection or one that reconnects
 /// (`redis::aio::ConnectionManager`, a feature of that crate).
 ///
-/// Each operation is one request, in a cluster too: both keys of a limit have its name as their hash
-/// tag. A server that loses its data forgets what was granted, and with it for a moment the limit;
-/// a replica that takes over may have forgotten the last moments.
+/// Each operation is one request, in a cluster too: both keys of a limit have its name as their
+/// hash tag. A server that loses its data forgets what was granted, and so does not keep the limit
+/// for a moment. A replica that takes over may have forgotten the last moments.
 #[derive(Clone)]
 pub struct RedisStore<C> {
     connection: C,

@@ -155,8 +155,8 @@ proptest! {
         }
     }
 
-    /// A fleet whose clocks are wrong, whose calls are late and whose way to the API differs:
-    /// within the margin no window is passed, and when calls always wait none is left unused.
+    /// A fleet whose clocks are wrong, whose calls are late and whose ways to the API differ.
+    /// Within the margin no window is exceeded, and none is left unused when calls always wait.
     #[test]
     fn a_fleet_keeps_the_windows(
         seed in any::<u64>(),

@@ -1,5 +1,6 @@
-//! No window of an API's is passed, and none of what it permits is left lying: by brute force over
-//! all phases and all delays on small grids of whole ticks (a tick is a microsecond here).
+//! No window of an API is exceeded, and nothing that it permits is left unused. This is checked by
+//! brute force over all phases and all delays on small grids of whole ticks (a tick is a
+//! microsecond here).
 
 use std::time::Duration;
 

@@ -136,10 +136,10 @@ impl Signer {
 
 /// The access token of one client, shared by all its calls.
 ///
-/// One caller at a time asks for a new one: ahead of expiry while the others go on with the old
-/// one, or with the others waiting when there is none. Callers who waited share its outcome, good
-/// or bad, because failed logins add up to a lock. A caller does it and not a task in the
-/// background, which a process that is frozen between calls, as a Lambda is, would not run.
+/// One caller at a time asks for a new one. Ahead of expiry, the others go on with the old one
+/// meanwhile; if there is none, they wait. Callers who waited share its outcome, good or bad,
+/// because failed logins add up to a lock. A caller does it and not a task in the background, which
+/// a process that is frozen between calls, as a Lambda is, would not run.
 pub(crate) struct Tokens {
     signer: Arc<Signer>,
     endpoint: Url,

@@ -27,9 +27,9 @@ struct Row {
     memo: Option<String>,
 }
 
-/// A table of rows with the ids 0, 1, 2, …, or every `step`-th, kept by NetSuite's rules: limit at
-/// most 1,000, offset divisible by limit, 1,000 pages and 100,000 rows at most. With a parameter
-/// it holds those whose id is greater.
+/// A table of rows with the ids 0, 1, 2, …, or every `step`-th. It keeps NetSuite's rules: limit at
+/// most 1,000, offset divisible by limit, 1,000 pages and 100,000 rows at most. With a parameter it
+/// holds those whose id is greater.
 fn table(rows: u64, step: u64) -> (ClientBuilder, Log) {
     scripted(move |request| async move {
         let (limit, offset) = paging(&request);

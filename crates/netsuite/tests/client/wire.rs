@@ -24,7 +24,7 @@ const ZIPPED: [u8; 30] = [
     24, 246, 10, 0, 0, 0,
 ];
 
-/// A port that is listened to, and a client of whoever answers there.
+/// A port with a listener, and a client of the server that answers there.
 async fn listening() -> (TcpListener, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client_of(listener.local_addr().unwrap().port()).build().unwrap();

@@ -211,7 +211,7 @@ impl Basic {
     }
 }
 
-/// A client certificate. It is the matter of whoever opens connections.
+/// A client certificate. The code that opens connections has to deal with it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCertificate {

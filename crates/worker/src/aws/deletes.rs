@@ -1,8 +1,8 @@
 //! Deletes of finished calls: ten in one request, or as many as end within a second.
 //!
-//! A delete may wait. The call's workflow has been told by then, and if the worker is killed before
-//! it is sent, the message comes back, finds the stored result, and is deleted then. A slot waits
-//! no longer for it: before it ends it listens for as long as a delete is held back.
+//! A delete may wait. The call's workflow has been told by then. If the worker is killed before the
+//! delete is sent, the message comes back, finds the stored result, and is deleted then. A slot
+//! waits no longer for it: before it ends it listens for as long as a delete is held back.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;

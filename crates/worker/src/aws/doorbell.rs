@@ -67,12 +67,12 @@ impl Doorbell {
         is_from(record, &self.url)
     }
 
-    /// Wakes a slot `after` so long.
+    /// Wakes a slot `after` this long.
     pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
         self.send_ring(after, &message::Ring::default()).await
     }
 
-    /// Wakes a slot `after` so long, with a ring that says this.
+    /// Wakes a slot `after` this long, with a ring that says this.
     pub(crate) async fn send_ring(
         &self,
         after: Duration,
@@ -104,7 +104,7 @@ impl Doorbell {
         }
     }
 
-    /// Hides a ring for so long from now.
+    /// Hides a ring for this long from now.
     pub(crate) async fn hide_ring(&self, ring: &Ring, hidden: Duration) -> Result<(), Error> {
         self.sqs
             .change_message_visibility()
@@ -142,8 +142,8 @@ impl Doorbell {
         Ok(enough)
     }
 
-    /// A ring that rings again is not among them: it must wake a slot by itself, since whoever
-    /// takes a ring off the doorbell would end what it has begun.
+    /// A ring that rings again is not among them. It must wake a slot by itself: a slot that takes
+    /// it off the doorbell would end what it has begun.
     ///
     /// If the answer is lost, some rings may have been hidden, and one is sent in their place.
     async fn receive_rings(&self, most: u32, hidden: Duration) -> Result<Vec<Ring>, Error> {

@@ -186,8 +186,8 @@ impl Queues {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// Hides a call for so long from now, rounded up to a whole second; zero makes it visible
-    /// at once. Without it the call would stay hidden for its whole visibility time-out.
+    /// Hides a call for this long from now, rounded up to a whole second. Zero makes it visible at
+    /// once. Without it the call would stay hidden for its whole visibility time-out.
     pub(crate) async fn change_visibility(
         &self,
         received: &Received,

@@ -23,8 +23,7 @@ pub(crate) enum Waiting {
     Yes,
     /// It does not: it timed out, was stopped, or has had its answer.
     No,
-    /// The text is no token of this account's: whoever wrote it made a mistake, and may wait for
-    /// ever.
+    /// The text is no token of this account: its writer made a mistake, and may wait for ever.
     NotAToken,
 }
 

@@ -68,7 +68,7 @@ impl<T: Target> Calls<T> {
         Ended { disposition, received, queued, asked: None, why }
     }
 
-    /// The stored result of an earlier run goes to whoever waits now.
+    /// The stored result of an earlier run goes to the workflow that waits now.
     pub(super) async fn replay(&self, call: &Call, stored: Value) -> Result<Ending, StepError> {
         match TargetResponse::deserialize(&stored) {
             Ok(_) => self.resume(call, shortened(stored), Disposition::Replayed).await,
@@ -207,8 +207,9 @@ impl<T: Target> Calls<T> {
         Ending { disposition: Disposition::Abandoned, why: Some(why) }
     }
 
-    /// As [`abandon`](Self::abandon), for a call that is claimed. A dead letter that came back to its
-    /// queue goes where it came from: whoever moved it expects more than that it is dropped.
+    /// As [`abandon`](Self::abandon), for a call that is claimed. A dead letter that came back to
+    /// its queue goes to where it came from: a person has moved it, and expects more than that it
+    /// is dropped.
     pub(super) async fn abandon_claimed(
         &self,
         call: &Call,
@@ -260,10 +261,11 @@ impl<T: Target> Calls<T> {
         self.give_back_to(&call.received, after, disposition).await
     }
 
-    /// Makes a message visible `after` so long, and has a ring come a little later.
+    /// Makes a message visible `after` this long, and has a ring come a little later.
     ///
-    /// The ring is sent first: a worker that is killed between the two leaves a call that is
-    /// visible again before its own ring comes back, and never one that is hidden for longer.
+    /// The ring is sent first. So a worker that is killed between the two leaves a call that is
+    /// visible again before the slot's own ring comes back, and never one that is hidden for
+    /// longer.
     async fn give_back_to(
         &self,
         received: &Received,

@@ -82,8 +82,8 @@ impl<T: Target> Calls<T> {
     }
 }
 
-/// Waits for `work` until `longest` is over or `in_time` says that it is, and lets it take no step
-/// after that: a process that was paused must not send what it had prepared.
+/// Waits for `work` until `longest` is over or `in_time` says that time is up, and lets it take no
+/// step after that. A process that was paused must not send what it had prepared.
 async fn within<T>(
     longest: Duration,
     in_time: impl Fn() -> bool,

@@ -197,9 +197,9 @@ impl<T: Target> Calls<T> {
         call.received.receive_count >= self.config.max_receive_count
     }
 
-    /// Whether the deadline has passed for so long that the workflow must be told now: it gives up
-    /// a function's time-out after its deadline, and what is tried again later comes back within a
-    /// minute or so.
+    /// Whether the deadline passed so long ago that the workflow must be told now. The workflow
+    /// gives up one function time-out after its deadline, and a call that is tried again later
+    /// comes back within about a minute.
     fn is_overdue(&self, call: &Call) -> bool {
         let since = self.clock.now().duration_since(call.queued.deadline);
         Duration::try_from(since).is_ok_and(|since| since >= self.config.call_visibility)

@@ -1,8 +1,8 @@
 //! How a slot wakes other slots: by invoking the function that it is.
 //!
 //! A slot that works takes rings which no poller has taken yet, and invokes this function with
-//! each. Whether a slot is free is Lambda's business: it tries such an invocation again for a
-//! while and drops it then, and the ring comes back by itself, as any ring whose slot died.
+//! each. Lambda knows whether a slot is free: it tries such an invocation again for a while, and
+//! then drops it. The ring comes back by itself, as any ring does whose slot died.
 
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::SdkError;

@@ -20,9 +20,9 @@
 //!
 //! A resource that leaves the base path is rejected without a request.
 //!
-//! GET, PUT and DELETE are made again after a lost answer, as HTTP says they may be (RFC 9110,
-//! 9.2.2); so is every call to an API that takes an idempotency key. Any other is refused unless
-//! it asks for `at_most_once`.
+//! GET, PUT and DELETE are made again after a lost answer, as HTTP allows (RFC 9110, 9.2.2). So is
+//! every call to an API that takes an idempotency key. Any other is refused unless it asks for
+//! `at_most_once`.
 //!
 //! **The answer.** The workflow gets the body: parsed if it is JSON, else as text (what is not
 //! UTF-8 in it is replaced). It gets an id: the body's `id`, if that is a text or a number, else
@@ -148,8 +148,8 @@ impl Builder {
         self
     }
 
-    /// The API takes an idempotency key in this header (such as `Idempotency-Key`) and gives
-    /// the first answer again for a key that it knows: every call is then repeatable.
+    /// The API takes an idempotency key in this header (such as `Idempotency-Key`), and gives the
+    /// first answer again for a key that it knows. Then every call is repeatable.
     pub fn idempotency_header(mut self, name: HeaderName) -> Self {
         self.idempotency_header = Some(name);
         self

@@ -13,12 +13,12 @@
 //! | `DELETE` | the record is looked for |
 //! | any other | nothing: refused, or made at most once |
 //!
-//! NetSuite *adds* the lines of a sublist that `replace=` does not name, so an update that was
-//! executed and is made again adds them twice, and a record does not tell whether it has had an
+//! NetSuite *adds* the lines of a sublist that `replace=` does not name. So an update that was
+//! executed and is made again adds them twice. And a record does not tell whether it has had an
 //! update. Its lines can: put the call's idempotency key into a column of your own
-//! (`"custcol_call": "order-1/shipment-2"`). One line is enough, since NetSuite saves an update
-//! as a whole or not at all. The record is read with its lines rather than found by SuiteQL,
-//! which would need one more permission and tell no more.
+//! (`"custcol_call": "order-1/shipment-2"`). One line is enough, since NetSuite saves an update as
+//! a whole or not at all. The record is read with its lines rather than found by SuiteQL, which
+//! would need one more permission and tell no more.
 //!
 //! NetSuite gives a request up after 15 minutes ("Concurrency Governance and Session Management",
 //! subsect_1559222360), so that is how long a lost call may still come up.
@@ -166,7 +166,7 @@ impl NetSuite {
         if after_loss(call) == AfterLoss::Repeat {
             request = request.repeatable();
         }
-        // For whoever looks at a call from the API's side: NetSuite ignores them.
+        // For people who look at a call from the API's side. NetSuite ignores them.
         request
             .header("x-slowlane-enqueued-at", &format!("{:.3}", call.enqueued_at))?
             .header("x-slowlane-priority", call.priority.as_str())?

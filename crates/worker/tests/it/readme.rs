@@ -1,5 +1,5 @@
-//! The README's worker of one's own, as a stranger would build it: a package of its own, outside
-//! the workspace.
+//! The README's worker of your own, as a stranger would build it: a package of its own, outside the
+//! workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The first block of code in `language` in the README's section on one's own API.
+/// The first block of code in `language` in the README's section on your own API.
 fn snippet(language: &str) -> String {
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
     let section = readme.split("\n## Use it for your own API\n").nth(1).unwrap();

@@ -35,8 +35,9 @@ impl Value {
         }
     }
 
-    /// Its size as DynamoDB counts it, near enough for write units (doc: text by its bytes, a
-    /// number by half its digits, 1 for the rest, 3 for a container and 1 for each member).
+    /// Its size as DynamoDB counts it, near enough for write units. By the documentation, text
+    /// counts by its bytes, a number by half its digits, a container 3 and 1 for each member, the
+    /// rest 1.
     fn size(&self) -> usize {
         match self {
             Value::Text(text) => text.len(),

@@ -1,7 +1,7 @@
 //! Where a queue keeps its messages, and when they may be seen.
 //!
-//! Every operation costs O(log n) in the queue's length: messages lie in a slab, two heaps order
-//! the visible ones and the ones that become visible later, and a heap entry whose message has
+//! Every operation costs O(log n) in the queue's length. Messages lie in a slab, and two heaps
+//! order the visible ones and the ones that become visible later. A heap entry whose message has
 //! moved on is dropped when it comes to the top.
 
 use std::cmp::Reverse;
@@ -257,8 +257,8 @@ impl Queue {
         self.last_stamp
     }
 
-    /// Drops entries of messages that have moved on, before they outnumber the live ones: a
-    /// message deleted after a second would otherwise leave an entry for its whole visibility
+    /// Drops entries of messages that have moved on, before they outnumber the live ones. Otherwise
+    /// a message that is deleted after a second would leave an entry for its whole visibility
     /// timeout.
     fn compact(&mut self) {
         if self.hidden.len() > 64 + 2 * (self.in_flight + self.delayed) {

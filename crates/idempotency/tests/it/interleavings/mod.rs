@@ -249,8 +249,8 @@ impl Odds {
     }
 }
 
-/// A queue that delivers at least once: what is given back comes back when it asked to,
-/// what crashed comes back after a while, and now and then a message is doubled.
+/// A queue that delivers at least once. A message that was given back returns when it asked to, one
+/// whose worker crashed returns after a while, and now and then one is doubled.
 fn disorder(world: &World, rng: &mut Rng) {
     let odds = Odds::draw(rng);
     let mut running: Vec<Delivery> = Vec::new();
@@ -303,8 +303,8 @@ fn disorder(world: &World, rng: &mut Rng) {
     }
 }
 
-/// From whatever was left, a few deliveries that wait as long as they are told to must
-/// reach an end, and late writes must not change it any more.
+/// Whatever was left, a few deliveries that wait as long as they are told must reach an end. Late
+/// writes must not change it any more.
 fn finish(world: &World) {
     world.state().faults = false;
     let mut last = None;

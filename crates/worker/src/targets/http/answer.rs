@@ -18,7 +18,7 @@ use super::chain;
 use crate::target::TargetResponse;
 
 /// How much of an answer's body is read, unpacked: four times what a workflow's state holds (256
-/// KiB), because white space and escapes go when JSON is written anew.
+/// KiB). White space and escapes go when JSON is written anew.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// How much of a refusal's body is read. A problem's code stands in less.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
