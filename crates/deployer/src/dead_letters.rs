@@ -205,10 +205,10 @@ impl DeadLetters {
         Ok(self.take(|_| true, most).await?.0)
     }
 
-    /// Restarts a call that was [found](Self::find), then deletes its letter. Killed between the
-    /// two it can be restarted again: an execution is named after the letter and starts once, and
-    /// of a call that is on its queue twice the guard makes one. A letter that is not restarted is
-    /// visible again.
+    /// Restarts a call that was [found](Self::find), then deletes its letter. If it is killed
+    /// between the two, it can be restarted again. An execution is named after the letter and
+    /// starts once. If a call is on its queue twice, the guard makes one of it. A letter that is
+    /// not restarted is visible again.
     ///
     /// # Errors
     /// See [`enum@Error`].

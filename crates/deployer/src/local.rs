@@ -1,8 +1,8 @@
 //! What is different on the local server (MiniStack), in one place. Nothing here runs on AWS.
 //!
-//! What it does otherwise while workflows run, it is taught where `slowlane-local` starts it
-//! (`local/src/serve.py`): expressions in a Task's `TimeoutSeconds`, the error of a child, the error
-//! of a Lambda that has a task token. The rest is made good by the deploy:
+//! Where it differs while workflows run, `slowlane-local` teaches it AWS's way as it starts it
+//! (`local/src/serve.py`): expressions in a Task's `TimeoutSeconds`, the error of a child, and the
+//! error of a Lambda that has a task token. The deploy makes good the rest:
 //!
 //! | The local server | so we |
 //! |---|---|
@@ -124,9 +124,9 @@ pub fn files(binary: &Path, log: &Path) -> Result<Vec<package::File>, package::E
     Ok(vec![("bootstrap", wrapper(log).into_bytes()), ("function", package::read(binary)?)])
 }
 
-/// The shell becomes the Lambda, so that the server's signals reach it. `tee` reads a named pipe
-/// of its own, and ends with the Lambda. The server waits 50 ms for output after each invocation
-/// and goes on at once when a line comes, so the output must not go to the file alone.
+/// The shell becomes the Lambda, so that the server's signals reach it. `tee` reads a named pipe of
+/// its own, and ends with the Lambda. The server waits 50 ms for output after each invocation, and
+/// goes on at once when a line comes. So the output must not go to the file alone.
 fn wrapper(log: &Path) -> String {
     let log = log.display().to_string().replace('\'', r"'\''");
     format!(

@@ -76,7 +76,7 @@ pub fn files_for_aws(binary: &Path) -> Result<Vec<File>, Error> {
     }
 }
 
-/// The same files give the same bytes, on every machine and at every time: the zip's hash is its
+/// The same files give the same bytes, on every machine and at every time. The zip's hash is its
 /// name in S3, and an unchanged Lambda must not look changed.
 ///
 /// # Errors
@@ -99,8 +99,8 @@ pub(crate) fn read(binary: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// The greatest `GLIBC_x.y` the binary names. Symbol versions lie in the dynamic string table as
-/// zero-terminated text, so the bytes are searched for them: the answer can be too high (for a
-/// program that holds such a text for another reason), never too low.
+/// zero-terminated text, so the bytes are searched for them. The answer is never too low. It can be
+/// too high, for a program that holds such a text for another reason.
 fn newest_glibc(binary: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
     binary

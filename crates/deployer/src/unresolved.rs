@@ -1,8 +1,8 @@
 //! Calls that may have been executed, and of which nobody knows: to look at, and to decide.
 //!
 //! A worker decides most of them itself, by asking the API. What it cannot decide it leaves to a
-//! person: the call's workflow fails with `Slowlane.NeedsPerson`, its record stays in the guard's
-//! table without an expiry, and no new run of the workflow makes the call before somebody has
+//! person. The call's workflow fails with `Slowlane.NeedsPerson`, and its record stays in the
+//! guard's table without an expiry. No new run of the workflow makes the call before somebody has
 //! looked at the API and said what is there.
 
 use crate::dead_letters::Letter;

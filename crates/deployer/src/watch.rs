@@ -4,10 +4,10 @@
 //! - [`ALARMS`]: what somebody is told about, each with its page in `docs/runbooks`;
 //! - [`PANELS`]: what the dashboard shows. Each metric that an alarm watches is in one of them.
 //!
-//! Both are made of [`Metric`]s of this stack: those that the worker prints
-//! (`crates/worker/src/metrics.rs`), and those that AWS has of a queue, a function, a mapping, a
-//! table and a workflow. [`yaml`] writes them as they stand in `infra/template.yaml`;
-//! `cargo xtask template` puts them there, and a test compares.
+//! Both are made of [`Metric`]s of this stack. The worker prints some
+//! (`crates/worker/src/metrics.rs`). AWS has the others, of a queue, a function, a mapping, a table
+//! and a workflow. [`yaml`] writes them as they stand in `infra/template.yaml`; `cargo xtask
+//! template` puts them there, and a test compares.
 //!
 //! An alarm costs $0.10 a month for each metric that it reads, a dashboard $3 (us-east-1, 2026-11).
 

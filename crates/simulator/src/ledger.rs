@@ -115,7 +115,7 @@ pub enum Invariant {
     BoundedWait,
     /// A workflow gets the result of the effect.
     TrueResult,
-    /// No workflow is told that a call was not executed, by a name that says so, if it was, or if
+    /// No workflow is told by a name that its call was not executed if it was. The same holds if
     /// what was asked for before is executed later.
     TruthfulName,
     /// Without faults, a call that the API would accept succeeds.

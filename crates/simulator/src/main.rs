@@ -40,9 +40,9 @@ enum Command {
     Simulate(Simulate),
     /// Compare the strategies on the same loads, and check what the default promises
     ///
-    /// Every strategy under every load; then the default dispatch, with the pattern as first
-    /// published beside it, at both ends of every fact about AWS that nobody has confirmed. The
-    /// command fails if a promise is broken anywhere.
+    /// Every strategy runs under every load. Then the default dispatch and the pattern as first
+    /// published run at both ends of every fact about AWS that nobody has confirmed. The command
+    /// fails if a promise is broken anywhere.
     Bench(Bench),
 }
 

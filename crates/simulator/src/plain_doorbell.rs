@@ -1,9 +1,9 @@
 //! The doorbell without overlap: what the wiring is worth before a slot settles one call while the
 //! next is at the API.
 //!
-//! The real worker always overlaps. So this slot is a loop of the simulator's own: it takes the
-//! most urgent call and hands it to the real worker as an event source mapping of the deferral
-//! wiring would, with no deferrals allowed; the worker claims, calls, settles and deletes, and only
+//! The real worker always overlaps. So this slot is a loop of the simulator's own. It takes the
+//! most urgent call and hands it to the real worker, as an event source mapping of the deferral
+//! wiring would, with no deferrals allowed. The worker claims, calls, settles and deletes, and only
 //! then does the loop look again. It costs one request a call more than need be: a worker that is
 //! woken by a call first hides it for as long as it may take.
 

@@ -140,9 +140,9 @@ impl Deployment {
         }
     }
 
-    /// Deploys the other wiring, in the order in which CloudFormation does it: the functions and the
-    /// queues change, then the new mappings come, and the old ones go in the cleanup at the end
-    /// (doc). `pause` is waited for before each of the two latter steps.
+    /// Deploys the other wiring in CloudFormation's order (doc): the functions and the queues
+    /// change, then the new mappings come, and the old ones go in the cleanup at the end. `pause`
+    /// is waited for before each of the two latter steps.
     pub async fn switch(&self, pause: [Duration; 2]) {
         let to = match self.dispatch() {
             Dispatch::Doorbell => Dispatch::DeferralSwap,

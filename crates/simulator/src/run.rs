@@ -39,8 +39,8 @@ use crate::strategies::{Rival, Wanted};
 
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
 const TICK: Duration = Duration::from_secs(1);
-/// How many ticks in a row a call may be without a ring: its enqueuer may be just between
-/// sending the call and ringing, with three tries of each.
+/// How many ticks in a row a call may be without a ring. Its enqueuer may just be between sending
+/// the call and ringing, with three tries of each.
 const LONGEST_UNRUNG: u32 = 60;
 /// The event of a workflow's asking for a call: its number and its priority.
 pub const ASKED: &str = "asked";

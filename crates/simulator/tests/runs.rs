@@ -136,7 +136,7 @@ fn few_calls() -> Scenario {
     Scenario { load: load.collect(), deadline_secs: 1_200, ..flood }
 }
 
-/// How many random scenarios: without optimization a request through the SDK takes ten times as
+/// How many random scenarios. Without optimization a request through the SDK takes ten times as
 /// long, so `cargo xtask test` leaves the 2,000 to `cargo xtask simulate --chaos --seeds 2000`.
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 2_000 };
 

@@ -219,8 +219,8 @@ fn placed(items: &[Item], links: &[(usize, usize)], order: &[Vec<usize>]) -> Vec
     x
 }
 
-/// Puts a layer as near as can be to where its items want to be, without an overlap: the least sum
-/// of squares, by pooling neighbours that stand too close.
+/// Puts the items of a layer as near as possible to where they want to be, without an overlap. It
+/// minimizes the sum of squares, by pooling neighbours that stand too close.
 fn spread(items: &[Item], layer: &[usize], wanted: &[f64], x: &mut [f64]) {
     let mut offsets = vec![0.0; layer.len()];
     for at in 1..layer.len() {

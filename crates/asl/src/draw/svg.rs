@@ -173,8 +173,8 @@ impl<'a> Drawn<'a> {
         path
     }
 
-    /// How far from the middle of a box's side an arrow leaves or reaches it: those of one side stand
-    /// beside each other, in the order in which they come.
+    /// How far from the middle of a box's side an arrow leaves or reaches it. The arrows of one
+    /// side stand beside each other, in the order in which they come.
     fn port(&self, edge: &Edge, route: &Route, leaves: bool) -> f64 {
         let node = if leaves { edge.from } else { edge.to };
         let below = leaves != route.back;

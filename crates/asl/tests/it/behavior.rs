@@ -167,7 +167,7 @@ fn waits(retrier: &Value) -> Vec<f64> {
         .collect()
 }
 
-/// The chance that the sum of waits, each drawn from nothing to its whole, is below `secs`: the
+/// The chance that the sum of waits, each drawn from nothing to its whole, is below `secs`. The
 /// distribution of the sum is built up wait by wait, on a grid of half a second.
 fn chance_below(waits: &[f64], secs: f64) -> f64 {
     let cells = |secs: f64| (secs * 2.0).round() as usize;

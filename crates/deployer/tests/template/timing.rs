@@ -125,8 +125,8 @@ fn the_grace_of_a_call_is_an_output_and_what_the_machines_are_given() {
     }
 }
 
-/// The worker rings for itself and invokes itself: Lambda must not take that for an endless loop, and
-/// must give up an invocation as soon as the policy counts on.
+/// The worker rings for itself and invokes itself. Lambda must not take that for an endless loop,
+/// and must give up an invocation as soon as the policy expects.
 #[test]
 fn the_worker_may_wake_itself() {
     let template = template();

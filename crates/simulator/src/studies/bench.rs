@@ -1,5 +1,5 @@
-//! The comparison: one workload after the other on the same cloud, under every strategy; and the
-//! default dispatch, with the pattern as first published beside it, over what nobody has confirmed.
+//! The comparison: one workload after the other on the same cloud, under every strategy. Then the
+//! default dispatch and the pattern as first published, over all that nobody has confirmed.
 
 use slowlane_aws_simulator::chance::Dice;
 use slowlane_aws_simulator::cloud::parameters::FACTS;

@@ -16,10 +16,10 @@ use crate::scenario::{Api, Dispatch, Load, Scenario};
 /// How many runs shrinking may cost.
 const SHRINKING_RUNS: u32 = 400;
 
-/// How much longer a workflow of the deferral wiring waits. A worker that is killed before its first
-/// request leaves its call hidden for six times the function's time-out, as AWS advises for such
-/// queues (doc): 23 minutes, and ten such deaths in a row must not outlast a workflow's patience.
-/// In the doorbell wiring the call is visible again after 50 seconds.
+/// How much longer a workflow of the deferral wiring waits. A worker that is killed before its
+/// first request leaves its call hidden for six times the function's time-out, as AWS advises for
+/// such queues (doc). That is 23 minutes, and ten such deaths in a row must not outlast a
+/// workflow's patience. In the doorbell wiring the call is visible again after 50 seconds.
 const SLOW_RECOVERY_SECS: u64 = 10 * 1_380;
 
 /// Each fault's usual probability at its occasions; a scenario draws around it.
@@ -74,8 +74,8 @@ const LONG: [Fault; 3] = [
 /// The limits of random scenarios: most as an API has them, two at which slots wake slots.
 const LIMITS: [u32; 7] = [1, 2, 3, 4, 5, 7, 12];
 
-/// The scenario of a seed: a small load on a small limit, with about half of all short faults, a few
-/// of the long ones, and the unconfirmed facts anywhere in their ranges.
+/// The scenario of a seed. It has a small load on a small limit, about half of all short faults, a
+/// few of the long ones, and the unconfirmed facts anywhere in their ranges.
 pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     let mut dice = Dice::new(seed, 100);
     let drawn = [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];

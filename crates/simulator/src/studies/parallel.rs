@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 /// Does `work` on each of `items`, on all cores, and returns what came of them in the items' order.
-/// `told` sees each result when it is there, in any order; when it says no, no further item is begun
-/// and those that were not are missing from the answer.
+/// `told` sees each result when it is there, in any order. When it says no, no further item is
+/// begun, and those that were not begun are missing from the answer.
 pub(super) fn map<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
