@@ -40,7 +40,7 @@ pub(crate) struct Calls<T> {
     pub(crate) config: Config,
     pub(crate) queues: Queues,
     pub(crate) deletes: Deletes,
-    /// Where a call is rung for that is given back. In the deferral wiring the queues' own mappings
+    /// Where to ring for a call that is given back. In the deferral wiring the queues' own mappings
     /// see it again.
     pub(crate) doorbell: Option<Doorbell>,
     pub(crate) guard: Guard<DynamoDbStore>,
@@ -61,7 +61,7 @@ pub(crate) struct Call {
     unwaited: bool,
 }
 
-/// What preparing a message came to.
+/// The result of preparing a message.
 pub(crate) enum Prepared {
     /// The API is to be asked.
     Ready(Ready),
@@ -80,7 +80,7 @@ enum ReadyTo {
     Reconcile(Unknown<DynamoDbStore>),
 }
 
-/// A call after the API's part in it.
+/// A call that the API has answered, or has not in time.
 pub(crate) struct Answered {
     call: Call,
     answer: Answer,

@@ -11,9 +11,10 @@ use slowlane_policy::timing::WorkerSettings;
 /// Everything the worker is told by its template.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: whom a slot wakes other slots of.
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: a slot wakes others by invoking this
+    /// function.
     pub function: String,
-    /// Where calls come from and where those go that cannot be run.
+    /// Where calls come from, and where calls go that cannot be run.
     pub queues: QueueUrls,
     /// `DISPATCH`: how a call finds this worker.
     pub dispatch: Dispatch,
@@ -70,7 +71,7 @@ pub enum Dispatch {
     Doorbell {
         /// `DOORBELL_QUEUE_URL`.
         queue_url: String,
-        /// `SHARE_EVERY`: how often a slot's turn polls from the lowest queue up, counted in turns.
+        /// `SHARE_EVERY`: after how many turns one of a slot's turns polls a lower queue first.
         share_every: NonZeroU32,
         /// `API_CONCURRENCY`: the API's limit, as the function's reserved concurrency has it.
         limit: u32,
@@ -95,7 +96,7 @@ impl Config {
     /// Reads the settings with `lookup`, in `main` the process's environment.
     ///
     /// # Errors
-    /// One error that names every variable which is missing or ill-formed, or those that
+    /// One error that names every variable that is missing or ill-formed, or the ones that
     /// contradict each other.
     pub fn from_vars(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, env::Error> {
         env::read(lookup, |env| {

@@ -1,9 +1,9 @@
 //! The deferral wiring: each queue has a mapping of its own, and one call woke this worker.
 //!
-//! Before a lower call runs, the higher queues are looked at. If something waits there, the lower
-//! call is put back for a short, jittered while. The higher one runs here (`swap`), or is left to
-//! its own mapping (`yield`, as the pattern was first published). After some receives, or some
-//! time, a call runs regardless.
+//! Before a lower call runs, the worker looks at the higher queues. If something waits there, the
+//! lower call is put back for a short, jittered while. The higher one runs here (`swap`), or is
+//! left to its own mapping (`yield`, as the pattern was first published). After some receives, or
+//! some time, a call runs regardless.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl<T: Target> Invocation<'_, T> {
             match found {
                 Ok(Higher::Nothing) => {}
                 Ok(higher) => return higher,
-                // Not knowing is no reason to leave the slot idle.
+                // If nobody knows, that is no reason to leave the slot idle.
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "a higher queue could not be looked at");
                 }

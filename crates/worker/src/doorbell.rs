@@ -26,7 +26,7 @@ pub(crate) struct Slots {
     pub(crate) limit: u32,
     pub(crate) share_every: NonZeroU32,
     /// The number of the slot's turn. It is counted over all invocations of this process, so that
-    /// each priority has its share however short they are.
+    /// each priority has its share, however short the invocations are.
     pub(crate) turn: Cell<u64>,
     /// When this process last rang for calls that a mapping of the other wiring had brought.
     pub(crate) rung_after_switch: Cell<Option<Instant>>,
@@ -95,7 +95,7 @@ impl<T: Target> Invocation<'_, T> {
         self.run_slot(woken_by, stop_at, allowance).await
     }
 
-    /// Runs a call that nobody has rung for. To give it back would only have its mapping bring it
+    /// Runs a call that nobody has rung for. If it were given back, its mapping would only bring it
     /// again.
     async fn serve_unrung(&self, record: SqsMessage) -> (Counts, bool) {
         let Some(priority) = self.calls.queues.priority_of(&record) else {

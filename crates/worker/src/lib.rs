@@ -8,7 +8,8 @@
 //!    handed on. How the deployment is wired says what that is: a ring (`doorbell`), which wakes a
 //!    slot that receives the most urgent call by itself, or a call (`deferral`).
 //! 2. The call is prepared, made and settled (`call`), each way to end it in a place of its own.
-//! 3. Whoever watches is told (`metrics`). All that is known of AWS's services is in `aws`.
+//! 3. What happened goes into the log and the metrics (`metrics`). All that the worker knows of
+//!    AWS's services is in `aws`.
 //!
 //! The API behind it is a [`Target`]. A team with its own writes a `main` of three lines:
 //!

@@ -1,5 +1,5 @@
-//! What the worker tells of its work: one line a call and one an invocation, each a log
-//! line and a set of CloudWatch metrics at once. Never a token, a secret or a body.
+//! What the worker records of its work: one line a call and one an invocation. Each is a log line
+//! and a set of CloudWatch metrics at once. None holds a token, a secret or a body.
 
 use std::io::Write as _;
 use std::ops::AddAssign;
@@ -21,13 +21,13 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Tells of a message that has left the worker's hands, and counts it.
+    /// Records a message that has left the worker's hands, and counts it.
     pub(crate) fn ended(&self, ended: &Ended, counts: &mut Counts) {
         counts.add(ended.disposition);
         (self.emit)(&call_record(&self.namespace, self.clock.now(), ended));
     }
 
-    /// Tells of an invocation at its end.
+    /// Records an invocation at its end.
     pub(crate) fn invocation(&self, counts: Counts, doorbell: bool) {
         (self.emit)(&counts.into_emf(&self.namespace, self.clock.now(), doorbell));
     }

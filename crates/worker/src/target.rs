@@ -43,7 +43,7 @@ pub trait Target {
 
     /// How long the API may still be at work on this call after nobody waits for its answer any
     /// more. Only after that does "I do not have it" count ([`Reconciled::NotDone`]). It is stored
-    /// with the call's mark, so that another answer later changes nothing for calls that are
+    /// with the call's mark, so that a different answer later changes nothing for calls that are
     /// under way.
     ///
     /// The default is a quarter of an hour, after which an HTTP server has given up. A time that is
@@ -53,11 +53,10 @@ pub trait Target {
         Duration::from_secs(900)
     }
 
-    /// Asks the API whether a call whose answer was lost had its effect. It is asked early and
-    /// again: after seconds first, and for the last time when the call has
-    /// [settled](Self::settles_after). It is only asked
-    /// for calls that are to be [reconciled](AfterLoss::Reconcile), and holds the slot like a
-    /// call.
+    /// Asks the API whether a call whose answer was lost had its effect. It is asked after seconds
+    /// first, then less often, and for the last time when the call has
+    /// [settled](Self::settles_after). It is only asked for calls that are to be
+    /// [reconciled](AfterLoss::Reconcile), and holds the slot like a call.
     fn reconcile(&self, _: &QueuedCall) -> impl Future<Output = Reconciled> {
         async { Reconciled::Undecidable("the API cannot be asked".to_owned()) }
     }

@@ -29,7 +29,8 @@ pub(crate) struct Ring(pub(crate) String);
 #[derive(Debug, Clone)]
 pub(crate) struct Doorbell {
     sqs: Client,
-    /// Never tries a request again by itself: what it hides is then made good.
+    /// Never tries a request again by itself: a receive that fails may have hidden rings, which is
+    /// then made good.
     receiver: Client,
     url: String,
     ring_visibility: Duration,
@@ -89,9 +90,9 @@ impl Doorbell {
             .map_err(|error| Error::of("ring", "doorbell", error))
     }
 
-    /// Hides the ring of a slot anew: it comes back a little after whatever the slot takes until
-    /// the next time is visible again ([`ring_hold`](slowlane_policy::timing::ring_hold)), and not
-    /// before.
+    /// Hides the ring of a slot anew. It comes back a little after the calls that the slot takes
+    /// until the next time are visible again, and not before
+    /// ([`ring_hold`](slowlane_policy::timing::ring_hold)).
     pub(crate) async fn hold_ring(&self, ring: &Ring) {
         if let Err(error) = self.hide_ring(ring, self.ring_hold).await {
             tracing::warn!(error = chain(&error), "another ring is sent in its place");
@@ -117,8 +118,8 @@ impl Doorbell {
             .map_err(|error| Error::of("hold a ring of", "doorbell", error))
     }
 
-    /// Receives rings that no slot has been woken by, as many as one request gives, and hides them
-    /// for as long as a slot may live.
+    /// Receives rings that have woken no slot, as many as one request gives, and hides them for as
+    /// long as a slot may live.
     pub(crate) async fn collect_rings(&self) -> Result<Vec<Ring>, Error> {
         self.receive_rings(BATCH.into(), MAX_VISIBILITY).await
     }
@@ -130,7 +131,7 @@ impl Doorbell {
     }
 
     /// Takes ten rings off the doorbell for good, if there are as many: then no poller is free that
-    /// they could wake a slot by. Fewer are left where they were. Answers whether they are gone.
+    /// could wake a slot with them. Fewer are left where they were. Says whether they are gone.
     pub(crate) async fn thin_out_rings(&self) -> Result<bool, Error> {
         let rings = self.receive_rings(BATCH.into(), RING_HIDDEN).await?;
         let enough = rings.len() == usize::from(BATCH);

@@ -53,7 +53,7 @@ pub(crate) struct Received {
     pub(crate) dead_letter: bool,
 }
 
-/// What a poll came to.
+/// The result of a poll.
 #[derive(Debug)]
 pub(crate) struct Poll {
     pub(crate) received: Option<Received>,
@@ -169,8 +169,8 @@ impl Queues {
         Ok(message.map(|message| Received::from_queue(priority, message)))
     }
 
-    /// About how many calls of `priority` could be received now. Those that are invisible do
-    /// not count: they may be deferred themselves, and nobody may wait for work that nobody runs.
+    /// About how many calls of `priority` could be received now. Invisible ones do not count: they
+    /// may be deferred themselves, and nobody may wait for work that nobody runs.
     pub(crate) async fn visible(&self, priority: Priority) -> Result<u64, Error> {
         let got = self
             .sqs
@@ -236,8 +236,8 @@ impl Queues {
     }
 }
 
-/// A text in which SQS takes every character (API model, `SendMessage`): others are written as JSON
-/// writes them.
+/// A text with only characters that SQS takes (API model, `SendMessage`). Others are written as
+/// JSON writes them.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -20,15 +20,15 @@ use crate::aws::queues::Received;
 use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
 use crate::target::{Target, TargetResponse};
 
-/// In the stored result of a call: how many bytes its answer had, and that nobody gets it. A
-/// target that has not read an answer to its end says so by the same field.
+/// A field of a call's stored result: how many bytes its answer had, and that no workflow gets it.
+/// A target that has not read an answer to its end says so by the same field.
 const TOO_LARGE: &str = "too_large_bytes";
 /// Room for what is added to a stored result before a workflow gets it.
 const REPLAYED_BYTES: usize = r#","replayed":false"#.len();
 
 /// What is stored of an answer: all of it, unless it is too large for a workflow's state. Then it
-/// may be too large for the guard's record too, which must be completed all the same: a call
-/// without a result would be made again.
+/// may be too large for the guard's record too. But the record must be completed all the same: a
+/// call without a result would be made again.
 pub(super) fn to_store(response: &TargetResponse) -> Value {
     shortened(json!(response))
 }
@@ -152,8 +152,8 @@ impl<T: Target> Calls<T> {
         Ok(Ending { disposition: Disposition::Failed(name), why })
     }
 
-    /// A call that may have been executed, and of which the API cannot tell: its workflow fails,
-    /// and nobody makes it again before a person has decided.
+    /// A call that may have been executed, and the API cannot tell. Its workflow fails, and nobody
+    /// makes it again before a person has decided.
     pub(super) async fn leave_to_person(
         &self,
         call: &Call,
@@ -226,8 +226,8 @@ impl<T: Target> Calls<T> {
         self.dead_letter_unheard(call, reason.to_owned()).await
     }
 
-    /// Gives a message back that the slot received and cannot use: it is visible at once. Nobody
-    /// rings for it: the slot looks again before it lets its own ring go.
+    /// Gives back a message that the slot received and cannot use. It is visible at once. Nobody
+    /// rings for it, because the slot looks again before it lets its own ring go.
     pub(crate) async fn give_back_unread(&self, received: Received) -> Ended {
         let result = self.make_visible(&received).await;
         self.ended(received, None, result, When::AtOnce).await
@@ -276,8 +276,8 @@ impl<T: Target> Calls<T> {
         if let Err(unrung) = self.ring(after + RING_LATER, self.config.call_visibility).await {
             return unrung;
         }
-        // If SQS refuses, the message comes back at the end of its visibility time-out; if the
-        // answer is lost, then or `after` so long.
+        // If SQS refuses, the message comes back at the end of its visibility time-out. If the
+        // answer is lost, it comes back then or `after` this long.
         let visible_after = match self.queues.change_visibility(received, after).await {
             Ok(()) if began.elapsed() < RING_LATER => return Ending { disposition, why: None },
             Ok(()) => after,
@@ -296,7 +296,7 @@ impl<T: Target> Calls<T> {
         }
     }
 
-    /// Rings `after` so long for a call that is hidden for `hidden_for`.
+    /// Rings `after` this long for a call that is hidden for `hidden_for`.
     async fn ring(&self, after: Duration, hidden_for: Duration) -> Result<(), Ending> {
         let Some(doorbell) = &self.doorbell else { return Ok(()) };
         doorbell.ring(after).await.map_err(|error| Ending {
@@ -306,8 +306,7 @@ impl<T: Target> Calls<T> {
     }
 }
 
-/// How much later than a call that is given back its ring comes: as long as the two requests usually
-/// take, and more.
+/// How much later than a given-back call its ring comes: longer than the two requests usually take.
 const RING_LATER: Duration = Duration::from_secs(1);
 
 /// Why nobody can be told.

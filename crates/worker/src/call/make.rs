@@ -16,7 +16,7 @@ use crate::aws::chain;
 use crate::target::{AfterLoss, Reconciled, Target};
 
 impl<T: Target> Calls<T> {
-    /// Makes the call. From here to the return the slot is the API's.
+    /// Makes the call. Until this returns, the slot belongs to the API.
     pub(crate) async fn make(&self, ready: Ready) -> Answered {
         let Ready { call, claimed } = ready;
         let started = Instant::now();
@@ -28,7 +28,7 @@ impl<T: Target> Calls<T> {
     }
 
     async fn send(&self, call: &QueuedCall, claim: Claim<DynamoDbStore>) -> Answer {
-        // The mark is what tells a crash before the request left from one after it.
+        // The mark tells a crash before the request left from one after it.
         let claim = match claim.dispatched().await {
             Ok(claim) => claim,
             Err(NotDispatched { claim, error }) => {

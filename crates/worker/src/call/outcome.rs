@@ -9,16 +9,16 @@ use slowlane_policy::settle::FailureName;
 pub(crate) enum Disposition {
     /// The API carried the call out, and its workflow was resumed.
     Succeeded,
-    /// An earlier run had: the workflow was resumed with the stored result.
+    /// An earlier run had carried it out: the workflow was resumed with the stored result.
     Replayed,
     /// Its workflow was failed under this name.
     Failed(FailureName),
     /// Nobody waited for it any more: it was deleted.
     Abandoned,
-    /// It went to the dead-letter queue, and nobody could be told: its task token is none, or names
-    /// a task that is over.
+    /// It went to the dead-letter queue, and nobody could be told: its task token is no token, or
+    /// names a task that is over.
     Unheard,
-    /// The API could not carry it out, and may the next time.
+    /// The API could not carry it out, and may be able to the next time.
     Retried,
     /// The API was at its limit.
     Throttled,

@@ -17,7 +17,7 @@ use crate::aws::queues::Received;
 use crate::aws::task_callback::Waiting;
 use crate::target::{AfterLoss, Target};
 
-/// What becomes of a call that was looked at.
+/// What becomes of a call after it was checked.
 enum Next {
     Ready(ReadyTo),
     Ended(Ending),
@@ -106,8 +106,8 @@ impl<T: Target> Calls<T> {
         self.dead_letter_and_fail(call, name, why.into()).await
     }
 
-    /// Nobody waits for the call any more: it is not made. What an earlier attempt may have left
-    /// behind is cleared up all the same.
+    /// Nobody waits for the call any more, so it is not made. What an earlier attempt may have left
+    /// behind is still cleared up.
     async fn prepare_unwaited(
         &self,
         call: &Call,
@@ -151,8 +151,8 @@ impl<T: Target> Calls<T> {
         Ok(ending.into())
     }
 
-    /// The API is asked at once, also while it may still be at work on the call: that it has the
-    /// record counts at any time.
+    /// The API is asked at once, even while it may still be at work on the call: "it has the
+    /// record" counts at any time.
     async fn prepare_unknown(
         &self,
         call: &Call,
@@ -170,8 +170,8 @@ impl<T: Target> Calls<T> {
         Ok(ending.into())
     }
 
-    /// Why a call that nobody has made may not be made any more. Asked only after the claim:
-    /// a call that was made before has a result, and late is better than never for that.
+    /// Why a call that nobody has made may not be made any more. This is checked only after the
+    /// claim: a call that was made before has a result, and that is better late than never.
     fn why_not_run(&self, call: &Call) -> Option<(FailureName, Why)> {
         let Call { received, queued, .. } = call;
         if queued.deadline <= self.clock.now() {

@@ -41,8 +41,8 @@ impl<T: Target> Calls<T> {
         }
     }
 
-    /// The API is asked again later, unless the workflow's deadline comes first. The record stays as
-    /// it is then: a new run of the workflow asks the API again.
+    /// The API is asked again later, unless the workflow's deadline comes first. Then the record
+    /// stays as it is, and a new run of the workflow asks the API again.
     async fn ask_again(&self, call: &Call, why: Why, after: Duration) -> Result<Ending, StepError> {
         let time_left = call.queued.deadline.duration_since(self.clock.now());
         let time_left = Duration::try_from(time_left).unwrap_or_default();
@@ -108,12 +108,12 @@ impl<T: Target> Calls<T> {
     }
 }
 
-/// As what a call is counted that is made again after this.
+/// The outcome under which a call is counted that is made again after this.
 fn if_made_again(outcome: &Outcome<TargetResponse>) -> Disposition {
     match outcome {
         Outcome::Throttled { .. } => Disposition::Throttled,
         Outcome::InFlight { .. } => Disposition::Waiting,
-        // Of an attempt that is refused because the record exists, nobody knows who made it.
+        // If an attempt is refused because the record exists, nobody knows who made that record.
         Outcome::Unknown(_) | Outcome::AlreadyExists(_) => Disposition::Unknown,
         Outcome::Succeeded(_)
         | Outcome::Rejected(_)

@@ -66,8 +66,8 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     /// Nobody has rung for the calls of the other wiring. What is hidden now may become visible
-    /// until the longest visibility time-out of that wiring is over. Whatever brings such calls
-    /// brings many: they are rung for once in a while.
+    /// until the longest visibility time-out of that wiring is over. Where there is one such call
+    /// there are many, so they are rung for once in a while.
     pub(super) async fn ring_after_switch(&self) {
         let now = Instant::now();
         let rung_at = self.slots.rung_after_switch.get();

@@ -73,8 +73,8 @@ impl Function {
 }
 
 impl<T: Target> Invocation<'_, T> {
-    /// Wakes a slot for each ring that nobody has taken, `allowance` at most, what those may wake
-    /// in their turn included.
+    /// Wakes a slot for each ring that nobody has taken. It wakes `allowance` at most, with all
+    /// that those may wake in their turn.
     pub(super) async fn wake_others(&self, allowance: u32) -> Woken {
         let rings = match self.slots.doorbell.receive_rings_to_hand_on(allowance).await {
             Ok(rings) => rings,
