@@ -236,14 +236,17 @@ impl<S: Store> Limiter<S> {
     /// [`read_every`](Settings::read_every). Call it beside a running call; `grant` and
     /// `enter` do so themselves where it is due. A store that is down is counted and warned of.
     pub async fn refresh(&self) {
-        let began = self.now();
-        {
-            let mut view = self.lock_view();
-            if view.read_due_at() > began {
-                return;
-            }
-            view.reads(began);
+        let due_at = self.lock_view().read_due_at();
+        if due_at <= self.now() {
+            self.look().await;
         }
+    }
+
+    /// Reads the control record now, whether or not its time has come: for whoever has reason to
+    /// believe that somebody has just changed it. One request, as in [`refresh`](Self::refresh).
+    pub async fn look(&self) {
+        let began = self.now();
+        self.lock_view().reads(began);
         match self.inner.store.record(&self.inner.limit).await {
             Ok(record) => self.lock_view().learns(began, record),
             Err(error) => self.store_failed(&error, "read the control record"),

@@ -1,6 +1,7 @@
 //! Names of limits and of slots.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,21 @@ impl LimitKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for LimitKey {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::new(name)
+    }
+}
+
+impl From<u64> for SlotId {
+    /// The slot with this number, for instance a random one.
+    fn from(number: u64) -> Self {
+        Self(format!("{number:016x}"))
     }
 }
 

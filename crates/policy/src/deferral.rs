@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
-use crate::jitter::whole_secs;
+use crate::jitter::{secs_up, whole_secs};
 
 /// When a lower call stops making room, and how it makes room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,22 @@ pub fn give_back_delay(unit: f64) -> Duration {
     whole_secs(1, LONGEST_GIVE_BACK_SECS, unit)
 }
 
+/// The shortest and the longest time for which a call is put back while no call may be made.
+const SHORTEST_SLEEP_SECS: u64 = 30;
+const LONGEST_SLEEP_SECS: u64 = 900;
+
+/// For how long to hide a call that a mapping brings while no call may be made: half a minute at
+/// first, twice as long each time, a quarter of an hour at most, and up to a quarter more of
+/// jitter; or until calls may be made again, if that is known and sooner. So the receives that a
+/// call has ([`max_receive_count`](crate::timing::max_receive_count)) last for four days of a
+/// pause. Whole seconds. `receive_count` is SQS's.
+pub fn asleep_for(receive_count: u32, opens_in: Option<Duration>, unit: f64) -> Duration {
+    let doublings = receive_count.saturating_sub(1).min(8);
+    let secs = (SHORTEST_SLEEP_SECS << doublings).min(LONGEST_SLEEP_SECS);
+    let asleep = whole_secs(secs, secs + secs / 4, unit);
+    opens_in.map_or(asleep, |opens_in| asleep.min(Duration::from_secs(secs_up(opens_in).max(1))))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -175,6 +191,22 @@ mod tests {
             // And not before: neither limit alone lets a young, rarely deferred call through.
             prop_assert!(deferrals == max_deferrals || age >= max_wait);
         }
+    }
+
+    #[test]
+    fn a_call_sleeps_ever_longer_through_a_pause_and_four_days_of_it() {
+        let secs = |receives, opens_in: Option<u64>| {
+            asleep_for(receives, opens_in.map(Duration::from_secs), 0.0).as_secs()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 6, 400].map(|receives| secs(receives, None)),
+            [30, 30, 60, 120, 900, 900]
+        );
+        assert_eq!(asleep_for(400, None, 0.999).as_secs(), 1_125);
+        assert_eq!([secs(9, Some(7)), secs(9, Some(0)), secs(1, Some(7_200))], [7, 1, 30]);
+        let through: u64 =
+            (1..crate::timing::max_receive_count(10, 5)).map(|n| secs(n, None)).sum();
+        assert!(through > 4 * 86_400, "{through} s");
     }
 
     #[test]

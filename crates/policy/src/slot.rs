@@ -24,6 +24,7 @@
 //!   woke it stays until it has listened.
 //! * A slot holds its ring anew every few seconds ([`timing`](crate::timing)): if it is killed, the
 //!   ring comes back a little after all that it had in its hands.
+//! * While the gate is shut it receives nothing, and lets the rings sleep ([`Gate`]).
 //! * A slot that works wakes others for rings that no poller has taken, as far as it is allowed
 //!   ([`wake`](crate::wake)): a mapping begins with few pollers.
 //!
@@ -40,8 +41,9 @@
 //! # use std::num::NonZeroU32;
 //! # use std::time::Duration;
 //! # use slowlane_message::Priority;
-//! # use slowlane_policy::slot::{Action, End, Event, Found, Left, Polled, Prepared, Settings, Slot};
+//! # use slowlane_policy::slot::{Action, Event, Found, Gate, Polled, Prepared, Settings, Slot};
 //! let settings = Settings {
+//!     gate: Gate::Open,
 //!     share_every: NonZeroU32::new(10).unwrap(),
 //!     stop_at: Duration::from_secs(180),
 //!     call_visibility: Duration::from_secs(90),
@@ -62,11 +64,12 @@
 //!
 //! # Its state
 //!
-//! Four things happen side by side, each with its states: the API, the next call, the rings, and
-//! the waking of others. What a further limit asks of a slot has its place in them. A candidate that
+//! Five things happen side by side, each with its states: the API, the next call, the rings, the
+//! waking of others, and what is known of the control record. What a further limit asks of a slot has its place in them. A candidate that
 //! waits for its grant is one more state of `Next`, between prepared and held. Standing down is
 //! to stop before `stop_at`. To sleep behind a ring that comes at a moment is one more [`End`].
 
+mod control;
 mod io;
 mod search;
 mod state;
@@ -78,6 +81,8 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
+use self::control::Control;
+pub use self::control::{Gate, READ_EVERY, rings_asleep_for};
 pub use self::io::{
     Action, Candidate, CannotPoll, End, Event, Found, Left, Polled, Prepared, Settings,
 };
@@ -115,6 +120,7 @@ pub struct Slot<M, C, A, R> {
     waking: Waking,
     own_ring: OwnRing,
     polling: Polling,
+    control: Control,
     times: ServiceTimes,
     turn: u64,
     /// How many candidates were held, which gives each its name.
@@ -142,6 +148,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
                 must_return: false,
             },
             polling: Polling::Possible,
+            control: Control::new(now, settings.gate),
             times: ServiceTimes::default(),
             turn: settings.turn,
             candidates: 0,
@@ -160,9 +167,8 @@ impl<M, C, A, R> Slot<M, C, A, R> {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called unless an event comes first.
     pub fn next_timeout(&self) -> Option<Moment> {
-        let hold_at = self.own_ring.hold_at;
-        let at = self.act_at().map_or(hold_at, |at| at.min(hold_at));
-        (!self.has_ended()).then_some(at)
+        let at = [Some(self.own_ring.hold_at), self.read_due_at(), self.act_at()];
+        at.into_iter().flatten().min().filter(|_| !self.has_ended())
     }
 
     /// Whether all actions have had their events and none followed from them.
@@ -196,6 +202,8 @@ impl<M, C, A, R> Slot<M, C, A, R> {
             Event::ThinnedOut(true) => self.rings.disturb(),
             Event::ThinnedOut(false) | Event::HeldRing => {}
             Event::Woke { slots, allowance_used } => self.on_woke(slots, allowance_used),
+            Event::ControlRead(gate) => self.on_control_read(gate),
+            Event::ClearedRings { any } => self.on_cleared_rings(now, any),
         }
         self.advance(now);
     }
@@ -208,6 +216,8 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         if self.own_ring.hold_at <= now {
             self.own_ring.hold_at = now + RING_RENEWAL;
             self.act(Action::HoldRing);
+        } else if self.read_due_at().is_some_and(|at| at <= now) {
+            self.read_control_if_due(now);
         } else if self.act_at().is_some_and(|at| at <= now) {
             match std::mem::replace(&mut self.next, Next::None) {
                 // The present call runs late: the fetched one must not wait for it.
@@ -226,13 +236,16 @@ impl<M, C, A, R> Slot<M, C, A, R> {
 
     /// What a slot that [has ended](Self::has_ended) leaves to be done.
     pub fn end(self, now: Moment) -> End<R> {
-        let Slot { settings, collected, own_ring, polling, rings, .. } = self;
+        let Slot { settings, collected, own_ring, polling, rings, control, .. } = self;
         let hidden = own_ring.hidden_until.saturating_sub(now);
         let silent = rings == Rings::Silent;
         let ring_may_go = !own_ring.must_return && hidden.is_zero();
         match polling {
             Polling::Impossible => {
                 End::CannotPoll { ring_back_after: settings.ring_back_after(hidden), collected }
+            }
+            Polling::Possible if rings == Rings::Asleep => {
+                End::Asleep { ring_back_after: control.ring_back_after(now, hidden) }
             }
             Polling::Possible if ring_may_go && silent => End::Served { collected },
             Polling::Possible => End::HandedOver {
@@ -253,13 +266,15 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         match std::mem::replace(&mut self.next, Next::None) {
             Next::Held { ready, .. } => self.launch(now, ready),
             Next::None if self.may_sweep(now) => self.sweep(now),
+            Next::None => self.sleep_perhaps(now),
             // Either the next event decides, or nothing is left to do.
             other => self.next = other,
         }
     }
 
     fn may_sweep(&self, now: Moment) -> bool {
-        self.rings == Rings::Kept
+        self.control.is_open()
+            && self.rings == Rings::Kept
             && self.polling == Polling::Possible
             && now < self.settings.stop_at
     }
@@ -267,6 +282,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     fn launch(&mut self, now: Moment, ready: C) {
         self.api = Api::Busy { since: now, fetch: Fetch::Due };
         self.rings.disturb();
+        self.read_control_if_due(now);
         self.act(Action::Call(ready));
         self.wake_others();
     }
@@ -276,7 +292,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         let Api::Busy { since, fetch } = self.api else { return None };
         match self.next {
             Next::Held { since, .. } => Some(since + self.times.hold_limit()),
-            Next::None if fetch == Fetch::Due && self.rings.is_at_rest() => {
+            Next::None if fetch == Fetch::Due && self.may_fetch() => {
                 let due = since + self.times.fetch_at()?;
                 (due < self.settings.stop_at).then_some(due)
             }
@@ -284,10 +300,16 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         }
     }
 
+    fn may_fetch(&self) -> bool {
+        self.control.is_open() && self.rings.is_at_rest()
+    }
+
     fn on_collected_rings(&mut self, rings: Vec<R>) {
         let all = rings.is_empty();
         self.collected.extend(rings);
-        if all || self.collected.len() >= RINGS_AT_ONCE {
+        if !self.control.is_open() {
+            self.rings = Rings::Kept;
+        } else if all || self.collected.len() >= RINGS_AT_ONCE {
             self.rings = Rings::Listening { unanswered: Priority::ALL.len(), silent: true };
             Priority::ALL.into_iter().for_each(|priority| self.act(Action::Listen(priority)));
         } else {
@@ -304,7 +326,9 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         self.rings.answered();
         match (found, &self.next) {
             (Ok(None), _) => {}
-            (Ok(Some(found)), Next::None) => self.prepare(now, found.message, 0),
+            (Ok(Some(found)), Next::None) if self.control.is_open() => {
+                self.prepare(now, found.message, 0);
+            }
             (Ok(Some(found)), _) => self.act(Action::GiveBackUnread(found.message)),
             (Err(CannotPoll), next) => {
                 let may_run = self.api.is_busy() || matches!(next, Next::Held { .. });
@@ -344,8 +368,8 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     fn wake_others(&mut self) {
-        if let (Api::Busy { .. }, Waking::Resting { allowance: allowance @ 1.. }) =
-            (self.api, self.waking)
+        if let (Api::Busy { .. }, Gate::Open, Waking::Resting { allowance: allowance @ 1.. }) =
+            (self.api, self.control.gate, self.waking)
         {
             self.waking = Waking::Asking { allowance };
             self.act(Action::WakeOthers(allowance));

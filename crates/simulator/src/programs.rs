@@ -27,6 +27,7 @@ use crate::api::{ApiClient, SlowApi};
 use crate::ledger::tenant_name;
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario};
+use crate::strategies::LIMIT;
 
 /// The names of the queues of calls, most urgent first.
 pub const QUEUES: [&str; 3] = ["high", "normal", "batch"];
@@ -247,6 +248,8 @@ impl Stack {
             "DOORBELL_QUEUE_URL" => queue_url("doorbell"),
             "DEAD_LETTER_QUEUE_URL" => queue_url("dead"),
             "IDEMPOTENCY_TABLE" => TABLE.to_owned(),
+            "LIMIT_KEY" if scenario.mutant == Some(Mutant::DeafToOperators) => "other".to_owned(),
+            "LIMIT_KEY" => LIMIT.to_owned(),
             "SHARE_EVERY" => scenario.share_every.to_string(),
             "MAX_DEFERRALS" => scenario.max_deferrals.to_string(),
             "MAX_WAIT_SECS" => scenario.max_wait_secs.to_string(),
@@ -349,7 +352,9 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
             lambda: clients::lambda(&sdk),
         };
         let sqs = clients.sqs.clone();
-        let worker = Worker::new(config, clients, api.client(mutant), seed).with_metrics(|_| {});
+        let worker = Worker::new(config, clients, api.client(mutant), seed);
+        let worker = checked(worker.map_err(|error| Error::Environment(error.to_string())));
+        let worker = worker.with_metrics(|_| {});
         if plain {
             let turn = Cell::new(seed >> 32);
             Rc::new(PlainSlot { worker, sqs, turn, share_every, call_visibility })

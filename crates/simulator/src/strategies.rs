@@ -299,16 +299,17 @@ impl Rival {
     }
 }
 
-/// Changes the control record of the limit, as a person does.
+/// Changes the control record of the limit in this table, as a person does.
 ///
 /// # Errors
 /// The record could not be changed.
 pub(crate) async fn change_limit(
     sdk: &SdkConfig,
+    table: &str,
     change: &slowlane_limiter::Change,
     by: &Author,
 ) -> anyhow::Result<()> {
-    let store = DynamoDbStore::new(clients::dynamodb(sdk), TABLE);
+    let store = DynamoDbStore::new(clients::dynamodb(sdk), table);
     let settings = Settings { clock: callers::clock(sdk), ..Settings::default() };
     let (key, slot) = (LimitKey::new(LIMIT)?, SlotId::new("operator")?);
     Limiter::new(store, key, slot, settings)?.change(change, by).await?;

@@ -62,6 +62,11 @@ fn every_promise_bites() {
         (Mutant::LimitsAlone, windowed(Window::Sliding), Invariant::RateKept),
         (Mutant::DeafToOperators, paused(), Invariant::PauseKept),
         (
+            Mutant::DeafToOperators,
+            Scenario { dispatch: Dispatch::Doorbell, ..paused() },
+            Invariant::PauseKept,
+        ),
+        (
             Mutant::TellsOutages,
             out_of_order(OutageKind::RefusedCredentials),
             Invariant::NothingFailsInOutage,

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use slowlane_lambda::env::{self, Env, Recorded};
+use slowlane_limiter::LimitKey;
 use slowlane_message::{Priority, Wiring};
 use slowlane_policy::deferral::OnHigher;
 use slowlane_policy::timing::WorkerSettings;
@@ -20,6 +21,9 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// `IDEMPOTENCY_TABLE`: the guard's DynamoDB table.
     pub idempotency_table: String,
+    /// `LIMIT_KEY`: the name of the limit, under which that table has its control record. By default
+    /// it is the function's.
+    pub limit_key: LimitKey,
     /// `API_TIMEOUT_SECS`: how long the API may take to answer. After it nobody knows
     /// whether the call had its effect.
     pub api_timeout: Duration,
@@ -43,6 +47,8 @@ pub struct Config {
     /// `METRICS_NAMESPACE` in CloudWatch.
     pub metrics_namespace: String,
 }
+
+const LIMIT_KEY_EXPECTED: &str = "a name of up to 512 bytes without `#`";
 
 /// The queues' URLs.
 #[derive(Debug, Clone)]
@@ -109,6 +115,7 @@ impl Config {
             let dispatch = read_dispatch(env);
             let idempotency_table =
                 env.required("IDEMPOTENCY_TABLE", "the name of the guard's DynamoDB table");
+            let limit_key = env.maybe("LIMIT_KEY", LIMIT_KEY_EXPECTED);
             let api_timeout = seconds(env, "API_TIMEOUT_SECS");
             let call_visibility = seconds(env, "CALL_VISIBILITY_SECS");
             let work_window = seconds(env, "WORK_WINDOW_SECS");
@@ -119,8 +126,13 @@ impl Config {
             let max_receive_count = env.required("MAX_RECEIVE_COUNT", "a whole number");
             let metrics_namespace =
                 env.optional("METRICS_NAMESPACE", "a CloudWatch namespace", "Slowlane".to_owned());
+            let function = function?;
+            let limit_key = match limit_key? {
+                Some(key) => key,
+                None => LimitKey::new(&function).map_err(|error| env.refuse(error.to_string()))?,
+            };
             let config = Config {
-                function: function?,
+                function,
                 queues: QueueUrls {
                     high: high?,
                     normal: normal?,
@@ -129,6 +141,7 @@ impl Config {
                 },
                 dispatch: dispatch?,
                 idempotency_table: idempotency_table?,
+                limit_key,
                 api_timeout: api_timeout?,
                 call_visibility: call_visibility?,
                 work_window: work_window?,

@@ -4,16 +4,20 @@
 //! lower call is put back for a short, jittered while. The higher one runs here (`swap`), or is
 //! left to its own mapping (`yield`, as the pattern was first published). After some receives, or
 //! some time, a call runs regardless.
+//!
+//! While the limit is paused, each call that is delivered is put back for minutes.
 
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsMessage;
+use futures::future::join;
 use slowlane_message::Priority;
 use slowlane_policy::deferral::{self, DeferralSettings, LookHigher, OnHigher};
 
 use crate::aws::chain;
 use crate::aws::queues::Received;
 use crate::call::Calls;
+use crate::limits::Limits;
 use crate::metrics::{Counts, Reporter};
 use crate::target::Target;
 
@@ -30,6 +34,7 @@ enum Higher {
 pub(crate) struct Invocation<'a, T> {
     pub(crate) settings: &'a DeferralSettings,
     pub(crate) calls: &'a Calls<T>,
+    pub(crate) limits: &'a Limits,
     pub(crate) reporter: &'a Reporter,
 }
 
@@ -56,7 +61,15 @@ impl<T: Target> Invocation<'_, T> {
     async fn serve(&self, woken: Received, age: Duration, counts: &mut Counts) -> bool {
         // The mapping hid it for six times the function's time-out; after a kill it should be
         // seen sooner.
-        self.change_visibility(&woken, self.calls.config.call_visibility).await;
+        let visibility = self.calls.config.call_visibility;
+        join(self.change_visibility(&woken, visibility), self.limits.refresh()).await;
+        if let Some(waiting) = self.limits.shut() {
+            let opens_in = self.limits.opens_in(&waiting);
+            let asleep = deferral::asleep_for(woken.receive_count, opens_in, self.calls.unit());
+            counts.put_to_sleep += 1;
+            self.change_visibility(&woken, asleep).await;
+            return true;
+        }
         let look = deferral::look_higher(woken.priority, woken.receive_count, age, self.settings);
         let higher = match look {
             LookHigher::RunNow => Higher::Nothing,

@@ -21,6 +21,7 @@ use crate::call::Calls;
 use crate::config::{Config, Dispatch};
 use crate::doorbell::Slots;
 use crate::doorbell::wake::{Function, HandedRing};
+use crate::limits::{self, Limits};
 use crate::metrics::{self, Counts, Reporter};
 use crate::target::Target;
 use crate::{deferral, doorbell};
@@ -29,6 +30,7 @@ use crate::{deferral, doorbell};
 pub struct Worker<T> {
     wiring: Wiring,
     calls: Calls<T>,
+    limits: Limits,
     reporter: Reporter,
 }
 
@@ -49,7 +51,15 @@ pub struct Handled {
 
 impl<T: Target> Worker<T> {
     /// A worker that speaks to AWS by `clients`. `seed` rules its jitter.
-    pub fn new(config: Config, clients: Clients, target: T, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// Limits that contradict themselves.
+    pub fn new(
+        config: Config,
+        clients: Clients,
+        target: T,
+        seed: u64,
+    ) -> Result<Self, limits::Error> {
         let Clients { sqs, sfn, dynamodb, lambda } = clients;
         let clock = Clock::of(sqs.config().time_source());
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -78,6 +88,7 @@ impl<T: Target> Worker<T> {
             namespace: config.metrics_namespace.clone(),
             emit: Box::new(metrics::print_line),
         };
+        let limits = Limits::new(&config, dynamodb.clone(), &clock, seed)?;
         let calls = Calls {
             deletes: Deletes::new(sqs.clone(), config.queues.clone()),
             queues: Queues::new(sqs, &config),
@@ -90,7 +101,7 @@ impl<T: Target> Worker<T> {
             rng: RefCell::new(rng),
             config,
         };
-        Worker { wiring, calls, reporter }
+        Ok(Worker { wiring, calls, limits, reporter })
     }
 
     /// Sends the metrics' JSON lines elsewhere than to stdout.
@@ -102,7 +113,7 @@ impl<T: Target> Worker<T> {
 
     /// Handles one event of a mapping, which ends at `deadline` at the latest.
     pub async fn handle(&self, event: SqsEvent, deadline: Instant) -> Handled {
-        let Worker { wiring, calls, reporter } = self;
+        let Worker { wiring, calls, limits, reporter } = self;
         let mut response = SqsBatchResponse::default();
         let mut counts = Counts::default();
         // A mapping of BatchSize 1, as the template has it, brings one record.
@@ -110,11 +121,12 @@ impl<T: Target> Worker<T> {
             let message_id = record.message_id.clone().unwrap_or_default();
             let (done, keep) = match wiring {
                 Wiring::Doorbell(slots) => {
-                    let invocation = doorbell::Invocation { slots, calls, reporter, deadline };
+                    let invocation =
+                        doorbell::Invocation { slots, calls, limits, reporter, deadline };
                     invocation.handle(record).await
                 }
                 Wiring::Deferral(settings) => {
-                    deferral::Invocation { settings, calls, reporter }.handle(record).await
+                    deferral::Invocation { settings, calls, limits, reporter }.handle(record).await
                 }
             };
             counts += done;
@@ -127,10 +139,10 @@ impl<T: Target> Worker<T> {
 
     /// Handles a ring that another slot has handed on, until `deadline` at the latest.
     pub async fn handle_ring(&self, handed: HandedRing, deadline: Instant) -> Handled {
-        let Worker { wiring, calls, reporter } = self;
+        let Worker { wiring, calls, limits, reporter } = self;
         let counts = match wiring {
             Wiring::Doorbell(slots) => {
-                let invocation = doorbell::Invocation { slots, calls, reporter, deadline };
+                let invocation = doorbell::Invocation { slots, calls, limits, reporter, deadline };
                 invocation.handle_ring(handed).await
             }
             // A ring that was on its way while the deployment changed its wiring.

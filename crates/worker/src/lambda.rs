@@ -47,7 +47,7 @@ where
         .build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let target = connect(&sdk).await.map_err(Into::into)?;
-    let worker = Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..));
+    let worker = Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..))?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
         let deadline = worker.moment_of(event.context.deadline);
         // Boxed: the SDK's futures nest so deep that a team's `main` would have to raise its

@@ -50,6 +50,8 @@ pub struct Counts {
     pub retries: u32,
     /// Other slots woken, whether or not they were free.
     pub slots_woken: u32,
+    /// Rings and calls that were put to sleep because no call may be made.
+    pub put_to_sleep: u32,
 }
 
 impl Counts {
@@ -78,6 +80,7 @@ impl Counts {
             .metric("Swaps", Unit::Count, self.swaps.into())
             .metric("GiveBacks", Unit::Count, self.give_backs.into())
             .metric("SlotsWoken", Unit::Count, self.slots_woken.into())
+            .metric("PutToSleep", Unit::Count, self.put_to_sleep.into())
             .metric("Throttles", Unit::Count, self.throttles.into())
             .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
             .into_json()
@@ -93,6 +96,7 @@ impl AddAssign for Counts {
         self.throttles += other.throttles;
         self.retries += other.retries;
         self.slots_woken += other.slots_woken;
+        self.put_to_sleep += other.put_to_sleep;
     }
 }
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
-use super::Moment;
+use super::{Gate, Moment};
 
 /// What a slot is told at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
+    /// Whether calls may be made, as it was read when the slot was woken.
+    pub gate: Gate,
     /// The k of "every k-th turn" ([`dispatch`](crate::dispatch)).
     pub share_every: std::num::NonZeroU32,
     /// From then on no further call is looked for.
@@ -60,6 +62,14 @@ pub enum Action<M, C, A, R> {
     HoldRing,
     /// Wake other slots, this many at most with all that they may wake: [`Event::Woke`].
     WakeOthers(u32),
+    /// Read the control record: [`Event::ControlRead`].
+    ReadControl,
+    /// Let so many rings on the doorbell sleep for so long as there are slots, and delete the
+    /// others: [`Event::ClearedRings`].
+    ClearRings {
+        /// For how long they sleep.
+        back_after: Duration,
+    },
 }
 
 /// What has come of an [`Action`].
@@ -96,6 +106,13 @@ pub enum Event<M, C, A, R> {
         slots: u32,
         /// What of the allowance is gone with them.
         allowance_used: u32,
+    },
+    /// The control record was read, or is known as well as it can be: as it stands now.
+    ControlRead(Gate),
+    /// The rings on the doorbell sleep or are gone.
+    ClearedRings {
+        /// Whether there were any, or may have been.
+        any: bool,
     },
 }
 
@@ -166,6 +183,11 @@ pub enum End<R> {
         /// Whether the slot's ring may go once all this is done. If it is not done, or this is
         /// false, the ring must come back.
         ring_may_go: bool,
+    },
+    /// No call may be made. The slot's ring comes back when that may be over.
+    Asleep {
+        /// After so long.
+        ring_back_after: Duration,
     },
     /// The queues could not be polled. The slot's ring, and no other, comes back for that.
     CannotPoll {

@@ -13,6 +13,9 @@ impl<M, C, A, R> Slot<M, C, A, R> {
 
     /// Polls the next queue of the sweep, or ends it.
     fn sweep_on(&mut self, sweep: Sweep) {
+        if !self.control.is_open() {
+            return;
+        }
         if let Some(priority) = sweep.order.get(sweep.polled) {
             self.act(Action::Sweep(*priority));
             self.next = Next::Searching(Sweep { polled: sweep.polled + 1, ..sweep });
@@ -30,6 +33,9 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         let Next::Searching(sweep) = self.next else { return };
         self.next = Next::None;
         match found {
+            Ok(Some(found)) if !self.control.is_open() => {
+                self.act(Action::GiveBackUnread(found.message));
+            }
             Ok(Some(Found { message, priority, receive_count })) => {
                 self.turn = self.turn.wrapping_add(1);
                 let again = looks_again(sweep.order, priority, receive_count);
@@ -43,10 +49,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     /// Prepares what was found. HIGH is polled again `looks` times before it runs.
     pub(super) fn prepare(&mut self, began: Moment, message: M, looks: u32) {
         // There is work: whoever the rings were sent for is to be woken after all.
-        if !self.collected.is_empty() {
-            let collected = std::mem::take(&mut self.collected);
-            self.act(Action::ReturnRings(collected));
-        }
+        self.return_collected();
         self.act(Action::Prepare { message, look: looks > 0 });
         self.next = Next::Preparing { began, looks_left: looks.saturating_sub(1) };
     }
@@ -62,6 +65,14 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         let urgent = looked.and_then(|looked| self.noted(now, looked).unwrap_or(None));
         let Next::Preparing { began, looks_left } = self.next else { return };
         self.next = Next::None;
+        if !self.control.is_open() {
+            match prepared {
+                Prepared::Ready(ready) => self.act(Action::GiveBack(ready)),
+                Prepared::Ended(left) => self.on_left(now, left),
+            }
+            urgent.into_iter().for_each(|found| self.act(Action::GiveBackUnread(found.message)));
+            return;
+        }
         match (prepared, urgent) {
             (Prepared::Ready(ready), Some(urgent)) => {
                 self.act(Action::GiveBack(ready));

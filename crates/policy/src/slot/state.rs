@@ -88,13 +88,23 @@ pub(super) enum Rings {
     },
     /// All three polls have found nothing: the rings may go.
     Silent,
+    /// No call may be made, and the rings on the doorbell are put to sleep or deleted.
+    Clearing,
+    /// Some were. The control record is read once more: one may have said that calls go on.
+    Confirming,
+    /// No call may be made. The slot's ring comes back when that may be over.
+    Asleep,
 }
 
 impl Rings {
     /// Something may wait that the latest listening did not hear.
     pub(super) fn disturb(&mut self) {
         match self {
-            Rings::Kept | Rings::Collecting => {}
+            Rings::Kept
+            | Rings::Collecting
+            | Rings::Clearing
+            | Rings::Confirming
+            | Rings::Asleep => {}
             Rings::Listening { silent, .. } => *silent = false,
             Rings::Silent => *self = Rings::Kept,
         }

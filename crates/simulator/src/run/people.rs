@@ -12,6 +12,7 @@ use slowlane_message::Ring;
 use super::{Run, TICK, plain, timestamp};
 use crate::faults::Fault;
 use crate::ledger::call_in;
+use crate::programs::TABLE;
 use crate::scenario::{Dispatch, Mutant, Pause};
 use crate::strategies;
 
@@ -153,6 +154,8 @@ impl Run {
     pub(super) async fn operators_pause(self: Rc<Self>, pause: Pause) {
         let clock = self.cloud.clock();
         let sdk = self.cloud.sdk(Caller::Person, Skew::NONE);
+        // The worker's limit stands beside its guard's records.
+        let table = if self.rival.is_some() { strategies::TABLE } else { TABLE };
         let changes = [
             (pause.begins(), Change::Pause { until: None }, "the vendor asks for it"),
             (pause.ends(), Change::Resume, "the vendor is done"),
@@ -160,10 +163,23 @@ impl Run {
         for (at, change, why) in changes {
             clock.sleep_until(at).await;
             let by = Author::new("an operator", why);
-            while strategies::change_limit(&sdk, &change, &by).await.is_err() {
+            while strategies::change_limit(&sdk, table, &change, &by).await.is_err() {
                 tokio::time::sleep(TICK).await;
             }
+            if change == Change::Resume {
+                self.ring_for_slots();
+            }
             self.cloud.state().saw(self.cloud.now(), Event::Run("limit changed", 0, 0));
+        }
+    }
+
+    /// Whoever resumes wakes every slot: the rings sleep.
+    fn ring_for_slots(&self) {
+        let now = self.cloud.now();
+        for _ in 0..self.deployment.limit() {
+            // A ring is small.
+            let ring = plain(&Ring::default().to_body());
+            let _ = self.cloud.state().send(self.deployment.doorbell, ring, now);
         }
     }
 

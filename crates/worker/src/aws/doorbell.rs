@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use slowlane_message as message;
 use slowlane_policy::timing::{RING_AGAIN, ring_hold};
 use slowlane_policy::wake::RING_HIDDEN;
+use tokio::time::Instant;
 
 use super::queues::{Error, MAX_VISIBILITY, is_from, without_retries};
 use super::{chain, whole_secs};
@@ -20,6 +21,9 @@ use super::{chain, whole_secs};
 const MAX_DELAY: Duration = Duration::from_secs(900);
 /// The entries of a batch request, and the messages of a receive (API model).
 const BATCH: u8 = 10;
+
+/// How long a slot clears the doorbell at most. What it leaves the next one clears.
+const LONGEST_CLEARING: Duration = Duration::from_secs(10);
 
 /// A ring received from the doorbell, by its receipt handle.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -128,6 +132,27 @@ impl Doorbell {
     /// anew; a ring whose slot was never free comes back soon.
     pub(crate) async fn receive_rings_to_hand_on(&self, most: u32) -> Result<Vec<Ring>, Error> {
         self.receive_rings(most, RING_HIDDEN).await
+    }
+
+    /// Lets rings that nobody was woken by sleep for so long, `most` of them at most, and deletes the
+    /// others. Answers whether there were any.
+    pub(crate) async fn clear_rings(&self, most: u32, asleep: Duration) -> Result<bool, Error> {
+        let (began, mut left, mut any) = (Instant::now(), most, false);
+        while began.elapsed() < LONGEST_CLEARING {
+            // To be received for so long is to sleep for so long.
+            let mut rings = self.receive_rings(BATCH.into(), asleep).await?;
+            if rings.is_empty() {
+                break;
+            }
+            any = true;
+            let kept = rings.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= u32::try_from(kept).unwrap_or(left);
+            let rest = rings.split_off(kept);
+            if !rest.is_empty() {
+                self.delete_rings(&rest).await;
+            }
+        }
+        Ok(any)
     }
 
     /// Takes ten rings off the doorbell for good, if there are as many: then no poller is free that

@@ -32,6 +32,12 @@ impl<T: Target> Invocation<'_, T> {
                 let rung = !ring_anew || doorbell.ring(NONE).await.is_ok();
                 ring_may_go && returned && rung
             }
+            End::Asleep { ring_back_after } => {
+                if let Err(error) = doorbell.hide_ring(ring, ring_back_after).await {
+                    tracing::warn!(error = chain(&error), "the ring of a slot comes back early");
+                }
+                false
+            }
             End::CannotPoll { ring_back_after, collected } => {
                 if let Err(error) = doorbell.hide_ring(ring, ring_back_after).await {
                     tracing::warn!(

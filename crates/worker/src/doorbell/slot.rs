@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::{LocalBoxFuture, OptionFuture, join};
 use futures::stream::FuturesUnordered;
 use slowlane_message::Priority;
-use slowlane_policy::slot::{self, Action, CannotPoll, Event, Found, LISTEN, Left, Polled};
+use slowlane_policy::slot::{self, Action, CannotPoll, End, Event, Found, LISTEN, Left, Polled};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Done, Invocation, NONE, WokenBy};
@@ -36,6 +36,7 @@ impl<T: Target> Invocation<'_, T> {
         let began = Instant::now();
         self.calls.deletes.hold_until(stop_at);
         let settings = slot::Settings {
+            gate: self.limits.gate(Duration::ZERO),
             share_every: self.slots.share_every,
             stop_at: stop_at.saturating_duration_since(began),
             call_visibility: self.calls.config.call_visibility,
@@ -49,7 +50,7 @@ impl<T: Target> Invocation<'_, T> {
         loop {
             while let Some(action) = slot.next_action() {
                 counts.note(&action);
-                tasks.push(Box::pin(self.carry_out(action, &woken_by.ring)));
+                tasks.push(Box::pin(self.carry_out(action, &woken_by.ring, began)));
             }
             let Some(timeout) = slot.next_timeout() else { break };
             tokio::select! {
@@ -68,13 +69,15 @@ impl<T: Target> Invocation<'_, T> {
             }
             self.slots.turn.set(slot.turn());
         }
-        let ring_served = self.leave(slot.end(began.elapsed()), &woken_by.ring).await;
+        let end = slot.end(began.elapsed());
+        counts.put_to_sleep += u32::from(matches!(end, End::Asleep { .. }));
+        let ring_served = self.leave(end, &woken_by.ring).await;
         Done { counts, ring_served }
     }
 
     /// Does what the slot wants done, to its end: a receive whose answer nobody reads would hide
     /// a call for its whole visibility time-out.
-    async fn carry_out(&self, action: SlotAction, ring: &Ring) -> Happened {
+    async fn carry_out(&self, action: SlotAction, ring: &Ring, began: Instant) -> Happened {
         let event = match action {
             Action::Sweep(priority) => Event::Swept(self.poll(priority, NONE).await),
             Action::Listen(priority) => Event::Heard(self.poll(priority, LISTEN).await),
@@ -118,6 +121,13 @@ impl<T: Target> Invocation<'_, T> {
                 let woken = self.wake_others(allowance).await;
                 Event::Woke { slots: woken.slots, allowance_used: woken.allowance_used }
             }
+            Action::ReadControl => {
+                self.limits.look().await;
+                Event::ControlRead(self.limits.gate(began.elapsed()))
+            }
+            Action::ClearRings { back_after } => {
+                Event::ClearedRings { any: self.clear_rings(back_after).await }
+            }
         };
         (event, None)
     }
@@ -146,6 +156,14 @@ impl<T: Target> Invocation<'_, T> {
                 "rings that are left over will wake slots for nothing"
             );
             Vec::new()
+        })
+    }
+
+    async fn clear_rings(&self, back_after: Duration) -> bool {
+        let slots = self.slots.limit.saturating_sub(1);
+        self.slots.doorbell.clear_rings(slots, back_after).await.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "rings may wake slots for nothing");
+            true
         })
     }
 

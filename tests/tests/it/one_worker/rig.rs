@@ -294,7 +294,7 @@ fn worker(cloud: &Cloud, more: &[(&'static str, &str)], api: &Api) -> Worker<Api
     vars.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let config = Config::from_vars(|name| vars.get(name).cloned()).unwrap();
     let clients = Clients::new(&cloud.sdk(Caller::Person, Skew::NONE));
-    Worker::new(config, clients, api.clone(), 7).with_metrics(|_| {})
+    Worker::new(config, clients, api.clone(), 7).unwrap().with_metrics(|_| {})
 }
 
 pub(crate) fn event(queue: &str, message: &aws_sdk_sqs::types::Message) -> SqsEvent {

@@ -2,7 +2,7 @@
 
 use super::world::{Hand, STOP_AT, Silence, TestAction, World};
 use crate::slot::state::{Next, Sweep};
-use crate::slot::{Action, End};
+use crate::slot::{Action, End, Gate, READ_EVERY};
 
 impl World {
     pub(super) fn check(&mut self, action: &TestAction) -> Result<(), String> {
@@ -13,6 +13,7 @@ impl World {
         if searching && searches(action) {
             return Err(format!("it searches twice at once: {action:?}"));
         }
+        self.check_gate(action)?;
         match action {
             Action::Sweep(queue) => {
                 let first = matches!(self.slot.next, Next::Searching(Sweep { polled: 1, .. }));
@@ -42,9 +43,41 @@ impl World {
             | Action::CollectRings
             | Action::ThinOutRings
             | Action::HoldRing
-            | Action::WakeOthers(_) => {}
+            | Action::WakeOthers(_)
+            | Action::ReadControl
+            | Action::ClearRings { .. } => {}
         }
         Ok(())
+    }
+
+    /// Behind a gate that is shut nothing is received and nothing called, and whoever works knows
+    /// within a second that it is shut.
+    fn check_gate(&mut self, action: &TestAction) -> Result<(), String> {
+        let shut = self.told != Gate::Open;
+        let reads = self.pending.iter().any(|action| matches!(action, Action::ReadControl));
+        let since_read = self.now.saturating_sub(self.read_at);
+        match action {
+            Action::Sweep(_) | Action::Listen(_) | Action::LookAgain(_) if shut => {
+                Err(format!("it receives although the gate is shut: {action:?}"))
+            }
+            Action::Call(_) | Action::Prepare { .. } | Action::WakeOthers(_) if shut => {
+                Err(format!("it goes on although the gate is shut: {action:?}"))
+            }
+            Action::Call(_) if self.gate_moves && since_read > READ_EVERY && !reads => {
+                Err(format!("it has not looked at the gate for {since_read:?}"))
+            }
+            Action::ReadControl if self.unconfirmed == 0 && since_read < READ_EVERY => {
+                Err(format!("it looks at the gate again after {since_read:?}"))
+            }
+            Action::ReadControl => {
+                self.read_at = self.now;
+                Ok(())
+            }
+            Action::ClearRings { .. } if !shut => {
+                Err("it takes rings although calls are made".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn pass(&mut self, id: u8, from: Hand, to: Hand) -> Result<(), String> {
@@ -85,8 +118,22 @@ impl World {
                     Err("the ring may go although it must come back".to_owned())
                 } else if self.now + outlasts < self.hidden_until {
                     Err("the ring comes back before the call that is hidden".to_owned())
+                } else if !silent && self.told != Gate::Open {
+                    Err("it rings although the gate is shut".to_owned())
                 } else if !silent && self.now < STOP_AT {
                     Err("it gives up before its time".to_owned())
+                } else {
+                    Ok(())
+                }
+            }
+            End::Asleep { ring_back_after } => {
+                self.let_go(&[])?;
+                if self.told == Gate::Open {
+                    Err("it sleeps although calls are made".to_owned())
+                } else if self.unconfirmed > 0 {
+                    Err("it sleeps and may have taken the ring that calls it back".to_owned())
+                } else if self.now + ring_back_after < self.hidden_until {
+                    Err("the ring comes back before the call that is hidden".to_owned())
                 } else {
                     Ok(())
                 }

@@ -3,13 +3,13 @@
 use super::exhaustive::explore;
 use super::world::{Budget, Mutant, STOP_AT, TestSlot, World};
 use crate::slot::state::{Api, Next, Rings};
-use crate::slot::{Action, Moment};
+use crate::slot::{Action, Gate, Moment};
 use slowlane_message::Priority;
 
 /// The mutant does something that is `wrong`, after much or little.
 fn is_caught(mutant: Mutant, wrong: &str) {
     let found = [(0, 1), (1, 0), (2, 0), (1, 1)].into_iter().find_map(|(messages, failures)| {
-        let budget = Budget { messages, failures, rings: 1, timeouts: 2 };
+        let budget = Budget { messages, failures, rings: 1, timeouts: 2, gates: 0 };
         explore(World::warm(budget, 0, Some(mutant)), Some(mutant)).err()
     });
     let found = found.expect("the mutant lives");
@@ -119,7 +119,7 @@ fn one_that_settles_twice() {
             slot.act(settle);
         }
     };
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 0 };
+    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 0, gates: 0 };
     let found = explore(World::cold(budget, 0, None), Some(mutant)).unwrap_err();
     assert!(found.what.contains("becomes Leaving and was Some(Leaving)"), "{found:#?}");
 }
@@ -145,4 +145,94 @@ fn one_that_goes_round_in_circles() {
         }
     };
     is_caught(mutant, "it goes round in circles");
+}
+
+/// The mutant does something that is `wrong`, with a gate that shuts and opens.
+fn is_caught_at_the_gate(mutant: Mutant, wrong: &str) {
+    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 1 };
+    let found = explore(World::warm(budget, 0, Some(mutant)), Some(mutant));
+    let found = found.and_then(|_| explore(World::shut_out(budget, Some(mutant)), Some(mutant)));
+    let found = found.expect_err("the mutant lives");
+    println!("{}, after {} steps", found.what, found.steps.len());
+    assert!(found.what.contains(wrong), "{found:#?}");
+}
+
+#[test]
+fn one_that_does_not_heed_the_gate() {
+    let mutant: Mutant = |_, slot, now| {
+        if slot.control.gate != Gate::Open {
+            slot.control.gate = Gate::Open;
+            slot.advance(now);
+        }
+    };
+    is_caught_at_the_gate(mutant, "although the gate is shut");
+}
+
+#[test]
+fn one_that_keeps_its_call_behind_a_shut_gate() {
+    let mutant: Mutant = |before, slot, _| {
+        let shuts = before.control.is_open() && !slot.control.is_open();
+        if shuts && matches!(before.next, Next::Held { .. }) {
+            slot.next = before.next.clone();
+            without(slot, |action| matches!(action, Action::GiveBack(_)));
+        }
+    };
+    is_caught_at_the_gate(mutant, "it goes on although the gate is shut: Call");
+}
+
+#[test]
+fn one_that_never_looks_at_the_gate() {
+    let mutant: Mutant = |_, slot, _| slot.control.read_at = Moment::MAX;
+    is_caught_at_the_gate(mutant, "it has not looked at the gate");
+}
+
+#[test]
+fn one_that_looks_at_the_gate_all_the_time() {
+    let mutant: Mutant = |before, slot, now| {
+        if before.answered == 9 && before.api.is_busy() {
+            slot.control.read_at = now;
+        }
+    };
+    is_caught_at_the_gate(mutant, "it looks at the gate again after");
+}
+
+#[test]
+fn one_that_sleeps_without_looking_whether_it_was_called_back() {
+    let mutant: Mutant = |before, slot, _| {
+        if before.rings == Rings::Clearing && slot.rings == Rings::Confirming {
+            slot.rings = Rings::Asleep;
+            slot.control.reads -= 1;
+            without(slot, |action| *action == Action::ReadControl);
+        }
+    };
+    is_caught_at_the_gate(mutant, "may have taken the ring that calls it back");
+}
+
+#[test]
+fn one_that_believes_a_look_from_before_it_took_rings() {
+    let mutant: Mutant = |before, slot, _| {
+        let looked = slot.control.reads < before.control.reads;
+        if before.rings == Rings::Confirming && looked && !slot.control.is_open() {
+            slot.rings = Rings::Asleep;
+        }
+        if slot.rings == Rings::Asleep && slot.control.reads > 0 {
+            // It does not wait for the answer to the other look.
+            slot.outstanding -= slot.control.reads;
+        }
+    };
+    is_caught_at_the_gate(mutant, "stuck");
+}
+
+#[test]
+fn one_that_sleeps_on_although_calls_are_made() {
+    let mutant: Mutant = |before, slot, _| {
+        let opens = !before.control.is_open() && slot.control.is_open();
+        if opens && before.rings == Rings::Confirming && slot.rings == Rings::Kept {
+            slot.rings = Rings::Asleep;
+            slot.next = Next::None;
+            slot.outstanding -= u32::try_from(slot.actions.len()).unwrap();
+            slot.actions.clear();
+        }
+    };
+    is_caught_at_the_gate(mutant, "it sleeps although calls are made");
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use slowlane_message::Priority::{Batch, High, Normal};
 
-use super::world::{STOP_AT, TestSlot, settings};
+use super::world::{SHUT, STOP_AT, TestSlot, settings};
 use crate::slot::{
-    Action, Candidate, CannotPoll, End, Event, Found, Left, Moment, Polled, Prepared, Settings,
-    Slot,
+    Action, Candidate, CannotPoll, End, Event, Found, Gate, Left, Moment, Polled, Prepared,
+    READ_EVERY, Settings, Slot, rings_asleep_for,
 };
 use crate::timing::{RING_LEAD, RING_RENEWAL};
 use slowlane_message::Priority;
@@ -108,7 +108,8 @@ fn the_next_call_is_fetched_to_be_ready_when_the_present_one_ends() {
     after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
     let answered = Event::Answered { answered: 4, took: ms(200) };
     let follows = after(&mut slot, since + ms(200), answered);
-    assert_eq!(follows, [Action::Settle(4), Action::Call(5)]);
+    // It was woken a second ago.
+    assert_eq!(follows, [Action::Settle(4), Action::ReadControl, Action::Call(5)]);
 }
 
 #[test]
@@ -118,6 +119,9 @@ fn a_call_that_waited_too_long_is_given_back_and_no_other_is_fetched_beside() {
     slot.handle_timeout(fetch_at);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
     after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    assert_eq!(slot.next_timeout(), Some(READ_EVERY));
+    slot.handle_timeout(READ_EVERY);
+    assert_eq!(actions(&mut slot), [Action::ReadControl]);
     let limit = slot.next_timeout().unwrap();
     assert_eq!(limit, fetch_at + ms(100));
     slot.handle_timeout(limit);
@@ -154,6 +158,11 @@ fn the_ring_is_held_anew_while_a_call_takes_long() {
     after(&mut slot, ms(0), Event::Prepared(Prepared::Ready(1), None));
     for renewal in 1..4 {
         let at = RING_RENEWAL * renewal;
+        while let Some(look_at) = slot.next_timeout().filter(|look_at| *look_at < at) {
+            slot.handle_timeout(look_at);
+            assert_eq!(actions(&mut slot), [Action::ReadControl]);
+            slot.handle(look_at, Event::ControlRead(Gate::Open));
+        }
         assert_eq!(slot.next_timeout(), Some(at));
         slot.handle_timeout(at);
         assert_eq!(actions(&mut slot), [Action::HoldRing]);
@@ -217,4 +226,58 @@ fn the_turn_goes_on_where_the_last_invocation_left_it() {
     assert_eq!(actions(&mut slot), [Action::Sweep(Batch)]);
     slot.handle(Moment::ZERO, Event::Swept(found(1, Batch)));
     assert_eq!(slot.turn(), 10);
+}
+
+#[test]
+fn a_slot_that_is_woken_in_front_of_a_shut_gate_receives_nothing_and_lets_the_rings_sleep() {
+    let mut slot = TestSlot::new(Moment::ZERO, Settings { gate: SHUT, ..settings(0) });
+    let back_after = Duration::from_secs(300);
+    assert_eq!(actions(&mut slot), [Action::ClearRings { back_after }]);
+    // It has taken rings; whoever resumes may have sent one of them.
+    let cleared = after(&mut slot, ms(50), Event::ClearedRings { any: true });
+    assert_eq!(cleared, [Action::ReadControl]);
+    assert_eq!(after(&mut slot, ms(60), Event::ControlRead(SHUT)), []);
+    assert!(slot.has_ended());
+    assert_eq!(slot.end(ms(60)), End::Asleep { ring_back_after: back_after - ms(60) });
+}
+
+#[test]
+fn a_slot_that_has_taken_the_ring_of_who_resumed_goes_on() {
+    let mut slot = TestSlot::new(Moment::ZERO, Settings { gate: SHUT, ..settings(0) });
+    actions(&mut slot);
+    slot.handle(ms(50), Event::ClearedRings { any: true });
+    assert_eq!(actions(&mut slot), [Action::ReadControl]);
+    let resumed = after(&mut slot, ms(60), Event::ControlRead(Gate::Open));
+    assert_eq!(resumed, [Action::Sweep(High)]);
+}
+
+#[test]
+fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is_held() {
+    let (mut slot, since) = busy();
+    let fetch_at = since + ms(195);
+    slot.handle_timeout(fetch_at);
+    after(&mut slot, fetch_at, Event::Swept(found(5, High)));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    slot.handle_timeout(READ_EVERY);
+    assert_eq!(actions(&mut slot), [Action::ReadControl]);
+    assert_eq!(after(&mut slot, READ_EVERY, Event::ControlRead(SHUT)), [Action::GiveBack(5)]);
+    slot.handle(READ_EVERY, Event::Ended(Left::Visible));
+    let ended = ms(1_200);
+    let answered = Event::Answered { answered: 4, took: ms(400) };
+    let back_after = Duration::from_secs(300) - ended;
+    let follows = after(&mut slot, ended, answered);
+    assert_eq!(follows, [Action::Settle(4), Action::ClearRings { back_after }]);
+}
+
+#[test]
+fn rings_that_sleep_come_back_at_full_five_minutes_or_when_the_gate_opens() {
+    let asleep = |now_secs, opens_in: Option<u64>| {
+        let opens_in = opens_in.map(Duration::from_secs);
+        rings_asleep_for(Duration::from_secs(now_secs), opens_in).as_secs()
+    };
+    assert_eq!(
+        [0, 1, 149, 150, 299, 300].map(|now| asleep(now, None)),
+        [300, 299, 151, 450, 301, 300]
+    );
+    assert_eq!([asleep(0, Some(20)), asleep(0, Some(3_600))], [20, 300]);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::prefetch::HISTORY;
 use crate::slot::{
-    Action, CannotPoll, Event, Found, Left, Moment, Polled, Prepared, Settings, Slot,
+    Action, CannotPoll, Event, Found, Gate, Left, Moment, Polled, Prepared, READ_EVERY, Settings,
+    Slot,
 };
 use slowlane_message::Priority;
 
@@ -21,8 +22,12 @@ pub(super) type Mutant = fn(before: &TestSlot, slot: &mut TestSlot, now: Moment)
 pub(super) const STOP_AT: Moment = Duration::from_secs(20);
 const TOOK: Duration = Duration::from_millis(200);
 
+/// When rings that sleep come back: after all that a world goes through.
+pub(super) const SHUT: Gate = Gate::Shut { rings_back_at: Duration::from_secs(300) };
+
 pub(super) fn settings(allowance: u32) -> Settings {
     Settings {
+        gate: Gate::Open,
         share_every: NonZeroU32::new(10).unwrap(),
         stop_at: STOP_AT,
         call_visibility: Duration::from_secs(90),
@@ -43,6 +48,8 @@ pub(super) struct Budget {
     pub(super) rings: u8,
     /// Time-outs that come, each at its moment.
     pub(super) timeouts: u8,
+    /// Times that a person shuts the gate or opens it.
+    pub(super) gates: u8,
 }
 
 /// Where a message is that was found.
@@ -88,13 +95,31 @@ pub(super) struct World {
     /// Something failed for which the slot's ring must come back.
     pub(super) must_return: bool,
     pub(super) hidden_until: Moment,
+    /// What the slot has been told of the gate.
+    pub(super) told: Gate,
+    /// Whether the gate moves. Where it does not, the slot never looks at it.
+    pub(super) gate_moves: bool,
+    /// When the latest read of the control record began.
+    pub(super) read_at: Moment,
+    /// Reads that must be answered until the slot knows that it has taken no ring that calls it
+    /// back.
+    pub(super) unconfirmed: usize,
 }
 
 impl World {
     /// A slot at its start.
     pub(super) fn cold(budget: Budget, allowance: u32, mutant: Option<Mutant>) -> Self {
+        Self::woken(budget, settings(allowance), mutant)
+    }
+
+    /// A slot that is woken in front of a gate that is shut.
+    pub(super) fn shut_out(budget: Budget, mutant: Option<Mutant>) -> Self {
+        Self::woken(budget, Settings { gate: SHUT, ..settings(0) }, mutant)
+    }
+
+    fn woken(budget: Budget, settings: Settings, mutant: Option<Mutant>) -> Self {
         let now = Moment::ZERO;
-        let slot = TestSlot::new(now, settings(allowance));
+        let slot = TestSlot::new(now, settings);
         let mut world = Self {
             now,
             slot: slot.clone(),
@@ -105,7 +130,14 @@ impl World {
             silence: Silence::None,
             must_return: false,
             hidden_until: now,
+            told: settings.gate,
+            gate_moves: budget.gates > 0,
+            read_at: now,
+            unconfirmed: 0,
         };
+        if !world.gate_moves {
+            world.slot.control.read_at = Moment::MAX;
+        }
         if let Some(mutant) = mutant {
             mutant(&slot, &mut world.slot, now);
         }
@@ -119,6 +151,10 @@ impl World {
         for answered in 0..10 {
             world.usual(|action| matches!(action, Action::Sweep(_)), mutant);
             world.usual(|action| matches!(action, Action::Prepare { .. }), mutant);
+            if answered == 8 && world.gate_moves {
+                // It looks at the gate beside the tenth.
+                world.now = READ_EVERY;
+            }
             if answered < 9 {
                 world.usual(|action| matches!(action, Action::Call(_)), mutant);
                 world.usual(|action| matches!(action, Action::Settle(_)), mutant);
@@ -205,6 +241,14 @@ impl World {
                 Event::Woke { slots: 0, allowance_used: 0 },
                 Event::Woke { slots: 1, allowance_used: *allowance },
             ],
+            Action::ReadControl => {
+                let other = if self.told == Gate::Open { SHUT } else { Gate::Open };
+                let other = (self.budget.gates > 0).then_some(other);
+                [Some(self.told), other].into_iter().flatten().map(Event::ControlRead).collect()
+            }
+            Action::ClearRings { .. } => {
+                [false, true].map(|any| Event::ClearedRings { any }).into()
+            }
         }
     }
 
@@ -278,6 +322,15 @@ impl World {
             }
             (_, Event::ReturnedRings(returned)) if !returned => self.fail(),
             (_, Event::ThinnedOut(true)) => self.silence = Silence::None,
+            (_, Event::ControlRead(gate)) => {
+                self.budget.gates -= u8::from(*gate != self.told);
+                self.told = *gate;
+                self.unconfirmed = self.unconfirmed.saturating_sub(1);
+            }
+            (_, Event::ClearedRings { any: true }) => {
+                let reads = |action: &&TestAction| matches!(action, Action::ReadControl);
+                self.unconfirmed = self.pending.iter().filter(reads).count() + 1;
+            }
             _ => {}
         }
     }

@@ -1,0 +1,149 @@
+//! Whether calls may be made at all: the limit's control record, as a slot sees it.
+//!
+//! A person pauses or drains a limit, and all slots heed it within [`READ_EVERY`]. A slot reads the
+//! record beside its running call, never in a call's way. While the gate is shut it
+//! receives nothing: the call that it has at the API goes on to its end, one that is held for later
+//! is given back, and what an earlier poll still brings goes back too.
+//!
+//! Then the slot lets the rings *sleep*, its own and some of those on the doorbell, and takes the
+//! others off. The rings that sleep are found again when there may be something to do
+//! ([`rings_asleep_for`]), and they are enough to wake every slot. So a pause costs a few
+//! requests every few minutes, however many calls wait, and no call is left without a ring.
+//!
+//! Whoever resumes rings. Such a ring must not be taken off the doorbell by a slot that still
+//! believes in the pause, so a slot that has taken rings reads the record once more before it
+//! leaves: what was resumed before that, it sees; what is resumed later rings later.
+
+use std::time::Duration;
+
+use super::io::Action;
+use super::state::{Next, Polling, Rings};
+use super::{Moment, Slot};
+use crate::timing::RING_LEAD;
+
+/// How often a slot at work reads the control record.
+pub const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// How often sleeping rings look whether a gate is open that nobody has said to open by itself.
+/// They do so at the full five minutes, all at once: the first slots that they wake put the
+/// others to sleep again by tens.
+const LOOK_EVERY: Duration = Duration::from_secs(300);
+
+/// Whether calls may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// They may.
+    Open,
+    /// None may, and nothing is received.
+    Shut {
+        /// When sleeping rings are to come back.
+        rings_back_at: Moment,
+    },
+}
+
+/// For how long rings sleep in front of a gate that is shut at `now` (since the epoch, of a clock
+/// that all slots share about) and opens by itself in `opens_in`, if it does.
+///
+/// All rings come back at one of few moments, so that those which are not needed can be put to sleep
+/// again together, and none comes back sooner than half of the usual time.
+pub fn rings_asleep_for(now: Duration, opens_in: Option<Duration>) -> Duration {
+    let period = LOOK_EVERY.as_secs();
+    let next_look = (now + LOOK_EVERY / 2).as_secs() / period * period + period;
+    let until_look = Duration::from_secs(next_look).saturating_sub(now);
+    opens_in.map_or(until_look, |opens_in| opens_in.min(until_look))
+}
+
+/// What a slot knows of the control record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Control {
+    pub(super) gate: Gate,
+    /// When it is to be read next.
+    pub(super) read_at: Moment,
+    /// Reads under way.
+    pub(super) reads: u32,
+}
+
+impl Control {
+    pub(super) fn new(now: Moment, gate: Gate) -> Self {
+        Self { gate, read_at: now + READ_EVERY, reads: 0 }
+    }
+
+    pub(super) fn is_open(self) -> bool {
+        self.gate == Gate::Open
+    }
+
+    /// For how long the slot's own ring sleeps: not shorter than a call is `hidden`.
+    pub(super) fn ring_back_after(self, now: Moment, hidden: Duration) -> Duration {
+        let asleep = match self.gate {
+            Gate::Open => Duration::ZERO,
+            Gate::Shut { rings_back_at } => rings_back_at.saturating_sub(now),
+        };
+        if hidden.is_zero() { asleep } else { asleep.max(hidden + RING_LEAD) }
+    }
+}
+
+impl<M, C, A, R> Slot<M, C, A, R> {
+    /// When the record is to be read, if the slot has a call or looks for one.
+    pub(super) fn read_due_at(&self) -> Option<Moment> {
+        let works = self.api.is_busy() || !matches!(self.next, Next::None);
+        (works && self.control.reads == 0).then_some(self.control.read_at)
+    }
+
+    pub(super) fn read_control_if_due(&mut self, now: Moment) {
+        if self.read_due_at().is_some_and(|at| at <= now) {
+            self.read_control(now);
+        }
+    }
+
+    fn read_control(&mut self, now: Moment) {
+        self.control.read_at = now + READ_EVERY;
+        self.control.reads += 1;
+        self.act(Action::ReadControl);
+    }
+
+    pub(super) fn on_control_read(&mut self, gate: Gate) {
+        self.control.reads -= 1;
+        self.control.gate = gate;
+        match (gate, self.rings) {
+            (Gate::Open, Rings::Confirming | Rings::Asleep) => self.rings = Rings::Kept,
+            (Gate::Shut { .. }, Rings::Confirming) if self.control.reads == 0 => {
+                self.rings = Rings::Asleep;
+            }
+            _ => {}
+        }
+        if !self.control.is_open() {
+            match std::mem::replace(&mut self.next, Next::None) {
+                Next::Held { ready, .. } => self.act(Action::GiveBack(ready)),
+                other => self.next = other,
+            }
+        }
+    }
+
+    /// Lets the rings sleep, if the gate is shut and nothing is left to wait for.
+    pub(super) fn sleep_perhaps(&mut self, now: Moment) {
+        let Gate::Shut { rings_back_at } = self.control.gate else { return };
+        if self.rings == Rings::Kept && self.polling == Polling::Possible {
+            self.return_collected();
+            self.rings = Rings::Clearing;
+            self.act(Action::ClearRings { back_after: rings_back_at.saturating_sub(now) });
+        }
+    }
+
+    pub(super) fn on_cleared_rings(&mut self, now: Moment, any: bool) {
+        if self.control.is_open() {
+            self.rings = Rings::Kept;
+        } else if any {
+            self.rings = Rings::Confirming;
+            self.read_control(now);
+        } else {
+            self.rings = Rings::Asleep;
+        }
+    }
+
+    pub(super) fn return_collected(&mut self) {
+        if !self.collected.is_empty() {
+            let collected = std::mem::take(&mut self.collected);
+            self.act(Action::ReturnRings(collected));
+        }
+    }
+}
