@@ -19,6 +19,7 @@
 //! - [`why`]: why one call waits;
 //! - [`logs`]: what the Lambdas have logged;
 //! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
+//! - [`limits`]: the limit, to look at, to pause, to drain and to resume;
 //! - [`unresolved`]: the calls of which nobody knows whether they were executed, to decide;
 //! - [`watch`]: what the template's alarms and its dashboard watch;
 //! - [`destroy`]: what a stack holds, and its end.
@@ -44,6 +45,7 @@ pub mod aws;
 pub mod dead_letters;
 pub mod destroy;
 mod endpoint;
+pub mod limits;
 pub mod local;
 pub mod logs;
 pub mod outputs;

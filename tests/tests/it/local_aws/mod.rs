@@ -16,6 +16,7 @@ mod kills;
 mod lost_answers;
 mod operations;
 mod own_workflows;
+mod pause;
 mod priorities;
 mod server;
 mod setup;
