@@ -17,7 +17,6 @@ from ministack.services.stepfunctions import (
     _ExecutionError,
     _apply_jsonata_output,
     _apply_jsonata_template,
-    _apply_state_assign,
     _executions,
     _iso_to_epoch_ms,
     _jsonata_state_field,
@@ -38,7 +37,8 @@ def teaches(name):
         found = list(inspect.signature(function).parameters)
         if found != expected:
             sys.exit(f"MiniStack's {name} takes {found}, not {expected}: serve.py is not for it")
-        setattr(stepfunctions, name, lambda *args: lesson(function, *args))
+        taught = lambda *args, **named: lesson(function, *args, **named)
+        setattr(stepfunctions, name, taught)
 
     return put
 
@@ -93,6 +93,24 @@ def child_failure(_, payload):
     return "States.TaskFailed", json.dumps(present)
 
 
+@teaches("_apply_state_assign")
+def assign(apply, state_def, raw_input, ctx, result=None, error_output=None):
+    """On AWS each expression of an Assign sees the variables as they were before all of it (Developer
+    Guide, "Passing data between states with variables", "Evaluation order in an assign field"). The
+    server lets each see what those above it have assigned.
+    """
+    if ctx is None:
+        return
+    before = ctx.get("variables", {})
+    assigned = {}
+    for name, template in (state_def.get("Assign") or {}).items():
+        alone = {**ctx, "variables": dict(before)}
+        apply({**state_def, "Assign": {name: template}}, raw_input, alone, result, error_output)
+        if name in alone["variables"]:
+            assigned[name] = alone["variables"][name]
+    ctx.setdefault("variables", {}).update(assigned)
+
+
 # The batches, if any, that the distributed Map of this thread makes of its dataset.
 batches = threading.local()
 
@@ -129,7 +147,7 @@ def distributed_map(run, state_def, raw_input, effective, iterator, execution, c
         written = write_results(writer["Arguments"], own[0]) if writer and own else None
     results = written or results
     output = _apply_jsonata_output(state_def, raw_input, ctx, result=results, default=results)
-    _apply_state_assign(state_def, raw_input, ctx, result=results)
+    stepfunctions._apply_state_assign(state_def, raw_input, ctx, result=results)
     return output, following
 
 
