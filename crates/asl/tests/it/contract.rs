@@ -50,7 +50,8 @@ fn every_call_is_a_request_that_the_enqueuer_reads() {
 /// The Tasks that hand a call to the enqueuer, those within a Map or Parallel too.
 fn tasks(machine: &Value, within: &str, found: &mut Vec<(String, Value)>) {
     for (name, state) in machine["States"].as_object().into_iter().flatten() {
-        if state["Arguments"]["FunctionName"] == "${EnqueuerArn}" {
+        let function = state["Arguments"]["FunctionName"].as_str().unwrap_or_default();
+        if function.ends_with("EnqueuerArn}") {
             found.push((format!("{within}: {name}"), state.clone()));
         }
         tasks(&state["ItemProcessor"], within, found);

@@ -30,6 +30,7 @@ async fn example(scenario: &Scenario, name: &str) -> anyhow::Result<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../state-machines/examples");
     let definition = std::fs::read_to_string(directory.join(format!("{name}.asl.json")))?
         .replace("${EnqueuerArn}", &scenario.stack.outputs().enqueuer_function_name)
+        .replace("${SlowEnqueuerArn}", &scenario.stack.outputs().enqueuer_function_name)
         .replace("${DefaultDeadlineSeconds}", "600")
         .replace("${GraceSeconds}", "230");
     scenario.machine(name, &serde_json::from_str(&definition)?).await
@@ -79,6 +80,26 @@ async fn a_saga_undoes_its_first_call_when_the_second_is_refused() -> anyhow::Re
     let ended = scenario.execute(&machine, &saga).await?;
     assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
     assert_eq!(answers(&scenario).await?[3..], ["PUT third 204", "PUT fourth 204"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_stays_throttled_goes_by_the_slow_lane() -> anyhow::Result<()> {
+    let mut settings = settings();
+    // Once in each lane: a throttled call rests for longer than this one has patience.
+    settings.sandbox.fault = Some("429-burst:2".to_owned());
+    let scenario = Scenario::deploy("slow-lane", settings).await?;
+    let machine = example(&scenario, "slow-lane-fallback").await?;
+    let mut call = order("throttled", true);
+    call["priority"] = json!("HIGH");
+    call["patience_secs"] = json!(2);
+    let ended = scenario.execute(&machine, &call).await?;
+    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    assert_eq!(ended.output["lane"], "slow", "{ended:?}");
+    assert_eq!(answers(&scenario).await?, ["PUT throttled 204"], "it is made once");
+
+    let ended = scenario.execute(&machine, &order("at-once", true)).await?;
+    assert_eq!(ended.output["lane"], "fast", "{ended:?}");
     Ok(())
 }
 
