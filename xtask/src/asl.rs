@@ -61,12 +61,14 @@ pub(crate) fn compare(repository: &Path) -> anyhow::Result<()> {
     each(repository, directory::compare)
 }
 
-/// The directories of machines: those that are deployed, and examples to copy.
+/// The directories of machines: those that every deployment has, and examples to copy.
+pub(crate) const DIRECTORIES: [&str; 2] = ["state-machines", "state-machines/examples"];
+
 fn each(
     repository: &Path,
     command: fn(&Path) -> Result<(), directory::Error>,
 ) -> anyhow::Result<()> {
-    for machines in ["state-machines", "state-machines/examples"] {
+    for machines in DIRECTORIES {
         command(&repository.join(machines))?;
     }
     Ok(())

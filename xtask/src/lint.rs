@@ -4,7 +4,7 @@ use crate::{asl, python, repository, target_dir};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
 /// Every check by name, the quick ones first. Each runs, whichever fails.
@@ -12,7 +12,7 @@ pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
     let mut results = vec![("format", format(sh)), ("state machines", asl::compare(repository()))];
     match python::checks(sh) {
         Ok(programs) => results.extend([
-            ("template", cfn_lint(sh, &programs)),
+            ("templates", cfn_lint(sh, &programs)),
             ("dependencies", dependencies(sh, &programs)),
         ]),
         Err(error) => results.push(("the programs that check", Err(error))),
@@ -56,43 +56,91 @@ pub(crate) fn schema(sh: &Shell, check: bool) -> anyhow::Result<()> {
     .run()?)
 }
 
-/// Lints the template, and the state machines as if they stood in one: the template only refers
-/// to them.
+/// Lints the templates, and the state machines as if they stood in one: the templates only refer to
+/// them.
 fn cfn_lint(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     let cfn_lint = programs.join("cfn-lint");
+    let templates = files(&repository().join("infra"), ".yaml")?;
     let machines = target_dir(sh)?.join("state-machines.template.json");
-    fs::write(&machines, template_of_machines(&repository().join("state-machines"))?.to_string())?;
-    Ok(cmd!(sh, "{cfn_lint} infra/template.yaml {machines}").run()?)
+    fs::write(&machines, template_of_machines()?.to_string())?;
+    Ok(cmd!(sh, "{cfn_lint} {templates...} {machines}").run()?)
 }
 
-fn template_of_machines(directory: &Path) -> anyhow::Result<Value> {
+fn template_of_machines() -> anyhow::Result<Value> {
     let mut resources = serde_json::Map::new();
-    for name in ["throttled-call", "sales-order-sync"] {
-        let path = directory.join(format!("{name}.asl.json"));
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut definition: Value = serde_json::from_str(&text)?;
-        for state in
-            definition["States"].as_object_mut().into_iter().flatten().map(|(_, state)| state)
-        {
-            // cfn-lint takes only a number here (E3601), Step Functions a JSONata expression too.
-            if state["TimeoutSeconds"].is_string() {
-                state["TimeoutSeconds"] = 60.into();
-            }
-        }
-        let machine = json!({
-            "Type": "AWS::StepFunctions::StateMachine",
-            "Properties": {
-                "RoleArn": "arn:aws:iam::123456789012:role/lint",
-                "Definition": definition,
-                "DefinitionSubstitutions": {
-                    "EnqueuerArn": "arn:aws:lambda:us-east-1:123456789012:function:enqueuer",
-                    "DefaultDeadlineSeconds": "1",
-                    "GraceSeconds": "1",
+    for directory in asl::DIRECTORIES {
+        for path in files(&repository().join(directory), ".asl.json")? {
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let mut definition: Value = serde_json::from_str(&text)?;
+            take_numbers(&mut definition);
+            let names = text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0));
+            let substitutions: serde_json::Map<_, _> =
+                names.map(|name| (name.to_owned(), "1".into())).collect();
+            let machine = json!({
+                "Type": "AWS::StepFunctions::StateMachine",
+                "Properties": {
+                    "RoleArn": "arn:aws:iam::123456789012:role/lint",
+                    "Definition": definition,
+                    "DefinitionSubstitutions": substitutions,
                 },
-            },
-        });
-        resources.insert(name.replace('-', ""), machine);
+            });
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // A resource's name is alphanumeric.
+            let name = name.trim_end_matches(".asl.json").replace('-', "");
+            resources.insert(name, machine);
+        }
     }
     Ok(json!({ "Resources": resources }))
+}
+
+/// Puts a number where a state has an expression that gives one: cfn-lint takes no other (E3601), and
+/// Step Functions both.
+fn take_numbers(definition: &mut Value) {
+    match definition {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_number = ["TimeoutSeconds", "MaxConcurrency", "ToleratedFailurePercentage"]
+                    .contains(&name.as_str());
+                if is_number && value.is_string() {
+                    *value = 60.into();
+                }
+                take_numbers(value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(take_numbers),
+        _ => {}
+    }
+}
+
+/// The files of a directory whose names end so, in order.
+fn files(directory: &Path, end: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(end) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_machine_is_linted_with_all_that_its_template_puts_in() {
+        let template = template_of_machines().unwrap();
+        let machines = template["Resources"].as_object().unwrap();
+        for name in ["throttledcall", "salesordersync", "bulkload", "retrycascade"] {
+            assert!(machines.contains_key(name), "{name}: {:?}", machines.keys());
+        }
+        let properties = &machines["throttledcall"]["Properties"];
+        let names: Vec<_> =
+            properties["DefinitionSubstitutions"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["DefaultDeadlineSeconds", "EnqueuerArn", "GraceSeconds"]);
+        assert_eq!(properties["Definition"]["States"]["Call"]["TimeoutSeconds"], 60);
+    }
 }
