@@ -286,7 +286,7 @@ impl DeadLetters {
     }
 
     /// Receives up to `most` letters. Those that are wanted stay hidden; the others are visible
-    /// again, also after an error.
+    /// again, even after an error.
     async fn take(
         &self,
         wanted: impl Fn(&Letter) -> bool,

@@ -62,7 +62,7 @@ pub struct Holdings {
     pub calls: Vec<(Priority, Depth)>,
     /// Calls that could not be run.
     pub dead_letters: u64,
-    /// Calls of which nobody knows whether they were executed.
+    /// Calls that may or may not have been executed.
     pub unresolved: Count,
     /// The guard's records: which calls have been made, and their answers.
     pub records: Count,

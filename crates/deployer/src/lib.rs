@@ -20,7 +20,7 @@
 //! - [`logs`]: what the Lambdas have logged;
 //! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
 //! - [`limits`]: the limit, to look at, to pause, to drain and to resume;
-//! - [`unresolved`]: the calls of which nobody knows whether they were executed, to decide;
+//! - [`unresolved`]: the calls that may or may not have been executed, to decide;
 //! - [`watch`]: what the template's alarms and its dashboard watch;
 //! - [`destroy`]: what a stack holds, and its end.
 //!

@@ -35,7 +35,7 @@ pub struct Status {
     pub rings: Option<Depth>,
     /// Calls that could not be run.
     pub dead_letters: Option<u64>,
-    /// Calls of which nobody knows whether they were executed; counted up to a thousand.
+    /// Calls that may or may not have been executed; counted up to a thousand.
     pub unresolved: Option<u64>,
     /// What wakes the worker: each event source mapping's state, `Enabled` if all is well.
     pub mappings: Option<BTreeMap<String, String>>,

@@ -1,4 +1,4 @@
-//! Calls that may have been executed, and of which nobody knows: to look at, and to decide.
+//! Calls that may or may not have been executed: to look at, and to decide.
 //!
 //! A worker decides most of them itself, by asking the API. What it cannot decide it leaves to a
 //! person. The call's workflow fails with `Slowlane.NeedsPerson`, and its record stays in the

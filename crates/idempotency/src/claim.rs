@@ -378,7 +378,7 @@ impl<S: Store> Dispatched<S> {
         self.leave_open(record).await
     }
 
-    /// The record of a call of which nobody knows. It does not expire, unless it may be
+    /// The record of a call whose outcome nobody knows. It does not expire, unless it may be
     /// repeated: then a forgotten one does no harm.
     fn left_open(&self, status: Status, why: &impl fmt::Display) -> Record {
         let now = self.inner.now();

@@ -192,7 +192,7 @@ impl<S: Store> Guard<S> {
         self.inner.store.read(&RecordId::new(scope, key)).await
     }
 
-    /// The handle to decide a call of which nobody knows whether it was executed; `None`
+    /// The handle to decide a call that may or may not have been executed; `None`
     /// if the key is unknown, free, still in progress or completed. For a tool with
     /// which a person answers what the target could not: it needs no payload.
     ///
@@ -210,7 +210,7 @@ impl<S: Store> Guard<S> {
             .map(|record| self.unknown(Box::new(record), None, now)))
     }
 
-    /// Up to `most` calls of which nobody knows whether they were executed, those that need a
+    /// Up to `most` calls that may or may not have been executed, those that need a
     /// person among them. Those whose record is `repeatable` may also just be run again.
     ///
     /// On DynamoDB this reads an index if the store was
@@ -236,7 +236,7 @@ impl<S: Store> Guard<S> {
     /// or from where an earlier page ended.
     ///
     /// # Errors
-    /// The store could not be read, or the cursor is none of its own.
+    /// The store could not be read, or the cursor is not from this store.
     pub async fn unresolved_page(
         &self,
         most: NonZeroUsize,

@@ -1,4 +1,4 @@
-//! A call of which nobody knows whether it was executed, and the ways to decide it.
+//! A call that may or may not have been executed, and the ways to decide it.
 
 use std::fmt;
 use std::sync::Arc;

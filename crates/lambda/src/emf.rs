@@ -67,7 +67,7 @@ impl Record {
         self
     }
 
-    /// Adds a property, which is logged beside the metrics and is none itself.
+    /// Adds a property, which is logged beside the metrics and is not a metric itself.
     #[must_use]
     pub fn property(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.root.insert(name.to_owned(), value.into());

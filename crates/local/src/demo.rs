@@ -69,7 +69,7 @@ pub(crate) struct Options {
     /// What goes wrong at the API
     ///
     /// drop-after-commit, commit-late, 400, 400-after-commit, 500, 500-after-commit, 429-burst,
-    /// invalid-login or slow, each with the calls it befalls: KIND:N for the next N, KIND:every=N,
+    /// invalid-login or slow, each with the calls it strikes: KIND:N for the next N, KIND:every=N,
     /// KIND:share=P, KIND:for=TIME.
     #[arg(long, value_name = "KIND")]
     fault: Option<String>,

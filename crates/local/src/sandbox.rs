@@ -105,7 +105,7 @@ pub struct ApiCall {
     pub method: String,
     /// The record's external id, if the call named one.
     pub external_id: Option<String>,
-    /// The answer's HTTP status, also where a fault kept the answer from the caller.
+    /// The answer's HTTP status, even where a fault kept the answer from the caller.
     pub status: u16,
     /// When the call arrived, in milliseconds since 1970.
     pub start_ms: f64,

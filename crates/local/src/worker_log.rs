@@ -53,7 +53,7 @@ impl WorkerCounts {
     }
 }
 
-/// A metric's value: counts are whole numbers, also when they are written as `1.0`.
+/// A metric's value: counts are whole numbers, even when they are written as `1.0`.
 fn sum(metric: &Value) -> u64 {
     match metric {
         Value::Array(values) => values.iter().map(sum).sum(),

@@ -74,7 +74,7 @@ pub enum KeyError {
     /// It is PEM of something else.
     #[error("the PEM holds a {0}, where a PUBLIC KEY or a CERTIFICATE is needed")]
     NotAPublicKey(String),
-    /// It says that it is a certificate, and is none.
+    /// It says that it is a certificate, but is not one.
     #[error("the certificate cannot be read")]
     Certificate(#[from] webpki::Error),
     /// NetSuite takes RSA keys of 3072 or 4096 bits only.

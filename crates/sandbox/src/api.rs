@@ -8,7 +8,7 @@ use crate::{Request, Response};
 
 /// A test API: what its requests mean, and what it holds.
 ///
-/// The sandbox around it holds calls to a limit, lets faults befall them and keeps count. `now` is
+/// The sandbox around it holds calls to a limit, lets faults strike them and keeps count. `now` is
 /// the time since the Unix epoch and never goes back.
 pub trait Api: std::fmt::Debug + Send + 'static {
     /// What a call remembers of the API from its start to its end, such as the version of the

@@ -54,7 +54,7 @@ impl FaultKind {
             .unwrap_or_default()
     }
 
-    /// Reads can be repeated freely, so the faults whose danger is a repeat befall writes only.
+    /// Reads can be repeated freely, so the faults whose danger is a repeat strike writes only.
     fn befalls(self, is_write: bool) -> bool {
         is_write || matches!(self, Self::TooManyRequests | Self::InvalidLogin | Self::Slow)
     }
@@ -70,7 +70,7 @@ impl FaultKind {
     }
 }
 
-/// Which of the calls that a fault can befall it does befall.
+/// Which calls a fault strikes, of those that it can strike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Which {
     /// The next calls, this many of them.
@@ -87,11 +87,11 @@ pub enum Which {
 ///
 /// Read from a text `KIND[:WHICH][,by=TIME]`:
 ///
-/// * KIND is `429-burst`, `invalid-login`, `slow`, which befall any call, or `400`,
-///   `400-after-commit`, `500`, `500-after-commit`, `drop-after-commit`, `commit-late`, which befall
+/// * KIND is `429-burst`, `invalid-login`, `slow`, which strike any call, or `400`,
+///   `400-after-commit`, `500`, `500-after-commit`, `drop-after-commit`, `commit-late`, which strike
 ///   writes only.
 /// * WHICH is a number (of the next calls), `every=10`, `share=0.1` or `for=2s`. Without it a
-///   `429-burst` befalls the next 10 calls, every other kind the first call and then each tenth.
+///   `429-burst` strikes the next 10 calls, every other kind the first call and then each tenth.
 /// * `by=` is the delay of `slow` and of `invalid-login` (added to the call, 5 s and 61 s if not
 ///   given) and of `commit-late` (from the dropped connection to the write, 2 s if not given).
 ///   Times are `250ms`, `2s` or `1m`.
@@ -218,7 +218,7 @@ impl Faults {
         self.active.iter().map(|active| active.fault)
     }
 
-    /// The fault of one call: the first asked for that befalls it. A call has at most one.
+    /// The fault of one call: the first asked for that strikes it. A call has at most one.
     pub(crate) fn for_call(
         &mut self,
         is_write: bool,

@@ -72,7 +72,7 @@ pub struct CallReport {
     pub resource: String,
     /// The external id in the path or of the record that was created.
     pub external_id: Option<String>,
-    /// The status of the answer, also where a fault kept the answer from the caller.
+    /// The status of the answer, even where a fault kept the answer from the caller.
     pub status: u16,
     /// When the call got its permit, in milliseconds since the Unix epoch.
     pub start_ms: f64,

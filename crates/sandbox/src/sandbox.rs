@@ -222,7 +222,7 @@ impl<A: Api> Sandbox<A> {
         }
     }
 
-    /// Asks for a fault from now on. Of several faults the first asked for befalls a call.
+    /// Asks for a fault from now on. If several faults fit a call, the first one asked for strikes.
     pub fn inject(&mut self, fault: Fault, now: Duration) {
         self.faults.add(fault, now);
     }

@@ -113,7 +113,7 @@ pub(crate) struct Ending {
     why: Option<String>,
 }
 
-/// What is told of a message at its end.
+/// What is recorded of a message at its end.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) disposition: Disposition,

@@ -134,7 +134,7 @@ impl Functions {
     /// The function of this name.
     ///
     /// # Panics
-    /// If there is none: a program of ours asked for it.
+    /// If there is none, because one of our programs asked for it.
     pub(super) fn named(&self, name: &str) -> FunctionId {
         let functions = &self.account.borrow().functions;
         let position = functions.iter().position(|hosted| hosted.function.settings().name == name);
@@ -272,7 +272,7 @@ impl Functions {
     }
 }
 
-/// How wrong a new environment's clock is: by a second at most, also after it is set.
+/// How wrong a new environment's clock is: by a second at most, even after it is set.
 fn skew(faults: &mut Faults, now: Moment) -> Skew {
     let wrong = |faults: &mut Faults| faults.below(2_001) as i64 - 1_000;
     let mut skew = Skew::default();

@@ -42,7 +42,7 @@ pub enum Service {
 }
 
 impl Action {
-    /// Every action with its `X-Amz-Target`; Lambda, which has none, with a name in its manner.
+    /// Every action with its `X-Amz-Target`; Lambda has none, and gets a name of the same form.
     pub const ALL: [(Action, &'static str); 17] = [
         (Action::SendMessage, "AmazonSQS.SendMessage"),
         (Action::SendMessageBatch, "AmazonSQS.SendMessageBatch"),

@@ -1,5 +1,5 @@
-//! Finding the records of which nobody knows: by a sparse index if there is one, by a scan
-//! of the table if not.
+//! Finds the records whose outcome nobody knows: by a sparse index if there is one, by a scan of
+//! the table if not.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;

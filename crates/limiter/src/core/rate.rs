@@ -41,7 +41,7 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
-    /// Windows that follow each other, of which nobody knows where they begin.
+    /// Windows that follow each other. Nobody knows where they begin.
     Fixed,
     /// Every stretch of time of the window's length.
     Sliding,
@@ -236,7 +236,7 @@ impl Pace {
         Ok(self.of_units(units))
     }
 
-    /// The time that `units` take, also where they are more than one call may have.
+    /// The time that `units` take, even where they are more than one call may have.
     #[must_use]
     pub fn of_units(&self, units: u64) -> Duration {
         let micros = (u128::from(units) * u128::from(self.unit_nanos)).div_ceil(1000);

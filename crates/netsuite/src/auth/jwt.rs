@@ -25,7 +25,7 @@ pub(crate) enum SigningKey {
 /// The keys that a PEM text can be, most fitting first.
 ///
 /// # Errors
-/// When it is none that NetSuite takes.
+/// When NetSuite takes no such key.
 pub(crate) fn signing_keys(pem: &[u8]) -> Result<Vec<(Algorithm, SigningKey)>, Invalid> {
     use jsonwebtoken::Algorithm::{ES256, ES384, PS256, PS384, PS512};
 

@@ -29,11 +29,11 @@
 //! the last segment of `Location`. Of a body above [`MAX_BODY_BYTES`], unpacked, it gets only the
 //! size and the id.
 //!
-//! **What is told of a refusal.** Error bodies hold customer data, so neither logs nor causes get
-//! them. They get the status, the content type, the length, a code (`code` or `error.code`, if it
-//! looks like one: up to 64 letters, digits, `_`, `-`, `.`), and of an `application/problem+json`
-//! its `type` (without a query) and `title`, which name the kind of problem and not the case (RFC
-//! 9457, 3.1).
+//! **What a refusal shows.** Error bodies hold customer data, so neither logs nor causes get them.
+//! They get the status, the content type, the length, a code (`code` or `error.code`, if it looks
+//! like one: up to 64 letters, digits, `_`, `-`, `.`), and of an `application/problem+json` its
+//! `type` (without a query) and `title`, which name the kind of problem and not the case (RFC 9457,
+//! 3.1).
 
 mod answer;
 
@@ -57,7 +57,7 @@ pub use answer::MAX_BODY_BYTES;
 /// is known for certain only if this ends before the call's own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept. A write on one that the API has closed meanwhile ends as
-/// unknown, which is dear; a new connection is cheap.
+/// unknown, which is costly; a new connection is cheap.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// As [`Target::settles_after`] has it for an API of which nothing is known.
 const SETTLES_AFTER: Duration = Duration::from_secs(900);
