@@ -199,14 +199,20 @@ impl Standing {
         })
     }
 
+    /// What keeps calls from being made, in words: `paused until ... by ada: a release`.
+    pub fn shut(&self) -> Option<String> {
+        let (Author { who, why }, until) = self.shut_by()?;
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        Some(format!("{}{until} by {who}: {why}", word(&self.control().mode, self.now)))
+    }
+
     /// For people.
     pub fn as_text(&self) -> String {
         let mode = word(&self.control().mode, self.now);
         let mut told =
             format!("{}: {}, {} calls at once", self.name, mode, self.standings.concurrency);
-        if let Some((Author { who, why }, until)) = self.shut_by() {
-            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-            told += &format!("\n{mode}{until} by {who}: {why}");
+        if let Some(shut) = self.shut() {
+            told += &format!("\n{shut}");
         }
         if self.control().changes.is_empty() {
             return told + "\nnobody has changed it since it was deployed";

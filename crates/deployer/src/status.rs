@@ -1,5 +1,6 @@
 //! How a deployment fares: how many calls wait, what the slots do, and what holds them up.
 
+use crate::limits::Limit;
 use crate::logs::{self, Filter, Function};
 use crate::outputs::Deployed;
 use crate::queues::{self, Depth};
@@ -29,6 +30,8 @@ pub struct Status {
     pub limit: Option<u64>,
     /// The worker's reserved concurrency, as it is: the limit that holds.
     pub reserved_concurrency: Option<u64>,
+    /// Who has paused or drained it, until when and why, in words. `None` if calls are made.
+    pub shut: Option<String>,
     /// The queues, the most urgent first.
     pub queues: Vec<Queue>,
     /// The rings, with `doorbell`. A slot that is awake has received at least one.
@@ -107,6 +110,7 @@ impl Status {
             dispatch: parameters.get("Dispatch").cloned().unwrap_or_default(),
             limit: parameters.get("ApiConcurrency").and_then(|limit| limit.parse().ok()),
             reserved_concurrency: missing.note(reserved(&lambda, worker).await).flatten(),
+            shut: shut(config, deployed, &mut missing).await,
             queues,
             rings,
             dead_letters: missing.note(dead_letters).map(Depth::total),
@@ -136,7 +140,7 @@ impl Status {
 
     /// What keeps calls from running, the gravest first.
     pub(crate) fn holds_calls_up(&self) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut told: Vec<_> = self.shut.iter().cloned().collect();
         if self.reserved_concurrency == Some(0) {
             told.push("the worker's reserved concurrency is 0: nothing runs".to_owned());
         } else if let (Some(limit), Some(reserved)) = (self.limit, self.reserved_concurrency)
@@ -191,6 +195,11 @@ impl Missing {
     pub(crate) fn note<T, E: std::error::Error>(&mut self, answer: Result<T, E>) -> Option<T> {
         answer.map_err(|error| self.0.push(aws::chain(&error))).ok()
     }
+}
+
+async fn shut(config: &SdkConfig, deployed: &Deployed, missing: &mut Missing) -> Option<String> {
+    let limit = missing.note(Limit::of(config, deployed))?;
+    missing.note(limit.standing().await)?.shut()
 }
 
 async fn reserved(
@@ -331,6 +340,7 @@ mod tests {
                 dispatch: "doorbell".into(),
                 limit: Some(5),
                 reserved_concurrency: Some(5),
+                shut: None,
                 queues: Priority::ALL.map(queue).into(),
                 rings: Some(Depth::default()),
                 dead_letters: Some(0),
@@ -369,6 +379,7 @@ mod tests {
         let ring = |received| Depth { received, ..Depth::default() };
         for (status, told) in [
             (Status { reserved_concurrency: Some(0), ..quiet() }, "is 0: nothing runs"),
+            (Status { shut: Some("paused by ada: a release".into()), ..quiet() }, "by ada"),
             (Status { reserved_concurrency: Some(2), ..quiet() }, "is 2, and was deployed as 5"),
             (
                 Status {

@@ -1,5 +1,6 @@
 use crate::commands::{
-    call, calls, check, completions, deploy, destroy, init, logs, new_target, outputs, status, why,
+    call, calls, check, completions, deploy, destroy, init, limits, logs, new_target, outputs,
+    status, steer, why,
 };
 use crate::exit;
 use clap::{Parser, Subcommand};
@@ -34,6 +35,10 @@ enum Command {
     Why(why::AskWhy),
     Logs(logs::Logs),
     Calls(calls::Calls),
+    Limits(limits::Limits),
+    Pause(steer::Pause),
+    Drain(steer::Drain),
+    Resume(steer::Resume),
     Completions(completions::Completions),
 }
 
@@ -51,6 +56,10 @@ impl Cli {
             Command::Why(command) => command.run().await,
             Command::Logs(command) => command.run().await,
             Command::Calls(command) => command.run().await,
+            Command::Limits(command) => command.run().await,
+            Command::Pause(command) => command.run().await,
+            Command::Drain(command) => command.run().await,
+            Command::Resume(command) => command.run().await,
             Command::Completions(command) => command.run(),
         }
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 18] = [
+const COMMANDS: [&[&str]; 22] = [
     &["init"],
     &["check"],
     &["call"],
@@ -24,6 +24,10 @@ const COMMANDS: [&[&str]; 18] = [
     &["calls", "dead-letters", "drop"],
     &["calls", "unresolved", "list"],
     &["calls", "unresolved", "resolve"],
+    &["limits", "show"],
+    &["pause"],
+    &["drain"],
+    &["resume"],
     &["completions"],
 ];
 
@@ -40,7 +44,8 @@ fn text(bytes: Vec<u8>) -> String {
 #[test]
 fn the_help_is_as_it_was_read_last() {
     let mut all = text(run(&["--help"]).stdout);
-    for group in [&["calls"][..], &["calls", "dead-letters"], &["calls", "unresolved"]] {
+    for group in [&["limits"][..], &["calls"], &["calls", "dead-letters"], &["calls", "unresolved"]]
+    {
         write!(all, "\n{}\n{}", "=".repeat(80), text(run(&[group, &["--help"]].concat()).stdout))
             .unwrap();
     }

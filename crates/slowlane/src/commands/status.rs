@@ -24,8 +24,8 @@ pub(crate) struct Status {
     /// Of how many minutes the log is read
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// Print JSON: {stack, dispatch, limit, reserved_concurrency, queues, rings, dead_letters,
-    /// unresolved, mappings, recent, held_up_by, not_answered}
+    /// Print JSON: {stack, dispatch, limit, reserved_concurrency, shut, queues, rings,
+    /// dead_letters, unresolved, mappings, recent, held_up_by, not_answered}
     #[arg(long)]
     json: bool,
 }

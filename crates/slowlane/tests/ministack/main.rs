@@ -5,6 +5,7 @@
 mod dead_letters;
 mod deploy;
 mod destroy;
+mod limits;
 mod stages;
 mod status;
 mod transcripts;
