@@ -137,7 +137,8 @@ impl Told {
         self.per == rate.per
             && self.rate.is_some_and(|told| {
                 (told.units, told.per_secs) == (rate.units, rate.per_secs)
-                    && told.bucket.is_none_or(|told| bucket.is_some_and(|holds| told <= holds))
+                    && told.bucket.is_some() == bucket.is_some()
+                    && told.bucket <= bucket
                     && told.largest.unwrap_or(1) >= most_units
             })
     }

@@ -270,7 +270,10 @@ fn wait(wait: Option<Duration>) -> Value {
 fn rate(told: &ToldRate) -> Rate {
     let ToldRate { units, bucket, largest, .. } = *told;
     match (bucket, largest) {
-        (Some(capacity), _) => Rate::bucket(capacity, units, told.per()),
+        (Some(capacity), largest) => {
+            let bucket = Rate::bucket(capacity, units, told.per());
+            Rate { largest: largest.unwrap_or(1), ..bucket }
+        }
         (None, Some(largest)) => Rate::tokens(units, told.per(), largest),
         (None, None) => Rate::new(units, told.per()),
     }

@@ -1,6 +1,9 @@
 //! Random scenarios in which everything may go wrong, and how a failing one is made small.
 
+mod hard_api;
+
 use std::ops::AddAssign;
+use std::time::{Duration, Instant};
 
 use slowlane_aws_simulator::chance::Dice;
 use slowlane_aws_simulator::cloud::parameters::FACTS;
@@ -13,8 +16,9 @@ use crate::ledger::{Invariant, Violation};
 use crate::run::{Error, Onlooker, Outcome, run};
 use crate::scenario::{Api, Dispatch, Load, Scenario};
 
-/// How many runs shrinking may cost.
+/// How many runs shrinking may cost, and how long it may take: a run through hours takes seconds.
 const SHRINKING_RUNS: u32 = 400;
+const SHRINKING_TIME: Duration = Duration::from_secs(60);
 
 /// How much longer a workflow of the deferral wiring waits. A worker that is killed before its
 /// first request leaves its call hidden for six times the function's time-out, as AWS advises for
@@ -80,6 +84,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     let mut dice = Dice::new(seed, 100);
     let drawn = [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];
     let drawn = drawn[dice.below(4).saturating_sub(1) as usize];
+    let is_open = dispatch.is_none();
     let dispatch = dispatch.unwrap_or(drawn);
     let mut scenario = Scenario {
         name: format!("chaos {seed}"),
@@ -109,6 +114,7 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
         let load = Load { start_ms, random: true, ..Load::new(priority, calls, every_ms) };
         scenario.load.push(load);
     }
+    hard_api::draw(&mut scenario, &mut dice, is_open);
     scenario.deadline_secs += patience(&scenario);
     for fact in FACTS {
         if dice.happens(0.3) {
@@ -207,13 +213,15 @@ pub fn replay(seed: u64) -> String {
     format!("cargo xtask simulate --chaos --seed {seed}")
 }
 
-/// Makes a scenario that breaks `invariant` smaller: fewer kinds of faults, fewer calls, fewer
-/// strikes, as long as it still does.
+/// Makes a scenario that breaks `invariant` smaller: an easier API, fewer kinds of faults, fewer
+/// calls, fewer strikes, as long as it still does. After a minute it is the smallest so far.
 ///
 /// # Errors
 /// As [`run`].
 pub fn shrink(scenario: Scenario, invariant: Invariant) -> Result<Scenario, Error> {
-    let mut shrinker = Shrinker { best: scenario, invariant, runs: 0 };
+    let until = Instant::now() + SHRINKING_TIME;
+    let mut shrinker = Shrinker { best: scenario, invariant, runs: 0, until };
+    shrinker.easier_api()?;
     shrinker.fewer_kinds()?;
     shrinker.fewer_calls()?;
     shrinker.fewer_strikes()?;
@@ -224,12 +232,13 @@ struct Shrinker {
     best: Scenario,
     invariant: Invariant,
     runs: u32,
+    until: Instant,
 }
 
 impl Shrinker {
     /// Keeps `smaller` if it still breaks the invariant.
     fn keeps(&mut self, smaller: Scenario) -> Result<bool, Error> {
-        if self.runs == SHRINKING_RUNS {
+        if self.runs == SHRINKING_RUNS || Instant::now() > self.until {
             return Ok(false);
         }
         self.runs += 1;
@@ -239,6 +248,33 @@ impl Shrinker {
             self.best = smaller;
         }
         Ok(broken)
+    }
+
+    fn easier_api(&mut self) -> Result<(), Error> {
+        let easier: [fn(&mut Scenario); 6] = [
+            |scenario| scenario.api = Api::fixed(scenario.api.median_ms),
+            |scenario| scenario.api.outages.clear(),
+            |scenario| scenario.api.rates.clear(),
+            |scenario| scenario.api.others = None,
+            |scenario| scenario.api.concurrency_steps.clear(),
+            |scenario| scenario.pauses.clear(),
+        ];
+        for change in easier {
+            let mut smaller = self.best.clone();
+            change(&mut smaller);
+            if smaller != self.best {
+                self.keeps(smaller)?;
+            }
+        }
+        for load in 0..self.best.load.len() {
+            let mut smaller = self.best.clone();
+            let Load { priority, calls, start_ms, every_ms, random, .. } = smaller.load[load];
+            smaller.load[load] = Load { start_ms, random, ..Load::new(priority, calls, every_ms) };
+            if smaller != self.best {
+                self.keeps(smaller)?;
+            }
+        }
+        Ok(())
     }
 
     fn fewer_kinds(&mut self) -> Result<(), Error> {
@@ -299,6 +335,25 @@ mod tests {
     fn every_fault_is_drawn() {
         let drawn = |fault: &Fault| USUAL.iter().any(|(known, _)| known == fault);
         assert!(Fault::ALL.iter().all(drawn));
+    }
+
+    #[test]
+    fn every_hardness_of_an_api_is_drawn() {
+        let drawn: Vec<Scenario> = (0..300).map(|seed| scenario(seed, None)).collect();
+        let are_drawn: [fn(&Scenario) -> bool; 8] = [
+            |scenario| !scenario.api.outages.is_empty(),
+            |scenario| !scenario.api.rates.is_empty(),
+            |scenario| scenario.api.rates.iter().any(|rate| rate.per.is_some()),
+            |scenario| scenario.api.others.is_some(),
+            |scenario| !scenario.api.concurrency_steps.is_empty(),
+            |scenario| !scenario.limits.is_empty(),
+            |scenario| !scenario.pauses.is_empty(),
+            |scenario| scenario.load[0].tenants > 0,
+        ];
+        for (at, is_drawn) in are_drawn.iter().enumerate() {
+            let often = drawn.iter().filter(|scenario| is_drawn(scenario)).count();
+            assert!((5..150).contains(&often), "{at}: {often} of 300");
+        }
     }
 
     #[test]

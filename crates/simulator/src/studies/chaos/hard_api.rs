@@ -1,0 +1,126 @@
+//! Random APIs that take less than the ceiling, or nothing for a while. Each takes every call in the
+//! end: a call larger than a window, or others who leave nothing for ever, are no worlds to test in.
+
+use slowlane_aws_simulator::chance::Dice;
+
+use crate::faults::Fault;
+use crate::scenario::{
+    Dispatch, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told, ToldRate, Units, Window,
+};
+
+/// The most units of a call.
+const MOST_UNITS: u64 = 5;
+/// The fewest of a rate: calls of so many units at most can be granted within it with a margin.
+const FEWEST_UNITS: u64 = 3 * MOST_UNITS;
+/// The longest outage and the longest pause. What waits through them costs requests, and time here.
+const LONGEST_SECS: u64 = 120;
+
+/// Makes the API of one scenario in three harder, and one in twelve a function with a limiter, which
+/// is told of the rates and paused, if the way of dispatch is open.
+pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
+    let is_limited = dice.happens(1.0 / 12.0) && is_open;
+    if !is_limited && !dice.happens(1.0 / 3.0) {
+        return;
+    }
+    draw_tenants(scenario, dice);
+    draw_at_once(scenario, dice);
+    draw_rates(scenario, dice);
+    draw_outages(scenario, dice);
+    if is_limited {
+        limit(scenario, dice);
+    }
+}
+
+fn draw_tenants(scenario: &mut Scenario, dice: &mut Dice) {
+    if dice.happens(0.5) {
+        let tenants = 1 + dice.below(4) as u32;
+        let noisy = (tenants > 1 && dice.happens(0.5)).then(|| dice.fraction());
+        for load in &mut scenario.load {
+            (load.tenants, load.noisy) = (tenants, noisy);
+        }
+    }
+    if dice.happens(0.3) {
+        for load in &mut scenario.load {
+            load.units = Some(Units { median: 2, p99: MOST_UNITS });
+            load.estimate_error = dice.fraction();
+        }
+    }
+}
+
+fn draw_at_once(scenario: &mut Scenario, dice: &mut Dice) {
+    let limit = scenario.limit;
+    if dice.happens(0.4) {
+        let falls = 1 + dice.below(20);
+        let low = dice.below(limit.into()) as u32;
+        let rises = falls + 1 + dice.below(60);
+        scenario.api.concurrency_steps = vec![(falls, low), (rises, limit)];
+    }
+    if limit > 1 && dice.happens(0.4) {
+        let most = 1 + dice.below(u64::from(limit) - 1) as u32;
+        let every_secs = 5 + dice.below(25);
+        scenario.api.others = Some(Others { least: 0, most, every_secs });
+    }
+}
+
+fn draw_rates(scenario: &mut Scenario, dice: &mut Dice) {
+    for _ in 0..dice.below(3) {
+        let windows = [Window::Fixed, Window::Sliding, Window::Bucket];
+        let window = windows[dice.below(3) as usize];
+        let mut rate =
+            Rate::new(FEWEST_UNITS + dice.below(40), (1 + dice.below(10)) as f64, window);
+        if window == Window::Bucket {
+            rate.burst = Some(FEWEST_UNITS + dice.below(20));
+        }
+        rate.per = dice.happens(0.3).then_some(Per::Tenant);
+        scenario.api.rates.push(rate);
+    }
+    scenario.api.retry_after = dice.happens(0.5);
+}
+
+fn draw_outages(scenario: &mut Scenario, dice: &mut Dice) {
+    if dice.happens(0.4) {
+        let kinds = [
+            OutageKind::RefusedCredentials,
+            OutageKind::NoConnection,
+            OutageKind::Silence,
+            OutageKind::ServerErrors,
+        ];
+        scenario.api.outages.push(Outage {
+            from_secs: dice.below(20),
+            for_secs: 1 + dice.below(LONGEST_SECS),
+            kind: kinds[dice.below(4) as usize],
+        });
+    }
+}
+
+/// A function with a limiter in it. It has no guard, so that its calls are such as may be repeated,
+/// and the API's faults those after which they are.
+fn limit(scenario: &mut Scenario, dice: &mut Dice) {
+    scenario.dispatch = Dispatch::Limiter;
+    scenario.repeatable = 1.0;
+    scenario.faults.retain(|name, _| {
+        let retried = [Fault::ApiThrottle, Fault::ApiLostReply, Fault::ApiSlow, Fault::Deploy];
+        let fault = Fault::named(name);
+        fault.is_some_and(|fault| matches!(fault, Fault::Aws(_)) || retried.contains(&fault))
+    });
+    for load in &mut scenario.load {
+        // A call that has more units than were granted may pass a window.
+        load.estimate_error = 0.0;
+    }
+    let most_units = scenario.load.iter().map(|load| load.most_units()).max();
+    let told = scenario.api.rates.iter().map(|rate| told(rate, most_units.unwrap_or(1)));
+    scenario.limits = told.collect();
+    if dice.happens(0.5) {
+        let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
+        scenario.pauses.push(Pause { from_secs, for_secs });
+    }
+}
+
+/// A rate as somebody tells it who has read the API's documents.
+fn told(rate: &Rate, most_units: u64) -> Told {
+    let Rate { units, per_secs, per, .. } = *rate;
+    let largest = (most_units > 1).then_some(most_units);
+    let bucket = (rate.window == Window::Bucket).then(|| rate.capacity());
+    let rate = ToldRate { units, per_secs, bucket, largest };
+    Told { rate: Some(rate), per, ..Told::default() }
+}
