@@ -74,6 +74,7 @@ pub struct Figures {
     own_throttled: u64,
     calls_in_outages: u64,
     requests_in_outages: u64,
+    requests_in_pauses: u64,
     received: u64,
     most_received: u32,
 }
@@ -94,6 +95,7 @@ impl Figures {
             own_throttled: 0,
             calls_in_outages: 0,
             requests_in_outages: 0,
+            requests_in_pauses: 0,
             received: 0,
             most_received: 0,
         }
@@ -141,6 +143,11 @@ impl Figures {
         self.requests_in_outages += requests;
     }
 
+    /// So many requests were sent to AWS in a pause.
+    pub fn sent_in_pause(&mut self, requests: u64) {
+        self.requests_in_pauses += requests;
+    }
+
     /// Something happened on a queue.
     pub fn saw(&mut self, event: &Event<'_>) {
         if let Event::Received { queue, receive_count, .. } = event
@@ -167,6 +174,23 @@ impl Figures {
     /// How often each of `calls` was received.
     pub fn receives(&self, calls: u64) -> Receives {
         Receives { mean: self.received as f64 / calls.max(1) as f64, max: self.most_received }
+    }
+
+    /// How many requests were sent to AWS in pauses.
+    pub fn pause_requests(&self) -> u64 {
+        self.requests_in_pauses
+    }
+
+    /// How long after the API began to take more at once it was in full use, at worst. None if it
+    /// never did, or never was.
+    pub fn full_use_after_rise(&self, scenario: &Scenario) -> Option<Duration> {
+        let steps = &scenario.api.concurrency_steps;
+        let rises = steps.windows(2).filter(|steps| steps[0].1 < steps[1].1);
+        let full = |steps: &[(u64, u32)]| {
+            self.usage.full_use_after(Moment::from_millis(steps[1].0 * 1_000), &scenario.api)
+        };
+        let after: Option<Vec<Duration>> = rises.map(full).collect();
+        after?.into_iter().max()
     }
 
     /// What the outages of a scenario came to, if it has any.

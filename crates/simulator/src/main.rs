@@ -17,7 +17,7 @@ use slowlane_simulator::report::{Row, table};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Dispatch, Scenario};
 use slowlane_simulator::studies::bench::{self, Extent};
-use slowlane_simulator::studies::{bars, chaos, plots};
+use slowlane_simulator::studies::{bars, chaos, limits, plots};
 
 /// A fifth of a run's time goes to the many small allocations of the AWS SDK.
 #[global_allocator]
@@ -91,6 +91,12 @@ struct Bench {
     /// Limits 2 and 5, calls of 200 ms, floods only
     #[arg(long)]
     quick: bool,
+    /// What is promised of limits, instead: rates, tenants, outages, pauses
+    ///
+    /// The cases are those of crates/simulator/scenarios/limits. The command fails if a bar is missed;
+    /// what the worker does not keep yet is shown as open, and never as met.
+    #[arg(long, conflicts_with = "quick")]
+    limits: bool,
     /// Rules everything that is left to chance
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -108,6 +114,7 @@ fn main() -> Result<ExitCode> {
             Some(seeds) => search(&arguments, seeds),
             None => simulate(&arguments),
         },
+        Command::Bench(arguments) if arguments.limits => run_limits(&arguments),
         Command::Bench(arguments) => run_bench(&arguments),
     }
 }
@@ -233,6 +240,28 @@ fn run_bench(arguments: &Bench) -> Result<ExitCode> {
     let broken = bars.iter().filter(|bar| !bar.kept).count();
     writeln!(out, "{broken} of {} promises broken", bars.len())?;
     Ok(if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_limits(arguments: &Bench) -> Result<ExitCode> {
+    let bar = progress_bar(0);
+    let measured = limits::measure(arguments.seed, |row, total| {
+        bar.set_length(total as u64);
+        bar.set_message(row.load.clone());
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}\n", limits::table(&measured))?;
+    let rows: Vec<&Row> =
+        measured.iter().flat_map(|case| case.worker.iter().chain(&case.beside)).collect();
+    write_report(arguments.report.as_deref(), &rows)?;
+    if let Some(directory) = &arguments.docs {
+        let written = limits::write(directory, &measured, arguments.seed);
+        written.with_context(|| format!("cannot write limits.md in {}", directory.display()))?;
+    }
+    let (met, missed, open) = limits::count(&measured);
+    writeln!(out, "{met} bars met, {missed} missed, {open} not kept yet")?;
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn write_report(path: Option<&Path>, rows: &[impl serde::Serialize]) -> Result<()> {

@@ -9,6 +9,7 @@ use slowlane_aws_simulator::cloud::requests::{Action, Requests};
 use crate::figures::{Outages, Receives, Tenants, Wait};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
+use crate::studies::limits::short_poll_miss;
 
 /// The figures of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +20,8 @@ pub struct Row {
     pub load: String,
     /// What was assumed of the unconfirmed facts.
     pub facts: String,
+    /// How often a short poll misses a message, as was assumed.
+    pub short_poll_miss: f64,
     /// The API's limit.
     pub limit: u32,
     /// The median time of a call at the API.
@@ -51,6 +54,10 @@ pub struct Row {
     pub receives_per_call: Receives,
     /// What the API's outages came to.
     pub outage: Option<Outages>,
+    /// How long after the API began to take more at once it was in full use, at worst.
+    pub full_use_after_rise_secs: Option<f64>,
+    /// Requests to AWS while operators had paused the target, those of mappings included.
+    pub pause_requests: u64,
     /// Waits beside a noisy tenant.
     pub tenants: Option<Tenants>,
     /// Deliveries that were refused for want of concurrency.
@@ -96,6 +103,7 @@ impl Row {
             strategy: scenario.dispatch.name().to_owned(),
             load: scenario.name.clone(),
             facts: scenario.facts.clone(),
+            short_poll_miss: short_poll_miss(scenario),
             limit: scenario.limit,
             latency_ms: scenario.api.median_ms,
             seed: scenario.seed,
@@ -111,6 +119,8 @@ impl Row {
             limiter_reads_per_call: measures.limiter_reads as f64 / calls,
             receives_per_call: measures.receives,
             outage: measures.outages,
+            full_use_after_rise_secs: measures.full_use_after_rise.map(|after| after.as_secs_f64()),
+            pause_requests: measures.pause_requests,
             tenants: measures.tenants,
             throttled_deliveries: measures.throttled_deliveries,
             healthy_in_dlq: measures.healthy_in_dlq,

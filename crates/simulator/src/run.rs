@@ -34,7 +34,7 @@ use crate::ledger::{
 };
 use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::promises::Promises;
-use crate::scenario::{self, Dispatch, Load, Outage, Scenario};
+use crate::scenario::{self, Dispatch, Load, Scenario};
 use crate::strategies::{Rival, Wanted};
 
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
@@ -100,6 +100,10 @@ pub struct Measures {
     pub receives: Receives,
     /// What the API's outages came to.
     pub outages: Option<Outages>,
+    /// How long after the API began to take more at once it was in full use, at worst.
+    pub full_use_after_rise: Option<Duration>,
+    /// Requests to AWS while operators had paused the target, those of mappings included.
+    pub pause_requests: u64,
     /// Waits beside a noisy tenant.
     pub tenants: Option<Tenants>,
     /// Writes to the limiter's items, those that failed their condition included.
@@ -256,9 +260,18 @@ impl Run {
         }
         for pause in self.scenario.pauses.clone() {
             tokio::task::spawn_local(self.clone().operators_pause(pause));
+            let run = self.clone();
+            tokio::task::spawn_local(async move {
+                let sent = run.requests_between(pause.begins(), pause.ends()).await;
+                run.ledger.books().figures().sent_in_pause(sent);
+            });
         }
         for outage in self.scenario.api.outages.clone() {
-            tokio::task::spawn_local(self.clone().count_requests_in(outage));
+            let run = self.clone();
+            tokio::task::spawn_local(async move {
+                let sent = run.requests_between(outage.begins(), outage.ends()).await;
+                run.ledger.books().figures().sent_in_outage(sent);
+            });
         }
         let total = self.scenario.calls();
         let mut unrung = 0;
@@ -304,16 +317,17 @@ impl Run {
         }
     }
 
-    async fn count_requests_in(self: Rc<Self>, outage: Outage) {
+    /// Returns at `until` how many requests were sent to AWS since `from`.
+    async fn requests_between(&self, from: Moment, until: Moment) -> u64 {
         let clock = self.cloud.clock();
         let sent = || {
             let state = self.cloud.state();
             state.requests.sent() + state.requests.polls()
         };
-        clock.sleep_until(outage.begins()).await;
+        clock.sleep_until(from).await;
         let before = sent();
-        clock.sleep_until(outage.ends()).await;
-        self.ledger.books().figures().sent_in_outage(sent() - before);
+        clock.sleep_until(until).await;
+        sent() - before
     }
 
     fn nature_of_next(&self) -> Nature {
@@ -519,6 +533,8 @@ impl Run {
             waits: Priority::ALL.map(|priority| figures.wait(priority)),
             receives: figures.receives(calls),
             outages: figures.outages(&self.scenario),
+            full_use_after_rise: figures.full_use_after_rise(&self.scenario),
+            pause_requests: figures.pause_requests(),
             tenants: figures.tenants(),
             limiter_writes: limiter.writes,
             limiter_reads: limiter.reads,

@@ -4,5 +4,6 @@ pub mod bars;
 pub mod bench;
 pub mod chaos;
 mod docs;
+pub mod limits;
 mod parallel;
 pub mod plots;

@@ -131,9 +131,9 @@ fn swept(extent: Extent, seed: u64) -> Vec<Scenario> {
     scenarios
 }
 
-type Facts = (String, std::collections::BTreeMap<String, f64>);
+pub(super) type Facts = (String, std::collections::BTreeMap<String, f64>);
 
-fn settings_of_facts(seed: u64) -> Vec<Facts> {
+pub(super) fn settings_of_facts(seed: u64) -> Vec<Facts> {
     let mut settings = vec![("as assumed".to_owned(), Default::default())];
     for fact in FACTS.iter().filter(|fact| !fact.rare) {
         for value in [fact.low, fact.high] {
