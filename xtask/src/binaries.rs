@@ -4,15 +4,19 @@ use crate::target_dir;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// What runs on this machine.
-const PROGRAMS: [&str; 6] = [
+/// The packages of what runs on this machine.
+const PROGRAMS: [&str; 7] = [
     "slowlane-enqueuer",
     "slowlane-worker",
+    "slowlane-cascade",
     "slowlane-netsuite-sandbox",
     "slowlane-local",
     "slowlane",
     "slowlane-simulator",
 ];
+
+/// The packages of the Lambdas that every deployment has.
+pub(crate) const LAMBDAS: [&str; 2] = ["slowlane-enqueuer", "slowlane-worker"];
 
 /// Minutes that a build from nothing takes on two cores.
 const LOCAL_MINUTES: u32 = 6;
@@ -41,12 +45,12 @@ pub(crate) fn with_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(directory)
 }
 
-/// The Lambdas as they are deployed. Answers their directory.
-pub(crate) fn release(sh: &Shell) -> anyhow::Result<PathBuf> {
+/// The Lambdas of these packages as they are deployed. Answers their directory.
+pub(crate) fn release(sh: &Shell, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("release");
-    foretell(&directory.join("slowlane-worker"), "the Lambdas", RELEASE_MINUTES);
-    cmd!(sh, "cargo build --release --package slowlane-enqueuer --package slowlane-worker")
-        .run()?;
+    foretell(&directory, "the Lambdas", RELEASE_MINUTES);
+    let packages = packages.iter().flat_map(|name| ["--package", name]);
+    cmd!(sh, "cargo build --release {packages...}").run()?;
     Ok(directory)
 }
 

@@ -70,6 +70,9 @@ enum Xtask {
     /// Build the Lambdas, and deploy them: `slowlane deploy`
     #[command(disable_help_flag = true)]
     Deploy(Passed),
+    /// Build its Lambdas, and deploy a stack beside Slowlane's own: `slowlane add`
+    #[command(disable_help_flag = true)]
+    Add(Passed),
     /// Delete what was deployed, after a question: `slowlane destroy`
     #[command(disable_help_flag = true)]
     Destroy(Passed),
@@ -128,7 +131,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Simulate(passed) => simulator(&sh, "simulate", &passed),
         Xtask::Bench(passed) => simulator(&sh, "bench", &passed),
         Xtask::Build => {
-            let lambdas = binaries::release(&sh)?;
+            let lambdas = binaries::release(&sh, &binaries::LAMBDAS)?;
             eprintln!("the Lambdas are in {}", lambdas.display());
             Ok(())
         }
@@ -144,6 +147,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::PublicApi { check } => public_api::run(repository(), check),
         Xtask::Slowlane(passed) => slowlane(&sh, &[], &passed.args),
         Xtask::Deploy(passed) => deploy(&sh, &passed),
+        Xtask::Add(passed) => add(&sh, &passed),
         Xtask::Destroy(passed) => slowlane(&sh, &["destroy"], &passed.args),
         Xtask::Status(passed) => slowlane(&sh, &["status"], &passed.args),
         Xtask::Call(passed) => slowlane(&sh, &["calls", "find"], &passed.args),
@@ -264,8 +268,13 @@ fn simulator_to_build(passed: &Passed) -> Simulator {
 }
 
 fn deploy(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
-    let args = deploy_args(passed, || binaries::release(sh))?;
+    let args = deploy_args(passed, || binaries::release(sh, &binaries::LAMBDAS))?;
     slowlane(sh, &["deploy"], &[args, passed.args.clone()].concat())
+}
+
+fn add(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
+    let args = deploy_args(passed, || binaries::release(sh, &["slowlane-cascade"]))?;
+    slowlane(sh, &["add"], &[args, passed.args.clone()].concat())
 }
 
 /// What is added to the arguments of `deploy`: this repository and its Lambdas, which `build`

@@ -40,6 +40,7 @@
 //! # Ok(()) }
 //! ```
 
+mod addition;
 pub mod artifacts;
 pub mod aws;
 pub mod dead_letters;
@@ -65,6 +66,7 @@ pub mod why;
 #[cfg(test)]
 mod wire;
 
+pub use addition::Addition;
 pub use endpoint::Endpoint;
 pub use outputs::{Deployed, Outputs};
 pub use plan::{Files, Plan};
@@ -104,6 +106,12 @@ pub enum DeployError {
     /// not allow that.
     #[error("{}", told_at_risk(.0))]
     Replaces(Vec<ResourceChange>),
+    /// What is to stand beside a Slowlane stack has that one's name, and would replace it.
+    #[error(
+        "nothing was changed: {0} is a Slowlane stack, and this is another one beside it; give it a \
+         name of its own by --stack"
+    )]
+    IsSlowlane(String),
     /// The stack is deployed, but what the local server drops could not be set.
     #[error("completing the stack on the local server failed")]
     Local(#[from] local::Error),

@@ -68,22 +68,10 @@ impl Plan {
     /// The files of the plan, each with the template parameter that takes its key.
     pub(crate) fn artifacts(&self, local: bool) -> Result<Vec<(String, Artifact)>, DeployError> {
         let mut artifacts = Vec::new();
-        let logs = if local { self.log_directory()? } else { None };
+        let logs = if local { log_directory(self.local_log_dir.as_deref())? } else { None };
         for name in ["enqueuer", "worker"] {
-            let binary = self.lambdas.join(format!("slowlane-{name}"));
-            let files = match &logs {
-                Some(logs) => local::files(&binary, &logs.join(format!("{name}.log")))?,
-                None if local => package::files(&binary)?,
-                None => package::files_for_aws(&binary)?,
-            };
-            // What does not travel is not worth packing small.
-            let compression =
-                if local { CompressionMethod::Stored } else { CompressionMethod::Deflated };
-            let zip = package::zip(&files, compression)?;
-            artifacts.push((
-                format!("{}Key", pascal_case(name)),
-                Artifact::new(&format!("lambda/{name}"), "zip", zip),
-            ));
+            let artifact = lambda(name, &self.lambdas, local, logs.as_deref())?;
+            artifacts.push((format!("{}Key", pascal_case(name)), artifact));
         }
         for (name, text) in self.files.state_machines()? {
             let artifact =
@@ -92,14 +80,33 @@ impl Plan {
         }
         Ok(artifacts)
     }
+}
 
-    /// The directory for what the Lambdas print, made if it does not exist. Its path is absolute,
-    /// because the Lambdas run in another directory.
-    fn log_directory(&self) -> Result<Option<PathBuf>, DeployError> {
-        let Some(path) = &self.local_log_dir else { return Ok(None) };
-        let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
-        made.map(Some).map_err(|source| DeployError::Logs { path: path.clone(), source })
-    }
+/// The package of the binary `slowlane-NAME`. On a local endpoint its output can go to `NAME.log`.
+pub(crate) fn lambda(
+    name: &str,
+    directory: &Path,
+    local: bool,
+    logs: Option<&Path>,
+) -> Result<Artifact, DeployError> {
+    let binary = directory.join(format!("slowlane-{name}"));
+    let files = match logs {
+        Some(logs) => local::files(&binary, &logs.join(format!("{name}.log")))?,
+        None if local => package::files(&binary)?,
+        None => package::files_for_aws(&binary)?,
+    };
+    // What does not travel is not worth packing small.
+    let compression = if local { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+    let zip = package::zip(&files, compression)?;
+    Ok(Artifact::new(&format!("lambda/{name}"), "zip", zip))
+}
+
+/// The directory for what the Lambdas print, made if it does not exist. Its path is absolute,
+/// because the Lambdas run in another directory.
+pub(crate) fn log_directory(path: Option<&Path>) -> Result<Option<PathBuf>, DeployError> {
+    let Some(path) = path else { return Ok(None) };
+    let made = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
+    made.map(Some).map_err(|source| DeployError::Logs { path: path.into(), source })
 }
 
 impl Files {
@@ -129,7 +136,7 @@ impl Files {
 }
 
 /// `throttled-call` is `ThrottledCall` in the template, whose names must be alphanumeric.
-fn pascal_case(kebab: &str) -> String {
+pub(crate) fn pascal_case(kebab: &str) -> String {
     kebab.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
 }
 

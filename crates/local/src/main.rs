@@ -2,6 +2,7 @@
 
 mod demo;
 mod keep;
+mod scenario;
 
 use std::process::ExitCode;
 

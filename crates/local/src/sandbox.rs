@@ -59,6 +59,8 @@ pub struct Settings {
     pub latency_ms: u64,
     /// What goes wrong, in the sandbox's own words (`drop-after-commit`, `429-burst`, …).
     pub fault: Option<String>,
+    /// Whether it takes calls without a sign-in too.
+    pub open: bool,
 }
 
 /// A running sandbox; it ends when this is dropped.
@@ -133,6 +135,9 @@ impl SandboxProcess {
             .args(["--latency-ms", &settings.latency_ms.to_string()])
             .arg("--write-credentials")
             .arg(dir.join(CREDENTIALS));
+        if settings.open {
+            command.arg("--open");
+        }
         if let Some(fault) = &settings.fault {
             command.args(["--fault", fault]);
         }

@@ -1,5 +1,5 @@
 use crate::commands::{
-    call, calls, check, completions, deploy, destroy, init, limits, logs, new_target, outputs,
+    add, call, calls, check, completions, deploy, destroy, init, limits, logs, new_target, outputs,
     status, steer, why,
 };
 use crate::exit;
@@ -29,6 +29,7 @@ enum Command {
     Call(call::Call),
     NewTarget(new_target::NewTarget),
     Deploy(deploy::Deploy),
+    Add(add::Add),
     Destroy(destroy::Destroy),
     Outputs(outputs::ShowOutputs),
     Status(status::Status),
@@ -50,6 +51,7 @@ impl Cli {
             Command::Call(command) => command.run(),
             Command::NewTarget(command) => command.run(),
             Command::Deploy(command) => command.run().await,
+            Command::Add(command) => command.run().await,
             Command::Destroy(command) => command.run().await,
             Command::Outputs(command) => command.run().await,
             Command::Status(command) => command.run().await,

@@ -1,5 +1,6 @@
 //! The commands, each with its arguments and what it prints.
 
+pub(crate) mod add;
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod check;

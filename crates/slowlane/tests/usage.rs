@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 22] = [
+const COMMANDS: [&[&str]; 23] = [
     &["init"],
     &["check"],
     &["call"],
     &["new-target"],
     &["deploy"],
+    &["add"],
     &["destroy"],
     &["outputs"],
     &["status"],

@@ -45,6 +45,15 @@ fn every_item_becomes_one_batch_call() {
     assert!(history.contains("SUCCEEDED"), "{history:.2000}");
 }
 
+/// What AWS bills, and what the README and the demo say: a transition for each state that is entered.
+#[test]
+fn an_item_costs_little_more_than_two_transitions() {
+    let history = &run(&suite(), &python()).unwrap()[0].text;
+    let kinds = ["(Map)", "(Pass)", "(Task)", "(Choice)"];
+    let entered = history.lines().filter(|line| kinds.iter().any(|kind| line.ends_with(kind)));
+    assert_eq!(entered.count(), 1 + 3 * (ITEMS / 10) + 2 * ITEMS);
+}
+
 #[test]
 fn the_items_that_fail_are_listed_and_all_others_are_made() {
     let mut suite = suite();

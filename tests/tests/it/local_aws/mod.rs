@@ -8,6 +8,7 @@
 //! Without them they fail and say so: a test that silently skips cannot fail.
 
 mod bad_input;
+mod cascade;
 mod enqueuing;
 mod example_machines;
 mod faults;

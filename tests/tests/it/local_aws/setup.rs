@@ -41,7 +41,7 @@ pub(crate) struct Ended {
 /// The API with a limit of 2 and calls of 50 ms, without faults, reached by the doorbell.
 pub(crate) fn settings() -> Settings {
     Settings {
-        sandbox: sandbox::Settings { limit: 2, latency_ms: 50, fault: None },
+        sandbox: sandbox::Settings { limit: 2, latency_ms: 50, fault: None, open: false },
         dispatch: Dispatch::Doorbell,
         on_higher: OnHigher::Swap,
         parameters: Vec::new(),
@@ -169,6 +169,11 @@ pub(crate) async fn local_aws(name: &str) -> anyhow::Result<SdkConfig> {
 
 async fn ministack(tools: &Tools, directory: &Path) -> anyhow::Result<&'static MiniStack> {
     Ok(MINISTACK.get_or_try_init(|| MiniStack::start(&tools.python, directory)).await?)
+}
+
+/// This repository.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// A directory below `target/` for a scenario's logs; what an earlier run left in it is removed.

@@ -1,0 +1,78 @@
+//! What the demo can show beside orders: machines of a workflow team, each on the stack that the demo
+//! has deployed.
+
+mod bulk;
+mod cascade;
+mod saga;
+mod scene;
+
+use serde_json::Value;
+use slowlane_local::Stack;
+
+use scene::Scene;
+
+/// What the demo shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// Orders of all priorities, by the machine that the stack has
+    Orders,
+    /// A dataset in S3, loaded twice, and the same calls each by an execution of its own
+    Bulk,
+    /// Two orders that belong together: where the second is refused, the first is undone
+    Saga,
+    /// Calls over HTTP, tried at once by three callers, and the same through the queues
+    Cascade,
+}
+
+/// What a scenario showed.
+pub(crate) struct Shown {
+    /// For people.
+    pub(crate) table: String,
+    /// The same for programs.
+    pub(crate) report: Value,
+    /// What must never happen and did, in words.
+    pub(crate) broken_promises: Vec<String>,
+}
+
+impl Scenario {
+    /// How long the API takes for a call unless the user says, in milliseconds.
+    pub(crate) fn latency_ms(self) -> u64 {
+        match self {
+            Self::Orders | Self::Saga => 200,
+            // With a faster one the local AWS, and not the API, would be what is measured.
+            Self::Bulk | Self::Cascade => 1000,
+        }
+    }
+
+    /// How many there are of what the scenario is made of, unless the user says.
+    fn size(self) -> usize {
+        match self {
+            Self::Orders => 0,
+            Self::Bulk => 150,
+            Self::Saga | Self::Cascade => 40,
+        }
+    }
+
+    /// Whether the API takes calls without a sign-in: a caller of the cascade knows no NetSuite.
+    pub(crate) fn is_open(self) -> bool {
+        self == Self::Cascade
+    }
+
+    /// Runs a scenario other than the orders to its end.
+    pub(crate) async fn run(
+        self,
+        stack: &Stack,
+        size: Option<usize>,
+        limit: u32,
+        latency_ms: u64,
+    ) -> anyhow::Result<Shown> {
+        let scene = Scene::new(stack, limit, latency_ms);
+        let size = size.unwrap_or_else(|| self.size()).max(1);
+        match self {
+            Self::Bulk => bulk::run(&scene, size).await,
+            Self::Saga => saga::run(&scene, size).await,
+            Self::Cascade => cascade::run(&scene, size).await,
+            Self::Orders => anyhow::bail!("the orders are no scenario of their own"),
+        }
+    }
+}
