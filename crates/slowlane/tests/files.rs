@@ -312,3 +312,20 @@ fn a_worker_of_ones_own_is_written_once() {
     let nowhere = folder.run(&["new-target", "shop", "--slowlane", "nowhere"]);
     assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
 }
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../README.md");
+    let folder = Folder::new();
+    let stripe = ["init", "--api", "stripe", "--base-url", "https://api.stripe.com"];
+    let stripe = folder.run(&[&stripe[..], &["--region", "eu-central-1"]].concat());
+    let call = ["call", "stripe", "--method", "POST", "--path", "v1/customers", "--dry-run"];
+    let call =
+        folder.run(&[&call[..], &["--body", r#"{"name": "Ada"}"#, "--key", "ada-1"]].concat());
+    folder
+        .write("slowlane.toml", &folder.read("slowlane.toml").replace("\"stripe\"", "\"strpie\""));
+    let check = folder.run(&["check"]);
+    for printed in [stripe.stdout, call.stdout, check.stdout, check.stderr] {
+        assert!(readme.contains(printed.trim_end()), "{printed}");
+    }
+}
