@@ -241,11 +241,7 @@ mod tests {
     use super::*;
 
     fn checked(rules: &str, method: &str, resource: &str) -> Result<(), Refusal> {
-        let request = TargetRequest {
-            method: method.parse().unwrap(),
-            resource: resource.to_owned(),
-            body: None,
-        };
+        let request = TargetRequest::new(method.parse().unwrap(), resource);
         rules.parse::<AllowedCalls>().unwrap().check(&request)
     }
 
@@ -280,7 +276,7 @@ mod tests {
     }
 
     fn request(resource: &str) -> TargetRequest {
-        TargetRequest { method: Method::Get, resource: resource.to_owned(), body: None }
+        TargetRequest::new(Method::Get, resource)
     }
 
     #[test]

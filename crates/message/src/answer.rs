@@ -15,6 +15,16 @@ pub struct TargetResponse {
     /// The body, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
+    /// Of a call that was several in one: some were executed, and some were not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partly_succeeded: bool,
+    /// Of a call that was several in one: what became of each, in the answer's order, where the
+    /// answer says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The API took the call and is still at work: the resource to GET for its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow: Option<String>,
     /// The body was too large to be read to its end, and had at least this many bytes. Instead of
     /// a result, the workflow gets the error `Slowlane.ResultTooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -24,8 +34,57 @@ pub struct TargetResponse {
 impl TargetResponse {
     /// An answer that has nothing but its status.
     pub fn new(status: u16) -> Self {
-        TargetResponse { status, id: None, body: None, too_large_bytes: None }
+        TargetResponse {
+            status,
+            id: None,
+            body: None,
+            partly_succeeded: false,
+            parts: Vec::new(),
+            follow: None,
+            too_large_bytes: None,
+        }
     }
+}
+
+/// What became of one part of a call that was several in one. What it answered stands in the whole
+/// answer's body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name, where it has one. Parts without one go by their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// What became of it.
+    pub outcome: PartOutcome,
+    /// Its HTTP status; 0 if it has none.
+    pub status: u16,
+    /// The API's own error code, if it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The id of its record, where the API named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// What became of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartOutcome {
+    /// It was executed.
+    Succeeded,
+    /// The API is still at work on it.
+    Running,
+    /// It was refused for what it says.
+    Rejected,
+    /// It was refused because what it would make is there already.
+    AlreadyExists,
+    /// It was refused because of the credentials.
+    Unauthorized,
+    /// It was not executed, since a limit is reached.
+    Throttled,
+    /// It was not executed, and may be if it is tried again.
+    Transient,
+    /// It may have been executed.
+    Unknown,
 }
 
 #[cfg(test)]
@@ -44,6 +103,31 @@ mod tests {
         let stored = json!({"status": 201, "id": "1001", "body": {"memo": "hi"}});
         assert_eq!(serde_json::to_value(&full).unwrap(), stored);
         assert_eq!(serde_json::from_value::<TargetResponse>(stored).unwrap(), full);
+        let several = TargetResponse {
+            partly_succeeded: true,
+            parts: vec![Part {
+                reference: Some("line-2".to_owned()),
+                outcome: PartOutcome::AlreadyExists,
+                status: 400,
+                code: Some("DUPLICATE".to_owned()),
+                id: None,
+            }],
+            follow: Some("jobs/7".to_owned()),
+            ..TargetResponse::new(200)
+        };
+        let stored = json!({
+            "status": 200,
+            "partly_succeeded": true,
+            "parts": [{
+                "reference": "line-2",
+                "outcome": "already_exists",
+                "status": 400,
+                "code": "DUPLICATE",
+            }],
+            "follow": "jobs/7",
+        });
+        assert_eq!(serde_json::to_value(&several).unwrap(), stored);
+        assert_eq!(serde_json::from_value::<TargetResponse>(stored).unwrap(), several);
         let least = serde_json::to_value(TargetResponse::new(204)).unwrap();
         assert_eq!(least, json!({"status": 204}));
     }

@@ -38,7 +38,8 @@
 //! that no reader may ignore, needs a new major version. Deploy readers (the worker) before writers.
 //!
 //! 1.1 added `at_most_once`. A reader of 1.0 sends calls without it that a reader of 1.1 refuses.
-//! 1.2 added `execution`, which names a call's workflow in the logs.
+//! 1.2 added `execution`, which names a call's workflow in the logs, and a request's `headers` and
+//! `content`. An older worker sends such a request without its headers and as JSON.
 //!
 //! # Limits
 //!
@@ -50,6 +51,7 @@
 //! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS: it is sent as the message group id |
 //! | deadline | ten days ahead, which the enqueuer checks | ours: the queues keep a call only a little longer |
 //! | resource, trace header, execution | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`], [`EXECUTION_MAX_CHARS`] | ours |
+//! | a request's headers | 20, names of 64 characters, values of 2,048 | ours |
 //!
 //! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.
 //!
@@ -71,11 +73,11 @@ mod text;
 mod version;
 mod wiring;
 
-pub use answer::TargetResponse;
+pub use answer::{Part, PartOutcome, TargetResponse};
 pub use envelope::{EnqueueRequest, QueuedCall};
 pub use error::{Error, InvalidValue};
 pub use priority::Priority;
-pub use request::{Method, TargetRequest};
+pub use request::{Content, Method, TargetRequest};
 pub use ring::Ring;
 pub use salvage::salvage_token;
 pub use text::{

@@ -3,9 +3,12 @@
 //! The envelope is read by hand, because derived deserializers do not know the path. Nor do they
 //! know our rule for unknown fields: an error in our own version, ignored in a newer minor one.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::text::{MAX_HEADERS, TextRule};
 use crate::{Error, InvalidValue, SchemaVersion};
 
 /// One object of the envelope. It may have only the fields that it was opened with, unless the
@@ -104,6 +107,37 @@ impl<'a> Fields<'a> {
             path: self.path_of(name),
             reason: mismatch("true or false", value),
         })
+    }
+
+    /// An object of texts that may be absent, which is an empty one. No refusal repeats a value.
+    pub(crate) fn optional_texts(
+        &self,
+        name: &'static str,
+        names: &TextRule,
+        values: &TextRule,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let Some(value) = self.get(name) else {
+            return Ok(BTreeMap::new());
+        };
+        let refused = |path: String, reason| Error::Invalid { path, reason };
+        let path = self.path_of(name);
+        let Some(texts) = value.as_object() else {
+            return Err(refused(path, mismatch("an object of texts", value)));
+        };
+        if texts.len() > MAX_HEADERS {
+            let found = format!("{} of them", texts.len());
+            return Err(refused(path, InvalidValue { expected: names.expected, found }));
+        }
+        let texts = texts.iter().map(|(key, value)| {
+            let key = names.check(key).map_err(|reason| refused(path.clone(), reason))?;
+            let text = match value.as_str() {
+                Some(text) => values.check(text),
+                None => Err(mismatch(values.expected, value)),
+            };
+            let text = text.map_err(|reason| refused(format!("{path}.{key}"), reason))?;
+            Ok((key, text))
+        });
+        texts.collect()
     }
 
     fn refuse_unknown(&self, known: &[&str]) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The call to make at the target.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,13 +9,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::reader::Fields;
-use crate::schema::Resource;
-use crate::text::RESOURCE;
+use crate::schema::{Headers, Resource};
+use crate::text::{HEADER_NAME, HEADER_VALUE, RESOURCE};
 use crate::{Error, InvalidValue};
 
-/// One request to the target API. The target decides what a resource means.
+/// One request to the target API. The target decides what a resource means, and which headers and
+/// which ways to write a body it takes.
 ///
-/// `Debug` leaves out the body, which is customer data.
+/// `Debug` leaves out the body and the headers' values, which are customer data.
 #[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct TargetRequest {
@@ -23,19 +25,39 @@ pub struct TargetRequest {
     /// Which resource, in the target's words: `salesOrder/eid:order-123`.
     #[schemars(with = "Resource")]
     pub resource: String,
+    /// Headers of this call's own, by their names in lower case. Since 1.2.
+    #[schemars(default, with = "Headers")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// How the body is written, where the target has several ways. Since 1.2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
     /// The body: any JSON, handed on as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
 }
 
 impl TargetRequest {
-    pub(crate) const FIELDS: &[&str] = &["method", "resource", "body"];
+    pub(crate) const FIELDS: &[&str] = &["method", "resource", "headers", "content", "body"];
+
+    /// A request of which there is nothing but its method and its resource.
+    pub fn new(method: Method, resource: impl Into<String>) -> Self {
+        TargetRequest {
+            method,
+            resource: resource.into(),
+            headers: BTreeMap::new(),
+            content: None,
+            body: None,
+        }
+    }
 
     pub(crate) fn read(fields: &Fields<'_>) -> Result<TargetRequest, Error> {
         Ok(TargetRequest {
             method: fields.required("method", Method::EXPECTED, str::parse)?,
             resource: fields
                 .required("resource", RESOURCE.expected, |text| RESOURCE.check(text))?,
+            headers: fields.optional_texts("headers", &HEADER_NAME, &HEADER_VALUE)?,
+            content: fields.optional("content", Content::EXPECTED, str::parse)?,
             body: fields.get("body").cloned(),
         })
     }
@@ -46,6 +68,8 @@ impl fmt::Debug for TargetRequest {
         f.debug_struct("TargetRequest")
             .field("method", &self.method)
             .field("resource", &self.resource)
+            .field("headers", &self.headers.keys())
+            .field("content", &self.content)
             .field("body", &self.body.as_ref().map(|_| format_args!("...")))
             .finish()
     }
@@ -99,6 +123,46 @@ impl FromStr for Method {
     }
 }
 
+/// How a body is written, lower-case on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// As JSON.
+    Json,
+    /// As a form: names and values.
+    Form,
+    /// As GraphQL: an object with `query`, and perhaps `variables` and `operationName`.
+    GraphQl,
+    /// As it is: the body is one text.
+    Text,
+}
+
+impl Content {
+    const ALL: [Content; 4] = [Content::Json, Content::Form, Content::GraphQl, Content::Text];
+
+    pub(crate) const EXPECTED: &str = "json, form, graphql or text";
+
+    /// As written on the wire: `json` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Content::Json => "json",
+            Content::Form => "form",
+            Content::GraphQl => "graphql",
+            Content::Text => "text",
+        }
+    }
+}
+
+impl FromStr for Content {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Content, InvalidValue> {
+        Content::ALL.into_iter().find(|content| content.as_str() == text).ok_or_else(|| {
+            InvalidValue { expected: Content::EXPECTED, found: "other text".to_owned() }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,14 +178,24 @@ mod tests {
     }
 
     #[test]
-    fn debug_does_not_print_the_body() {
+    fn ways_to_write_a_body_have_one_spelling() {
+        for content in Content::ALL {
+            assert_eq!(content.as_str().parse(), Ok(content));
+            assert_eq!(serde_json::to_value(content).unwrap(), content.as_str());
+            assert!(Content::EXPECTED.contains(content.as_str()));
+        }
+        assert!("JSON".parse::<Content>().is_err());
+    }
+
+    #[test]
+    fn debug_prints_neither_the_body_nor_a_header() {
         let request = TargetRequest {
-            method: Method::Put,
-            resource: "salesOrder/eid:1".to_owned(),
+            headers: BTreeMap::from([("if-match".to_owned(), "ada's".to_owned())]),
             body: Some(serde_json::json!({"email": "ada@example.com"})),
+            ..TargetRequest::new(Method::Put, "salesOrder/eid:1")
         };
         let text = format!("{request:?}");
-        assert!(text.contains("salesOrder/eid:1"), "{text}");
+        assert!(text.contains("salesOrder/eid:1") && text.contains("if-match"), "{text}");
         assert!(!text.contains("ada"), "{text}");
     }
 }

@@ -11,7 +11,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::text::{
-    EXECUTION, IDEMPOTENCY_KEY, RESOURCE, TASK_TOKEN, TENANT, TRACE_HEADER, TextRule,
+    EXECUTION, HEADER_NAME, HEADER_VALUE, IDEMPOTENCY_KEY, MAX_HEADERS, RESOURCE, TASK_TOKEN,
+    TENANT, TRACE_HEADER, TextRule,
 };
 use crate::{EnqueueRequest, IdempotencyKey, QueuedCall, SchemaVersion, TaskToken};
 
@@ -78,6 +79,7 @@ macro_rules! described {
 }
 
 pub(crate) struct Resource;
+pub(crate) struct Headers;
 pub(crate) struct Tenant;
 pub(crate) struct TraceHeader;
 pub(crate) struct Execution;
@@ -88,6 +90,12 @@ described! {
     TaskToken: text_schema(&TASK_TOKEN);
     IdempotencyKey: text_schema(&IDEMPOTENCY_KEY);
     Resource: text_schema(&RESOURCE);
+    Headers: json_schema!({
+        "type": "object",
+        "maxProperties": MAX_HEADERS,
+        "propertyNames": text_schema(&HEADER_NAME),
+        "additionalProperties": text_schema(&HEADER_VALUE),
+    });
     Tenant: text_schema(&TENANT);
     TraceHeader: text_schema(&TRACE_HEADER);
     Execution: text_schema(&EXECUTION);

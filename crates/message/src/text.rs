@@ -19,6 +19,13 @@ pub const TRACE_HEADER_MAX_CHARS: usize = 1_024;
 /// has about 250.
 pub const EXECUTION_MAX_CHARS: usize = 1_024;
 
+/// The longest name of a header, in characters. Ours.
+pub(crate) const HEADER_NAME_MAX_CHARS: usize = 64;
+/// The longest value of a header, in characters. Ours: servers take about 8,000 in all.
+pub(crate) const HEADER_VALUE_MAX_CHARS: usize = 2_048;
+/// The most headers that a call may bring. Ours.
+pub(crate) const MAX_HEADERS: usize = 20;
+
 /// Names the state of a workflow that waits for this call. Whoever holds it can end that state, so
 /// `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
@@ -99,6 +106,8 @@ pub(crate) enum Alphabet {
     Ascii,
     /// ASCII without control characters and without the space.
     VisibleAscii,
+    /// Lower-case letters, digits, `-` and `_`: a header's name has one spelling.
+    HeaderName,
 }
 
 pub(crate) const TASK_TOKEN: TextRule = TextRule {
@@ -130,6 +139,17 @@ pub(crate) const EXECUTION: TextRule = TextRule {
     max_chars: EXECUTION_MAX_CHARS,
     alphabet: Alphabet::NoControls,
     expected: "1 to 1024 characters without control characters",
+};
+
+pub(crate) const HEADER_NAME: TextRule = TextRule {
+    max_chars: HEADER_NAME_MAX_CHARS,
+    alphabet: Alphabet::HeaderName,
+    expected: "at most 20 headers, each name 1 to 64 lower-case letters, digits, - or _",
+};
+pub(crate) const HEADER_VALUE: TextRule = TextRule {
+    max_chars: HEADER_VALUE_MAX_CHARS,
+    alphabet: Alphabet::Ascii,
+    expected: "1 to 2048 ASCII characters without control characters",
 };
 
 /// Whether a message may hold this trace header.
@@ -164,6 +184,7 @@ impl Alphabet {
             Alphabet::NoControls => !c.is_control(),
             Alphabet::Ascii => matches!(c, ' '..='~'),
             Alphabet::VisibleAscii => matches!(c, '!'..='~'),
+            Alphabet::HeaderName => matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'),
         }
     }
 
@@ -173,6 +194,7 @@ impl Alphabet {
             Alphabet::NoControls => r"^[^\u0000-\u001f\u007f-\u009f]*$",
             Alphabet::Ascii => "^[ -~]*$",
             Alphabet::VisibleAscii => "^[!-~]*$",
+            Alphabet::HeaderName => "^[a-z0-9_-]*$",
         }
     }
 }
@@ -183,7 +205,16 @@ mod tests {
 
     #[test]
     fn limits_hold_to_the_character_and_the_words_name_them() {
-        for rule in [TASK_TOKEN, IDEMPOTENCY_KEY, RESOURCE, TENANT, TRACE_HEADER, EXECUTION] {
+        for rule in [
+            TASK_TOKEN,
+            IDEMPOTENCY_KEY,
+            RESOURCE,
+            TENANT,
+            TRACE_HEADER,
+            EXECUTION,
+            HEADER_NAME,
+            HEADER_VALUE,
+        ] {
             assert!(
                 rule.expected.contains(&format!("1 to {} ", rule.max_chars)),
                 "{}",
@@ -209,6 +240,7 @@ mod tests {
             (Alphabet::NoControls, " ~\u{a0}\u{1f69a}", "\0\u{1f}\u{7f}\u{9f}"),
             (Alphabet::Ascii, " ~", "\u{1f}\u{7f}\u{e9}"),
             (Alphabet::VisibleAscii, "!~", " \u{7f}\u{e9}"),
+            (Alphabet::HeaderName, "az09-_", "AZ :\u{e9}"),
         ] {
             let pattern = alphabet.pattern();
             assert!(inside.chars().all(|c| alphabet.has(c)), "{pattern}");

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slowlane_message::schema::documents;
 use slowlane_message::{
-    EnqueueRequest, Error, Method, Priority, QueuedCall, SchemaVersion, TargetRequest,
+    Content, EnqueueRequest, Error, Method, Priority, QueuedCall, SchemaVersion, TargetRequest,
 };
 
 const REQUEST: &str = include_str!("wire/enqueue-request.1.0.json");
@@ -58,9 +58,8 @@ fn what_version_1_0_wrote_is_read() {
     assert_eq!(call.priority, Priority::High);
     assert_eq!(call.idempotency_key.as_str(), "order-123");
     let request = TargetRequest {
-        method: Method::Put,
-        resource: "salesOrder/eid:order-123".to_owned(),
         body: Some(json!({"entity": {"id": "42"}, "memo": "Zwölf Äpfel", "total": 19.95})),
+        ..TargetRequest::new(Method::Put, "salesOrder/eid:order-123")
     };
     assert_eq!(call.request, request);
     assert_eq!(call.enqueued_at, time("2026-11-21T11:00:00.123Z"));
@@ -79,7 +78,9 @@ fn what_earlier_minor_versions_wrote_is_read_and_written_again() {
     let first = QueuedCall::parse(QUEUED).unwrap();
     let with_1_1 = QueuedCall { at_most_once: true, ..first };
     let execution = "arn:aws:states:eu-central-1:123456789012:execution:slowlane-order:order-123";
-    let with_1_2 = QueuedCall { execution: Some(execution.to_owned()), ..with_1_1.clone() };
+    let mut with_1_2 = QueuedCall { execution: Some(execution.to_owned()), ..with_1_1.clone() };
+    with_1_2.request.headers.insert("if-match".to_owned(), "W/\"7\"".to_owned());
+    with_1_2.request.content = Some(Content::Json);
     for (request, queued, call) in
         [(REQUEST_1_1, QUEUED_1_1, with_1_1), (REQUEST_1_2, QUEUED_1_2, with_1_2)]
     {
@@ -204,6 +205,36 @@ fn refusals_name_the_field_and_what_was_expected() {
             "field `request.resource`: expected 1 to 2048 characters without control characters, found an empty string",
         ),
         (
+            "/request/content",
+            Some(json!("xml")),
+            "field `request.content`: expected json, form, graphql or text, found other text",
+        ),
+        (
+            "/request/headers",
+            Some(json!(["if-match"])),
+            "field `request.headers`: expected an object of texts, found an array",
+        ),
+        (
+            "/request/headers",
+            Some(json!({"If-Match": "7"})),
+            "field `request.headers`: expected at most 20 headers, each name 1 to 64 lower-case letters, digits, - or _, found another character at position 1",
+        ),
+        (
+            "/request/headers",
+            Some((0..21).map(|n| (format!("x-{n}"), json!("7"))).collect()),
+            "field `request.headers`: expected at most 20 headers, each name 1 to 64 lower-case letters, digits, - or _, found 21 of them",
+        ),
+        (
+            "/request/headers",
+            Some(json!({"if-match": "7\r\nhost: elsewhere.example"})),
+            "field `request.headers.if-match`: expected 1 to 2048 ASCII characters without control characters, found another character at position 2",
+        ),
+        (
+            "/request/headers",
+            Some(json!({"if-match": 7})),
+            "field `request.headers.if-match`: expected 1 to 2048 ASCII characters without control characters, found a number",
+        ),
+        (
             "/deadline",
             Some(json!(1_795_000_000)),
             "field `deadline`: expected an RFC 3339 time such as 2026-11-21T12:00:00.000Z, found a number",
@@ -254,9 +285,12 @@ fn optional_fields_may_be_null_as_a_state_machine_writes_them() {
     for name in ["deadline", "tenant", "trace_header", "at_most_once"] {
         message[name] = Value::Null;
     }
-    message["request"]["body"] = Value::Null;
+    for name in ["body", "headers", "content"] {
+        message["request"][name] = Value::Null;
+    }
     let request = EnqueueRequest::from_json(&message).unwrap();
     assert_eq!((request.deadline, request.request.body), (None, None));
+    assert!(request.request.headers.is_empty() && request.request.content.is_none());
 }
 
 #[test]
