@@ -35,6 +35,15 @@ impl Answer {
     pub fn new(status: u16, headers: HeaderMap, body: impl Into<Vec<u8>>) -> Self {
         Answer { status, headers, body: Body::Whole(body.into()) }
     }
+
+    /// The body as whoever waits for it gets it: parsed if it is JSON, else its text, in which what
+    /// is not UTF-8 is replaced. `None` if there is none, or its end was not read.
+    pub fn value(&self) -> Option<Value> {
+        match &self.body {
+            Body::Whole(bytes) if !bytes.is_empty() => Some(value(bytes, self)),
+            Body::Whole(_) | Body::Start(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Answer {

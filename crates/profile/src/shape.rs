@@ -35,8 +35,8 @@ pub(crate) struct ShapeFields {
     allow_headers: Vec<CallHeader>,
 }
 
-/// Headers that say who calls, where to and how much is coming: not a call's matter.
-const NEVER_ALLOWED: [&str; 10] = [
+/// Headers that say who calls, where to, what is done and how much is coming: not a call's matter.
+const NEVER_ALLOWED: [&str; 13] = [
     "authorization",
     "connection",
     "content-length",
@@ -47,6 +47,10 @@ const NEVER_ALLOWED: [&str; 10] = [
     "te",
     "transfer-encoding",
     "upgrade",
+    // A server may take these for the method.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
 ];
 
 read_as_fields!(RequestShape: ShapeFields);

@@ -9,8 +9,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use slowlane_profile::auth::Auth;
 use slowlane_profile::{
-    Answer, Body, Call, LONGEST_WAIT, Loss, Method, Outcome, Profile, Recovery, shipped,
+    Answer, Api, Base, Body, Call, Found, LONGEST_WAIT, Loss, Method, Outcome, Profile, Recovery,
+    shipped,
 };
 
 fn now() -> Timestamp {
@@ -183,6 +185,54 @@ proptest! {
             if profile.reads(&call) && verdict.outcome == Outcome::Unknown {
                 let repeats = matches!(profile.recovery(&call, Loss::Answered), Recovery::Repeat { .. });
                 prop_assert!(repeats, "{} {:?}", profile.name(), call);
+            }
+        }
+    }
+
+    /// Nor does any other reader of an answer panic: the parts of a composite, what a call before the
+    /// call gives, a token, what a look-up found. Each part has one verdict.
+    #[test]
+    fn whoever_reads_an_answer_ends(
+        status in prop_oneof![proptest::sample::select(vec![200_u16, 207, 400, 401, 403, 404, 429, 500]), any::<u16>()],
+        headers in headers(),
+        body in body(),
+        call in call(),
+    ) {
+        let (whole, bytes) = body;
+        let body = if whole { Body::Whole(bytes) } else { Body::Start(bytes) };
+        let answer = Answer { status, headers, body };
+        let base = Base::parse("https://api.example/v1").unwrap();
+        for profile in profiles() {
+            let parts = profile.parts(&call, &answer, now());
+            prop_assert_eq!(parts.len(), profile.parts(&call, &answer, now()).len());
+            for part in parts {
+                prop_assert_eq!(part.verdict.kind.is_some(), part.verdict.outcome == Outcome::Throttled);
+            }
+            let api = Api::new(profile.clone(), base.clone());
+            for pre_call in api.before(&call) {
+                if let Err(not_given) = pre_call.read(&answer) {
+                    prop_assert_eq!(not_given.status, status);
+                }
+            }
+            for (_, auth) in profile.auth.all() {
+                let shape = match auth {
+                    Auth::ClientCredentials(way) => &way.token,
+                    Auth::JwtBearer(way) => &way.token,
+                    Auth::RefreshToken(way) => &way.token,
+                    _ => continue,
+                };
+                if let Ok(token) = shape.read(&answer, now()) {
+                    prop_assert!((200..=299).contains(&status));
+                    prop_assert!(now() <= token.renew_at && token.renew_at <= token.expires_at);
+                }
+            }
+            for loss in [Loss::NoAnswer, Loss::Answered] {
+                if let Recovery::LookUp(look_up) = profile.recovery(&call, loss) {
+                    let found = profile.looked_up(&look_up, &answer, now());
+                    if matches!(found, Found::Done { .. }) {
+                        prop_assert!((200..=299).contains(&status), "{} {status}", profile.name());
+                    }
+                }
             }
         }
     }

@@ -155,6 +155,11 @@ impl Secret {
         Ok(Secret(fields.into_iter().map(|(name, value)| (name, value.into())).collect()))
     }
 
+    /// Whether it has a field, and that is not empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.field(name).is_ok()
+    }
+
     pub(crate) fn field(&self, name: &str) -> Result<&str, SecretError> {
         let value = self.0.get(name).map(ExposeSecret::expose_secret);
         value.filter(|value| !value.is_empty()).ok_or_else(|| SecretError::Missing(name.to_owned()))
