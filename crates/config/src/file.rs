@@ -80,7 +80,7 @@ pub enum WorkerKind {
 pub const NETSUITE: &str = "netsuite";
 
 /// A profile that stands beside the configuration is named by its path.
-pub(crate) fn is_path(profile: &str) -> bool {
+pub fn is_path(profile: &str) -> bool {
     profile.contains('/') || profile.ends_with(".toml")
 }
 

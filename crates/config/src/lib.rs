@@ -10,6 +10,6 @@ mod starter;
 
 pub use check::{is_name, is_region};
 pub use deployment::{Deployment, UnknownStage};
-pub use file::{Config, NETSUITE, Stage, Target, WorkerKind};
+pub use file::{Config, NETSUITE, Stage, Target, WorkerKind, is_path};
 pub use limit::{Limit, Measure, Scope};
 pub use starter::{Api, Starter};

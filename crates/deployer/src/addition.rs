@@ -68,7 +68,8 @@ impl Addition {
         let logs = if local { log_directory(self.local_log_dir.as_deref())? } else { None };
         let mut found = Vec::new();
         for name in self.lambdas {
-            let artifact = lambda(name, &self.lambda_directory, local, logs.as_deref())?;
+            let binary = self.lambda_directory.join(format!("slowlane-{name}"));
+            let artifact = lambda(name, &binary, None, local, logs.as_deref())?;
             found.push((format!("{}Key", pascal_case(name)), artifact));
         }
         for machine in &self.machines {

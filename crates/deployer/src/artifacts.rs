@@ -88,6 +88,11 @@ impl Artifact {
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The bucket that holds the artifacts of an account in a region. Every request says whose it must

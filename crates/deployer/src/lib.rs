@@ -32,8 +32,9 @@
 //! let deployer = Deployer::new(Endpoint::Local { url: "http://127.0.0.1:4566".into() }).await;
 //! let plan = Plan::new("slowlane", "/path/to/repository".as_ref(), "target/release".as_ref())
 //!     .parameter("ApiConcurrency", "5")
-//!     .parameter("NetSuiteAccountId", "1234567")
-//!     .parameter("NetSuiteSecretId", "slowlane/netsuite");
+//!     .parameter("ApiProfile", "stripe")
+//!     .parameter("ApiBaseUrl", "https://api.stripe.com")
+//!     .parameter("ApiSecret", "prod/stripe");
 //! let outputs = deployer.deploy(&plan, &Progress::stderr()).await?;
 //! println!("{}", outputs.sales_order_sync_arn);
 //! deployer.destroy("slowlane", Data::Delete, &Progress::stderr()).await?;
@@ -41,6 +42,7 @@
 //! ```
 
 mod addition;
+pub mod api;
 pub mod artifacts;
 pub mod aws;
 pub mod dead_letters;
@@ -85,6 +87,9 @@ use std::time::{Duration, SystemTime};
 /// Why a deploy did not reach its end. Each source says which file, call or resource it was.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
+    /// It cannot be told which API the stack is for.
+    #[error(transparent)]
+    Api(#[from] api::Error),
     /// A Lambda binary cannot become a package.
     #[error("packaging failed")]
     Package(#[from] package::Error),

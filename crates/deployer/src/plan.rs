@@ -1,6 +1,6 @@
 use crate::artifacts::{self, Artifact};
 use crate::package::{self, CompressionMethod};
-use crate::{DeployError, Values, local};
+use crate::{DeployError, Values, api, local};
 use std::path::{Path, PathBuf};
 
 /// The CloudFormation template and the state machines that it refers to.
@@ -21,6 +21,10 @@ pub struct Plan {
     pub files: Files,
     /// The directory of the release binaries `slowlane-enqueuer` and `slowlane-worker`.
     pub lambdas: PathBuf,
+    /// A worker of one's own, in the place of `slowlane-worker`.
+    pub worker: Option<PathBuf>,
+    /// A profile of one's own. It is checked, and travels in the worker's package.
+    pub api_profile: Option<PathBuf>,
     /// Template parameters. One that is not here keeps its value, or has the template's default
     /// in a new stack. The deployer adds `ArtifactBucket` and the keys of the artifacts.
     pub parameters: Values,
@@ -50,6 +54,8 @@ impl Plan {
             stack_name: stack_name.into(),
             files: Files::BuiltIn,
             lambdas: lambdas.into(),
+            worker: None,
+            api_profile: None,
             parameters: Values::new(),
             tags: Values::from([("application".into(), "slowlane".into())]),
             allow_replacement: false,
@@ -70,7 +76,14 @@ impl Plan {
         let mut artifacts = Vec::new();
         let logs = if local { log_directory(self.local_log_dir.as_deref())? } else { None };
         for name in ["enqueuer", "worker"] {
-            let artifact = lambda(name, &self.lambdas, local, logs.as_deref())?;
+            let binary = self.lambdas.join(format!("slowlane-{name}"));
+            let (binary, profile) = match name {
+                "worker" => (self.worker.clone().unwrap_or(binary), self.api_profile.as_deref()),
+                _ => (binary, None),
+            };
+            let profile = profile.map(api::read_profile).transpose()?;
+            let more = profile.map(|text| (api::PROFILE_FILE, text));
+            let artifact = lambda(name, &binary, more, local, logs.as_deref())?;
             artifacts.push((format!("{}Key", pascal_case(name)), artifact));
         }
         for (name, text) in self.files.state_machines()? {
@@ -82,19 +95,21 @@ impl Plan {
     }
 }
 
-/// The package of the binary `slowlane-NAME`. On a local endpoint its output can go to `NAME.log`.
+/// The package of a binary, and of one file more if need be. On a local endpoint its output can go
+/// to `NAME.log`.
 pub(crate) fn lambda(
     name: &str,
-    directory: &Path,
+    binary: &Path,
+    more: Option<package::File>,
     local: bool,
     logs: Option<&Path>,
 ) -> Result<Artifact, DeployError> {
-    let binary = directory.join(format!("slowlane-{name}"));
-    let files = match logs {
-        Some(logs) => local::files(&binary, &logs.join(format!("{name}.log")))?,
-        None if local => package::files(&binary)?,
-        None => package::files_for_aws(&binary)?,
+    let mut files = match logs {
+        Some(logs) => local::files(binary, &logs.join(format!("{name}.log")))?,
+        None if local => package::files(binary)?,
+        None => package::files_for_aws(binary)?,
     };
+    files.extend(more);
     // What does not travel is not worth packing small.
     let compression = if local { CompressionMethod::Stored } else { CompressionMethod::Deflated };
     let zip = package::zip(&files, compression)?;
@@ -143,6 +158,7 @@ pub(crate) fn pascal_case(kebab: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use slowlane_profile::shipped;
 
     fn plan(directory: &Path) -> Plan {
         for name in ["slowlane-enqueuer", "slowlane-worker"] {
@@ -166,6 +182,46 @@ mod tests {
         plan.local_log_dir = Some(file.clone());
         let error = plan.artifacts(true).map(drop).unwrap_err().to_string();
         assert!(error.contains(file.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn a_profile_of_ones_own_travels_with_the_worker() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plan = plan(directory.path());
+        let worker = |plan: &Plan| plan.artifacts(true).unwrap().swap_remove(1);
+        let (name, without) = worker(&plan);
+        assert_eq!(name, "WorkerKey");
+        let own = directory.path().join("crm.toml");
+        let (_, http) = shipped::FILES.into_iter().find(|(name, _)| *name == "http").unwrap();
+        std::fs::write(&own, http).unwrap();
+        plan.api_profile = Some(own.clone());
+        let (_, with) = worker(&plan);
+        let text = "profile.toml".as_bytes();
+        let has = |artifact: &Artifact| artifact.bytes().windows(text.len()).any(|at| at == text);
+        assert!(has(&with) && !has(&without));
+
+        // A mistake in it stops the deploy, with its line.
+        std::fs::write(&own, http.replace("\"throttled\"", "\"throtled\"")).unwrap();
+        let error = plan.artifacts(true).map(drop).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("crm.toml:\n"), "{text}");
+        assert!(text.contains("did you mean `throttled`?"), "{text}");
+    }
+
+    #[test]
+    fn a_worker_of_ones_own_takes_the_place_of_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plan = plan(directory.path());
+        let own = directory.path().join("crm-worker");
+        std::fs::write(&own, "a worker of one's own").unwrap();
+        plan.worker = Some(own);
+        let artifacts = plan.artifacts(true).unwrap();
+        let text = "a worker of one's own".as_bytes();
+        let has = |artifact: &Artifact| artifact.bytes().windows(text.len()).any(|at| at == text);
+        assert_eq!(
+            artifacts.iter().map(|(_, one)| has(one)).collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
     }
 
     #[test]

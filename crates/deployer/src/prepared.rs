@@ -1,5 +1,6 @@
 //! A deploy that has been thought through and not yet been done.
 
+use crate::api::{self, Brought};
 use crate::artifacts::{self, Artifact};
 use crate::outputs::Outputs;
 use crate::stack::{ChangeSet, Changes, Description, Wanted};
@@ -24,9 +25,17 @@ impl<'a> Prepared<'a> {
         progress: &Progress,
     ) -> Result<Self, DeployError> {
         let is_local = deployer.endpoint.is_local();
+        let stack = deployer.stack(&plan.stack_name);
+        let before = stack.describe().await.ok();
+        let mut parameters = plan.parameters.clone();
+        let brought =
+            Brought { profile: plan.api_profile.is_some(), worker: plan.worker.is_some() };
+        let present = before.as_ref().map(|before| before.parameters.clone()).unwrap_or_default();
+        if let Some(carried_over) = api::choose(&mut parameters, &present, brought)? {
+            progress.say(&carried_over);
+        }
         let bucket = plan.artifact_bucket.as_deref();
         let store = artifacts::Store::open(&deployer.config, is_local, bucket).await?;
-        let mut parameters = plan.parameters.clone();
         if is_local {
             local::choose(&mut parameters);
         }
@@ -41,10 +50,8 @@ impl<'a> Prepared<'a> {
         let template = Artifact::new("template/slowlane", "yaml", template.into_bytes());
         store.put(&template).await?;
         let template_url = store.url(&template).await?;
-        let stack = deployer.stack(&plan.stack_name);
         let wanted =
             Wanted { template_url: &template_url, parameters: &parameters, tags: &plan.tags };
-        let before = stack.describe().await.ok();
         let change_set = stack.prepare(wanted, progress).await?;
         Ok(Self { deployer, plan, before, change_set })
     }

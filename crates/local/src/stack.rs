@@ -189,9 +189,9 @@ impl Stack {
             .parameter("ApiTimeoutSeconds", api_timeout_secs(settings.sandbox.latency_ms))
             .parameter("Dispatch", settings.dispatch)
             .parameter("OnHigher", settings.on_higher)
-            .parameter("NetSuiteAccountId", &credentials.account_id)
-            .parameter("NetSuiteBaseUrl", sandbox.endpoint())
-            .parameter("NetSuiteSecretId", &secret);
+            .parameter("ApiProfile", "netsuite")
+            .parameter("ApiBaseUrl", sandbox.endpoint())
+            .parameter("ApiSecret", &secret);
         for (parameter, value) in &settings.parameters {
             plan = plan.parameter(parameter, value);
         }
@@ -326,8 +326,9 @@ impl Credentials {
 }
 
 async fn put_secret(sdk: &SdkConfig, name: &str, credentials: &Credentials) -> Result<(), Error> {
-    let Credentials { client_id, certificate_id, private_key_pem, account_id: _ } = credentials;
+    let Credentials { client_id, certificate_id, private_key_pem, account_id } = credentials;
     let secret = serde_json::json!({
+        "account_id": account_id,
         "client_id": client_id,
         "certificate_id": certificate_id,
         "private_key_pem": private_key_pem,

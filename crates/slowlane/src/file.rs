@@ -1,7 +1,7 @@
 //! A `slowlane.toml` on disk, with the profiles that it names.
 
 use crate::exit::Ended;
-use crate::stacks;
+use crate::stacks::Stack as Stacked;
 use serde::Serialize;
 use slowlane_config::{Config, Deployment};
 use slowlane_profile::{Mistake, Mistakes, Profile, mistakes, shipped};
@@ -156,7 +156,8 @@ fn stacks(config: &Config) -> Vec<Stack> {
     let mut all = Vec::new();
     for stage in config.stages() {
         for deployment in config.deployments(stage).unwrap_or_default() {
-            let refused = stacks::parameters(&deployment).err().map(|error| error.to_string());
+            let refused =
+                Stacked::of(&deployment, Path::new("")).err().map(|error| error.to_string());
             let Deployment { stack, target, region, .. } = deployment;
             all.push(Stack { stage: stage.to_owned(), stack, target, region, refused });
         }

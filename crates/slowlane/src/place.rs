@@ -5,7 +5,7 @@ use crate::file::File;
 use clap::Args;
 use slowlane_config::Deployment;
 use slowlane_deployer::{Deployed, Deployer, Endpoint};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The stack of a deployment without a slowlane.toml.
 const USUAL_STACK: &str = "slowlane";
@@ -61,6 +61,11 @@ impl Place {
             }
         }
         Ok(Chosen::Deployments(deployments))
+    }
+
+    /// Where the paths in slowlane.toml begin.
+    pub(crate) fn folder(&self) -> &Path {
+        self.config.parent().unwrap_or(Path::new(""))
     }
 
     /// The one stack that is meant, and its region if slowlane.toml says it.

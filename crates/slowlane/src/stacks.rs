@@ -1,108 +1,137 @@
-//! What a target of slowlane.toml is as a stack: the template's parameters.
+//! What a target of slowlane.toml is as a stack.
 
 use slowlane_config::{Deployment, WorkerKind};
-use slowlane_deployer::Values;
-
-/// NetSuite's own host of an account: `1234567-sb1.suitetalk.api.netsuite.com`.
-const NETSUITE_HOST: &str = ".suitetalk.api.netsuite.com";
+use slowlane_deployer::{Plan, Values};
+use std::path::{Path, PathBuf};
 
 /// What the template cannot be told yet.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error(
-        "target {target}: a deployed worker cannot run the profile `{profile}` yet, only `netsuite`"
-    )]
-    Profile { target: String, profile: String },
-    #[error("target {target}: a worker of one's own cannot be deployed by slowlane.toml yet")]
-    Binary { target: String },
-    #[error(
         "target {target}: a deployed worker knows no limit but `concurrency` yet; take `limits` out"
     )]
     Limits { target: String },
-    #[error(
-        "target {target}: the NetSuite account is read from its base_url, and {host} is no host of \
-         the form 1234567{NETSUITE_HOST}"
-    )]
-    Account { target: String, host: String },
 }
 
-/// The template's parameters of a deployment.
-pub(crate) fn parameters(deployment: &Deployment) -> Result<Values, Refused> {
-    let Deployment { worker, concurrency, timeout, limits, base_url, secret, .. } = deployment;
-    let target = || deployment.target.clone();
-    if !limits.is_empty() {
-        return Err(Refused::Limits { target: target() });
-    }
-    match worker {
-        WorkerKind::NetSuite => {}
-        WorkerKind::Profile(profile) => {
-            return Err(Refused::Profile { target: target(), profile: profile.clone() });
+/// What a deployment is as a stack: the template's parameters, and what travels in the worker's
+/// package.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stack {
+    parameters: Values,
+    api_profile: Option<PathBuf>,
+    worker: Option<PathBuf>,
+}
+
+impl Stack {
+    /// `folder` is that of slowlane.toml, where the paths in it begin.
+    pub(crate) fn of(deployment: &Deployment, folder: &Path) -> Result<Self, Refused> {
+        let Deployment { worker, concurrency, timeout, limits, base_url, secret, auth, .. } =
+            deployment;
+        if !limits.is_empty() {
+            return Err(Refused::Limits { target: deployment.target.clone() });
         }
-        WorkerKind::Binary(_) => return Err(Refused::Binary { target: target() }),
+        let base_url = base_url.as_ref().map(|base| base.url().to_string());
+        // What is left out must not keep the value of an earlier deploy.
+        let parameters = [
+            ("ApiConcurrency", concurrency.to_string()),
+            ("ApiTimeoutSeconds", timeout.as_secs().to_string()),
+            ("ApiBaseUrl", base_url.unwrap_or_default()),
+            ("ApiAuth", auth.clone().unwrap_or_default()),
+            ("ApiSecret", secret.clone().unwrap_or_default()),
+        ];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        let mut stack = Self { parameters: Values::from(parameters), ..Self::default() };
+        let mut profile = |name: &str| {
+            stack.parameters.insert("ApiProfile".to_owned(), name.to_owned());
+        };
+        match worker {
+            WorkerKind::NetSuite => profile(slowlane_config::NETSUITE),
+            WorkerKind::Profile(name) if slowlane_config::is_path(name) => {
+                stack.api_profile = Some(folder.join(name));
+            }
+            WorkerKind::Profile(name) => profile(name),
+            WorkerKind::Binary(path) => {
+                profile("");
+                stack.worker = Some(folder.join(path));
+            }
+        }
+        Ok(stack)
     }
-    let host = base_url.as_ref().and_then(|base| base.url().host_str()).unwrap_or_default();
-    let account = host
-        .strip_suffix(NETSUITE_HOST)
-        .ok_or_else(|| Refused::Account { target: target(), host: host.to_owned() })?;
-    let mut parameters = Values::from([
-        ("ApiConcurrency".to_owned(), concurrency.to_string()),
-        ("ApiTimeoutSeconds".to_owned(), timeout.as_secs().to_string()),
-        // A sandbox's account is 1234567_SB1, and its host 1234567-sb1.
-        ("NetSuiteAccountId".to_owned(), account.replace('-', "_").to_uppercase()),
-    ]);
-    if let Some(secret) = secret {
-        parameters.insert("NetSuiteSecretId".to_owned(), secret.clone());
+
+    /// A stack whose parameters are given in other ways.
+    pub(crate) fn carrying(api_profile: Option<PathBuf>, worker: Option<PathBuf>) -> Self {
+        Self { parameters: Values::new(), api_profile, worker }
     }
-    Ok(parameters)
+
+    /// Tells it to a plan.
+    pub(crate) fn tell(self, plan: &mut Plan) {
+        plan.parameters.extend(self.parameters);
+        plan.api_profile = self.api_profile;
+        plan.worker = self.worker;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use slowlane_config::Config;
+    use slowlane_profile::shipped;
 
-    fn deployment(text: &str) -> Deployment {
+    fn stack(text: &str) -> Result<Stack, Refused> {
         let text = format!("[targets.api]\n{text}\n[stages.prod]\nregion = \"eu-central-1\"\n");
-        let config = Config::parse(&text, |_| Err("none".into())).unwrap_or_else(|e| panic!("{e}"));
-        config.deployments("prod").unwrap().remove(0)
+        let load = |_: &str| shipped::get("stripe").ok_or_else(|| "none".to_owned());
+        let config = Config::parse(&text, load).unwrap_or_else(|e| panic!("{e}"));
+        Stack::of(&config.deployments("prod").unwrap().remove(0), Path::new("/team"))
     }
 
-    const NETSUITE: &str = "profile = \"netsuite\"\nsecret = \"prod/netsuite\"\n";
+    fn values(pairs: &[(&str, &str)]) -> Values {
+        pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+    }
 
     #[test]
-    fn netsuite_is_told_to_the_template() {
-        let text = "base_url = \"https://1234567-sb1.suitetalk.api.netsuite.com\"\n\
-                    concurrency = 7\ntimeout = \"1m\"\n";
-        let told = parameters(&deployment(&format!("{NETSUITE}{text}"))).unwrap();
+    fn a_target_is_told_to_the_template() {
+        let crm = stack(
+            "profile = \"http\"\nauth = \"basic\"\nsecret = \"prod/crm\"\n\
+             base_url = \"https://crm.example/v1\"\nconcurrency = 7\ntimeout = \"1m\"",
+        );
         let expected = [
+            ("ApiAuth", "basic"),
+            ("ApiBaseUrl", "https://crm.example/v1/"),
             ("ApiConcurrency", "7"),
+            ("ApiProfile", "http"),
+            ("ApiSecret", "prod/crm"),
             ("ApiTimeoutSeconds", "60"),
-            ("NetSuiteAccountId", "1234567_SB1"),
-            ("NetSuiteSecretId", "prod/netsuite"),
         ];
-        assert_eq!(told, expected.map(|(name, value)| (name.into(), value.into())).into());
+        assert_eq!(crm.unwrap(), Stack { parameters: values(&expected), ..Stack::default() });
+
+        let host = "https://1234567-sb1.suitetalk.api.netsuite.com/";
+        let text = format!("profile = \"netsuite\"\nsecret = \"ns\"\nbase_url = \"{host}\"");
+        let erp = stack(&text).unwrap().parameters;
+        assert_eq!((&*erp["ApiProfile"], &*erp["ApiBaseUrl"]), ("netsuite", host));
+        assert_eq!((&*erp["ApiAuth"], &*erp["ApiSecret"]), ("", "ns"));
+    }
+
+    #[test]
+    fn files_of_ones_own_are_found_beside_the_configuration() {
+        let own = stack(
+            "profile = \"profiles/crm.toml\"\nsecret = \"crm\"\nbase_url = \"https://crm.example\"",
+        );
+        let own = own.unwrap();
+        assert_eq!(own.api_profile.as_deref(), Some(Path::new("/team/profiles/crm.toml")));
+        assert!(!own.parameters.contains_key("ApiProfile"), "the deployer says it");
+        let own = stack("binary = \"target/release/crm\"").unwrap();
+        assert_eq!(own.worker.as_deref(), Some(Path::new("/team/target/release/crm")));
+        assert_eq!(own.parameters["ApiProfile"], "");
     }
 
     #[test]
     fn what_cannot_be_deployed_is_refused_by_name() {
-        let http = "profile = \"http\"\nauth = \"header\"\nsecret = \"s\"\nbase_url = \"https://a.example\"";
-        for (text, told) in [
-            (http.to_owned(), "the profile `http`"),
-            ("binary = \"own\"".to_owned(), "a worker of one's own"),
-            (
-                format!("{NETSUITE}base_url = \"https://api.example.com\""),
-                "api.example.com is no host of the form 1234567.suitetalk",
-            ),
-            (
-                format!(
-                    "{NETSUITE}base_url = \"https://1.suitetalk.api.netsuite.com\"\n\
-                     limits = [{{ rate = \"2/s\" }}]"
-                ),
-                "take `limits` out",
-            ),
-        ] {
-            let error = parameters(&deployment(&text)).unwrap_err().to_string();
-            assert!(error.starts_with("target api: ") && error.contains(told), "{error}");
-        }
+        let text = "profile = \"stripe\"\nsecret = \"s\"\nbase_url = \"https://api.stripe.com\"\n\
+                    limits = [{ rate = \"2/s\" }]";
+        let error = stack(text).unwrap_err().to_string();
+        assert!(
+            error.starts_with("target api: ") && error.contains("take `limits` out"),
+            "{error}"
+        );
     }
 }

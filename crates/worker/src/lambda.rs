@@ -1,5 +1,6 @@
 //! The frame of `main`: the environment, the clients, and Lambda's loop.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -7,8 +8,9 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use aws_smithy_types::timeout::TimeoutConfig;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Deserialize;
-use slowlane_lambda::logs;
+use slowlane_lambda::{env, logs};
 
+use crate::aws::chain;
 use crate::aws::clients::Clients;
 use crate::config::Config;
 use crate::doorbell::wake::HandedRing;
@@ -29,7 +31,8 @@ pub enum Wake {
 /// it is given the SDK configuration to read secrets with.
 ///
 /// # Errors
-/// A bad environment (every bad variable is named), or a target that could not be made.
+/// A bad environment (every bad variable is named), or a target that could not be made. It is said
+/// in words where `main` returns it.
 pub async fn run<T, E>(
     connect: impl AsyncFnOnce(&SdkConfig) -> Result<T, E>,
 ) -> Result<(), lambda_runtime::Error>
@@ -37,9 +40,30 @@ where
     T: Target,
     E: Into<lambda_runtime::Error>,
 {
-    let lookup = |name: &str| std::env::var(name).ok();
-    logs::init(&lookup("LOG_LEVEL").unwrap_or_default());
-    let config = Config::from_vars(lookup)?;
+    logs::init(&env::process("LOG_LEVEL").unwrap_or_default());
+    let worker = start(connect).await.map_err(|error| InWords(chain(&*error)))?;
+    serve(worker).await
+}
+
+/// An error of the start. `main` prints it by `Debug`, where a person reads it.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+struct InWords(String);
+
+impl fmt::Debug for InWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+async fn start<T, E>(
+    connect: impl AsyncFnOnce(&SdkConfig) -> Result<T, E>,
+) -> Result<Worker<T>, lambda_runtime::Error>
+where
+    T: Target,
+    E: Into<lambda_runtime::Error>,
+{
+    let config = Config::from_vars(env::process)?;
     // A request that hangs would hold a slot. A long poll of a second is the slowest of ours.
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(5))
@@ -47,7 +71,10 @@ where
         .build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let target = connect(&sdk).await.map_err(Into::into)?;
-    let worker = Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..))?;
+    Ok(Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..))?)
+}
+
+async fn serve<T: Target>(worker: Worker<T>) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Wake>| {
         let deadline = worker.moment_of(event.context.deadline);
         // Boxed: the SDK's futures nest so deep that a team's `main` would have to raise its

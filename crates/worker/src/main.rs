@@ -1,8 +1,8 @@
-//! The worker Lambda for NetSuite.
+//! The worker Lambda for the targets that come with it.
 
-use slowlane_worker::targets::netsuite::NetSuite;
+use slowlane_worker::targets::configured::Configured;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    slowlane_worker::run(NetSuite::from_env).await
+    slowlane_worker::run(Configured::from_env).await
 }

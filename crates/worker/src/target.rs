@@ -53,6 +53,13 @@ pub trait Target {
         Duration::from_secs(900)
     }
 
+    /// Reads the credentials anew, where the target keeps some. It is asked before the API is tried
+    /// again after it has refused them: somebody may have changed them meanwhile. What goes wrong is
+    /// the next call's matter.
+    fn renew_credentials(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+
     /// Asks the API whether a call whose answer was lost had its effect. It is asked after seconds
     /// first, then less often, and for the last time when the call has
     /// [settled](Self::settles_after). It is only asked for calls that are to be

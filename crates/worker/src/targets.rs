@@ -1,4 +1,5 @@
 //! The targets that come with the worker.
 
-pub mod http;
+pub mod configured;
 pub mod netsuite;
+pub mod profile;

@@ -2,10 +2,10 @@ use super::outputs;
 use crate::exit::Ended;
 use crate::output::{Question, print_json};
 use crate::place::{Chosen, Place};
-use crate::stacks;
+use crate::stacks::Stack;
 use clap::Args;
 use serde_json::{Value, json};
-use slowlane_deployer::{Deployer, Outputs, Plan, Prepared, Progress, Values};
+use slowlane_deployer::{Deployer, Outputs, Plan, Prepared, Progress};
 use std::path::PathBuf;
 
 /// Create the stack, or change it to what the template and the parameters say
@@ -16,10 +16,12 @@ use std::path::PathBuf;
 /// interrupted goes on at CloudFormation: wait for its end, and deploy again.
 #[derive(Args)]
 #[command(after_help = "\
-Examples: a limit of 5, with the credentials of a profile; what a higher one would change; all
-targets of a stage
-  slowlane deploy --profile prod -p NetSuiteAccountId=1234567 -p ApiConcurrency=5
+Examples: an API with a limit of 5, with the AWS credentials of a profile; what a higher limit would
+change; an API whose answers you have described yourself; all targets of a stage
+  slowlane deploy --profile prod -p ApiProfile=stripe -p ApiBaseUrl=https://api.stripe.com \\
+    -p ApiSecret=prod/stripe -p ApiConcurrency=5
   slowlane deploy --profile prod -p ApiConcurrency=10 --plan
+  slowlane deploy --api-profile crm.toml -p ApiBaseUrl=https://crm.example.com -p ApiSecret=crm
   slowlane deploy --stage prod --lambdas ~/slowlane/target/release")]
 pub(crate) struct Deploy {
     #[command(flatten)]
@@ -27,9 +29,20 @@ pub(crate) struct Deploy {
     /// A template parameter, as often as needed; infra/template.yaml describes them
     ///
     /// A parameter that is not given keeps its value; in a new stack it has its default.
-    /// NetSuiteAccountId has none.
+    /// ApiProfile has none.
     #[arg(short, long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
     parameters: Vec<(String, String)>,
+    /// A profile of your own: what your API's requests and answers mean
+    ///
+    /// It is checked, and travels in the worker's package: give it with each deploy.
+    /// crates/profile/docs/format.md describes the file.
+    #[arg(long, value_name = "FILE", conflicts_with = "stage")]
+    api_profile: Option<PathBuf>,
+    /// A worker of your own, in the place of slowlane-worker: a binary for Lambda
+    ///
+    /// Give it with each deploy.
+    #[arg(long, value_name = "FILE", conflicts_with = "stage")]
+    worker: Option<PathBuf>,
     /// A repository whose infra/template.yaml and state-machines/ are taken
     ///
     /// Without it those that this program was built with are.
@@ -96,7 +109,7 @@ impl Deploy {
     /// wrong with one is told before another has changed.
     fn plans(&self) -> anyhow::Result<Vec<(Option<String>, Plan)>> {
         let deployments = match self.place.chosen()? {
-            Chosen::Stack(name) => return Ok(vec![(None, self.plan(&name, Values::new()))]),
+            Chosen::Stack(name) => return Ok(vec![(None, self.plan(&name, self.own()))]),
             Chosen::Deployments(deployments) => deployments,
         };
         if deployments.len() > 1 && !self.parameters.is_empty() {
@@ -104,20 +117,25 @@ impl Deploy {
             return Err(Ended::Usage(told.to_owned()).into());
         }
         let plan = |deployment: &slowlane_config::Deployment| {
-            let parameters = stacks::parameters(deployment)?;
-            let plan = self.plan(&deployment.stack, parameters);
+            let stack = Stack::of(deployment, self.place.folder())?;
+            let plan = self.plan(&deployment.stack, stack);
             Ok((Some(deployment.region.clone()), plan))
         };
         deployments.iter().map(plan).collect()
     }
 
-    /// `parameters` are those of slowlane.toml; what is typed goes before them.
-    fn plan(&self, stack: &str, parameters: Values) -> Plan {
+    /// What slowlane.toml would say, of a stack that is meant by its name.
+    fn own(&self) -> Stack {
+        Stack::carrying(self.api_profile.clone(), self.worker.clone())
+    }
+
+    /// What is typed goes before what `stack` says.
+    fn plan(&self, name: &str, stack: Stack) -> Plan {
         let mut plan = match &self.repository {
-            Some(repository) => Plan::new(stack, repository, &self.lambdas),
-            None => Plan::built_in(stack, &self.lambdas),
+            Some(repository) => Plan::new(name, repository, &self.lambdas),
+            None => Plan::built_in(name, &self.lambdas),
         };
-        plan.parameters.extend(parameters);
+        stack.tell(&mut plan);
         plan.parameters.extend(self.parameters.clone());
         plan.tags.extend(self.tags.clone());
         plan.allow_replacement = self.allow_replacement;

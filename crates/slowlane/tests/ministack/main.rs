@@ -50,8 +50,7 @@ impl Local {
     }
 
     fn plan(&self) -> Plan {
-        Plan::new("trial", &repository(), self.directory.path())
-            .parameter("NetSuiteAccountId", "1234567")
+        Plan::new("trial", &repository(), self.directory.path()).parameter("ApiProfile", "http")
     }
 
     /// A copy of what is deployed of the repository, with a template that `change` has changed.

@@ -54,8 +54,9 @@ async fn a_stage_is_deployed_watched_and_destroyed() -> anyhow::Result<()> {
     assert_eq!(deployed[1]["stack"], "slowlane-prod-second");
     let parameters = local.deployer.deployed("slowlane-prod-erp").await?.parameters;
     assert_eq!(parameters["ApiConcurrency"], "3");
-    assert_eq!(parameters["NetSuiteAccountId"], "1234567_SB1");
-    assert_eq!(parameters["NetSuiteSecretId"], "prod/netsuite");
+    assert_eq!(parameters["ApiProfile"], "netsuite");
+    let host = "https://1234567-sb1.suitetalk.api.netsuite.com/";
+    assert_eq!((&*parameters["ApiBaseUrl"], &*parameters["ApiSecret"]), (host, "prod/netsuite"));
 
     let erp = ["--stage", "prod", "--target", "erp"];
     let status = json(&[&["status", "--json"], &erp[..]].concat())?;

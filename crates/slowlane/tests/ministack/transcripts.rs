@@ -4,7 +4,7 @@ use super::{Local, repository};
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::{Progress, queues};
 
-const ACCOUNT: [&str; 2] = ["-p", "NetSuiteAccountId=1234567"];
+const ACCOUNT: [&str; 2] = ["-p", "ApiProfile=http"];
 
 /// Runs `deploy` on the stack `trial` without a terminal. What it prints, and how it ended.
 fn deploy(local: &Local, repository: &str, args: &[&str]) -> anyhow::Result<String> {

@@ -32,78 +32,38 @@
 //! An upsert that replaces its lines is looked for by its external id, which tells about the one
 //! that would have created the record; any other repeatable update stays unknown and is made again.
 
+mod settings;
+
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::Value;
-use slowlane_lambda::env;
-use slowlane_message::{Method, QueuedCall};
-use slowlane_netsuite::{
-    AccountId, Auth, Class, Client, Invalid, OAuth2, Request, StatusCode, Url,
-};
+use slowlane_message::{Content, Method, QueuedCall};
+use slowlane_netsuite::{Class, Client, Invalid, Request, StatusCode};
 use slowlane_policy::settle::{Outcome, Why};
 
+use self::settings::Origin;
+use crate::aws::chain;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
+
+pub use self::settings::Error;
 
 /// After how long NetSuite gives a request up.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Calls NetSuite's record API.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct NetSuite {
-    client: Client,
-    settles_after: Duration,
-}
-
-/// Why the target could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// `NETSUITE_ACCOUNT_ID`, `NETSUITE_SECRET_ID` or `NETSUITE_BASE_URL`.
-    #[error(transparent)]
-    Environment(#[from] env::Error),
-    /// The secret could not be read.
-    #[error("could not read the secret {id} named by NETSUITE_SECRET_ID: {cause}")]
-    Secret {
-        /// The secret's id.
-        id: String,
-        /// What Secrets Manager said.
-        cause: String,
-    },
-    /// The secret is not the JSON object it must be. What it holds is not shown.
-    #[error(
-        "the secret {id} must be a JSON object with the strings client_id, certificate_id and \
-         private_key_pem"
-    )]
-    SecretForm {
-        /// The secret's id.
-        id: String,
-    },
-    /// The account, the key or the URL is not one that NetSuite could have.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-}
-
-/// The secret's content, as an administrator of NetSuite is given it.
-#[derive(Deserialize)]
-struct Credentials {
-    client_id: String,
-    certificate_id: String,
-    private_key_pem: String,
-}
-
-struct Settings {
-    account: String,
-    secret_id: String,
-    base_url: Option<Url>,
+    client: RwLock<Client>,
+    /// Where another client with the secret of that time comes from, if it can be had.
+    origin: Option<Origin>,
     settles_after: Duration,
 }
 
 impl NetSuite {
     /// Calls NetSuite through `client`.
     pub fn new(client: Client) -> Self {
-        NetSuite { client, settles_after: SERVER_TIMEOUT }
+        NetSuite { client: RwLock::new(client), origin: None, settles_after: SERVER_TIMEOUT }
     }
 
     /// How long NetSuite may still be at work on a call that nobody waits for any more, if not a
@@ -114,32 +74,13 @@ impl NetSuite {
         self
     }
 
-    /// Makes the target that the environment describes: `NETSUITE_ACCOUNT_ID`,
-    /// `NETSUITE_SECRET_ID` (a secret of Secrets Manager: a JSON object with `client_id`,
-    /// `certificate_id` and `private_key_pem`) and, for anything but NetSuite's own host,
-    /// `NETSUITE_BASE_URL` and `NETSUITE_SETTLES_AFTER_SECS`
-    /// ([`settling_after`](Self::settling_after)).
-    ///
-    /// # Errors
-    /// See [`enum@Error`]; none of them shows the secret.
-    pub async fn from_env(sdk: &SdkConfig) -> Result<Self, Error> {
-        let settings = read_settings(|name| std::env::var(name).ok())?;
-        let credentials = read_credentials(sdk, &settings.secret_id).await?;
-        let auth = Auth::oauth2(OAuth2 {
-            client_id: credentials.client_id,
-            certificate_id: credentials.certificate_id,
-            private_key_pem: SecretString::from(credentials.private_key_pem),
-            algorithm: None,
-        })?;
-        let mut client = Client::builder(AccountId::new(settings.account)?, auth);
-        if let Some(url) = settings.base_url {
-            client = client.base_url(url)?;
-        }
-        Ok(NetSuite::new(client.build()?).settling_after(settings.settles_after))
+    fn client(&self) -> Client {
+        // Nothing in a locked section can panic half-way, so a poisoned client is a whole one.
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn look(&self, lookup: Lookup<'_>) -> Reconciled {
-        match self.client.send(lookup.request).await {
+        match self.client().send(lookup.request).await {
             Ok(response) => lookup.sign.in_record(&response.body.unwrap_or_default()),
             Err(error) if error.has_code("NONEXISTENT_ID") => lookup.sign.without_record(),
             Err(error) => Reconciled::TryAgain(error.to_string()),
@@ -176,11 +117,14 @@ impl NetSuite {
 
 impl Target for NetSuite {
     async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
+        if let Some(why) = not_taken(call) {
+            return Outcome::Rejected(why.into());
+        }
         let request = match self.request(call) {
             Ok(request) => request,
             Err(invalid) => return Outcome::Rejected(invalid.to_string().into()),
         };
-        match self.client.send(request).await {
+        match self.client().send(request).await {
             Ok(response) => Outcome::Succeeded(TargetResponse {
                 id: response.id.map(|id| id.to_string()),
                 body: response.body,
@@ -201,12 +145,31 @@ impl Target for NetSuite {
         self.settles_after
     }
 
+    async fn renew_credentials(&self) {
+        let Some(origin) = &self.origin else { return };
+        match origin.client().await {
+            Ok(new) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = new,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the credentials could not be read anew");
+            }
+        }
+    }
+
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {
         match Lookup::of(call) {
             Ok(lookup) => self.look(lookup).await,
             Err(why) => Reconciled::Undecidable(why),
         }
     }
+}
+
+/// What NetSuite's record API does not take, and must not be left out in silence.
+fn not_taken(call: &QueuedCall) -> Option<&'static str> {
+    if !call.request.headers.is_empty() {
+        return Some("NetSuite takes no headers of a call's own: take `headers` out");
+    }
+    let json = call.request.content.is_none_or(|content| content == Content::Json);
+    (!json).then_some("NetSuite takes bodies as JSON only: take `content` out")
 }
 
 fn after_loss(call: &QueuedCall) -> AfterLoss {
@@ -408,37 +371,6 @@ fn method(method: Method) -> slowlane_netsuite::Method {
         Method::Patch => Http::PATCH,
         Method::Delete => Http::DELETE,
     }
-}
-
-fn read_settings(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, env::Error> {
-    env::read(lookup, |env| {
-        let account = env.required("NETSUITE_ACCOUNT_ID", "an account id such as 123456_SB1");
-        let secret_id = env.required("NETSUITE_SECRET_ID", "the id of a secret in Secrets Manager");
-        let base_url = env.maybe("NETSUITE_BASE_URL", "a URL such as http://127.0.0.1:8080");
-        let settles_after_secs = env.optional(
-            "NETSUITE_SETTLES_AFTER_SECS",
-            "a whole number of seconds",
-            SERVER_TIMEOUT.as_secs(),
-        );
-        Ok(Settings {
-            account: account?,
-            secret_id: secret_id?,
-            base_url: base_url?,
-            settles_after: Duration::from_secs(settles_after_secs?),
-        })
-    })
-}
-
-async fn read_credentials(sdk: &SdkConfig, id: &str) -> Result<Credentials, Error> {
-    let secrets = aws_sdk_secretsmanager::Client::new(sdk);
-    let read = secrets.get_secret_value().secret_id(id).send().await;
-    let secret = read.map_err(|error| Error::Secret {
-        id: id.to_owned(),
-        cause: aws_sdk_secretsmanager::error::DisplayErrorContext(error).to_string(),
-    })?;
-    // serde's errors quote what they stumble over, so none is kept.
-    serde_json::from_str(secret.secret_string().unwrap_or_default())
-        .map_err(|_| Error::SecretForm { id: id.to_owned() })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slowlane_worker::targets::http::MAX_BODY_BYTES;
+use slowlane_worker::targets::profile::MAX_BODY_BYTES;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -68,21 +68,48 @@ fn printed(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
 }
 
-#[tokio::test]
-async fn a_missing_variable_ends_it_with_its_name() {
-    let output = worker(&[]).output().await.unwrap();
-    let text = printed(&output);
-    assert!(!output.status.success(), "{text}");
-    for part in ["API_URL is not set: it must be the API's base URL", "API_KEY is not set"] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
+/// Variables, and what is told of them.
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
 
-    let own = [("API_URL", "api.example"), ("API_KEY", "a key\u{7f}")];
-    let output = worker(&own).output().await.unwrap();
-    let text = printed(&output);
-    assert!(!output.status.success(), "{text}");
-    assert!(text.contains(r#"API_URL is \"api.example\""#), "{text}");
-    assert!(text.contains("API_KEY is ill-formed") && !text.contains("a key"), "{text}");
+#[tokio::test]
+async fn a_variable_that_is_missing_or_wrong_ends_it_with_its_name() {
+    let rows: &[Row<'_>] = &[
+        (&[], &["Error: bad environment: API_BASE_URL is not set: it must be the API's URL"]),
+        (
+            &[("API_BASE_URL", "https://me:hidden@api.example")],
+            &["API_BASE_URL has a user name or password"],
+        ),
+        (&[("API_BASE_URL", "http://api.example")], &["API_BASE_URL must begin with `https://`"]),
+        (
+            &[("API_BASE_URL", "https://api.example")],
+            &["API_AUTH and API_SECRET: the profile `http` has several ways to authenticate"],
+        ),
+        (
+            &[("API_BASE_URL", "https://api.example"), ("API_AUTH", "basic")],
+            &["the way to authenticate `basic` takes a secret with `password`, `user`"],
+        ),
+    ];
+    for (own, expected) in rows {
+        let output = worker(own).output().await.unwrap();
+        let text = printed(&output);
+        assert!(!output.status.success(), "{text}");
+        for part in *expected {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("hidden"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_of_ones_own_is_asked_before_anything_is_sent() {
+    let api = Server::answering(answer(201, &[], "")).await;
+    let cloud = Cloud { total: -1, ..Cloud::default() };
+    let (cloud, log) = run_on(cloud, &api).await;
+    let requests = cloud.requests.lock().unwrap();
+    let told = &requests["AWSStepFunctions.SendTaskFailure"];
+    assert_eq!(told["error"], "Slowlane.Rejected", "{log}");
+    assert!(told["cause"].as_str().unwrap().contains("an order without a price"), "{told}");
+    assert_eq!(api.requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -96,7 +123,8 @@ async fn a_call_goes_to_the_api_and_its_answer_to_the_workflow() {
     assert_eq!(output, expected);
     let requests = api.requests();
     assert_eq!(requests.len(), 1);
-    for part in ["POST /api/v1/orders ", "\r\nx-api-key: the key\r\n", "{\"total\":1}"] {
+    for part in ["PUT /api/v1/orders/7 ", "\r\nauthorization: Bearer the key\r\n", "{\"total\":1}"]
+    {
         assert!(requests[0].contains(part), "{part}: {}", requests[0]);
     }
 }
@@ -109,9 +137,9 @@ async fn what_the_api_says_in_a_refusal_is_neither_told_nor_logged() {
     assert_eq!(told.request["error"], "Slowlane.Rejected");
     assert_eq!(
         told.request["cause"].as_str().unwrap(),
-        r#"{"message":"the API answered 400 Bad Request (11 bytes)","status":400}"#
+        r#"{"message":"the API refused the call","status":400}"#
     );
-    assert!(told.log.contains("400 Bad Request"), "{}", told.log);
+    assert!(told.log.contains("the API refused the call"), "{}", told.log);
     for secret in ["secret-text", "secret-header", "the key"] {
         assert!(!told.log.contains(secret), "{secret}: {}", told.log);
     }
@@ -180,8 +208,9 @@ async fn run_on(cloud: Cloud, api: &Server) -> (Arc<Cloud>, String) {
     let mut worker = worker(&[
         ("AWS_LAMBDA_RUNTIME_API", &host),
         ("AWS_ENDPOINT_URL", &endpoint),
-        ("API_URL", api.url().as_str()),
-        ("API_KEY", "the key"),
+        ("API_BASE_URL", api.url().as_str()),
+        ("API_AUTH", "header"),
+        ("API_SECRET", "crm"),
     ])
     .stdout(printed.try_clone().unwrap())
     .stderr(printed.try_clone().unwrap())
@@ -198,14 +227,27 @@ async fn run_on(cloud: Cloud, api: &Server) -> (Arc<Cloud>, String) {
 
 /// Lambda and AWS, as far as one call needs them: one invocation with one message, and requests
 /// that succeed and change nothing.
-#[derive(Default)]
 struct Cloud {
+    /// What the order of the one call costs.
+    total: i32,
     /// The action that the worker's role does not allow.
     forbidden: Option<&'static str>,
     invoked: Mutex<bool>,
     /// The last request of each action.
     requests: Mutex<HashMap<String, Value>>,
     answered: Notify,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Cloud {
+            total: 1,
+            forbidden: None,
+            invoked: Mutex::default(),
+            requests: Mutex::default(),
+            answered: Notify::new(),
+        }
+    }
 }
 
 impl Cloud {
@@ -216,7 +258,7 @@ impl Cloud {
                 if std::mem::replace(&mut *self.invoked.lock().unwrap(), true) {
                     std::future::pending::<()>().await;
                 }
-                invocation()
+                invocation(self.total)
             }
             "/2018-06-01/runtime/invocation/1/response" => {
                 self.answered.notify_one();
@@ -227,6 +269,9 @@ impl Cloud {
                 let headers = ["content-type: application/x-amz-json-1.0"];
                 if self.forbidden == Some(action.as_str()) {
                     answer(400, &headers, &access_denied().to_string())
+                } else if action == "secretsmanager.GetSecretValue" {
+                    let secret = json!({ "SecretString": r#"{"api_key":"the key"}"# });
+                    answer(200, &headers, &secret.to_string())
                 } else {
                     // There was no record before.
                     answer(200, &headers, &json!({}).to_string())
@@ -256,13 +301,13 @@ fn access_denied() -> Value {
 }
 
 /// A mapping's event with one call, as the runtime API hands it out.
-fn invocation() -> String {
+fn invocation(total: i32) -> String {
     let call = json!({
         "version": "1.1",
         "task_token": "token",
         "priority": "HIGH",
         "idempotency_key": "order-1",
-        "request": { "method": "POST", "resource": "orders", "body": { "total": 1 } },
+        "request": { "method": "PUT", "resource": "orders/7", "body": { "total": total } },
         "enqueued_at": "2026-11-01T00:00:00Z",
         "deadline": "2999-01-01T00:00:00Z",
     });

@@ -141,7 +141,7 @@ async fn deploy(
     let mut settings = settings();
     settings.sandbox.limit = 3;
     settings.sandbox.latency_ms = u64::try_from(LATENCY.as_millis())?;
-    settings.parameters = vec![("NetSuiteBaseUrl", tap.url().to_owned())];
+    settings.parameters = vec![("ApiBaseUrl", tap.url().to_owned())];
     let scenario = Scenario::deploy(name, settings).await?;
     let sdk = scenario.stack.sdk();
     let aws = sdk.endpoint_url().context("a local AWS has a URL")?;
@@ -157,7 +157,7 @@ async fn deploy(
         ("WORK_WINDOW_SECS", WORK_WINDOW_SECS.to_string()),
         ("FUNCTION_TIMEOUT_SECS", FUNCTION_TIMEOUT_SECS.to_string()),
         ("RING_VISIBILITY_SECS", RING_VISIBILITY_SECS.to_string()),
-        ("NETSUITE_SETTLES_AFTER_SECS", SETTLES_AFTER_SECS.to_string()),
+        ("API_SETTLES_AFTER_SECS", SETTLES_AFTER_SECS.to_string()),
         ("AWS_ENDPOINT_URL_DYNAMODB", tap.url().to_owned()),
         ("AWS_ENDPOINT_URL_SFN", tap.url().to_owned()),
         ("AWS_ENDPOINT_URL_SQS", tap.url().to_owned()),

@@ -84,12 +84,7 @@ async fn each_change_is_told_with_its_values() {
                 detail("/Properties/ReservedConcurrentExecutions", "Never", "5", "10"),
                 // Once by its parameter, and once by the function itself.
                 detail("/Properties/ReservedConcurrentExecutions", "Never", "5", "10"),
-                detail(
-                    "/Properties/Environment/Variables/NETSUITE_BASE_URL",
-                    "Never",
-                    "",
-                    "https://x",
-                ),
+                detail("/Properties/Environment/Variables/API_BASE_URL", "Never", "", "https://x"),
             ],
         ),
         change(
@@ -153,7 +148,7 @@ async fn each_change_is_told_with_its_values() {
     resources
       ~ WorkerFunction (AWS::Lambda::Function)
           Properties.ReservedConcurrentExecutions: 5 -> 10
-          Properties.Environment.Variables.NETSUITE_BASE_URL: (empty) -> https://x
+          Properties.Environment.Variables.API_BASE_URL: (empty) -> https://x
       ! IdempotencyTable (AWS::DynamoDB::Table) REPLACED: the old one stays, outside of the stack
           Properties.TableName: calls -> (known afterwards) (replaces it)
       ~ HighQueue (AWS::SQS::Queue) may be replaced

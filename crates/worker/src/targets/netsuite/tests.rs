@@ -8,6 +8,8 @@ use slowlane_netsuite_sandbox::{
 };
 use tokio::net::TcpListener;
 
+use slowlane_netsuite::{AccountId, Auth, OAuth2};
+
 use super::*;
 
 const KEY: &str = "order-1/shipment-2";

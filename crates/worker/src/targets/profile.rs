@@ -1,0 +1,196 @@
+//! Any API over HTTP as a target, by a profile.
+//!
+//! A [profile](slowlane_profile) is a file that says what an API's requests and answers mean: how it
+//! wants a body and its idempotency key, who may call, which answer is a success, a refusal, a limit
+//! with a wait, or none of these, and what can be done when no answer comes. This target runs it; it
+//! adds no rule of its own. For an API of which nothing is known there is the profile `http`.
+//!
+//! | The profile says | The worker has |
+//! |---|---|
+//! | `succeeded` | succeeded |
+//! | `partly_succeeded` | succeeded: the answer says `partly_succeeded`, and what became of each part |
+//! | `running` | succeeded: the answer's `follow` is the resource to GET for the end |
+//! | `rejected`, `already_exists`, `unauthorized`, `transient`, `unknown` | the same |
+//! | `throttled`, `in_flight` | the same, with the wait |
+//! | no connection | transient: not sent |
+//! | no answer, or a success whose body broke off | unknown |
+//!
+//! **What never happens.** No request leaves the base URL, which is `https` unless it is on this
+//! machine. No redirect is followed and nothing is repeated, but once with what the profile says is
+//! to be fetched anew (`renew`) and only after an answer that says that nothing was executed. Neither
+//! logs nor causes get a body, a header's value, a query or a secret.
+//!
+//! **After a lost answer** the profile's `after_loss` counts. A repeat that is only good for a time
+//! (`within`) is made only of calls whose deadline lies within it. An answer that came and does not
+//! tell, to a call that may be repeated, is looked into at once where the profile knows a question:
+//! the API is done with the call then.
+//!
+//! **The answer.** The workflow gets the body: parsed if it is JSON, else as text (what is not UTF-8
+//! in it is replaced). Of a body above [`MAX_BODY_BYTES`], unpacked, it gets only the size and the id.
+//! Of a call that was found after its answer was lost, it gets the id.
+
+mod attempt;
+mod builder;
+mod client;
+mod credentials;
+mod gifts;
+mod loss;
+mod response;
+mod send;
+mod settings;
+
+use std::fmt;
+use std::time::Duration;
+
+use slowlane_lambda::clock::Clock;
+use slowlane_message::{Content, Method, QueuedCall};
+use slowlane_policy::settle::Outcome;
+use slowlane_profile::{Api, Base, Call, Given, Loss, Profile, Recovery, Renew};
+
+use self::credentials::Credentials;
+use self::gifts::Gifts;
+use crate::aws::chain;
+use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
+
+pub use self::builder::{Builder, Error};
+pub use self::send::MAX_BODY_BYTES;
+pub use self::settings::{FromEnvError, load};
+
+/// Calls the API that a profile describes.
+pub struct ProfiledApi {
+    api: Api,
+    credentials: Credentials,
+    gifts: Gifts,
+    /// In the place of the profile's own.
+    settles_after: Option<Duration>,
+    clock: Clock,
+}
+
+impl ProfiledApi {
+    /// Begins a target that calls the API of `profile` below `base`.
+    pub fn builder(profile: Profile, base: Base) -> Builder {
+        Builder::new(profile, base)
+    }
+
+    /// Fetches anew what a request was refused for: `refused` is the number of its credentials. Whether
+    /// another one has anything new to go with.
+    async fn renew(&self, what: &Renew, refused: u64) -> bool {
+        match what {
+            Renew::PreCall(name) => {
+                self.gifts.drop_those_of(name);
+                true
+            }
+            Renew::Credentials => {
+                self.gifts.clear();
+                match self.credentials.renew(&self.api, refused).await {
+                    Ok(renewed) => renewed,
+                    Err(error) => {
+                        tracing::warn!(
+                            error = chain(&error),
+                            "the credentials that the API refuses could not be read anew"
+                        );
+                        false
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Target for ProfiledApi {
+    async fn call(&self, queued: &QueuedCall) -> Outcome<TargetResponse> {
+        let call = call_of(queued);
+        // What cannot be sent needs no token.
+        if let Err(error) = self.api.request(&call, &Given::default()) {
+            return Outcome::Rejected(error.to_string().into());
+        }
+        let mut renewed = Vec::new();
+        let attempt = loop {
+            let attempt = self.attempt(&call).await;
+            let what = attempt.renew.clone().filter(|what| !renewed.contains(what));
+            match what {
+                Some(what) if self.renew(&what, attempt.credentials).await => renewed.push(what),
+                _ => break attempt,
+            }
+        };
+        if attempt.loss == Some(Loss::Answered)
+            && let Some(look_up) = self.question_at_once(queued, &call)
+            && let Reconciled::Done(found) = self.look_up(&look_up).await
+        {
+            return Outcome::Succeeded(found);
+        }
+        attempt.outcome
+    }
+
+    fn after_loss(&self, queued: &QueuedCall) -> AfterLoss {
+        match self.recovery(queued, &call_of(queued)) {
+            Recovery::Repeat { .. } => AfterLoss::Repeat,
+            Recovery::LookUp(_) => AfterLoss::Reconcile,
+            Recovery::Nothing(why) => AfterLoss::Nothing(why),
+        }
+    }
+
+    fn settles_after(&self, queued: &QueuedCall) -> Duration {
+        let settles_after = self.settles_after.unwrap_or(self.api.profile().settles_after());
+        // What the API did last of all shows so much later.
+        let lags = self.question(queued, &call_of(queued)).map(|look_up| look_up.lags);
+        settles_after.saturating_add(lags.unwrap_or_default())
+    }
+
+    async fn renew_credentials(&self) {
+        self.gifts.clear();
+        if let Err(error) = self.credentials.drop_all().await {
+            tracing::warn!(error = chain(&error), "the credentials could not be read anew");
+        }
+    }
+
+    async fn reconcile(&self, queued: &QueuedCall) -> Reconciled {
+        match self.question(queued, &call_of(queued)) {
+            Some(look_up) => self.look_up(&look_up).await,
+            None => Reconciled::Undecidable("the profile knows no way to ask".to_owned()),
+        }
+    }
+}
+
+/// The call of a message, in a profile's words. [`Api::request`] makes of it the very request that
+/// the worker sends, but for credentials and what calls before the call give.
+pub fn call_of(queued: &QueuedCall) -> Call {
+    let request = &queued.request;
+    let mut call = Call::new(method(request.method), request.resource.clone())
+        .idempotency_key(queued.idempotency_key.as_str());
+    call.headers.clone_from(&request.headers);
+    call.content = request.content.map(content);
+    call.body.clone_from(&request.body);
+    call
+}
+
+fn method(method: Method) -> slowlane_profile::Method {
+    match method {
+        Method::Get => slowlane_profile::Method::Get,
+        Method::Post => slowlane_profile::Method::Post,
+        Method::Put => slowlane_profile::Method::Put,
+        Method::Patch => slowlane_profile::Method::Patch,
+        Method::Delete => slowlane_profile::Method::Delete,
+    }
+}
+
+fn content(content: Content) -> slowlane_profile::Content {
+    match content {
+        Content::Json => slowlane_profile::Content::Json,
+        Content::Form => slowlane_profile::Content::Form,
+        Content::GraphQl => slowlane_profile::Content::GraphQl,
+        Content::Text => slowlane_profile::Content::Text,
+    }
+}
+
+impl fmt::Debug for ProfiledApi {
+    /// Leaves out what it authenticates with.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProfiledApi")
+            .field("profile", &self.api.profile().name())
+            .field("base", self.api.base())
+            .field("auth", &self.credentials.way)
+            .field("settles_after", &self.settles_after)
+            .finish_non_exhaustive()
+    }
+}

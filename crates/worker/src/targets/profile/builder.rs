@@ -1,0 +1,218 @@
+//! Makes the target.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use reqwest::ClientBuilder;
+use secrecy::SecretString;
+use slowlane_lambda::clock::Clock;
+use slowlane_profile::auth::{Auth, Secret, SecretError};
+use slowlane_profile::{Api, Base, Profile};
+
+use super::ProfiledApi;
+use super::client::{Change, Clients};
+use super::credentials::{Credentials, Source};
+use super::gifts::Gifts;
+use crate::aws::secret::{SecretAccessError, StoredSecret};
+
+/// Makes a [`ProfiledApi`].
+///
+/// ```
+/// use slowlane_worker::profile::{Base, shipped};
+/// use slowlane_worker::targets::profile::ProfiledApi;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let profile = shipped::get("hubspot").ok_or("there is no such profile")?;
+/// let crm = ProfiledApi::builder(profile, Base::parse("https://api.hubapi.com")?)
+///     .auth("header")
+///     .secret(r#"{"access_token": "its token"}"#)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct Builder {
+    profile: Profile,
+    base: Base,
+    auth: Option<String>,
+    source: Source,
+    settles_after: Option<Duration>,
+    change: Change,
+    clock: Clock,
+}
+
+/// Why the target could not be made. No message holds any of the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The profile has no such way to authenticate.
+    #[error("the profile `{profile}` has no way to authenticate `{way}`: it has {}", listed(ways))]
+    NoSuchWay {
+        /// The profile's name.
+        profile: String,
+        /// The way that was asked for.
+        way: String,
+        /// The ways that it has.
+        ways: Vec<&'static str>,
+    },
+    /// The profile has several ways to authenticate, and none is chosen.
+    #[error(
+        "the profile `{profile}` has several ways to authenticate, so one must be named: {}",
+        listed(ways)
+    )]
+    WhichWay {
+        /// The profile's name.
+        profile: String,
+        /// The ways that it has.
+        ways: Vec<&'static str>,
+    },
+    /// The way to authenticate takes a secret, and there is none.
+    #[error("the way to authenticate `{way}` takes a secret with {}", listed(fields))]
+    NoSecret {
+        /// The way.
+        way: &'static str,
+        /// The fields that the secret must have.
+        fields: Vec<String>,
+    },
+    /// The secret could not be read.
+    #[error(transparent)]
+    Access(#[from] SecretAccessError),
+    /// The secret does not hold what the way to authenticate needs.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The settings of the HTTP client contradict each other, or cannot be had on this machine.
+    #[error("the HTTP client could not be made")]
+    Client(#[from] reqwest::Error),
+}
+
+fn listed(names: &[impl fmt::Display]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl Builder {
+    pub(super) fn new(profile: Profile, base: Base) -> Self {
+        Builder {
+            profile,
+            base,
+            auth: None,
+            source: Source::None,
+            settles_after: None,
+            change: Box::new(|client| client),
+            clock: Clock::of(None),
+        }
+    }
+
+    /// Chooses one of the profile's ways to authenticate. One that has a single way needs no choice.
+    pub fn auth(mut self, way: impl Into<String>) -> Self {
+        self.auth = Some(way.into());
+        self
+    }
+
+    /// Gives the secret itself: a JSON object of texts. It is never shown.
+    pub fn secret(mut self, json: impl Into<SecretString>) -> Self {
+        self.source = Source::Given(json.into());
+        self
+    }
+
+    /// Names the secret in Secrets Manager. It is read when it is needed first, and anew when the API
+    /// refuses what it holds.
+    pub fn stored_secret(mut self, sdk: &SdkConfig, id: impl Into<String>) -> Self {
+        self.source = Source::Stored(StoredSecret::new(sdk, id.into()));
+        self.clock = Clock::of(sdk.time_source());
+        self
+    }
+
+    /// Signs by the function's role, where the profile does (`sigv4`).
+    pub fn role(mut self, sdk: &SdkConfig) -> Self {
+        self.source = Source::Role {
+            keys: sdk.credentials_provider(),
+            region: sdk.region().map(|region| region.as_ref().to_owned()),
+        };
+        self.clock = Clock::of(sdk.time_source());
+        self
+    }
+
+    /// How long the API may be at work on a call after nobody waits for its answer any more, in the
+    /// place of what the profile says.
+    pub fn settles_after(mut self, settles_after: Duration) -> Self {
+        self.settles_after = Some(settles_after);
+        self
+    }
+
+    /// Changes the HTTP client's settings: its root certificates, a proxy, the time to connect (5 s).
+    /// Redirects and retries stay off whatever it says.
+    pub fn client(
+        mut self,
+        change: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.change = Box::new(change);
+        self
+    }
+
+    /// Makes the target. It sends nothing.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub fn build(self) -> Result<ProfiledApi, Error> {
+        let way = self.way()?;
+        self.check_secret(way)?;
+        let credentials = Credentials {
+            way: way.map(|(name, _)| name),
+            source: self.source,
+            clients: Clients::new(self.change)?,
+            clock: self.clock.clone(),
+            kept: tokio::sync::Mutex::default(),
+        };
+        Ok(ProfiledApi {
+            api: Api::new(self.profile, self.base),
+            credentials,
+            gifts: Gifts::default(),
+            settles_after: self.settles_after,
+            clock: self.clock,
+        })
+    }
+
+    /// Whether the chosen way to authenticate signs by the function's role, and takes no secret.
+    pub(super) fn signs_by_role(&self) -> Result<bool, Error> {
+        Ok(matches!(self.way()?, Some((_, Auth::SigV4(_)))))
+    }
+
+    fn way(&self) -> Result<Option<(&'static str, Auth<'_>)>, Error> {
+        let ways = self.profile.auth.all();
+        let names = || ways.iter().map(|(name, _)| *name).collect();
+        let profile = || self.profile.name().to_owned();
+        match &self.auth {
+            None if ways.len() > 1 => Err(Error::WhichWay { profile: profile(), ways: names() }),
+            None => Ok(ways.first().copied()),
+            Some(way) => {
+                let found = ways.iter().find(|(name, _)| name == way).copied();
+                let missing =
+                    || Error::NoSuchWay { profile: profile(), way: way.clone(), ways: names() };
+                found.map(Some).ok_or_else(missing)
+            }
+        }
+    }
+
+    fn check_secret(&self, way: Option<(&'static str, Auth<'_>)>) -> Result<(), Error> {
+        let Some((way, auth)) = way else { return Ok(()) };
+        let fields = auth.secret_fields();
+        match &self.source {
+            Source::None | Source::Role { .. } if !fields.is_empty() => {
+                let fields = fields.into_iter().map(str::to_owned).collect();
+                Err(Error::NoSecret { way, fields })
+            }
+            Source::Given(text) => Ok(check_fields(auth, text)?),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a secret holds all that a way to authenticate needs.
+pub(super) fn check_fields(auth: Auth<'_>, text: &SecretString) -> Result<(), SecretError> {
+    use secrecy::ExposeSecret as _;
+    let secret = Secret::from_json(text.expose_secret())?;
+    match auth.secret_fields().into_iter().find(|field| !secret.has(field)) {
+        Some(missing) => Err(SecretError::Missing(missing.to_owned())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,173 @@
+//! The target that the environment describes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use slowlane_lambda::env::{self, Env, Recorded};
+use slowlane_profile::{Base, Profile, shipped};
+
+use super::builder::{Builder, Error};
+use super::{ProfiledApi, chain};
+
+/// Why the target that the environment describes could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum FromEnvError {
+    /// A variable is missing or ill-formed.
+    #[error(transparent)]
+    Environment(#[from] env::Error),
+    /// What they say does not fit together, or the secret does not hold what it must.
+    #[error("API_AUTH and API_SECRET: {0}")]
+    Target(#[from] Error),
+}
+
+struct Settings {
+    base: Base,
+    auth: Option<String>,
+    secret: Option<String>,
+    settles_after: Option<Duration>,
+}
+
+impl ProfiledApi {
+    /// Makes the target that the environment describes:
+    ///
+    /// | Variable | Means |
+    /// |---|---|
+    /// | `API_PROFILE` | a profile's name, its file beside the worker, or its whole text |
+    /// | `API_BASE_URL` | where the API is |
+    /// | `API_AUTH` | which of the profile's ways to authenticate; not needed where there is one |
+    /// | `API_SECRET` | the name of the secret in Secrets Manager; not needed for `sigv4` |
+    /// | `API_SETTLES_AFTER_SECS` | in the place of what the profile says |
+    ///
+    /// The secret is read at once, so that a mistake in it is told at the start.
+    ///
+    /// # Errors
+    /// See [`FromEnvError`]. None of them shows the secret.
+    pub async fn from_env(sdk: &SdkConfig) -> Result<Self, FromEnvError> {
+        let folder = beside_the_worker();
+        let (profile, settings) = env::read(env::process, |env| {
+            let profile = profile(env, &folder);
+            let settings = settings(env);
+            Ok((profile?, settings?))
+        })?;
+        Self::of(profile, settings, sdk).await
+    }
+
+    /// The same with a profile that the program brings: `API_PROFILE` is not read.
+    ///
+    /// # Errors
+    /// See [`FromEnvError`]. None of them shows the secret.
+    pub async fn with_profile(profile: Profile, sdk: &SdkConfig) -> Result<Self, FromEnvError> {
+        Self::of(profile, env::read(env::process, settings)?, sdk).await
+    }
+
+    async fn of(
+        profile: Profile,
+        settings: Settings,
+        sdk: &SdkConfig,
+    ) -> Result<Self, FromEnvError> {
+        let mut target = Builder::new(profile, settings.base);
+        if let Some(auth) = settings.auth {
+            target = target.auth(auth);
+        }
+        if let Some(settles_after) = settings.settles_after {
+            target = target.settles_after(settles_after);
+        }
+        target = match settings.secret {
+            Some(id) => target.stored_secret(sdk, id),
+            None if target.signs_by_role()? => target.role(sdk),
+            None => target,
+        };
+        let target = target.build()?;
+        target.credentials.check(&target.api).await?;
+        Ok(target)
+    }
+}
+
+fn profile(env: &mut Env<'_>, folder: &Path) -> Result<Profile, Recorded> {
+    let expected = "a profile's name, its file beside the worker, or its text";
+    let name: String = env.required("API_PROFILE", expected)?;
+    load(&name, folder).map_err(|why| env.refuse(format!("API_PROFILE: {why}")))
+}
+
+fn settings(env: &mut Env<'_>) -> Result<Settings, Recorded> {
+    // It is not shown, since it may hold a password.
+    let base = env
+        .required("API_BASE_URL", "the API's URL, such as https://api.example.com/v1")
+        .and_then(|text: String| {
+            Base::parse(&text).map_err(|why| env.refuse(format!("API_BASE_URL {why}")))
+        });
+    let auth = env.maybe("API_AUTH", "a way to authenticate");
+    let secret = env.maybe("API_SECRET", "the name of a secret in Secrets Manager");
+    let settles_after = env.maybe("API_SETTLES_AFTER_SECS", "a whole number of seconds");
+    Ok(Settings {
+        base: base?,
+        auth: auth?,
+        secret: secret?,
+        settles_after: settles_after?.map(Duration::from_secs),
+    })
+}
+
+/// Reads a profile: one that comes with Slowlane by its name, a file by its path below `folder`, or
+/// a whole file's text.
+///
+/// # Errors
+/// Why not, in words: all mistakes in it, or that there is no such name and no such file.
+pub fn load(name: &str, folder: &Path) -> Result<Profile, String> {
+    if name.contains('\n') {
+        return Profile::parse(name).map_err(|mistakes| mistakes.to_string());
+    }
+    if let Some(profile) = shipped::get(name) {
+        return Ok(profile);
+    }
+    let path = folder.join(name);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let names = shipped::names().collect::<Vec<_>>().join(", ");
+        format!(
+            "`{name}` is neither a profile that comes with Slowlane ({names}) nor a file: {}: {}",
+            path.display(),
+            chain(&error)
+        )
+    })?;
+    Profile::parse(&text).map_err(|mistakes| format!("{}:\n{mistakes}", path.display()))
+}
+
+/// Where Lambda unpacks the function's package, and elsewhere the program's own folder.
+fn beside_the_worker() -> PathBuf {
+    let unpacked = env::process("LAMBDA_TASK_ROOT").map(PathBuf::from);
+    let program = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
+    unpacked.or_else(program).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str, folder: &Path) -> Result<String, String> {
+        let vars = |wanted: &str| (wanted == "API_PROFILE").then(|| name.to_owned());
+        let read = env::read(vars, |env| profile(env, folder));
+        read.map(|profile| profile.name().to_owned()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_profile_is_a_name_a_file_beside_the_worker_or_a_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, http) = shipped::FILES.into_iter().find(|(name, _)| *name == "http").unwrap();
+        let own = http.replace("name = \"http\"", "name = \"own\"");
+        std::fs::write(folder.path().join("profile.toml"), &own).unwrap();
+        std::fs::write(folder.path().join("wrong.toml"), "name = 3").unwrap();
+        assert_eq!(named("stripe", folder.path()).as_deref(), Ok("stripe"));
+        assert_eq!(named("profile.toml", folder.path()).as_deref(), Ok("own"));
+        assert_eq!(named(&own, folder.path()).as_deref(), Ok("own"));
+        for (name, told) in [
+            ("htpp", "`htpp` is neither a profile that comes with Slowlane (anthropic, bedrock,"),
+            ("other.toml", "nor a file: "),
+            ("wrong.toml", "wrong.toml:\n1:"),
+            ("name = 3\n", "API_PROFILE: 1:"),
+            ("", "API_PROFILE is not set: it must be a profile's name, its file"),
+        ] {
+            let error = named(name, folder.path()).unwrap_err();
+            assert!(error.contains(told), "{told}: {error}");
+        }
+    }
+}
