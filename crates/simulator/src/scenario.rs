@@ -447,6 +447,7 @@ mod tests {
             include_str!("../scenarios/flood.toml"),
             include_str!("../scenarios/million.toml"),
             include_str!("../scenarios/one.toml"),
+            include_str!("../scenarios/short.toml"),
             include_str!("../scenarios/urgent.toml"),
         ] {
             Scenario::parse(text).unwrap();
