@@ -19,6 +19,7 @@ mod operations;
 mod own_workflows;
 mod pause;
 mod priorities;
+mod reviews;
 mod server;
 mod setup;
 mod switch;
