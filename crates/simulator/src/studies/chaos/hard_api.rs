@@ -5,7 +5,8 @@ use slowlane_aws_simulator::chance::Dice;
 
 use crate::faults::Fault;
 use crate::scenario::{
-    Dispatch, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told, ToldRate, Units, Window,
+    Dispatch, Kept, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told, ToldRate, Units,
+    Window,
 };
 
 /// The most units of a call.
@@ -16,7 +17,8 @@ const FEWEST_UNITS: u64 = 3 * MOST_UNITS;
 const LONGEST_SECS: u64 = 120;
 
 /// Makes the API of one scenario in three harder, and one in twelve a function with a limiter, which
-/// is told of the rates and paused, if the way of dispatch is open.
+/// is told of the rates, if the way of dispatch is open. Half of these, where a pause is kept, are
+/// paused by an operator.
 pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
     let is_limited = dice.happens(1.0 / 12.0) && is_open;
     if !is_limited && !dice.happens(1.0 / 3.0) {
@@ -27,7 +29,11 @@ pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
     draw_rates(scenario, dice);
     draw_outages(scenario, dice);
     if is_limited {
-        limit(scenario, dice);
+        limit(scenario);
+    }
+    if scenario.dispatch.keeps(Kept::Pause) && dice.happens(0.5) {
+        let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
+        scenario.pauses.push(Pause { from_secs, for_secs });
     }
 }
 
@@ -95,7 +101,7 @@ fn draw_outages(scenario: &mut Scenario, dice: &mut Dice) {
 
 /// A function with a limiter in it. It has no guard, so that its calls are such as may be repeated,
 /// and the API's faults those after which they are.
-fn limit(scenario: &mut Scenario, dice: &mut Dice) {
+fn limit(scenario: &mut Scenario) {
     scenario.dispatch = Dispatch::Limiter;
     scenario.repeatable = 1.0;
     scenario.faults.retain(|name, _| {
@@ -110,10 +116,6 @@ fn limit(scenario: &mut Scenario, dice: &mut Dice) {
     let most_units = scenario.load.iter().map(|load| load.most_units()).max();
     let told = scenario.api.rates.iter().map(|rate| told(rate, most_units.unwrap_or(1)));
     scenario.limits = told.collect();
-    if dice.happens(0.5) {
-        let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
-        scenario.pauses.push(Pause { from_secs, for_secs });
-    }
 }
 
 /// A rate as somebody tells it who has read the API's documents.
