@@ -13,8 +13,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The worker's outcomes that keep calls from ending, or that tell of something to put right.
-pub const HOLD_UPS: [&str; 6] =
-    ["throttled", "retried", "unknown", "tried-again-later", "unrung", "unauthorized"];
+pub const HOLD_UPS: [&str; 7] = [
+    "throttled",
+    "retried",
+    "credentials-refused",
+    "unknown",
+    "tried-again-later",
+    "unrung",
+    "unauthorized",
+];
 /// At most so many unresolved calls are counted.
 const UNRESOLVED: usize = 1000;
 

@@ -353,6 +353,17 @@ impl<S: Store> Dispatched<S> {
         self.leave_open(self.left_open(Status::Unknown, &why)).await
     }
 
+    /// As [`unknown`](Self::unknown), for an attempt that is not to count as a
+    /// [try](Self::tries): the target answers nobody.
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
+    pub async fn unknown_untried(&self, why: impl fmt::Display) -> Result<(), give_up::Error> {
+        let mut record = self.left_open(Status::Unknown, &why);
+        record.untried += 1;
+        self.leave_open(record).await
+    }
+
     /// As [`unknown`](Self::unknown), and nobody will try it again on this call's behalf:
     /// its caller is told that it may have been executed. [Tries](Self::tries) count anew
     /// from the next claim on.

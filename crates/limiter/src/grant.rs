@@ -211,8 +211,9 @@ impl<S: Store> Limiter<S> {
         })
     }
 
-    /// Whether this slot has just become the probe. One that is it already has its call.
-    async fn is_elected(&self) -> bool {
+    /// Whether this slot has just become the breaker's probe: one write, if nobody was faster. Ask it
+    /// where the [gate](Self::gate) says that a probe may go. One that is it already has its call.
+    pub async fn is_elected(&self) -> bool {
         let inner = &*self.inner;
         let Some(rules) = &inner.settings.rules.breaker else { return true };
         let elect = |control: &Control| control.elected(self.now(), &inner.slot, rules);

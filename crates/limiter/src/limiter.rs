@@ -10,7 +10,7 @@ use crate::core::control::{Author, Change, Control, ControlRules, Overrides, Rec
 use crate::core::meter::Meter;
 use crate::core::quota::{self, Quota};
 use crate::core::rate::{self, Margin, Rate};
-use crate::core::view::{View, ViewSettings};
+use crate::core::view::{Gate, View, ViewSettings};
 use crate::memory::MemoryStore;
 use crate::moment::Moment;
 use crate::names::{LimitKey, SlotId};
@@ -218,6 +218,12 @@ impl<S: Store> Limiter<S> {
     #[must_use]
     pub fn view(&self) -> View {
         self.lock_view().clone()
+    }
+
+    /// Whether this process may call now, as far as it knows. No request.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.lock_view().gate(self.now(), &self.inner.slot)
     }
 
     /// What this limiter has done.

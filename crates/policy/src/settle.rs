@@ -6,7 +6,7 @@
 //! | [`Rejected`](Outcome::Rejected) | fail Rejected | fail Rejected | fail Rejected |
 //! | [`AlreadyExists`](Outcome::AlreadyExists), first attempt | fail Rejected | fail Rejected | fail Rejected |
 //! | [`AlreadyExists`](Outcome::AlreadyExists), a later one | as `Unknown` | as `Unknown` | as `Unknown` |
-//! | [`Unauthorized`](Outcome::Unauthorized) | fail Unauthorized | fail Unauthorized | fail Unauthorized |
+//! | [`Unauthorized`](Outcome::Unauthorized) | retry | fail Unauthorized | fail Unauthorized |
 //! | [`Throttled`](Outcome::Throttled) | retry | retry: no attempt was made | fail DeadlineExceeded |
 //! | [`InFlight`](Outcome::InFlight) | retry | retry: no attempt was made | fail OutcomeUnknown |
 //! | [`Transient`](Outcome::Transient) | retry | fail AttemptsExhausted | fail DeadlineExceeded |
@@ -316,6 +316,9 @@ pub fn settle<V>(
         Outcome::Succeeded(value) => Settlement::Complete(value),
         Outcome::Rejected(why) => fail(FailureName::Rejected, why),
         Outcome::AlreadyExists(why) if attempts.first => fail(FailureName::Rejected, why),
+        Outcome::Unauthorized(_) if attempts.used < attempts.max && delay < time_left => {
+            Settlement::RetryAfter(delay)
+        }
         Outcome::Unauthorized(why) => fail(FailureName::Unauthorized, why),
         Outcome::Throttled { retry_after } => {
             let delay = throttled_delay(retry_after, settings.throttled, unit);

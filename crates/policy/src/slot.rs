@@ -208,6 +208,18 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         self.advance(now);
     }
 
+    /// Takes in what has become known of the gate otherwise than by a read: the slot's own call may
+    /// have shut it or opened it.
+    pub fn heed(&mut self, now: Moment, gate: Gate) {
+        self.on_gate(gate);
+        self.advance(now);
+    }
+
+    /// Whether the slot believes that a call may be made.
+    pub fn is_open(&self) -> bool {
+        self.control.is_open()
+    }
+
     /// Does what is due, one thing at a time: [`next_timeout`](Self::next_timeout) is the next.
     pub fn handle_timeout(&mut self, now: Moment) {
         if self.has_ended() {
@@ -282,6 +294,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     fn launch(&mut self, now: Moment, ready: C) {
         self.api = Api::Busy { since: now, fetch: Fetch::Due };
         self.rings.disturb();
+        self.control.on_launch();
         self.read_control_if_due(now);
         self.act(Action::Call(ready));
         self.wake_others();
@@ -301,7 +314,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     fn may_fetch(&self) -> bool {
-        self.control.is_open() && self.rings.is_at_rest()
+        self.control.gate == Gate::Open && self.rings.is_at_rest()
     }
 
     fn on_collected_rings(&mut self, rings: Vec<R>) {

@@ -132,6 +132,22 @@ fn an_api_that_takes_less_than_the_ceiling_fails_no_call_of_the_worker() {
 }
 
 #[test]
+fn an_api_that_answers_nobody_fails_no_call_of_the_worker() {
+    for kind in [OutageKind::RefusedCredentials, OutageKind::NoConnection, OutageKind::ServerErrors]
+    {
+        let outages = vec![Outage { from_secs: 5, for_secs: 300, kind }];
+        let api = Api { outages, ..Api::fixed(200.0) };
+        let load = vec![Load::new(Priority::Batch, 100, 300.0)];
+        let outcome = play(&Scenario { api, load, ..Scenario::default() });
+        assert_eq!(outcome.violations, [], "{kind:?}");
+        let measures = outcome.measures;
+        assert_eq!(measures.failed, 0, "{kind:?}: {:?}", outcome.ends);
+        let outage = measures.outages.unwrap();
+        assert!(outage.api_calls <= 5 + 20, "{kind:?}: {outage:?}");
+    }
+}
+
+#[test]
 fn an_outage_is_counted() {
     let outcome = play(&out_of_order(OutageKind::RefusedCredentials));
     let outage = outcome.measures.outages.unwrap();

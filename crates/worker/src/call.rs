@@ -17,11 +17,12 @@ mod outcome;
 mod prepare;
 mod settle;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use slowlane_idempotency::{Claim, Dispatched, DynamoDbStore, Guard, Unknown};
 use slowlane_lambda::clock::Clock;
+use slowlane_limiter::FailureKind;
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{Outcome, RetrySettings, Why};
 use tokio::time::Instant;
@@ -33,7 +34,11 @@ use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::target::{Target, TargetResponse};
+
+/// How long after its credentials were read anew they are not read again.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Everything that a call needs on its way.
 pub(crate) struct Calls<T> {
@@ -48,6 +53,9 @@ pub(crate) struct Calls<T> {
     pub(crate) target: T,
     pub(crate) clock: Clock,
     pub(crate) retry: RetrySettings,
+    pub(crate) limits: Limits,
+    /// When the target's credentials were last read anew.
+    pub(crate) renewed_at: Cell<Option<Instant>>,
     pub(crate) rng: RefCell<fastrand::Rng>,
 }
 
@@ -101,7 +109,12 @@ enum Answer {
     Undecidable(Unknown<DynamoDbStore>, String),
     /// An earlier call's answer was lost, and the API is to be asked (again) after this long. It
     /// could not be asked, or it does not have what it may still be at work on.
-    Undecided(Why, Duration),
+    Undecided {
+        why: Why,
+        after: Duration,
+        /// Whether it has said anything.
+        answered: bool,
+    },
     /// The API was not asked: the guard could not be reached, or the claim is lost.
     NotMade(StepError),
 }
@@ -133,6 +146,34 @@ impl<T: Target> Calls<T> {
                 self.settle(answered).await
             }
             Prepared::Ended(ended) => ended,
+        }
+    }
+
+    /// Reads the limit's control record if that is due. A slot that is to find out whether the API
+    /// takes our credentials again reads them anew first.
+    pub(crate) async fn refresh_limit(&self) {
+        let elected = self.limits.refresh().await;
+        self.prepare_probe(elected).await;
+    }
+
+    /// The same, whether or not it is due.
+    pub(crate) async fn look_at_limit(&self) {
+        let elected = self.limits.look().await;
+        self.prepare_probe(elected).await;
+    }
+
+    async fn prepare_probe(&self, elected: Option<FailureKind>) {
+        if elected == Some(FailureKind::Credentials) {
+            self.renew_credentials().await;
+        }
+    }
+
+    /// Reads the target's credentials anew, unless that was done just now.
+    async fn renew_credentials(&self) {
+        let renewed_at = self.renewed_at.get();
+        if renewed_at.is_none_or(|at| at.elapsed() >= RENEWAL_PAUSE) {
+            self.renewed_at.set(Some(Instant::now()));
+            self.target.renew_credentials().await;
         }
     }
 

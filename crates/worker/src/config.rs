@@ -159,6 +159,14 @@ impl Config {
         })
     }
 
+    /// How many slots there may be, where the wiring says so.
+    pub(crate) fn slots(&self) -> Option<u32> {
+        match self.dispatch {
+            Dispatch::Doorbell { limit, .. } => Some(limit),
+            Dispatch::Deferral { .. } => None,
+        }
+    }
+
     fn timing(&self) -> WorkerSettings {
         let (ring_visibility, max_deferrals) = match self.dispatch {
             Dispatch::Doorbell { ring_visibility, .. } => (Some(ring_visibility), None),

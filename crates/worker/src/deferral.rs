@@ -17,7 +17,6 @@ use slowlane_policy::deferral::{self, DeferralSettings, LookHigher, OnHigher};
 use crate::aws::chain;
 use crate::aws::queues::Received;
 use crate::call::Calls;
-use crate::limits::Limits;
 use crate::metrics::{Counts, Reporter};
 use crate::target::Target;
 
@@ -34,7 +33,6 @@ enum Higher {
 pub(crate) struct Invocation<'a, T> {
     pub(crate) settings: &'a DeferralSettings,
     pub(crate) calls: &'a Calls<T>,
-    pub(crate) limits: &'a Limits,
     pub(crate) reporter: &'a Reporter,
 }
 
@@ -62,9 +60,9 @@ impl<T: Target> Invocation<'_, T> {
         // The mapping hid it for six times the function's time-out; after a kill it should be
         // seen sooner.
         let visibility = self.calls.config.call_visibility;
-        join(self.change_visibility(&woken, visibility), self.limits.refresh()).await;
-        if let Some(waiting) = self.limits.shut() {
-            let opens_in = self.limits.opens_in(&waiting);
+        join(self.change_visibility(&woken, visibility), self.calls.refresh_limit()).await;
+        if let Some(waiting) = self.calls.limits.shut() {
+            let opens_in = self.calls.limits.opens_in(&waiting);
             let asleep = deferral::asleep_for(woken.receive_count, opens_in, self.calls.unit());
             counts.put_to_sleep += 1;
             self.change_visibility(&woken, asleep).await;

@@ -17,7 +17,6 @@ use self::wake::{Function, HandedRing};
 use crate::aws::doorbell::{Doorbell, Ring};
 use crate::aws::queues::{Received, receive_count};
 use crate::call::Calls;
-use crate::limits::Limits;
 use crate::metrics::{Counts, Reporter};
 use crate::target::Target;
 
@@ -56,7 +55,6 @@ struct Done {
 pub(crate) struct Invocation<'a, T> {
     pub(crate) slots: &'a Slots,
     pub(crate) calls: &'a Calls<T>,
-    pub(crate) limits: &'a Limits,
     pub(crate) reporter: &'a Reporter,
     /// When Lambda ends it.
     pub(crate) deadline: Instant,
@@ -91,7 +89,7 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     async fn serve(&self, woken_by: &WokenBy, allowance: u32) -> Done {
-        join(self.slots.doorbell.hold_ring(&woken_by.ring), self.limits.refresh()).await;
+        join(self.slots.doorbell.hold_ring(&woken_by.ring), self.calls.refresh_limit()).await;
         // A call received at the last moment must still end before Lambda kills us.
         let visibility = self.calls.config.call_visibility;
         let stop_at = self.deadline.checked_sub(visibility).unwrap_or_else(Instant::now);

@@ -30,7 +30,6 @@ use crate::{deferral, doorbell};
 pub struct Worker<T> {
     wiring: Wiring,
     calls: Calls<T>,
-    limits: Limits,
     reporter: Reporter,
 }
 
@@ -98,10 +97,12 @@ impl<T: Target> Worker<T> {
             target,
             clock,
             retry: RetrySettings::for_max_wait(config.max_wait),
+            limits,
+            renewed_at: Cell::new(None),
             rng: RefCell::new(rng),
             config,
         };
-        Ok(Worker { wiring, calls, limits, reporter })
+        Ok(Worker { wiring, calls, reporter })
     }
 
     /// Sends the metrics' JSON lines elsewhere than to stdout.
@@ -113,7 +114,7 @@ impl<T: Target> Worker<T> {
 
     /// Handles one event of a mapping, which ends at `deadline` at the latest.
     pub async fn handle(&self, event: SqsEvent, deadline: Instant) -> Handled {
-        let Worker { wiring, calls, limits, reporter } = self;
+        let Worker { wiring, calls, reporter } = self;
         let mut response = SqsBatchResponse::default();
         let mut counts = Counts::default();
         // A mapping of BatchSize 1, as the template has it, brings one record.
@@ -121,12 +122,11 @@ impl<T: Target> Worker<T> {
             let message_id = record.message_id.clone().unwrap_or_default();
             let (done, keep) = match wiring {
                 Wiring::Doorbell(slots) => {
-                    let invocation =
-                        doorbell::Invocation { slots, calls, limits, reporter, deadline };
+                    let invocation = doorbell::Invocation { slots, calls, reporter, deadline };
                     invocation.handle(record).await
                 }
                 Wiring::Deferral(settings) => {
-                    deferral::Invocation { settings, calls, limits, reporter }.handle(record).await
+                    deferral::Invocation { settings, calls, reporter }.handle(record).await
                 }
             };
             counts += done;
@@ -139,10 +139,10 @@ impl<T: Target> Worker<T> {
 
     /// Handles a ring that another slot has handed on, until `deadline` at the latest.
     pub async fn handle_ring(&self, handed: HandedRing, deadline: Instant) -> Handled {
-        let Worker { wiring, calls, limits, reporter } = self;
+        let Worker { wiring, calls, reporter } = self;
         let counts = match wiring {
             Wiring::Doorbell(slots) => {
-                let invocation = doorbell::Invocation { slots, calls, limits, reporter, deadline };
+                let invocation = doorbell::Invocation { slots, calls, reporter, deadline };
                 invocation.handle_ring(handed).await
             }
             // A ring that was on its way while the deployment changed its wiring.

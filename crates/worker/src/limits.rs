@@ -2,14 +2,23 @@
 //!
 //! The record is one item of the guard's table, which people change and every slot reads: when
 //! it is woken, beside the holding of its ring, and then once a second beside its running call.
+//! A slot tells it what became of its call where that is news to the others: the API asked to
+//! wait, or refuses everybody. Then the breaker is open and one slot, elected by a write, finds out by
+//! its next call whether the API can answer again.
+//!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
 //! limited anything. Only what somebody was seen to shut stays shut.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slowlane_lambda::clock::Clock;
-use slowlane_limiter::{ControlRules, DynamoDbStore, Limiter, Moment, Settings, SlotId, Waiting};
+use slowlane_limiter::{
+    Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind, Gate, Limiter, Moment, Reason,
+    Report, Settings, SlotId, Waiting,
+};
+use slowlane_policy::settle::Outcome;
 use slowlane_policy::slot::{self, rings_asleep_for};
 use tokio::time::timeout;
 
@@ -20,11 +29,37 @@ pub use slowlane_limiter::Error;
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.
 const LONGEST_READ: Duration = Duration::from_secs(1);
 
+/// So many different calls that fail, none succeeding in between, open the breaker at most.
+const MOST_SUSPECTS: u32 = 5;
+/// The longest that a Retry-After is believed. An API that still refuses then says so again.
+const LONGEST_HOLD: Duration = Duration::from_secs(900);
+/// When a slot looks again where a probe is wanted and could not be elected.
+const ELECTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// The limit, as one process of the worker sees it.
 #[derive(Debug)]
 pub(crate) struct Limits {
     limiter: Limiter<DynamoDbStore>,
-    slot: SlotId,
+    probing: Cell<Probing>,
+    /// Whether a call of this process has opened the breaker, or failed as its probe.
+    opened_here: Cell<bool>,
+}
+
+/// This process's part in finding out whether the API can answer again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probing {
+    No,
+    /// It is the probe, and has not made its call.
+    Elected,
+    UnderWay,
+}
+
+/// What a report has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    No,
+    /// The breaker has closed: every slot is wanted again.
+    Closed,
 }
 
 impl Limits {
@@ -37,19 +72,32 @@ impl Limits {
         seed: u64,
     ) -> Result<Self, Error> {
         let slot = SlotId::from(seed);
+        let slots = config.slots().unwrap_or(MOST_SUSPECTS);
         let store = DynamoDbStore::new(dynamodb, &config.idempotency_table);
         let clock = clock.clone();
         let settings = Settings {
-            rules: ControlRules { breaker: None, ..ControlRules::default() },
+            ceiling: slots,
+            rules: ControlRules {
+                breaker: Some(BreakerRules {
+                    calls: slots.clamp(2, MOST_SUSPECTS) as usize,
+                    probe_lease: config.call_visibility,
+                    ..BreakerRules::default()
+                }),
+                // Only the call that was throttled waits, unless the API says for how long.
+                pause_when_throttled: Duration::ZERO,
+                longest_hold: LONGEST_HOLD,
+                ..ControlRules::default()
+            },
             clock: Arc::new(move || clock.system_time()),
             ..Settings::default()
         };
-        let limiter = Limiter::new(store, config.limit_key.clone(), slot.clone(), settings)?;
-        Ok(Limits { limiter, slot })
+        let limiter = Limiter::new(store, config.limit_key.clone(), slot, settings)?;
+        Ok(Limits { limiter, probing: Cell::new(Probing::No), opened_here: Cell::new(false) })
     }
 
     /// Reads the record, unless that was done within the last second and nothing was shut then.
-    pub(crate) async fn refresh(&self) {
+    /// Answers how calls failed if this slot has just become the probe.
+    pub(crate) async fn refresh(&self) -> Option<FailureKind> {
         match self.shut() {
             // Whoever resumes rings, and that ring may be the one that woke this slot.
             Some(_) => self.look().await,
@@ -57,35 +105,121 @@ impl Limits {
         }
     }
 
-    /// Reads the record.
-    pub(crate) async fn look(&self) {
-        self.within(self.limiter.look()).await;
+    /// Reads the record. Answers as [`refresh`](Self::refresh).
+    pub(crate) async fn look(&self) -> Option<FailureKind> {
+        self.within(self.limiter.look()).await
     }
 
-    async fn within(&self, read: impl Future<Output = ()>) {
+    async fn within(&self, read: impl Future<Output = ()>) -> Option<FailureKind> {
         if timeout(LONGEST_READ, read).await.is_err() {
             tracing::warn!(limit = ?self.limiter, "the control record was not read in time");
         }
+        let Gate::Probe { kind } = self.limiter.gate() else {
+            self.probing.set(Probing::No);
+            return None;
+        };
+        if self.probing.get() != Probing::No || !self.limiter.is_elected().await {
+            return None;
+        }
+        self.probing.set(Probing::Elected);
+        Some(kind)
     }
 
     /// Why no call may be made, and until when at least.
     pub(crate) fn shut(&self) -> Option<Waiting> {
-        match self.limiter.view().gate(self.limiter.now(), &self.slot) {
-            slowlane_limiter::Gate::Shut(waiting) => Some(waiting),
-            slowlane_limiter::Gate::Open | slowlane_limiter::Gate::Probe { .. } => None,
+        match (self.limiter.gate(), self.probing.get()) {
+            (Gate::Open, _) | (Gate::Probe { .. }, Probing::Elected) => None,
+            (Gate::Probe { kind }, _) => {
+                let until = Some(self.limiter.now().plus(ELECTED_AGAIN_AFTER));
+                Some(Waiting { reason: Reason::BreakerOpen { kind }, until })
+            }
+            (Gate::Shut(waiting), _) => Some(waiting),
         }
     }
 
-    /// How long until `waiting` is over, if that does not depend on a person.
+    /// How long until `waiting` is over, if that does not depend on a person. Of an open breaker one
+    /// slot's ring comes back for the next probe: that of the slot whose call has opened it.
     pub(crate) fn opens_in(&self, waiting: &Waiting) -> Option<Duration> {
-        waiting.until.map(|until| self.limiter.until(until))
+        let anothers =
+            matches!(waiting.reason, Reason::BreakerOpen { .. }) && !self.opened_here.get();
+        waiting.until.filter(|_| !anothers).map(|until| self.limiter.until(until))
     }
 
     /// The gate as a slot is to be told of it that began `since` ago.
     pub(crate) fn gate(&self, since: Duration) -> slot::Gate {
-        let Some(waiting) = self.shut() else { return slot::Gate::Open };
         let now = self.limiter.now().since(Moment(0));
-        let asleep = rings_asleep_for(now, self.opens_in(&waiting));
-        slot::Gate::Shut { rings_back_at: since + asleep }
+        let back_at = |opens_in| since + rings_asleep_for(now, opens_in);
+        match self.shut() {
+            Some(waiting) => slot::Gate::Shut { rings_back_at: back_at(self.opens_in(&waiting)) },
+            None if self.probing.get() == Probing::Elected => {
+                slot::Gate::Probe { rings_back_at: back_at(Some(ELECTED_AGAIN_AFTER)) }
+            }
+            None => slot::Gate::Open,
+        }
+    }
+
+    /// Whether the API answers nobody, as far as is known. No attempt counts then.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        let view = self.limiter.view();
+        let breaker = view.record().map(|record| &record.control.breaker);
+        breaker.is_some_and(|breaker| !matches!(breaker, Breaker::Closed { .. }))
+    }
+
+    /// A call goes to the API. If this slot is the probe, it is the one.
+    pub(crate) fn calls(&self) {
+        if self.probing.get() == Probing::Elected {
+            self.probing.set(Probing::UnderWay);
+        }
+    }
+
+    /// A call was not made after all.
+    pub(crate) fn did_not_call(&self) {
+        if self.probing.get() == Probing::UnderWay {
+            self.probing.set(Probing::Elected);
+        }
+    }
+
+    /// Tells everybody what became of a call, where that is news to them: most answers are not.
+    pub(crate) async fn report(&self, call: &str, report: &Report) -> Moved {
+        let out = self.is_out_of_order();
+        self.limiter.report(call, report).await;
+        let was_probe = self.probing.replace(Probing::No) == Probing::UnderWay;
+        match (out, self.is_out_of_order()) {
+            (false, true) => self.opened_here.set(true),
+            (true, true) if was_probe => self.opened_here.set(true),
+            (true, false) => {
+                self.opened_here.set(false);
+                return Moved::Closed;
+            }
+            _ => {}
+        }
+        Moved::No
+    }
+
+    /// A slot ends. If it was the probe and there was no call, the next slot may probe at once.
+    pub(crate) async fn leave(&self) {
+        if self.probing.get() == Probing::Elected {
+            self.report("", &Report::NoProbe).await;
+        }
+    }
+}
+
+/// What everybody is to know of a call's outcome.
+pub(crate) fn report_of<V>(outcome: &Outcome<V>, latency: Duration) -> Report {
+    let answered = Report::Answered { latency, all_in_use: false };
+    match outcome {
+        Outcome::Succeeded(_)
+        | Outcome::Rejected(_)
+        | Outcome::AlreadyExists(_)
+        | Outcome::InFlight { .. } => answered,
+        Outcome::Throttled { retry_after } => {
+            Report::Throttled { retry_after: *retry_after, latency }
+        }
+        Outcome::Unauthorized(_) => Report::Failed { kind: FailureKind::Credentials },
+        Outcome::Transient(why) | Outcome::Unknown(why) => match why.status {
+            None => Report::Failed { kind: FailureKind::Connection },
+            Some(500..) => Report::Failed { kind: FailureKind::Server },
+            Some(_) => answered,
+        },
     }
 }

@@ -59,6 +59,7 @@ impl Counts {
         match disposition {
             Disposition::Throttled => self.throttles += 1,
             Disposition::Retried
+            | Disposition::CredentialsRefused
             | Disposition::Unknown
             | Disposition::TriedAgainLater
             | Disposition::Unrung { .. } => self.retries += 1,

@@ -90,12 +90,12 @@ pub const ALARMS: [Alarm; 16] = [
     },
     Alarm {
         name: "CredentialsRefused",
-        tells: "The API refuses the credentials, and calls fail by that",
+        tells: "The API refuses the credentials, and calls wait for that",
         signal: Signal::Expression {
             of: &[
-                ("h", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", UNAUTHORIZED)])),
-                ("n", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", UNAUTHORIZED)])),
-                ("b", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", UNAUTHORIZED)])),
+                ("h", calls(&[("Priority", Value::Text("HIGH")), ("Outcome", REFUSED)])),
+                ("n", calls(&[("Priority", Value::Text("NORMAL")), ("Outcome", REFUSED)])),
+                ("b", calls(&[("Priority", Value::Text("BATCH")), ("Outcome", REFUSED)])),
             ],
             expression: "FILL(h,0)+FILL(n,0)+FILL(b,0)",
         },
@@ -229,4 +229,4 @@ pub const ALARMS: [Alarm; 16] = [
 const UNKNOWN: Value = Value::Text("unknown");
 const LATER: Value = Value::Text("tried-again-later");
 const UNRUNG: Value = Value::Text("unrung");
-const UNAUTHORIZED: Value = Value::Text("unauthorized");
+const REFUSED: Value = Value::Text("credentials-refused");

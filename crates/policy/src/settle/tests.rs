@@ -39,7 +39,9 @@ fn the_table() {
         (Outcome::AlreadyExists(why()), 1, 3_600, fail(Rejected)),
         (Outcome::AlreadyExists(why()), 2, 3_600, reconcile(3)),
         (Outcome::AlreadyExists(why()), 2, 3, fail(NeedsPerson)),
-        (Outcome::Unauthorized(why()), 1, 3_600, fail(Unauthorized)),
+        (Outcome::Unauthorized(why()), 1, 3_600, retry(2)),
+        (Outcome::Unauthorized(why()), 3, 3_600, fail(Unauthorized)),
+        (Outcome::Unauthorized(why()), 1, 2, fail(Unauthorized)),
         (at_limit(), 1, 3_600, retry(4)),
         (at_limit(), 3, 3_600, retry(4)),
         (at_limit(), 1, 4, late("the API is at its limit", None)),
@@ -80,7 +82,8 @@ fn the_table() {
         (Outcome::Rejected(why()), 2, maybe, 3_600, fail(OutcomeUnknown)),
         (Outcome::AlreadyExists(why()), 1, clean, 3_600, fail(Rejected)),
         (Outcome::AlreadyExists(why()), 2, maybe, 3_600, retry(3)),
-        (Outcome::Unauthorized(why()), 2, maybe, 3_600, fail(OutcomeUnknown)),
+        (Outcome::Unauthorized(why()), 2, maybe, 3_600, retry(3)),
+        (Outcome::Unauthorized(why()), 3, maybe, 3_600, fail(OutcomeUnknown)),
         (at_limit(), 2, maybe, 3_600, retry(4)),
         (at_limit(), 2, maybe, 4, late_unknown("the API is at its limit", None)),
         (in_flight(None), 1, clean, 3_600, retry(4)),
@@ -223,7 +226,10 @@ proptest! {
             Outcome::Succeeded(value) => settlement == Settlement::Complete(*value),
             Outcome::Rejected(_) => failed(FailureName::Rejected),
             Outcome::AlreadyExists(_) if first => failed(FailureName::Rejected),
-            Outcome::Unauthorized(_) => failed(FailureName::Unauthorized),
+            Outcome::Unauthorized(_) => match settlement {
+                Settlement::RetryAfter(_) => used < max,
+                _ => failed(FailureName::Unauthorized),
+            },
             Outcome::Throttled { retry_after } => match settlement {
                 Settlement::RetryAfter(delay) => {
                     delay >= retry_after.unwrap_or_default().min(secs(300))

@@ -39,6 +39,12 @@ pub enum Gate {
         /// When sleeping rings are to come back.
         rings_back_at: Moment,
     },
+    /// One may, to find out whether the API can answer again. None is fetched beside it, and after
+    /// it the gate is shut until it is said to be open.
+    Probe {
+        /// As in [`Gate::Shut`], once the call is made.
+        rings_back_at: Moment,
+    },
 }
 
 /// For how long rings sleep in front of a gate that is shut at `now` (since the epoch, of a clock
@@ -68,15 +74,25 @@ impl Control {
         Self { gate, read_at: now + READ_EVERY, reads: 0 }
     }
 
+    /// Whether a call may be looked for.
     pub(super) fn is_open(self) -> bool {
-        self.gate == Gate::Open
+        !matches!(self.gate, Gate::Shut { .. })
+    }
+
+    /// A call is made: a probe is the only one.
+    pub(super) fn on_launch(&mut self) {
+        if let Gate::Probe { rings_back_at } = self.gate {
+            self.gate = Gate::Shut { rings_back_at };
+        }
     }
 
     /// For how long the slot's own ring sleeps: not shorter than a call is `hidden`.
     pub(super) fn ring_back_after(self, now: Moment, hidden: Duration) -> Duration {
         let asleep = match self.gate {
             Gate::Open => Duration::ZERO,
-            Gate::Shut { rings_back_at } => rings_back_at.saturating_sub(now),
+            Gate::Shut { rings_back_at } | Gate::Probe { rings_back_at } => {
+                rings_back_at.saturating_sub(now)
+            }
         };
         if hidden.is_zero() { asleep } else { asleep.max(hidden + RING_LEAD) }
     }
@@ -103,9 +119,16 @@ impl<M, C, A, R> Slot<M, C, A, R> {
 
     pub(super) fn on_control_read(&mut self, gate: Gate) {
         self.control.reads -= 1;
+        self.on_gate(gate);
+    }
+
+    /// Whether calls may be made is known anew, by a read or by what became of the slot's own call.
+    pub(super) fn on_gate(&mut self, gate: Gate) {
         self.control.gate = gate;
         match (gate, self.rings) {
-            (Gate::Open, Rings::Confirming | Rings::Asleep) => self.rings = Rings::Kept,
+            (Gate::Open | Gate::Probe { .. }, Rings::Confirming | Rings::Asleep) => {
+                self.rings = Rings::Kept;
+            }
             (Gate::Shut { .. }, Rings::Confirming) if self.control.reads == 0 => {
                 self.rings = Rings::Asleep;
             }
@@ -119,10 +142,11 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         }
     }
 
-    /// Lets the rings sleep, if the gate is shut and nothing is left to wait for.
+    /// Lets the rings sleep, if the gate is shut and nothing is under way that may open it.
     pub(super) fn sleep_perhaps(&mut self, now: Moment) {
         let Gate::Shut { rings_back_at } = self.control.gate else { return };
-        if self.rings == Rings::Kept && self.polling == Polling::Possible {
+        let idle = self.outstanding == 0;
+        if idle && self.rings == Rings::Kept && self.polling == Polling::Possible {
             self.return_collected();
             self.rings = Rings::Clearing;
             self.act(Action::ClearRings { back_after: rings_back_at.saturating_sub(now) });
@@ -130,14 +154,14 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     pub(super) fn on_cleared_rings(&mut self, now: Moment, any: bool) {
-        if self.control.is_open() {
-            self.rings = Rings::Kept;
-        } else if any {
-            self.rings = Rings::Confirming;
+        if any {
             self.read_control(now);
-        } else {
-            self.rings = Rings::Asleep;
         }
+        self.rings = match (self.control.is_open(), any) {
+            (true, _) => Rings::Kept,
+            (false, true) => Rings::Confirming,
+            (false, false) => Rings::Asleep,
+        };
     }
 
     pub(super) fn return_collected(&mut self) {

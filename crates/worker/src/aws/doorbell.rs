@@ -6,6 +6,7 @@ use aws_lambda_events::event::sqs::SqsMessage;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
+    SendMessageBatchRequestEntry,
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,23 @@ impl Doorbell {
     /// Wakes a slot `after` this long.
     pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
         self.send_ring(after, &message::Ring::default()).await
+    }
+
+    /// Wakes so many slots now.
+    pub(crate) async fn ring_for_slots(&self, slots: u32) -> Result<(), Error> {
+        let mut left = slots;
+        while left > 0 {
+            let rings = left.min(BATCH.into());
+            let entries = (0..rings).filter_map(|id| {
+                let entry = SendMessageBatchRequestEntry::builder().id(id.to_string());
+                entry.message_body(message::Ring::default().to_body()).build().ok()
+            });
+            let request = self.sqs.send_message_batch().queue_url(&self.url);
+            let sent = request.set_entries(Some(entries.collect())).send().await;
+            sent.map_err(|error| Error::of("ring", "doorbell", error))?;
+            left -= rings;
+        }
+        Ok(())
     }
 
     /// Wakes a slot `after` this long, with a ring that says this.

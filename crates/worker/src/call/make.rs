@@ -20,6 +20,7 @@ impl<T: Target> Calls<T> {
     pub(crate) async fn make(&self, ready: Ready) -> Answered {
         let Ready { call, claimed } = ready;
         let started = Instant::now();
+        self.limits.calls();
         let answer = match claimed {
             ReadyTo::Run(claim) => self.send(&call.queued, claim).await,
             ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown).await,
@@ -55,7 +56,8 @@ impl<T: Target> Calls<T> {
         let Call { received, queued, unwaited } = call;
         let asked = timeout(self.config.api_timeout, self.target.reconcile(queued)).await;
         let not_asked = |why: String| {
-            Answer::Undecided(why.into(), try_again_after(received.receive_count, self.unit()))
+            let after = try_again_after(received.receive_count, self.unit());
+            Answer::Undecided { why: why.into(), after, answered: false }
         };
         match asked {
             Ok(Reconciled::Done(response)) => Answer::Found(unknown, response),
@@ -73,7 +75,7 @@ impl<T: Target> Calls<T> {
                 let lost_for = now.since(unknown.since());
                 let after = ask_again_after(lost_for, unknown.wait(), self.unit());
                 let why = "its answer was lost, and the API does not have it so far";
-                Answer::Undecided(why.into(), after)
+                Answer::Undecided { why: why.into(), after, answered: true }
             }
             Ok(Reconciled::Undecidable(why)) => Answer::Undecidable(unknown, why),
             Ok(Reconciled::TryAgain(why)) => not_asked(why),

@@ -20,6 +20,8 @@ pub(crate) enum Disposition {
     Unheard,
     /// The API could not carry it out, and may be able to the next time.
     Retried,
+    /// The API refused the credentials, and may take them the next time.
+    CredentialsRefused,
     /// The API was at its limit.
     Throttled,
     /// Its answer was lost: it is made again, or the API is asked what became of it.
@@ -48,6 +50,7 @@ impl Disposition {
             Disposition::Abandoned,
             Disposition::Unheard,
             Disposition::Retried,
+            Disposition::CredentialsRefused,
             Disposition::Throttled,
             Disposition::Unknown,
             Disposition::Waiting,
@@ -68,6 +71,7 @@ impl Disposition {
             | Disposition::Abandoned
             | Disposition::Unheard => true,
             Disposition::Retried
+            | Disposition::CredentialsRefused
             | Disposition::Throttled
             | Disposition::Unknown
             | Disposition::Waiting
@@ -86,6 +90,7 @@ impl Disposition {
             Disposition::Abandoned => "abandoned",
             Disposition::Unheard => "unheard",
             Disposition::Retried => "retried",
+            Disposition::CredentialsRefused => "credentials-refused",
             Disposition::Throttled => "throttled",
             Disposition::Unknown => "unknown",
             Disposition::Waiting => "waiting",

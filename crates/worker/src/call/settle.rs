@@ -3,20 +3,51 @@
 use std::time::Duration;
 
 use slowlane_idempotency::{Dispatched, DynamoDbStore};
+use slowlane_limiter::{FailureKind, Report};
 use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
 
 use super::ending::to_store;
 use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
+use crate::aws::chain;
 use crate::aws::deletes::When;
+use crate::limits::{Moved, report_of};
 use crate::target::{Target, TargetResponse};
 
 impl<T: Target> Calls<T> {
     /// Stores what became of the call, resumes its workflow and deletes its message.
     pub(crate) async fn settle(&self, answered: Answered) -> Ended {
         let Answered { call, answer, started, took } = answered;
+        self.report(&call, &answer, took).await;
         let result = self.settle_answer(&call, answer).await;
         let ended = self.ended(call.received, Some(call.queued), result, When::WithOthers).await;
         Ended { asked: Some((started, took)), ..ended }
+    }
+
+    /// Tells all slots what became of the call, as far as it says something of the API.
+    async fn report(&self, call: &Call, answer: &Answer, took: Duration) {
+        let failed = Report::Failed { kind: FailureKind::Connection };
+        let report = match answer {
+            Answer::Made(_, outcome) => report_of(outcome, took),
+            Answer::Lost(_, why) => report_of::<()>(&Outcome::Unknown(why.clone()), took),
+            Answer::Undecided { answered: false, .. } => failed,
+            Answer::Found(..)
+            | Answer::NotDone(_)
+            | Answer::Undecidable(..)
+            | Answer::Undecided { .. } => Report::Answered { latency: took, all_in_use: false },
+            Answer::NotMade(_) => return self.limits.did_not_call(),
+        };
+        if report == (Report::Failed { kind: FailureKind::Credentials }) {
+            // They may have been changed. Then the next call of this process is taken.
+            self.renew_credentials().await;
+        }
+        let moved = self.limits.report(call.queued.idempotency_key.as_str(), &report).await;
+        if let (Moved::Closed, Some(doorbell)) = (moved, &self.doorbell) {
+            // Their rings sleep.
+            let others = self.config.slots().unwrap_or(1).saturating_sub(1);
+            if let Err(error) = doorbell.ring_for_slots(others).await {
+                tracing::warn!(error = chain(&error), "the other slots come back within minutes");
+            }
+        }
     }
 
     async fn settle_answer(&self, call: &Call, answer: Answer) -> Result<Ending, StepError> {
@@ -36,7 +67,7 @@ impl<T: Target> Calls<T> {
                 unknown.release().await?;
                 Ok(Self::abandon())
             }
-            Answer::Undecided(why, after) => self.ask_again(call, why, after).await,
+            Answer::Undecided { why, after, .. } => self.ask_again(call, why, after).await,
             Answer::NotMade(error) => Err(error),
         }
     }
@@ -59,9 +90,11 @@ impl<T: Target> Calls<T> {
         outcome: Outcome<TargetResponse>,
     ) -> Result<Ending, StepError> {
         let again = if_made_again(&outcome);
+        let out_of_order = self.limits.is_out_of_order();
         let attempts = Attempts {
             used: u32::try_from(claim.tries()).unwrap_or(u32::MAX),
-            max: self.config.max_attempts,
+            // While the API answers nobody, none is used up.
+            max: if out_of_order { u32::MAX } else { self.config.max_attempts },
             first: claim.attempt() == 1,
             repeatable: claim.is_repeatable(),
             maybe_executed: claim.maybe_executed_before(),
@@ -95,13 +128,20 @@ impl<T: Target> Calls<T> {
                     Disposition::Throttled | Disposition::Waiting => {
                         claim.release_untried().await?
                     }
+                    Disposition::Unknown if out_of_order => {
+                        claim.unknown_untried("the answer was lost").await?;
+                    }
                     Disposition::Unknown => claim.unknown("the answer was lost").await?,
+                    _ if out_of_order => claim.release_untried().await?,
                     _ => claim.release().await?,
                 }
                 Ok(self.give_back(call, delay, again).await)
             }
             Settlement::Reconcile { after } => {
-                claim.unknown("the answer was lost").await?;
+                match out_of_order {
+                    true => claim.unknown_untried("the answer was lost").await?,
+                    false => claim.unknown("the answer was lost").await?,
+                }
                 Ok(self.give_back(call, after, Disposition::Unknown).await)
             }
         }
@@ -115,9 +155,9 @@ fn if_made_again(outcome: &Outcome<TargetResponse>) -> Disposition {
         Outcome::InFlight { .. } => Disposition::Waiting,
         // If an attempt is refused because the record exists, nobody knows who made that record.
         Outcome::Unknown(_) | Outcome::AlreadyExists(_) => Disposition::Unknown,
-        Outcome::Succeeded(_)
-        | Outcome::Rejected(_)
-        | Outcome::Unauthorized(_)
-        | Outcome::Transient(_) => Disposition::Retried,
+        Outcome::Succeeded(_) | Outcome::Rejected(_) | Outcome::Transient(_) => {
+            Disposition::Retried
+        }
+        Outcome::Unauthorized(_) => Disposition::CredentialsRefused,
     }
 }

@@ -36,7 +36,7 @@ impl<T: Target> Invocation<'_, T> {
         let began = Instant::now();
         self.calls.deletes.hold_until(stop_at);
         let settings = slot::Settings {
-            gate: self.limits.gate(Duration::ZERO),
+            gate: self.calls.limits.gate(Duration::ZERO),
             share_every: self.slots.share_every,
             stop_at: stop_at.saturating_duration_since(began),
             call_visibility: self.calls.config.call_visibility,
@@ -63,16 +63,27 @@ impl<T: Target> Invocation<'_, T> {
                     if let Event::Woke { slots, .. } = event {
                         counts.slots_woken += slots;
                     }
+                    self.heed(&mut slot, began);
                     slot.handle(began.elapsed(), event);
                 }
                 () = sleep_until(began + timeout) => slot.handle_timeout(began.elapsed()),
             }
             self.slots.turn.set(slot.turn());
         }
+        self.calls.limits.leave().await;
         let end = slot.end(began.elapsed());
         counts.put_to_sleep += u32::from(matches!(end, End::Asleep { .. }));
         let ring_served = self.leave(end, &woken_by.ring).await;
         Done { counts, ring_served }
+    }
+
+    /// Tells the slot of the gate, if its own call has shut or opened it.
+    fn heed(&self, slot: &mut Slot, began: Instant) {
+        let gate = self.calls.limits.gate(began.elapsed());
+        let opens = !matches!(gate, slot::Gate::Shut { .. });
+        if slot.is_open() != opens {
+            slot.heed(began.elapsed(), gate);
+        }
     }
 
     /// Does what the slot wants done, to its end: a receive whose answer nobody reads would hide
@@ -122,8 +133,8 @@ impl<T: Target> Invocation<'_, T> {
                 Event::Woke { slots: woken.slots, allowance_used: woken.allowance_used }
             }
             Action::ReadControl => {
-                self.limits.look().await;
-                Event::ControlRead(self.limits.gate(began.elapsed()))
+                self.calls.look_at_limit().await;
+                Event::ControlRead(self.calls.limits.gate(began.elapsed()))
             }
             Action::ClearRings { back_after } => {
                 Event::ClearedRings { any: self.clear_rings(back_after).await }

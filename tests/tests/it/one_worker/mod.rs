@@ -3,6 +3,7 @@
 
 mod deletes;
 mod hard_world;
+mod outage;
 mod rig;
 mod traps;
 mod urgent;

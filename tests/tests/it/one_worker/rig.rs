@@ -40,6 +40,11 @@ pub(crate) struct Api {
     keys: Rc<RefCell<Vec<String>>>,
     pub(crate) answer_bytes: Rc<Cell<usize>>,
     pub(crate) throttles: Rc<Cell<u32>>,
+    /// How long it asks to wait when it is at its limit.
+    pub(crate) retry_after: Rc<Cell<Option<Duration>>>,
+    /// How often it refuses the credentials, and how often they were read anew.
+    pub(crate) refused_credentials: Rc<Cell<u32>>,
+    pub(crate) renewals: Rc<Cell<u32>>,
     pub(crate) refusals: Rc<Cell<u32>>,
     /// Answers that are lost although the call was carried out.
     pub(crate) losses: Rc<Cell<u32>>,
@@ -56,7 +61,11 @@ impl Target for Api {
     async fn call(&self, call: &QueuedCall) -> Outcome<TargetResponse> {
         if let Some(left) = self.throttles.get().checked_sub(1) {
             self.throttles.set(left);
-            return Outcome::Throttled { retry_after: None };
+            return Outcome::Throttled { retry_after: self.retry_after.get() };
+        }
+        if let Some(left) = self.refused_credentials.get().checked_sub(1) {
+            self.refused_credentials.set(left);
+            return Outcome::Unauthorized("invalid login".into());
         }
         if let Some(left) = self.refusals.get().checked_sub(1) {
             self.refusals.set(left);
@@ -90,6 +99,10 @@ impl Target for Api {
 
     fn after_loss(&self, _: &QueuedCall) -> AfterLoss {
         if self.repeatable.get() { AfterLoss::Repeat } else { AfterLoss::Reconcile }
+    }
+
+    async fn renew_credentials(&self) {
+        self.renewals.set(self.renewals.get() + 1);
     }
 
     async fn reconcile(&self, _: &QueuedCall) -> Reconciled {
@@ -230,6 +243,11 @@ impl Rig {
         let ask = ask.message_system_attribute_names(MessageSystemAttributeName::All);
         let ask = ask.message_attribute_names("All");
         ask.send().await.unwrap().messages.unwrap_or_default().into_iter().next()
+    }
+
+    /// Whether a ring waits for a slot.
+    pub(crate) async fn rings(&self) -> bool {
+        self.counts("doorbell").await.0 > 0
     }
 
     /// Messages of a queue: visible now, and hidden.

@@ -1,6 +1,6 @@
 //! What a slot must not do.
 
-use super::world::{Hand, STOP_AT, Silence, TestAction, World};
+use super::world::{Hand, SHUT, STOP_AT, Silence, TestAction, World};
 use crate::slot::state::{Next, Sweep};
 use crate::slot::{Action, End, Gate, READ_EVERY};
 
@@ -32,6 +32,10 @@ impl World {
                     return Err("two calls at the API".to_owned());
                 }
                 self.pass(*call, Hand::Ready, Hand::AtApi)?;
+                if matches!(self.told, Gate::Probe { .. }) {
+                    // It was the one that might be made.
+                    self.told = SHUT;
+                }
             }
             Action::Settle(answered) => self.pass(*answered, Hand::Answered, Hand::Leaving)?,
             Action::GiveBack(call) => self.pass(*call, Hand::Ready, Hand::Leaving)?,
@@ -53,7 +57,7 @@ impl World {
     /// Behind a gate that is shut nothing is received and nothing called, and whoever works knows
     /// within a second that it is shut.
     fn check_gate(&mut self, action: &TestAction) -> Result<(), String> {
-        let shut = self.told != Gate::Open;
+        let shut = matches!(self.told, Gate::Shut { .. });
         let reads = self.pending.iter().any(|action| matches!(action, Action::ReadControl));
         let since_read = self.now.saturating_sub(self.read_at);
         match action {
@@ -118,7 +122,7 @@ impl World {
                     Err("the ring may go although it must come back".to_owned())
                 } else if self.now + outlasts < self.hidden_until {
                     Err("the ring comes back before the call that is hidden".to_owned())
-                } else if !silent && self.told != Gate::Open {
+                } else if !silent && matches!(self.told, Gate::Shut { .. }) {
                     Err("it rings although the gate is shut".to_owned())
                 } else if !silent && self.now < STOP_AT {
                     Err("it gives up before its time".to_owned())
@@ -128,7 +132,7 @@ impl World {
             }
             End::Asleep { ring_back_after } => {
                 self.let_go(&[])?;
-                if self.told == Gate::Open {
+                if !matches!(self.told, Gate::Shut { .. }) {
                     Err("it sleeps although calls are made".to_owned())
                 } else if self.unconfirmed > 0 {
                     Err("it sleeps and may have taken the ring that calls it back".to_owned())

@@ -122,18 +122,18 @@ fn a_slot_that_wakes_others() {
 
 #[test]
 fn a_slot_at_work_whose_gate_shuts() {
-    let budget = Budget { messages: 1, failures: 0, rings: 1, timeouts: 2, gates: 2 };
+    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 2, gates: 2 };
     explored("whose gate shuts", World::warm(budget, 0, None));
 }
 
 #[test]
 fn a_slot_at_its_start_whose_gate_shuts() {
-    let budget = Budget { messages: 1, failures: 1, rings: 0, timeouts: 2, gates: 2 };
+    let budget = Budget { messages: 1, failures: 1, rings: 0, timeouts: 1, gates: 2 };
     explored("whose gate shuts at its start", World::cold(budget, 1, None));
 }
 
 #[test]
 fn a_slot_that_is_woken_in_front_of_a_shut_gate() {
-    let budget = Budget { messages: 2, failures: 1, rings: 1, timeouts: 1, gates: 1 };
+    let budget = Budget { messages: 2, failures: 0, rings: 1, timeouts: 1, gates: 1 };
     explored("in front of a shut gate", World::shut_out(budget, None));
 }

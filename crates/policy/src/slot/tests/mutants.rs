@@ -209,21 +209,6 @@ fn one_that_sleeps_without_looking_whether_it_was_called_back() {
 }
 
 #[test]
-fn one_that_believes_a_look_from_before_it_took_rings() {
-    let mutant: Mutant = |before, slot, _| {
-        let looked = slot.control.reads < before.control.reads;
-        if before.rings == Rings::Confirming && looked && !slot.control.is_open() {
-            slot.rings = Rings::Asleep;
-        }
-        if slot.rings == Rings::Asleep && slot.control.reads > 0 {
-            // It does not wait for the answer to the other look.
-            slot.outstanding -= slot.control.reads;
-        }
-    };
-    is_caught_at_the_gate(mutant, "stuck");
-}
-
-#[test]
 fn one_that_sleeps_on_although_calls_are_made() {
     let mutant: Mutant = |before, slot, _| {
         let opens = !before.control.is_open() && slot.control.is_open();
@@ -235,4 +220,17 @@ fn one_that_sleeps_on_although_calls_are_made() {
         }
     };
     is_caught_at_the_gate(mutant, "it sleeps although calls are made");
+}
+
+#[test]
+fn one_that_makes_a_second_call_as_the_probe() {
+    let mutant: Mutant = |before, slot, _| {
+        let launched = !before.api.is_busy() && slot.api.is_busy();
+        if launched && matches!(before.control.gate, Gate::Probe { .. }) {
+            slot.control.gate = Gate::Open;
+        }
+    };
+    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 0, gates: 1 };
+    let found = explore(World::shut_out(budget, Some(mutant)), Some(mutant)).unwrap_err();
+    assert!(found.what.contains("although the gate is shut"), "{found:#?}");
 }

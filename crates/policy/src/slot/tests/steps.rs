@@ -265,8 +265,9 @@ fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is
     let ended = ms(1_200);
     let answered = Event::Answered { answered: 4, took: ms(400) };
     let back_after = Duration::from_secs(300) - ended;
-    let follows = after(&mut slot, ended, answered);
-    assert_eq!(follows, [Action::Settle(4), Action::ClearRings { back_after }]);
+    assert_eq!(after(&mut slot, ended, answered), [Action::Settle(4)]);
+    let settled = after(&mut slot, ended, Event::Ended(Left::Covered));
+    assert_eq!(settled, [Action::ClearRings { back_after }]);
 }
 
 #[test]

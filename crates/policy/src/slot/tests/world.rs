@@ -25,6 +25,9 @@ const TOOK: Duration = Duration::from_millis(200);
 /// When rings that sleep come back: after all that a world goes through.
 pub(super) const SHUT: Gate = Gate::Shut { rings_back_at: Duration::from_secs(300) };
 
+/// One call may be made.
+pub(super) const PROBE: Gate = Gate::Probe { rings_back_at: Duration::from_secs(300) };
+
 pub(super) fn settings(allowance: u32) -> Settings {
     Settings {
         gate: Gate::Open,
@@ -78,6 +81,8 @@ pub(super) enum Step {
     /// The action with this index has come to this.
     Event(usize, TestEvent),
     Timeout,
+    /// The gate is known otherwise than by a read.
+    Told(Gate),
     /// Much time passes at once, until the slot must stop.
     TimeIsUp,
 }
@@ -187,6 +192,9 @@ impl World {
         if self.slot.next_timeout().is_some() && self.budget.timeouts > 0 {
             steps.push(Step::Timeout);
         }
+        if !self.slot.has_ended() {
+            steps.extend(self.other_gates().into_iter().map(Step::Told));
+        }
         if self.now < STOP_AT && !self.slot.has_ended() {
             steps.push(Step::TimeIsUp);
         }
@@ -242,13 +250,22 @@ impl World {
                 Event::Woke { slots: 1, allowance_used: *allowance },
             ],
             Action::ReadControl => {
-                let other = if self.told == Gate::Open { SHUT } else { Gate::Open };
-                let other = (self.budget.gates > 0).then_some(other);
-                [Some(self.told), other].into_iter().flatten().map(Event::ControlRead).collect()
+                let gates = [vec![self.told], self.other_gates()].concat();
+                gates.into_iter().map(Event::ControlRead).collect()
             }
             Action::ClearRings { .. } => {
                 [false, true].map(|any| Event::ClearedRings { any }).into()
             }
+        }
+    }
+
+    /// What the gate may become.
+    fn other_gates(&self) -> Vec<Gate> {
+        match self.told {
+            _ if self.budget.gates == 0 => Vec::new(),
+            Gate::Open => vec![SHUT],
+            Gate::Shut { .. } => vec![Gate::Open, PROBE],
+            Gate::Probe { .. } => vec![Gate::Open, SHUT],
         }
     }
 
@@ -282,6 +299,10 @@ impl World {
                 self.budget.timeouts -= 1;
                 self.now = self.now.max(self.slot.next_timeout().unwrap_or_default());
                 self.slot.handle_timeout(self.now);
+            }
+            Step::Told(gate) => {
+                self.is_told(gate);
+                self.slot.heed(self.now, gate);
             }
             Step::TimeIsUp => self.now = STOP_AT,
         }
@@ -323,8 +344,7 @@ impl World {
             (_, Event::ReturnedRings(returned)) if !returned => self.fail(),
             (_, Event::ThinnedOut(true)) => self.silence = Silence::None,
             (_, Event::ControlRead(gate)) => {
-                self.budget.gates -= u8::from(*gate != self.told);
-                self.told = *gate;
+                self.is_told(*gate);
                 self.unconfirmed = self.unconfirmed.saturating_sub(1);
             }
             (_, Event::ClearedRings { any: true }) => {
@@ -370,6 +390,11 @@ impl World {
                 self.fail();
             }
         }
+    }
+
+    fn is_told(&mut self, gate: Gate) {
+        self.budget.gates -= u8::from(gate != self.told);
+        self.told = gate;
     }
 
     fn fail(&mut self) {

@@ -1,0 +1,95 @@
+//! An API that asks to wait, or answers nobody: the one slot heeds it, and no call fails for it.
+
+use std::time::Duration;
+
+use slowlane_aws_simulator::time::in_virtual_time;
+use slowlane_message::Priority;
+use tokio::time::{Instant, sleep};
+
+use super::rig::{MAX_ATTEMPTS, Rig, is_success};
+
+const CALLS: usize = 5;
+
+/// Puts calls on a queue and wakes the slot until all are made; says how long that took.
+async fn run_all(rig: &Rig) -> Duration {
+    let mut tasks = Vec::new();
+    for call in 0..CALLS {
+        tasks.push(rig.put(Priority::Batch, &format!("call-{call}")).await);
+        rig.ring().await;
+    }
+    let began = Instant::now();
+    while rig.called().len() < CALLS {
+        wake_or_wait(rig).await;
+        assert!(began.elapsed() < Duration::from_secs(1_800), "{:?}", rig.called());
+    }
+    for task in tasks {
+        let end = rig.end_of(task).await;
+        assert!(is_success(&end), "{end:?}");
+    }
+    began.elapsed()
+}
+
+/// Wakes the slot if a ring waits for it.
+async fn wake_or_wait(rig: &Rig) {
+    if rig.rings().await {
+        rig.wake_slot().await;
+    } else {
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[test]
+fn a_retry_after_holds_for_every_call_and_none_is_made_meanwhile() {
+    in_virtual_time(async {
+        let rig = Rig::slot(&[]);
+        rig.api.throttles.set(1);
+        rig.api.retry_after.set(Some(Duration::from_secs(20)));
+        let took = run_all(&rig).await;
+        assert!(took >= Duration::from_secs(20), "a call was made after {took:?}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    })
+    .unwrap();
+}
+
+/// Far more refusals than the attempts of all calls.
+#[test]
+fn refused_credentials_fail_no_call_and_are_read_anew_before_each_probe() {
+    in_virtual_time(async {
+        let rig = Rig::slot(&[]);
+        let refusals = 10 * MAX_ATTEMPTS;
+        rig.api.refused_credentials.set(refusals);
+        run_all(&rig).await;
+        // Two different calls open the breaker, and each later refusal is that of a probe.
+        let probes = rig.api.renewals.get();
+        assert!((refusals - 4..=refusals + 1).contains(&probes), "{probes} probes");
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_api_that_cannot_be_reached_uses_up_no_attempt() {
+    in_virtual_time(async {
+        let rig = Rig::slot(&[]);
+        rig.api.refusals.set(10 * MAX_ATTEMPTS);
+        run_all(&rig).await;
+    })
+    .unwrap();
+}
+
+/// One call says nothing of the API: its own permission may be missing.
+#[test]
+fn a_lone_call_whose_credentials_are_refused_fails_after_its_attempts() {
+    in_virtual_time(async {
+        let rig = Rig::slot(&[]);
+        rig.api.refused_credentials.set(u32::MAX);
+        let task = rig.put(Priority::High, "lone").await;
+        rig.ring().await;
+        while rig.api.refused_credentials.get() > u32::MAX - MAX_ATTEMPTS {
+            wake_or_wait(&rig).await;
+        }
+        let end = format!("{:?}", rig.end_of(task).await);
+        assert!(end.contains("Slowlane.Unauthorized"), "{end}");
+        assert_eq!(rig.api.refused_credentials.get(), u32::MAX - MAX_ATTEMPTS);
+    })
+    .unwrap();
+}
