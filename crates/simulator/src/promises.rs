@@ -17,6 +17,15 @@ const KNOWN_AFTER_FAULTS: Duration = Duration::from_secs(60);
 /// The longest that a quiet tenant's call waits beside a noisy tenant.
 pub const QUIET_WAIT: Duration = Duration::from_secs(12);
 
+/// The faults by which a single request to the table fails, or takes too long.
+const READ_FAILS: [Fault; 5] = [
+    Fault::Aws(AwsFault::AwsThrottle),
+    Fault::Aws(AwsFault::AwsError),
+    Fault::Aws(AwsFault::LostRequest),
+    Fault::Aws(AwsFault::LostReply),
+    Fault::Aws(AwsFault::SlowRequest),
+];
+
 /// What is promised of one run, and watched.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Promises {
@@ -49,7 +58,10 @@ impl Promises {
         ];
         let cut_off = [Fault::Aws(AwsFault::TableUnreachable), Fault::Aws(AwsFault::Freeze)];
         let rates = !scenario.api.rates.is_empty() && keeps_rates(scenario);
-        let pauses = keeps(Kept::Pause) && !strike(&cut_off);
+        // A process that is new and whose reads fail works as if nobody had paused. With the SDK's
+        // own repeats that takes six failures in a row.
+        let reads_fail = scenario.sdk_attempts == 1 && strike(&READ_FAILS);
+        let pauses = keeps(Kept::Pause) && !strike(&cut_off) && !reads_fail;
         let outages = keeps(Kept::Breaker) && !scenario.api.outages.is_empty();
         let quiet = keeps(Kept::TenantRate) && faults.is_faultless();
         Promises {

@@ -7,7 +7,8 @@
 //! its next call whether the API can answer again.
 //!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
-//! limited anything. Only what somebody was seen to shut stays shut.
+//! limited anything. Only what somebody was seen to shut stays shut. A process that has seen nothing
+//! yet reads twice before it works.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -100,20 +101,29 @@ impl Limits {
     pub(crate) async fn refresh(&self) -> Option<FailureKind> {
         match self.shut() {
             // Whoever resumes rings, and that ring may be the one that woke this slot.
-            Some(_) => self.look().await,
+            Some(_) => self.within(self.limiter.look()).await,
             None => self.within(self.limiter.refresh()).await,
         }
+        if self.limiter.view().record().is_none() {
+            // A process that has seen nothing yet does not know what somebody may have shut.
+            self.within(self.limiter.look()).await;
+        }
+        self.elected().await
     }
 
     /// Reads the record. Answers as [`refresh`](Self::refresh).
     pub(crate) async fn look(&self) -> Option<FailureKind> {
-        self.within(self.limiter.look()).await
+        self.within(self.limiter.look()).await;
+        self.elected().await
     }
 
-    async fn within(&self, read: impl Future<Output = ()>) -> Option<FailureKind> {
+    async fn within(&self, read: impl Future<Output = ()>) {
         if timeout(LONGEST_READ, read).await.is_err() {
             tracing::warn!(limit = ?self.limiter, "the control record was not read in time");
         }
+    }
+
+    async fn elected(&self) -> Option<FailureKind> {
         let Gate::Probe { kind } = self.limiter.gate() else {
             self.probing.set(Probing::No);
             return None;

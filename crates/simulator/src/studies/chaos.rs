@@ -54,7 +54,7 @@ const USUAL: [(Fault, f64); Fault::ALL.len()] = [
     (Fault::Deploy, 0.01),
     (Fault::Redrive, 0.005),
     (Fault::ApiWorksLate, 0.03),
-    (Fault::ApiDownForHours, 0.001),
+    (Fault::ApiDownForHours, 0.02),
     (Fault::ApiRefusesDuplicate, 0.5),
     (Fault::Aws(AwsFault::ReceiveRefused), 0.002),
     (Fault::Aws(AwsFault::TableUnreachable), 0.005),
