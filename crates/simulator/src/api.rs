@@ -205,6 +205,14 @@ impl SlowApi {
         })
     }
 
+    /// Until when it answers nobody, or did so last.
+    pub fn out_of_order_until(&self, now: Moment) -> Option<Moment> {
+        let pool = self.pool.borrow();
+        let outages = pool.outages.iter().filter(|outage| outage.begins() <= now);
+        let down = (pool.down_until > Moment::START).then_some(pool.down_until);
+        outages.map(Outage::ends).chain(down).max()
+    }
+
     fn is_down(&self) -> bool {
         let now = self.cloud.now();
         let mut pool = self.pool.borrow_mut();

@@ -34,9 +34,12 @@ use crate::ledger::{
 };
 use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::promises::Promises;
-use crate::scenario::{self, Dispatch, Load, Scenario};
+use crate::scenario::{self, Dispatch, Load, Pause, Scenario};
 use crate::strategies::{Rival, Wanted};
 
+/// How long after the gate has opened a slot may still sleep, and what it then finds first is made
+/// before what is overdue.
+const LONGEST_SLEEP: Duration = Duration::from_secs(900);
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
 const TICK: Duration = Duration::from_secs(1);
 /// How many ticks in a row a call may be without a ring. Its enqueuer may just be between sending
@@ -409,11 +412,14 @@ impl Run {
     }
 
     /// Whether no worker could receive a call in time to tell its workflow that its deadline has
-    /// passed: receives were refused, and slots had not yet tried again.
+    /// passed: receives were refused, and slots had not yet tried again; or nothing was to be received,
+    /// since the API answered nobody or an operator had paused it.
     fn nobody_could_tell(&self, now: Moment) -> bool {
-        let state = self.cloud.state();
-        let refused_until = state.outages.get(&AwsFault::ReceiveRefused);
-        refused_until.is_some_and(|until| now.since(*until) < LONGEST_RING_BACKOFF)
+        let refused_until = self.cloud.state().outages.get(&AwsFault::ReceiveRefused).copied();
+        let refused = refused_until.is_some_and(|until| now.since(until) < LONGEST_RING_BACKOFF);
+        let begun = self.scenario.pauses.iter().filter(|pause| pause.begins() <= now);
+        let shut_until = begun.map(Pause::ends).chain(self.api.out_of_order_until(now)).max();
+        refused || shut_until.is_some_and(|until| now.since(until) < LONGEST_SLEEP)
     }
 
     /// The template's `GraceSeconds`, for the wiring in which it is longer if the stack is switched.

@@ -22,13 +22,15 @@ use std::time::Duration;
 
 use slowlane_idempotency::{Claim, Dispatched, DynamoDbStore, Guard, Unknown};
 use slowlane_lambda::clock::Clock;
-use slowlane_limiter::FailureKind;
+use slowlane_limiter::{FailureKind, Waiting};
 use slowlane_message::QueuedCall;
+use slowlane_policy::deferral::asleep_for;
 use slowlane_policy::settle::{Outcome, RetrySettings, Why};
 use tokio::time::Instant;
 
 pub(crate) use self::error::StepError;
 pub(crate) use self::outcome::Disposition;
+use crate::aws::chain;
 use crate::aws::deletes::Deletes;
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
@@ -174,6 +176,44 @@ impl<T: Target> Calls<T> {
         if renewed_at.is_none_or(|at| at.elapsed() >= RENEWAL_PAUSE) {
             self.renewed_at.set(Some(Instant::now()));
             self.target.renew_credentials().await;
+        }
+    }
+
+    /// What becomes of a call that a mapping brings while no call may be made: it goes back for
+    /// minutes, until its deadline at most. One that may not be made any more ends all the same, and
+    /// its workflow is told.
+    pub(crate) async fn shut_out(&self, received: Received, waiting: &Waiting) -> Option<Ended> {
+        let last = received.receive_count >= self.config.max_receive_count;
+        let left = QueuedCall::parse(&received.body).ok().and_then(|call| {
+            Duration::try_from(call.deadline.duration_since(self.clock.now())).ok()
+        });
+        if let Some(left) = left.filter(|left| !last && !left.is_zero()) {
+            self.put_to_sleep(&received, waiting, left).await;
+            return None;
+        }
+        match self.prepare(received).await {
+            Prepared::Ended(ended) => Some(ended),
+            // What became of it must be asked of the API first.
+            Prepared::Ready(Ready { call, claimed }) => {
+                if let ReadyTo::Run(claim) = claimed
+                    && let Err(error) = claim.release_untried().await
+                {
+                    tracing::warn!(error = chain(&error), "a claim ends only with its lease");
+                }
+                self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
+                None
+            }
+        }
+    }
+
+    async fn put_to_sleep(&self, received: &Received, waiting: &Waiting, at_most: Duration) {
+        let opens_in = self.limits.opens_in(waiting);
+        let asleep = asleep_for(received.receive_count, opens_in, self.unit()).min(at_most);
+        if let Err(error) = self.queues.change_visibility(received, asleep).await {
+            tracing::warn!(
+                error = chain(&error),
+                "a call stays hidden for the visibility time-out of its queue"
+            );
         }
     }
 

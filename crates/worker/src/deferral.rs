@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use futures::future::join;
+use slowlane_limiter::Waiting;
 use slowlane_message::Priority;
 use slowlane_policy::deferral::{self, DeferralSettings, LookHigher, OnHigher};
 
@@ -62,11 +63,7 @@ impl<T: Target> Invocation<'_, T> {
         let visibility = self.calls.config.call_visibility;
         join(self.change_visibility(&woken, visibility), self.calls.refresh_limit()).await;
         if let Some(waiting) = self.calls.limits.shut() {
-            let opens_in = self.calls.limits.opens_in(&waiting);
-            let asleep = deferral::asleep_for(woken.receive_count, opens_in, self.calls.unit());
-            counts.put_to_sleep += 1;
-            self.change_visibility(&woken, asleep).await;
-            return true;
+            return self.shut_out(woken, &waiting, counts).await;
         }
         let look = deferral::look_higher(woken.priority, woken.receive_count, age, self.settings);
         let higher = match look {
@@ -82,6 +79,20 @@ impl<T: Target> Invocation<'_, T> {
                 counts.swaps += 1;
                 self.run_here(urgent, counts).await;
                 keep
+            }
+        }
+    }
+
+    /// Puts the woken call back because no call may be made, and says whether its message must stay.
+    async fn shut_out(&self, woken: Received, waiting: &Waiting, counts: &mut Counts) -> bool {
+        match self.calls.shut_out(woken, waiting).await {
+            Some(ended) => {
+                self.reporter.ended(&ended, counts);
+                !ended.disposition.is_end()
+            }
+            None => {
+                counts.put_to_sleep += 1;
+                true
             }
         }
     }

@@ -102,8 +102,18 @@ impl<T: Target> Invocation<'_, T> {
         let Some(priority) = self.calls.queues.priority_of(&record) else {
             return (Counts::default(), true);
         };
-        self.ring_after_switch().await;
+        join(self.ring_after_switch(), self.calls.refresh_limit()).await;
         let mut counts = Counts::default();
+        if let Some(waiting) = self.calls.limits.shut() {
+            // The ring that rings again outlasts it.
+            let received = Received::from_event(priority, record);
+            let Some(ended) = self.calls.shut_out(received, &waiting).await else {
+                counts.put_to_sleep += 1;
+                return (counts, true);
+            };
+            self.reporter.ended(&ended, &mut counts);
+            return (counts, !ended.disposition.is_end());
+        }
         let ended = self.calls.process(Received::from_event(priority, record)).await;
         self.reporter.ended(&ended, &mut counts);
         (counts, !ended.disposition.is_end())

@@ -10,6 +10,7 @@ use slowlane_aws_simulator::cloud::requests::Action;
 use slowlane_aws_simulator::cloud::tokens::Ended;
 use slowlane_aws_simulator::faults::Fault;
 use slowlane_aws_simulator::time::{Moment, in_virtual_time};
+use slowlane_limiter::Change;
 use slowlane_message::Priority;
 
 use super::rig::{MAX_ATTEMPTS, Rig, event, is_success, on};
@@ -42,6 +43,21 @@ fn a_call_that_a_mapping_of_the_other_wiring_brings_is_run_and_rung_for() {
         assert_eq!((visible, hidden), (0, 0), "the next ring is delayed");
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(rig.counts("doorbell").await, (1, 0), "it rings again");
+    });
+}
+
+/// The same while the limit is paused: it goes back unmade, and is made after the pause.
+#[test]
+fn a_call_that_a_mapping_of_the_other_wiring_brings_waits_while_the_limit_is_paused() {
+    in_doorbell(async |rig: Rig| {
+        let task = rig.put(Priority::Normal, "first").await;
+        rig.change_limit(&Change::Pause { until: None }).await;
+        assert!(rig.deliver(Priority::Normal).await.kept, "it goes back");
+        assert!(rig.called().is_empty(), "a call was made in a pause");
+        rig.change_limit(&Change::Resume).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        rig.wake_slot().await;
+        assert!(is_success(&rig.end_of(task).await));
     });
 }
 

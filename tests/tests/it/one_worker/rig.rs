@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage, SqsMessageAttribute};
@@ -17,6 +18,7 @@ use slowlane_aws_simulator::cloud::tokens::Ended;
 use slowlane_aws_simulator::cloud::{Cloud, CloudSettings, Task, Waited};
 use slowlane_aws_simulator::time::{Skew, in_virtual_time};
 use slowlane_aws_simulator::transcript::Caller;
+use slowlane_limiter::{Author, Change, DynamoDbStore, LimitKey, Limiter, Settings, SlotId};
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::settle::Outcome;
 use slowlane_policy::timing::RECORD_EXPIRY;
@@ -243,6 +245,17 @@ impl Rig {
         let ask = ask.message_system_attribute_names(MessageSystemAttributeName::All);
         let ask = ask.message_attribute_names("All");
         ask.send().await.unwrap().messages.unwrap_or_default().into_iter().next()
+    }
+
+    /// Changes the control record of the worker's limit, as an operator does.
+    pub(crate) async fn change_limit(&self, change: &Change) {
+        let sdk = self.cloud.sdk(Caller::Person, Skew::NONE);
+        let time = sdk.time_source().unwrap();
+        let settings = Settings { clock: Arc::new(move || time.now()), ..Settings::default() };
+        let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(&sdk), "guard");
+        let (limit, slot) = (LimitKey::new("worker").unwrap(), SlotId::from(0));
+        let limiter = Limiter::new(store, limit, slot, settings).unwrap();
+        limiter.change(change, &Author::new("operator", "a test")).await.unwrap();
     }
 
     /// Whether a ring waits for a slot.
