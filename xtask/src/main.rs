@@ -230,7 +230,7 @@ fn prepare_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
 
 fn random_scenarios(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     let simulator = programs.join("slowlane-simulator");
-    Ok(cmd!(sh, "{simulator} simulate --chaos --seeds 2000").run()?)
+    Ok(cmd!(sh, "{simulator} simulate --chaos --seeds 1000").run()?)
 }
 
 fn tests(sh: &Shell, args: &[String]) -> anyhow::Result<()> {
