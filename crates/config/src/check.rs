@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use slowlane_limiter::{Measure, Scope};
 use slowlane_profile::mistakes::{Finding, proposal};
 use slowlane_profile::{Profile, auth::Auth, shipped};
 use toml::Spanned;
 
 use crate::deployment::{CONCURRENCY, TIMEOUTS};
 use crate::file::{Config, NETSUITE, Stage, Target, is_path};
-use crate::limit::{Measure, Scope};
 
 type Load<'a> = &'a dyn Fn(&str) -> Result<Profile, String>;
 
@@ -145,14 +145,8 @@ fn check_limits(target: &Target, found: &mut Vec<Finding>) {
             let problem = format!("{at_once} at once never binds below a concurrency of {ceiling}");
             found.push(finding(limit.span(), &problem, "lower it, or take it out"));
         }
-        // Several rates or quotas are several windows; of the others there is one.
-        let twice = limits.clone().take(index).any(|earlier| {
-            *earlier.get_ref() == *limit.get_ref()
-                || (earlier.get_ref().scope == *scope
-                    && earlier.get_ref().measure.word() == measure.word()
-                    && matches!(measure, Measure::Concurrency(_) | Measure::Adaptive))
-        });
-        if twice {
+        let mut earlier = limits.clone().take(index);
+        if earlier.any(|earlier| limit.get_ref().repeats(earlier.get_ref())) {
             let problem = format!("this `{}` is there already", measure.word());
             found.push(finding(limit.span(), &problem, "take one of them out"));
         }

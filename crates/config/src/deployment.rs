@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use slowlane_limiter::Limit;
 use slowlane_profile::Base;
 use slowlane_profile::mistakes::proposal;
 use toml::Spanned;
 
 use crate::file::{Config, NETSUITE, Target, WorkerKind};
-use crate::limit::Limit;
 
 /// How many calls at once a target may have: Lambda's reserved concurrency.
 pub(crate) const CONCURRENCY: RangeInclusive<u32> = 1..=1000;

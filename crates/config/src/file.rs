@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use slowlane_limiter::Limit;
 use slowlane_profile::mistakes::{self, Mistakes};
 use slowlane_profile::{Base, Period, Profile};
 use toml::Spanned;
-
-use crate::limit::{Fields as LimitFields, Limit};
 
 /// What a team has written in its `slowlane.toml`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -48,7 +47,7 @@ pub struct Target {
     #[schemars(with = "Option<Period>")]
     pub(crate) timeout: Option<Spanned<Period>>,
     /// Limits below `concurrency`. In a stage, they replace all of the target's.
-    #[schemars(with = "Option<Vec<LimitFields>>")]
+    #[schemars(with = "Option<Vec<Limit>>")]
     pub(crate) limits: Option<Vec<Spanned<Limit>>>,
 }
 

@@ -4,12 +4,11 @@
 mod check;
 mod deployment;
 mod file;
-mod limit;
 pub mod schema;
 mod starter;
 
 pub use check::{is_name, is_region};
 pub use deployment::{Deployment, UnknownStage};
 pub use file::{Config, NETSUITE, Stage, Target, WorkerKind, is_path};
-pub use limit::{Limit, Measure, Scope};
+pub use slowlane_limiter::{Limit, LimitError, Limits, Measure, Scope};
 pub use starter::{Api, Starter};

@@ -87,6 +87,12 @@ const MISTAKES: &[(&str, &str)] = &[
     ("{ rate = \"100/20s\" }", "{ rate = \"100/20s\", quota = \"1/1d\" }"),
     ("{ rate = \"100/20s\" }", "{ concurrency = 10 }"),
     ("{ rate = \"100/20s\" }", "{ concurrency = 0 }"),
+    ("{ rate = \"100/20s\" }", "{ rate = \"100/0s\" }"),
+    ("{ rate = \"100/20s\" }", "{ rate = \"100/20s\", bucket = 0 }"),
+    ("{ rate = \"100/20s\" }", "{ rate = \"100/20s\", largest = 4000 }"),
+    ("{ quota = \"15000/1d\" }", "{ quota = \"15000/1d\", bucket = 40 }"),
+    ("{ name = \"org\", concurrency = 20 }", "{ name = \"org\", concurrency = 20, largest = 2 }"),
+    ("{ name = \"org\", concurrency = 20 }", "{ name = \"our org\", concurrency = 20 }"),
     ("{ quota = \"15000/1d\" }", "{ rate = \"100/20s\" }"),
     ("{ quota = \"15000/1d\" }", "{ adaptive = true }, { adaptive = true }"),
     ("per = \"tenant\"", "per = \"tennant\""),
@@ -137,10 +143,15 @@ fn a_stage_changes_only_what_it_says() {
     );
     assert_eq!(crm.secret.as_deref(), Some("prod/salesforce"));
     assert_eq!(crm.limits.len(), 4);
-    let rate = Measure::Rate { calls: 100.try_into().unwrap(), per: Duration::from_secs(20) };
+    let rate = Measure::Rate {
+        units: 100.try_into().unwrap(),
+        per: Duration::from_secs(20),
+        bucket: None,
+        largest: None,
+    };
     assert_eq!((crm.limits[0].measure, &crm.limits[0].scope), (rate, &Scope::Target));
     let day = Duration::from_secs(86_400);
-    let quota = Measure::Quota { calls: 15_000.try_into().unwrap(), per: day };
+    let quota = Measure::Quota { units: 15_000.try_into().unwrap(), per: day, largest: None };
     assert_eq!(crm.limits[1].measure, quota);
     assert_eq!(crm.limits[2].scope, Scope::Tenant);
     assert_eq!(crm.limits[3].scope, Scope::Shared("org".to_owned()));

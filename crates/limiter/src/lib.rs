@@ -10,6 +10,7 @@ mod core;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod grant;
+mod limit;
 mod limiter;
 mod memory;
 mod moment;
@@ -42,6 +43,7 @@ pub use core::view::{Gate, Reason, View, ViewSettings, Waiting};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DateListener, DynamoDbStore};
 pub use grant::{Decision, Grant};
+pub use limit::{Error as LimitError, Limit, Limits, Measure, Scope};
 pub use limiter::{Error, Fallback, Limiter, Settings, Standings, Stats};
 pub use memory::MemoryStore;
 pub use moment::Moment;

@@ -220,11 +220,12 @@ fn is_meant(field: &str, found: &[Finding]) -> bool {
 }
 
 /// What serde calls a thing, and what to write.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("a sequence", "a list in square brackets"),
     ("a string", "a text in quotes"),
     ("a boolean", "`true` or `false`"),
     ("a map", "a table"),
+    ("a nonzero", "a whole number, 1 or more"),
     ("u", "a whole number that is not too large"),
     ("struct", "a table"),
 ];

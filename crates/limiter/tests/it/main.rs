@@ -8,6 +8,7 @@ mod conformance;
 #[cfg(feature = "dynamodb")]
 mod examples;
 mod guesses;
+mod limit;
 mod limiter;
 #[cfg(feature = "dynamodb")]
 mod local_aws;
