@@ -8,7 +8,7 @@ use slowlane_message::{EnqueueRequest, IdempotencyKey, SchemaVersion, TargetRequ
 const LONGEST_DEADLINE_SECS: f64 = 864_000.0;
 
 /// What only a call that waits for its turn has.
-const LATER: [&str; 4] = ["priority", "deadline_secs", "tenant", "at_most_once"];
+const LATER: [&str; 5] = ["priority", "deadline_secs", "tenant", "at_most_once", "units"];
 
 /// A call that is made at once.
 #[derive(Debug, Clone, PartialEq, Eq)]

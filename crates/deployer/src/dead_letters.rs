@@ -423,6 +423,9 @@ fn input(call: &QueuedCall) -> Value {
     if call.at_most_once {
         input["at_most_once"] = true.into();
     }
+    if let Some(units) = call.units {
+        input["units"] = units.get().into();
+    }
     input
 }
 

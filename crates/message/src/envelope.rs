@@ -1,5 +1,6 @@
 //! The two envelopes: what a workflow hands over, and what lies on a queue.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::reader::Fields;
-use crate::schema::{DateTime, Execution, RequestPriority, Tenant, TraceHeader};
+use crate::schema::{DateTime, Execution, RequestPriority, Tenant, TraceHeader, Units};
 use crate::text::{EXECUTION, TENANT, TRACE_HEADER};
 use crate::{Error, IdempotencyKey, Priority, SchemaVersion, TargetRequest, TaskToken};
 
@@ -53,6 +54,11 @@ pub struct EnqueueRequest {
     #[schemars(with = "Option<Execution>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
+    /// What the call counts for in limits that count units: of a model's tokens, an estimate of the
+    /// input and the largest output. Limits that count calls do not look at it. Since 1.3.
+    #[schemars(with = "Option<Units>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<NonZeroU32>,
 }
 
 const REQUEST_FIELDS: &[&str] = &[
@@ -66,6 +72,7 @@ const REQUEST_FIELDS: &[&str] = &[
     "trace_header",
     "at_most_once",
     "execution",
+    "units",
 ];
 
 impl EnqueueRequest {
@@ -101,6 +108,7 @@ impl EnqueueRequest {
             trace_header: self.trace_header,
             at_most_once: self.at_most_once,
             execution: self.execution,
+            units: self.units,
         }
     }
 
@@ -122,6 +130,7 @@ impl EnqueueRequest {
             at_most_once: fields.optional_bool("at_most_once")?,
             execution: fields
                 .optional("execution", EXECUTION.expected, |text| EXECUTION.check(text))?,
+            units: fields.optional_count("units")?,
         })
     }
 }
@@ -168,6 +177,11 @@ pub struct QueuedCall {
     #[schemars(with = "Option<Execution>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
+    /// What the call counts for in limits that count units: of a model's tokens, an estimate of the
+    /// input and the largest output. Limits that count calls do not look at it. Since 1.3.
+    #[schemars(with = "Option<Units>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units: Option<NonZeroU32>,
 }
 
 const QUEUED_FIELDS: &[&str] = &[
@@ -182,6 +196,7 @@ const QUEUED_FIELDS: &[&str] = &[
     "trace_header",
     "at_most_once",
     "execution",
+    "units",
 ];
 
 impl QueuedCall {
@@ -214,6 +229,7 @@ impl QueuedCall {
             trace_header: common.trace_header,
             at_most_once: common.at_most_once,
             execution: common.execution,
+            units: common.units,
         };
         call.check_deadline()?;
         Ok(call)

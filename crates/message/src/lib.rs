@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let request = EnqueueRequest::from_json(&serde_json::json!({
-//!     "version": "1.2",
+//!     "version": "1.3",
 //!     "task_token": "AQCEAAAAKgAAAAMAAAAA",
 //!     "priority": "HIGH",
 //!     "idempotency_key": "order-123",
@@ -28,9 +28,9 @@
 //!
 //! Every message says `"version": "MAJOR.MINOR"`; this crate writes [`SchemaVersion::CURRENT`].
 //!
-//! | A reader of 1.2 gets | and |
+//! | A reader of 1.3 gets | and |
 //! |---|---|
-//! | 1.0 to 1.2 | takes every field it knows; any other field is an error that names its path |
+//! | 1.0 to 1.3 | takes every field it knows; any other field is an error that names its path |
 //! | a newer minor, 1.7 | reads the fields it knows and ignores the others |
 //! | another major, 2.0 | refuses with [`Error::UnsupportedVersion`] |
 //!
@@ -40,6 +40,7 @@
 //! 1.1 added `at_most_once`. A reader of 1.0 sends calls without it that a reader of 1.1 refuses.
 //! 1.2 added `execution`, which names a call's workflow in the logs, and a request's `headers` and
 //! `content`. An older worker sends such a request without its headers and as JSON.
+//! 1.3 added `units`. An older worker keeps no limit that counts them.
 //!
 //! # Limits
 //!
@@ -51,6 +52,7 @@
 //! | tenant | [`TENANT_MAX_CHARS`] visible ASCII characters | SQS: it is sent as the message group id |
 //! | deadline | ten days ahead, which the enqueuer checks | ours: the queues keep a call only a little longer |
 //! | resource, trace header, execution | [`RESOURCE_MAX_CHARS`], [`TRACE_HEADER_MAX_CHARS`], [`EXECUTION_MAX_CHARS`] | ours |
+//! | units | 1 to 4,294,967,295 | ours |
 //! | a request's headers | 20, names of 64 characters, values of 2,048 | ours |
 //!
 //! The same limits stand in the JSON Schemas ([`schema`]), which are checked in under `schema/`.

@@ -4,6 +4,7 @@
 //! know our rule for unknown fields: an error in our own version, ignored in a newer minor one.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -20,6 +21,7 @@ pub(crate) struct Fields<'a> {
 }
 
 const EXPECTED_OBJECT: &str = "a JSON object";
+const EXPECTED_COUNT: &str = "a whole number from 1 to 4294967295";
 const EXPECTED_TIME: &str = "an RFC 3339 time such as 2026-11-21T12:00:00.000Z";
 
 impl<'a> Fields<'a> {
@@ -106,6 +108,25 @@ impl<'a> Fields<'a> {
         value.as_bool().ok_or_else(|| Error::Invalid {
             path: self.path_of(name),
             reason: mismatch("true or false", value),
+        })
+    }
+
+    /// A whole number of 1 or more that may be absent. As in JSON Schema, `7.0` is one.
+    pub(crate) fn optional_count(&self, name: &str) -> Result<Option<NonZeroU32>, Error> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let whole = value.as_f64().filter(|number| number.fract() == 0.0);
+        let whole = value.as_u64().or_else(|| whole.map(|number| number as u64));
+        let count = whole.and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?));
+        count.map(Some).ok_or_else(|| {
+            let reason = match value {
+                Value::Number(_) => {
+                    InvalidValue { expected: EXPECTED_COUNT, found: "another number".to_owned() }
+                }
+                _ => mismatch(EXPECTED_COUNT, value),
+            };
+            Error::Invalid { path: self.path_of(name), reason }
         })
     }
 

@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(plain.to_body(), "ring");
         let again = Ring { again_until: Some("2026-11-25T12:00:00.250Z".parse().unwrap()) };
         let body = again.to_body();
-        assert_eq!(body, r#"{"again_until":"2026-11-25T12:00:00.250Z","version":"1.2"}"#);
+        assert_eq!(body, r#"{"again_until":"2026-11-25T12:00:00.250Z","version":"1.3"}"#);
         for ring in [plain, again] {
             assert_eq!(Ring::parse(&ring.to_body()), ring);
         }

@@ -83,6 +83,7 @@ pub(crate) struct Headers;
 pub(crate) struct Tenant;
 pub(crate) struct TraceHeader;
 pub(crate) struct Execution;
+pub(crate) struct Units;
 pub(crate) struct DateTime;
 pub(crate) struct RequestPriority;
 
@@ -99,6 +100,7 @@ described! {
     Tenant: text_schema(&TENANT);
     TraceHeader: text_schema(&TRACE_HEADER);
     Execution: text_schema(&EXECUTION);
+    Units: json_schema!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
     DateTime: json_schema!({"type": "string", "format": "date-time"});
     SchemaVersion: json_schema!({"const": SchemaVersion::CURRENT.to_string()});
     RequestPriority: json_schema!({"enum": ["HIGH", "NORMAL", "MEDIUM", "BATCH"]});

@@ -1,8 +1,9 @@
-//! The wire contract, held to the checked-in examples of versions 1.0 to 1.2. Those files are
+//! The wire contract, held to the checked-in examples of versions 1.0 to 1.3. Those files are
 //! never edited: they are what older deployments have written and will read.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const QUEUED_1_1: &str = include_str!("wire/queued-call.1.1.json");
 // As above, with what 1.2 added.
 const REQUEST_1_2: &str = include_str!("wire/enqueue-request.1.2.json");
 const QUEUED_1_2: &str = include_str!("wire/queued-call.1.2.json");
+const REQUEST_1_3: &str = include_str!("wire/enqueue-request.1.3.json");
+const QUEUED_1_3: &str = include_str!("wire/queued-call.1.3.json");
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -81,11 +84,14 @@ fn what_earlier_minor_versions_wrote_is_read_and_written_again() {
     let mut with_1_2 = QueuedCall { execution: Some(execution.to_owned()), ..with_1_1.clone() };
     with_1_2.request.headers.insert("if-match".to_owned(), "W/\"7\"".to_owned());
     with_1_2.request.content = Some(Content::Json);
-    for (request, queued, call) in
-        [(REQUEST_1_1, QUEUED_1_1, with_1_1), (REQUEST_1_2, QUEUED_1_2, with_1_2)]
-    {
+    let with_1_3 = QueuedCall { units: NonZeroU32::new(1_800), ..with_1_2.clone() };
+    for (request, queued, call) in [
+        (REQUEST_1_1, QUEUED_1_1, with_1_1),
+        (REQUEST_1_2, QUEUED_1_2, with_1_2),
+        (REQUEST_1_3, QUEUED_1_3, with_1_3),
+    ] {
         assert_eq!(QueuedCall::parse(queued).unwrap(), call);
-        let now = |message: &str| edited(message, "/version", Some(json!("1.2")));
+        let now = |message: &str| edited(message, "/version", Some(json!("1.3")));
         assert_eq!(json(&call.to_body().unwrap()), now(queued));
         let read = EnqueueRequest::from_json(&json(request)).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), now(request));
@@ -102,7 +108,7 @@ fn what_is_written_now_a_reader_of_1_0_knows_to_the_field() {
         let request = EnqueueRequest::from_json(&json(request)).unwrap();
         let call = request.clone().into_queued(now, HOUR);
         let body = call.to_body().unwrap();
-        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.2"))));
+        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.3"))));
         assert_eq!(QueuedCall::parse(&body).unwrap(), call);
         let again = serde_json::to_value(&request).unwrap();
         assert_eq!(EnqueueRequest::from_json(&again).unwrap(), request);
@@ -123,7 +129,7 @@ fn a_newer_minor_version_is_read_and_its_fields_ignored() {
     assert_eq!(request, EnqueueRequest::from_json(&json(REQUEST)).unwrap());
 
     let mut message = newer(REQUEST);
-    message["version"] = json!("1.2");
+    message["version"] = json!("1.3");
     assert_eq!(request_error(&message), "unknown field `labels`");
     // What the known fields hold is judged in a newer version all the same.
     let mut message = newer(REQUEST);
@@ -259,6 +265,16 @@ fn refusals_name_the_field_and_what_was_expected() {
             Some(json!("yes")),
             "field `at_most_once`: expected true or false, found a string",
         ),
+        (
+            "/units",
+            Some(json!(0)),
+            "field `units`: expected a whole number from 1 to 4294967295, found another number",
+        ),
+        (
+            "/units",
+            Some(json!("1800")),
+            "field `units`: expected a whole number from 1 to 4294967295, found a string",
+        ),
     ];
     for (path, value, message) in table {
         assert_eq!(request_error(&edited(REQUEST, path, value)), message);
@@ -282,7 +298,7 @@ fn a_queued_call_needs_both_its_times() {
 #[test]
 fn optional_fields_may_be_null_as_a_state_machine_writes_them() {
     let mut message = json(REQUEST);
-    for name in ["deadline", "tenant", "trace_header", "at_most_once"] {
+    for name in ["deadline", "tenant", "trace_header", "at_most_once", "units"] {
         message[name] = Value::Null;
     }
     for name in ["body", "headers", "content"] {
@@ -372,8 +388,8 @@ fn schema_and_reader_agree_on_fields_and_limits() {
     let [request, queued] = documents();
     let read_request = |message: &Value| EnqueueRequest::from_json(message).map(drop);
     let read_queued = |message: &Value| QueuedCall::parse(&message.to_string()).map(drop);
-    agree(request.schema.as_value(), REQUEST_1_2, &read_request);
-    agree(queued.schema.as_value(), QUEUED_1_2, &read_queued);
+    agree(request.schema.as_value(), REQUEST_1_3, &read_request);
+    agree(queued.schema.as_value(), QUEUED_1_3, &read_queued);
 }
 
 fn agree(schema: &Value, example: &str, read: &dyn Fn(&Value) -> Result<(), Error>) {
@@ -395,6 +411,13 @@ fn agree(schema: &Value, example: &str, read: &dyn Fn(&Value) -> Result<(), Erro
                 assert!(fits(json!("x".repeat(max))), "{path}");
                 assert!(!fits(json!("x".repeat(max + 1))), "{path}");
                 assert!(!fits(json!("")), "{path}");
+            }
+            if let Some(max) = property["maximum"].as_u64() {
+                assert_eq!(property["minimum"], 1, "{path}");
+                assert!(fits(json!(1)) && fits(json!(max)) && fits(json!(7.0)), "{path}");
+                for value in [json!(0), json!(max + 1), json!(0.5), json!(-1), json!("1")] {
+                    assert!(!fits(value.clone()), "{path}: {value}");
+                }
             }
             for value in property["enum"].as_array().into_iter().flatten() {
                 assert!(fits(value.clone()), "{path}: {value}");

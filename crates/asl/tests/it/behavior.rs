@@ -77,12 +77,14 @@ fn what_a_call_may_leave_out_is_left_out_and_the_rest_is_handed_on() {
     let machine = machine("throttled-call");
     let mut evaluator = Evaluator::start();
     let least = request_of(&mut evaluator, &machine, "Call", call());
-    assert_eq!((least.tenant, least.at_most_once), (None, false));
+    assert_eq!((least.tenant, least.at_most_once, least.units), (None, false, None));
     let mut input = call();
     input["tenant"] = json!("acme");
     input["at_most_once"] = json!(true);
+    input["units"] = json!(1800);
     let most = request_of(&mut evaluator, &machine, "Call", input);
     assert_eq!((most.tenant.as_deref(), most.at_most_once), (Some("acme"), true));
+    assert_eq!(most.units.map(u32::from), Some(1_800));
     assert_eq!(most.request.body, Some(json!({ "a": [1, null] })));
 }
 

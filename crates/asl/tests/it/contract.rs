@@ -17,6 +17,7 @@ fn call() -> Value {
         "deadline_secs": 600.5,
         "tenant": "acme",
         "at_most_once": true,
+        "units": 1800,
     })
 }
 
@@ -43,7 +44,7 @@ fn every_call_is_a_request_that_the_enqueuer_reads() {
         assert_eq!(request.task_token.as_str(), TOKEN, "{name}");
         assert_eq!(request.tenant.as_deref(), Some("acme"), "{name}");
         assert!(request.deadline.is_some() && request.at_most_once, "{name}");
-        assert!(request.execution.is_some(), "{name}");
+        assert!(request.execution.is_some() && request.units.is_some(), "{name}");
     }
 }
 

@@ -82,8 +82,10 @@ fn a_new_execution_makes_the_same_call() {
     assert_eq!(input(&call(&body)), expected);
     body["tenant"] = "acme".into();
     body["at_most_once"] = true.into();
+    body["units"] = 1_800.into();
     let input = input(&call(&body));
     assert_eq!((&input["tenant"], &input["at_most_once"]), (&"acme".into(), &true.into()));
+    assert_eq!(input["units"], 1_800);
 }
 
 fn deployed() -> Deployed {
