@@ -17,6 +17,10 @@ use std::time::Duration;
 
 pub use slowlane_limiter::Author;
 
+/// The longest list of limits in JSON: the template's parameter `Limits` takes no more, because all
+/// of a Lambda's environment has 4 KB.
+pub const LIMITS_MAX_BYTES: usize = 1_024;
+
 /// The entries of a batch request (API model).
 const BATCH: u32 = 10;
 

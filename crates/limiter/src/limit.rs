@@ -336,7 +336,10 @@ impl From<UnitsIn> for String {
         let millis = per.as_millis();
         let fits = units_of_time.into_iter().find(|(length, _)| millis.is_multiple_of(*length));
         let (length, unit) = fits.unwrap_or((1, "ms"));
-        format!("{units}/{}{unit}", millis / length)
+        match (millis / length, unit) {
+            (1, "s") => format!("{units}/s"),
+            (number, unit) => format!("{units}/{number}{unit}"),
+        }
     }
 }
 

@@ -135,7 +135,7 @@ fn a_stage_is_looked_for_in_slowlane_toml() {
     let target = "profile = \"netsuite\"\nsecret = \"s\"\n\
                   base_url = \"https://1.suitetalk.api.netsuite.com\"\n";
     let right = format!(
-        "[targets.erp]\n{target}[targets.own]\nbinary = \"own\"\nlimits = [{{ rate = \"2/s\" }}]\n\
+        "[targets.erp]\n{target}[targets.own]\nbinary = \"own\"\nlimits = [{{ adaptive = true, name = \"org\" }}]\n\
          [stages.prod]\nregion = \"eu-central-1\"\n"
     );
     std::fs::write(&file, right).unwrap();
@@ -146,6 +146,10 @@ fn a_stage_is_looked_for_in_slowlane_toml() {
         (&["status", "--target", "erp"], "--stage"),
         (&["status", "--stage", "prod", "--stack", "x"], "cannot be used with"),
         (&["deploy", "--stage", "prod", "-p", "A=b"], "say which by --target"),
+        (
+            &["deploy", "-p", "Limits=[{\"rate\":\"2\"}]"],
+            "Limits: limits[1].rate: `2` is no number",
+        ),
     ] {
         let (code, found) = on(args);
         assert_eq!(code, Some(2), "{args:?}: {found}");
@@ -154,5 +158,9 @@ fn a_stage_is_looked_for_in_slowlane_toml() {
     // What is wrong with one target is told before another is deployed.
     let (code, told) = on(&["deploy", "--stage", "prod", "--endpoint-url", "http://127.0.0.1:1"]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("target own: ") && told.contains("take `limits` out"), "{told}");
+    assert!(
+        told.contains("target own: ")
+            && told.contains("limits[1]: a deployed worker does not keep"),
+        "{told}"
+    );
 }

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod environment;
 mod fires;
 mod parsed;
 mod protection;

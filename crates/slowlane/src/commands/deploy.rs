@@ -2,9 +2,10 @@ use super::outputs;
 use crate::exit::Ended;
 use crate::output::{Question, print_json};
 use crate::place::{Chosen, Place};
-use crate::stacks::Stack;
+use crate::stacks::{RefusedLimits, Stack, limits_parameter};
 use clap::Args;
 use serde_json::{Value, json};
+use slowlane_config::Limits;
 use slowlane_deployer::{Deployer, Outputs, Plan, Prepared, Progress};
 use std::path::PathBuf;
 
@@ -108,6 +109,7 @@ impl Deploy {
     /// A plan for each stack, with its region. All of them before the first is carried out: what is
     /// wrong with one is told before another has changed.
     fn plans(&self) -> anyhow::Result<Vec<(Option<String>, Plan)>> {
+        self.check_typed_limits()?;
         let deployments = match self.place.chosen()? {
             Chosen::Stack(name) => return Ok(vec![(None, self.plan(&name, self.own()))]),
             Chosen::Deployments(deployments) => deployments,
@@ -122,6 +124,17 @@ impl Deploy {
             Ok((Some(deployment.region.clone()), plan))
         };
         deployments.iter().map(plan).collect()
+    }
+
+    /// Limits that are typed are held to the same rules as those of slowlane.toml.
+    fn check_typed_limits(&self) -> Result<(), Ended> {
+        let typed = self.parameters.iter().filter(|(name, _)| name == "Limits");
+        for (_, text) in typed {
+            let limits = Limits::from_json(text).map_err(RefusedLimits::from);
+            let parameter = limits.and_then(|limits| limits_parameter(&limits));
+            parameter.map_err(|why| Ended::Usage(format!("the parameter Limits: {why}")))?;
+        }
+        Ok(())
     }
 
     /// What slowlane.toml would say, of a stack that is meant by its name.

@@ -52,11 +52,20 @@ async fn a_stage_is_deployed_watched_and_destroyed() -> anyhow::Result<()> {
 
     let deployed = json(&["deploy", "--stage", "prod", "--yes", "--json"])?;
     assert_eq!(deployed[1]["stack"], "slowlane-prod-second");
-    let parameters = local.deployer.deployed("slowlane-prod-erp").await?.parameters;
+    let erp = local.deployer.deployed("slowlane-prod-erp").await?;
+    let parameters = erp.parameters;
     assert_eq!(parameters["ApiConcurrency"], "3");
     assert_eq!(parameters["ApiProfile"], "netsuite");
     let host = "https://1234567-sb1.suitetalk.api.netsuite.com/";
     assert_eq!((&*parameters["ApiBaseUrl"], &*parameters["ApiSecret"]), (host, "prod/netsuite"));
+
+    let lambda = aws_sdk_lambda::Client::new(local.deployer.config());
+    let worker =
+        lambda.get_function_configuration().function_name(&erp.outputs.worker_function_name);
+    let environment = worker.send().await?.environment.context("an environment")?;
+    let variables = environment.variables.context("variables")?;
+    assert_eq!(variables["LIMITS"], parameters["Limits"]);
+    assert_eq!(variables["LIMITS"], "[]");
 
     let erp = ["--stage", "prod", "--target", "erp"];
     let status = json(&[&["status", "--json"], &erp[..]].concat())?;
