@@ -103,6 +103,18 @@ pub struct Usage {
     pub cost: Option<u64>,
 }
 
+impl Usage {
+    /// The units that count against a limit of units: points, or tokens read and written. A call whose
+    /// units were reserved before is settled to this.
+    pub fn units(&self) -> Option<u64> {
+        let tokens = match (self.input, self.output) {
+            (None, None) => None,
+            (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+        };
+        self.cost.or(tokens)
+    }
+}
+
 impl UsageRule {
     pub(crate) fn read(&self, seen: &Seen<'_>) -> Option<Usage> {
         let number =
