@@ -50,7 +50,7 @@ impl From<Settings> for Setup<NetSuite> {
     fn from(settings: Settings) -> Self {
         let Settings { limit, latency, seed, .. } = settings;
         Self {
-            settings: slowlane_sandbox::Settings { limit, latency, seed },
+            settings: slowlane_sandbox::Settings { limit, latency, seed, ..Default::default() },
             api: NetSuite {
                 account: Account::new(limit),
                 settings,
@@ -143,7 +143,7 @@ impl Api for NetSuite {
         route::is_write(request)
     }
 
-    fn start(&mut self, request: &Request, takes: Duration) -> (Start, Duration) {
+    fn start(&mut self, request: &Request, takes: Duration, _: Duration) -> (Start, Duration) {
         // A job is handed in at once; what it does takes its time afterwards.
         let (takes, job_takes) = match route::is_async(request) {
             true => (Duration::ZERO, takes),
@@ -158,7 +158,9 @@ impl Api for NetSuite {
 
     fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
         match refusal {
-            Refusal::TooManyRequests => Problem::concurrency_limit_exceeded(),
+            Refusal::TooManyRequests | Refusal::OverRate { .. } => {
+                Problem::concurrency_limit_exceeded()
+            }
             Refusal::Unauthorized => Problem::invalid_login("over the limit"),
             Refusal::BadRequest => Problem::user_error(),
             Refusal::ServerError => Problem::unexpected(),

@@ -19,7 +19,7 @@ pub(crate) struct Orders(Vec<String>);
 impl Api for Orders {
     type Start = ();
 
-    fn start(&mut self, _: &Request, takes: Duration) -> ((), Duration) {
+    fn start(&mut self, _: &Request, takes: Duration, _: Duration) -> ((), Duration) {
         ((), takes)
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http::{Method, StatusCode};
 
-use crate::{Request, Response};
+use crate::{Measure, Remaining, Request, Response};
 
 /// A test API: what its requests mean, and what it holds.
 ///
@@ -46,8 +46,19 @@ pub trait Api: std::fmt::Debug + Send + 'static {
         !matches!(*request.method(), Method::GET | Method::HEAD)
     }
 
+    /// What a request weighs where a rate counts more than calls ([`Measure::Units`]): tokens, points.
+    /// By default 1.
+    fn units(&self, _request: &Request) -> u64 {
+        1
+    }
+
     /// Begins a call that has got its permit and would take `takes`; returns how long it does take.
-    fn start(&mut self, request: &Request, takes: Duration) -> (Self::Start, Duration);
+    fn start(
+        &mut self,
+        request: &Request,
+        takes: Duration,
+        now: Duration,
+    ) -> (Self::Start, Duration);
 
     /// Does what a call asks for, at its end.
     fn execute(
@@ -56,6 +67,26 @@ pub trait Api: std::fmt::Debug + Send + 'static {
         start: Self::Start,
         now: Duration,
     ) -> (Response, Effect);
+
+    /// Ends a call whose answer a fault replaces, and that was executed if `commits`. By default it is
+    /// [`Api::execute`] for the effect alone, and [`Api::refuse`] for the answer.
+    fn fail(
+        &mut self,
+        request: &Request,
+        start: Self::Start,
+        refusal: Refusal,
+        commits: bool,
+        now: Duration,
+    ) -> (Response, Effect) {
+        let effect = match commits {
+            true => self.execute(request, start, now).1,
+            false => Effect::default(),
+        };
+        (self.refuse(request, refusal), effect)
+    }
+
+    /// Writes onto an answer what the API says of its limits. Nothing by default.
+    fn stamp(&self, _response: &mut Response, _limits: &[Remaining], _now: Duration) {}
 
     /// The answer to a request that was not executed, or whose answer a fault replaces. By default
     /// the status and one line of text.
@@ -144,9 +175,17 @@ pub struct Subject {
 /// Why a request was not executed, or what a fault says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The limit is reached.
+    /// As many calls run as may run at one time.
     #[error("the limit is reached")]
     TooManyRequests,
+    /// A rate is used up.
+    #[error("the limit of {measure:?} is used up")]
+    OverRate {
+        /// What it counts.
+        measure: Measure,
+        /// How long until the request would be taken; nothing if it is larger than the whole rate.
+        wait: Option<Duration>,
+    },
     /// The sign-in was refused although it was good.
     #[error("the sign-in is refused")]
     Unauthorized,
@@ -166,7 +205,7 @@ impl Refusal {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests | Self::OverRate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,7 +6,8 @@ use std::{str::FromStr, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Somebody else holds the permits: the call is answered 429 and not executed.
+    /// Somebody else uses the limit up: the call is refused for it and not executed. With a delay the
+    /// refusal is one for a rate, and asks to wait for so long.
     #[serde(rename = "429-burst")]
     TooManyRequests,
     /// 401 after a minute although the sign-in is good, and nothing was done: what an account over
@@ -93,8 +94,9 @@ pub enum Which {
 /// * WHICH is a number (of the next calls), `every=10`, `share=0.1` or `for=2s`. Without it a
 ///   `429-burst` strikes the next 10 calls, every other kind the first call and then each tenth.
 /// * `by=` is the delay of `slow` and of `invalid-login` (added to the call, 5 s and 61 s if not
-///   given) and of `commit-late` (from the dropped connection to the write, 2 s if not given).
-///   Times are `250ms`, `2s` or `1m`.
+///   given) and of `commit-late` (from the dropped connection to the write, 2 s if not given). With
+///   `429-burst` it is the wait that the refusal asks for; without it, calls at once are too many.
+///   Times are `250ms`, `2s`, `1m`, `1h` or `1d`.
 ///
 /// ```
 /// # use slowlane_sandbox::{Fault, FaultKind, Which};
@@ -107,7 +109,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For which calls.
     pub which: Which,
-    /// The delay of [`FaultKind::Slow`], [`FaultKind::InvalidLogin`] and [`FaultKind::CommitLate`].
+    /// The delay of [`FaultKind::Slow`], [`FaultKind::InvalidLogin`] and [`FaultKind::CommitLate`], and
+    /// the wait that [`FaultKind::TooManyRequests`] asks for; zero if none.
     pub by: Duration,
 }
 
@@ -164,13 +167,17 @@ fn parse_which(text: &str) -> Option<Which> {
     }
 }
 
-fn parse_time(text: &str) -> Option<Duration> {
+/// A span of time: `250ms`, `2s`, `1m`, `24h` or `1d`.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(digits);
     let seconds_per_unit = match unit {
         "ms" => 0.001,
         "s" => 1.0,
         "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
         _ => return None,
     };
     Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds_per_unit).ok()
@@ -185,9 +192,9 @@ impl std::fmt::Display for Fault {
             Which::Share(share) => write!(out, "share={share}")?,
             Which::For(time) => write!(out, "for={}ms", time.as_millis())?,
         }
-        match self.kind.default_delay() {
-            Some(_) => write!(out, ",by={}ms", self.by.as_millis()),
-            None => Ok(()),
+        match self.kind.default_delay().is_some() || !self.by.is_zero() {
+            true => write!(out, ",by={}ms", self.by.as_millis()),
+            false => Ok(()),
         }
     }
 }
@@ -260,6 +267,7 @@ mod tests {
     fn texts_become_faults_and_back() {
         for text in [
             "429-burst:10",
+            "429-burst:3,by=2000ms",
             "invalid-login:1,by=61000ms",
             "400:2",
             "400-after-commit:1",

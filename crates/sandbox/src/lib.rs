@@ -3,13 +3,15 @@
 mod api;
 mod fault;
 mod latency;
+mod rate;
 mod report;
 mod sandbox;
 mod server;
 
 pub use api::{Api, Created, Effect, LateEffect, Refusal, Subject};
-pub use fault::{Fault, FaultKind, ParseFaultError, Which};
+pub use fault::{Fault, FaultKind, ParseFaultError, Which, parse_time};
 pub use latency::{Latency, ParseLatencyError};
+pub use rate::{Measure, ParseRateError, Rate, Remaining, Window};
 pub use report::{CallReport, Report, Stats};
 pub use sandbox::{Admitted, Begun, Finished, Sandbox, Settings, Setup};
 pub use server::{Clock, in_json, serve};

@@ -21,8 +21,12 @@ pub struct Report {
     pub max_concurrency: u32,
     /// All requests to the API, those refused with 401 or 429 among them.
     pub requests: u64,
-    /// Requests that found no permit, or met a `429-burst`.
+    /// Requests that were refused for a limit: no permit was left, a rate was used up, or a
+    /// `429-burst` struck. Most APIs do so with 429.
     pub http_429: u64,
+    /// Requests that came although an earlier refusal had asked to wait for longer.
+    #[serde(default)]
+    pub came_early: u64,
     /// Records that calls created (seeded ones do not count).
     pub records_created: u64,
     /// Effects beyond the first.
@@ -55,6 +59,9 @@ pub struct Stats {
     pub requests: u64,
     /// See [`Report::http_429`].
     pub http_429: u64,
+    /// See [`Report::came_early`].
+    #[serde(default)]
+    pub came_early: u64,
     /// See [`Report::records_created`].
     pub records_created: u64,
     /// See [`Report::duplicate_effects`].
@@ -133,6 +140,7 @@ pub(crate) struct Ledger {
     pub(crate) max_concurrency: u32,
     pub(crate) requests: u64,
     pub(crate) http_429: u64,
+    pub(crate) came_early: u64,
     records_created: u64,
     effects_by_key: HashMap<String, u64>,
     calls: Vec<CallReport>,
@@ -206,6 +214,7 @@ impl Ledger {
             max_concurrency: self.max_concurrency,
             requests: self.requests,
             http_429: self.http_429,
+            came_early: self.came_early,
             records_created: self.records_created,
             duplicate_effects: self.duplicate_effects(),
             records,
@@ -226,6 +235,7 @@ impl Ledger {
             max_concurrency: self.max_concurrency,
             requests: self.requests,
             http_429: self.http_429,
+            came_early: self.came_early,
             records_created: self.records_created,
             duplicate_effects: self.duplicate_effects(),
             records,

@@ -6,8 +6,10 @@ use std::{
 };
 
 use crate::{
-    Api, Effect, Fault, FaultKind, Latency, Refusal, Report, Request, Response, Stats,
+    Api, Effect, Fault, FaultKind, Latency, Measure, Rate, Refusal, Remaining, Report, Request,
+    Response, Stats,
     fault::Faults,
+    rate::{Full, Meter},
     report::{Call, Ledger},
 };
 
@@ -16,6 +18,8 @@ use crate::{
 pub struct Settings {
     /// The permits: calls that may run at one time; the next one is answered 429.
     pub limit: u32,
+    /// What it takes in a span of time; what is beyond that is refused, and counts in no rate.
+    pub rates: Vec<Rate>,
     /// How long a call takes, from its permit to its answer.
     pub latency: Latency,
     /// All chance comes from it: latencies, shares of faults.
@@ -23,9 +27,14 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// 5 permits, calls of 200 ms.
+    /// 5 permits, no rates, calls of 200 ms.
     fn default() -> Self {
-        Self { limit: 5, latency: Latency::Fixed(Duration::from_millis(200)), seed: 1 }
+        Self {
+            limit: 5,
+            rates: Vec::new(),
+            latency: Latency::Fixed(Duration::from_millis(200)),
+            seed: 1,
+        }
     }
 }
 
@@ -56,6 +65,9 @@ pub struct Sandbox<A: Api> {
     faults: Faults,
     ledger: Ledger,
     in_flight: u32,
+    meters: Vec<Meter>,
+    /// Until when refused callers were asked to wait.
+    quiet_until: Duration,
     /// Counts the resets, so that a call admitted before one leaves no trace after it.
     resets: u64,
 }
@@ -110,6 +122,8 @@ impl<A: Api> Sandbox<A> {
         let Setup { settings, api } = setup.into();
         Self {
             rng: fastrand::Rng::with_seed(settings.seed),
+            meters: settings.rates.iter().copied().map(Meter::new).collect(),
+            quiet_until: Duration::ZERO,
             settings,
             api,
             faults: Faults::default(),
@@ -121,8 +135,8 @@ impl<A: Api> Sandbox<A> {
 
     /// Takes a request at the time `now`.
     ///
-    /// A call is answered at once if it is refused: by its sign-in, or with 429 without a permit
-    /// left. Else it holds a permit; nothing is written before [`Sandbox::finish`].
+    /// A call is answered at once if it is refused: by its sign-in, without a permit left, or by a
+    /// rate. Else it holds a permit; nothing is written before [`Sandbox::finish`].
     pub fn begin(&mut self, request: Request, now: Duration) -> Begun<A> {
         self.advance(now);
         if let Some(answer) = self.api.answer_uncounted(&request, now, &mut self.rng) {
@@ -132,12 +146,24 @@ impl<A: Api> Sandbox<A> {
         if let Err(answer) = self.api.authenticate(&request, now) {
             return Begun::Answer(*answer);
         }
+        self.ledger.came_early += u64::from(now < self.quiet_until);
         if self.in_flight >= self.settings.limit {
-            return self.over_limit(&request);
+            return self.over_limit(&request, Refusal::TooManyRequests, now);
+        }
+        let units = self.api.units(&request);
+        if let Some(refusal) = self.over_rate(units, now) {
+            return self.over_limit(&request, refusal, now);
         }
         let fault = self.faults.for_call(self.api.is_write(&request), now, &mut self.rng);
-        if fault.is_some_and(|fault| fault.kind == FaultKind::TooManyRequests) {
-            return self.over_limit(&request);
+        if let Some(Fault { kind: FaultKind::TooManyRequests, by, .. }) = fault {
+            let refusal = match by {
+                Duration::ZERO => Refusal::TooManyRequests,
+                wait => Refusal::OverRate { measure: Measure::Calls, wait: Some(wait) },
+            };
+            return self.over_limit(&request, refusal, now);
+        }
+        for meter in &mut self.meters {
+            meter.count(weight(meter, units), now);
         }
 
         self.in_flight += 1;
@@ -148,7 +174,7 @@ impl<A: Api> Sandbox<A> {
         };
         let drawn = self.settings.latency.draw(&mut self.rng);
         let call = Call::new(&request, self.api.subject(&request), A::IDEMPOTENCY_HEADER, now);
-        let (start, takes) = self.api.start(&request, drawn);
+        let (start, takes) = self.api.start(&request, drawn, now);
         Begun::Admitted(Box::new(Admitted {
             call,
             start,
@@ -160,9 +186,42 @@ impl<A: Api> Sandbox<A> {
         }))
     }
 
-    fn over_limit(&mut self, request: &Request) -> Begun<A> {
+    /// Why a rate does not take a call of so many units; the one with the longest wait tells.
+    fn over_rate(&mut self, units: u64, now: Duration) -> Option<Refusal> {
+        let mut worst: Option<(Measure, Option<Duration>)> = None;
+        for meter in &mut self.meters {
+            let wait = match meter.check(weight(meter, units), now) {
+                Ok(()) => continue,
+                Err(Full::Always) => None,
+                Err(Full::For(wait)) => Some(wait),
+            };
+            let is_worse = match (&worst, wait) {
+                (None, _) => true,
+                (Some((_, None)), _) => false,
+                (Some(_), None) => true,
+                (Some((_, Some(so_far))), Some(wait)) => wait > *so_far,
+            };
+            if is_worse {
+                worst = Some((meter.measure(), wait));
+            }
+        }
+        worst.map(|(measure, wait)| Refusal::OverRate { measure, wait })
+    }
+
+    fn over_limit(&mut self, request: &Request, refusal: Refusal, now: Duration) -> Begun<A> {
         self.ledger.http_429 += 1;
-        Begun::Answer(self.api.refuse(request, Refusal::TooManyRequests))
+        if let Refusal::OverRate { wait: Some(wait), .. } = refusal {
+            self.quiet_until = self.quiet_until.max(now + wait);
+        }
+        let mut answer = self.api.refuse(request, refusal);
+        self.stamp(&mut answer, now);
+        Begun::Answer(answer)
+    }
+
+    fn stamp(&mut self, answer: &mut Response, now: Duration) {
+        let limits: Vec<Remaining> =
+            self.meters.iter_mut().map(|meter| meter.remaining(now)).collect();
+        self.api.stamp(answer, &limits, now);
     }
 
     /// Ends a call at the time `now`, which is not before [`Admitted::finish_at`]: writes what it
@@ -183,7 +242,8 @@ impl<A: Api> Sandbox<A> {
         }
 
         let Admitted { request, call, start, .. } = *admitted;
-        let (response, effect) = self.outcome(&request, start, fault, now);
+        let (mut response, effect) = self.outcome(&request, start, fault, now);
+        self.stamp(&mut response, now);
         self.ledger.record(call, response.status(), fault, &effect, now);
         match fault {
             Some(FaultKind::DropAfterCommit | FaultKind::CommitLate) => Finished::Drop,
@@ -199,7 +259,7 @@ impl<A: Api> Sandbox<A> {
         fault: Option<FaultKind>,
         now: Duration,
     ) -> (Response, Effect) {
-        let (refusal, executed) = match fault {
+        let (refusal, commits) = match fault {
             Some(FaultKind::InvalidLogin) => (Refusal::Unauthorized, false),
             Some(FaultKind::UserError) => (Refusal::BadRequest, false),
             Some(FaultKind::ServerError) => (Refusal::ServerError, false),
@@ -207,11 +267,7 @@ impl<A: Api> Sandbox<A> {
             Some(FaultKind::ServerErrorAfterCommit) => (Refusal::ServerError, true),
             _ => return self.api.execute(request, start, now),
         };
-        let effect = match executed {
-            true => self.api.execute(request, start, now).1,
-            false => Effect::default(),
-        };
-        (self.api.refuse(request, refusal), effect)
+        self.api.fail(request, start, refusal, commits, now)
     }
 
     /// Lets the API do what has become due. [`Sandbox::begin`] and [`Sandbox::finish`] do it
@@ -258,7 +314,17 @@ impl<A: Api> Sandbox<A> {
         self.faults.clear();
         self.api.reset();
         self.ledger = Ledger::new(self.in_flight);
+        self.meters = self.settings.rates.iter().copied().map(Meter::new).collect();
+        self.quiet_until = Duration::ZERO;
         self.resets += 1;
+    }
+}
+
+/// What a call weighs in a rate.
+fn weight(meter: &Meter, units: u64) -> u64 {
+    match meter.measure() {
+        Measure::Units => units,
+        Measure::Calls | Measure::Quota => 1,
     }
 }
 

@@ -21,7 +21,7 @@ struct Echo;
 impl Api for Echo {
     type Start = ();
 
-    fn start(&mut self, _: &Request, takes: Duration) -> ((), Duration) {
+    fn start(&mut self, _: &Request, takes: Duration, _: Duration) -> ((), Duration) {
         ((), takes)
     }
 
