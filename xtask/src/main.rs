@@ -7,6 +7,7 @@
 mod asl;
 mod binaries;
 mod lint;
+mod npm;
 mod public_api;
 mod python;
 
@@ -221,11 +222,31 @@ fn prepare_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
     sh.set_var("SLOWLANE_NETSUITE_PYTHON", python::netsuite_client(sh)?);
+    judge(sh, "SLOWLANE_FOREIGN_PYTHON", python::foreign_clients(sh))?;
+    judge(sh, "SLOWLANE_FOREIGN_NODE", npm::foreign(sh))?;
     let programs = binaries::with_tests(sh)?;
     for (name, value) in tools(&programs, &python) {
         sh.set_var(name, value);
     }
     Ok(programs)
+}
+
+/// Says to the tests where a judge of theirs is that others wrote. One that cannot be had fails in CI;
+/// elsewhere its tests are skipped, and say why.
+fn judge(sh: &Shell, variable: &str, found: anyhow::Result<PathBuf>) -> anyhow::Result<()> {
+    match found {
+        Ok(path) => sh.set_var(variable, path),
+        Err(error) if in_ci() => return Err(error),
+        Err(error) => {
+            eprintln!("skipped: the tests that need {variable}: {error:#}");
+            sh.set_var(format!("{variable}_LACKING"), format!("{error:#}"));
+        }
+    }
+    Ok(())
+}
+
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
 fn random_scenarios(sh: &Shell, programs: &Path) -> anyhow::Result<()> {

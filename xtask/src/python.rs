@@ -26,6 +26,13 @@ pub(crate) fn netsuite_client(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(programs.context("a test of the NetSuite sandbox is a Python program")?.join("python"))
 }
 
+/// The interpreter of an environment with the clients of other vendors, and the servers of others, that
+/// judge our sandboxes and the worker.
+pub(crate) fn foreign_clients(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let programs = environment(sh, "foreign", crate::npm::FOREIGN)?;
+    Ok(programs.join("python"))
+}
+
 /// The programs of an environment with what the `requirements.txt` in `folder` pins. It is made
 /// anew when that file has changed, or when making it was interrupted.
 fn environment(sh: &Shell, name: &str, folder: &str) -> anyhow::Result<PathBuf> {

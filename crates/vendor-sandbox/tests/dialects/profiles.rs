@@ -1,0 +1,150 @@
+//! What a dialect says is what the shipped profile of its API understands. The profile was written from
+//! the vendor's documents and recorded answers, not from this sandbox.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use slowlane_profile::{Answer, Call, LimitKind, Method, Outcome, shipped};
+use slowlane_sandbox::{Begun, Finished};
+use slowlane_vendor_sandbox::{Dialect, Measure, Rate, Response, Sandbox, Settings, Vendor};
+
+use crate::served::{quick, request};
+
+const NOW: Duration = Duration::from_secs(1_800_000_000);
+
+/// A dialect's sample call, made at a sandbox; what the profile says of the answer.
+struct Judged {
+    sandbox: Sandbox,
+    dialect: Dialect,
+    profile: slowlane_profile::Profile,
+}
+
+impl Judged {
+    fn new(name: &str, rates: &[(Measure, &str)], open: bool) -> Self {
+        let dialect = Dialect::of(name).unwrap();
+        let vendor = Vendor::new(dialect.clone());
+        let rate =
+            |(measure, text): &(Measure, &str)| Rate { measure: *measure, ..text.parse().unwrap() };
+        let settings = Settings { rates: rates.iter().map(rate).collect(), ..quick() };
+        let vendor = if open { vendor.open() } else { vendor };
+        let profile = shipped::get(name).unwrap();
+        Self { sandbox: Sandbox::new((settings, vendor)), dialect, profile }
+    }
+
+    fn call(&mut self, key: &str) -> slowlane_profile::Verdict {
+        let sample = self.dialect.sample();
+        let fill = |text: &str| text.replace("{key}", key);
+        let (resource, body) = (fill(&sample.resource), fill(&sample.body.to_string()));
+        let method: Method = match sample.method.as_str() {
+            "PATCH" => Method::Patch,
+            _ => Method::Post,
+        };
+        let headers = [("idempotency-key", key), ("anthropic-version", "2023-06-01")];
+        let request = request(&sample.method, &format!("/{resource}"), &headers, &body);
+        let answer = match self.sandbox.begin(request, NOW) {
+            Begun::Answer(answer) => answer,
+            Begun::Admitted(call) => {
+                let ends = call.finish_at();
+                let Finished::Answer(answer) = self.sandbox.finish(call, ends) else {
+                    panic!("its answer was to come")
+                };
+                answer
+            }
+        };
+        let call = Call::new(method, resource)
+            .body(serde_json::from_str::<Value>(&body).unwrap())
+            .idempotency_key(key);
+        let now = Timestamp::from_second(NOW.as_secs() as i64).unwrap();
+        self.profile.verdict(&call, &read(answer), now)
+    }
+
+    fn fault(&mut self, fault: &str) {
+        self.sandbox.inject(fault.parse().unwrap(), NOW);
+    }
+}
+
+fn read(answer: Response) -> Answer {
+    let (head, body) = answer.into_parts();
+    Answer::new(head.status.as_u16(), head.headers, body)
+}
+
+#[test]
+fn its_sample_makes_a_record_whose_id_the_profile_finds() {
+    for name in Dialect::names() {
+        let verdict = Judged::new(name, &[], true).call("order-1");
+        assert_eq!(verdict.outcome, Outcome::Succeeded, "{name}: {verdict:?}");
+        assert!(verdict.id.is_some(), "{name}: {verdict:?}");
+    }
+}
+
+#[test]
+fn its_refusals_are_throttles_of_their_kinds_with_their_waits() {
+    let second = Duration::from_secs(1);
+    for name in Dialect::names() {
+        let mut judged = Judged::new(name, &[(Measure::Calls, "1/5s")], true);
+        judged.call("first");
+        let verdict = judged.call("second");
+        assert_eq!(verdict.outcome, Outcome::Throttled, "{name}: {verdict:?}");
+        assert_eq!(verdict.kind, Some(LimitKind::Rate), "{name}: {verdict:?}");
+        let tells = name != "stripe";
+        let wait = verdict.wait.filter(|wait| *wait > 4 * second && *wait <= 6 * second);
+        assert_eq!(wait.is_some(), tells, "{name}: {verdict:?}");
+
+        // Without a permit: in every dialect it is a throttle, whatever its status.
+        let mut judged = Judged::new(name, &[], true);
+        judged.fault("429-burst:1");
+        let verdict = judged.call("order-1");
+        assert_eq!(verdict.outcome, Outcome::Throttled, "{name}: {verdict:?}");
+
+        let mut judged = Judged::new(name, &[(Measure::Quota, "1/1d")], true);
+        judged.call("first");
+        let verdict = judged.call("second");
+        assert_eq!(verdict.outcome, Outcome::Throttled, "{name}: {verdict:?}");
+    }
+}
+
+#[test]
+fn limits_in_headers_are_read() {
+    for (name, measure, kind) in [
+        ("http", Measure::Calls, LimitKind::Rate),
+        ("openai", Measure::Calls, LimitKind::Rate),
+        ("openai", Measure::Units, LimitKind::Cost),
+        ("anthropic", Measure::Calls, LimitKind::Rate),
+        ("anthropic", Measure::Units, LimitKind::Cost),
+        ("salesforce", Measure::Quota, LimitKind::DailyQuota),
+    ] {
+        let verdict = Judged::new(name, &[(measure, "1000/60s")], true).call("order-1");
+        let seen = verdict.limits.iter().find(|seen| seen.kind == kind);
+        let seen = seen.unwrap_or_else(|| panic!("{name}, {measure:?}: {verdict:?}"));
+        assert_eq!(seen.limit, Some(1000), "{name}: {seen:?}");
+        assert!(seen.remaining.is_some_and(|left| left < 1000), "{name}: {seen:?}");
+    }
+}
+
+#[test]
+fn its_errors_are_what_they_are() {
+    for name in Dialect::names() {
+        let refused = Judged::new(name, &[], false).call("order-1");
+        assert_eq!(refused.outcome, Outcome::Unauthorized, "{name}: {refused:?}");
+        assert!(refused.renew.is_some(), "{name}: {refused:?}");
+
+        let mut judged = Judged::new(name, &[], true);
+        judged.fault("400:1");
+        assert_eq!(judged.call("order-1").outcome, Outcome::Rejected, "{name}");
+
+        let mut judged = Judged::new(name, &[], true);
+        judged.fault("500:1");
+        assert_eq!(judged.call("order-1").outcome, Outcome::Unknown, "{name}");
+    }
+}
+
+#[test]
+fn what_a_model_has_used_is_told() {
+    for name in ["openai", "anthropic"] {
+        let usage = Judged::new(name, &[], true).call("order-1").usage;
+        let usage = usage.unwrap_or_else(|| panic!("{name} says none"));
+        assert!(usage.input > Some(0) && usage.output > Some(0), "{name}: {usage:?}");
+        assert_eq!(usage.units(), usage.input.zip(usage.output).map(|(i, o)| i + o), "{name}");
+    }
+}

@@ -1,0 +1,37 @@
+//! Packages of Node.js under the target directory, pinned and hashed by a lock file.
+
+use crate::{repository, target_dir};
+use anyhow::{Context as _, bail};
+use std::fs;
+use std::path::PathBuf;
+use xshell::{Shell, cmd};
+
+/// The folder of what others wrote: `requirements.txt`, `package.json` and `package-lock.json`.
+pub(crate) const FOREIGN: &str = "crates/vendor-sandbox/tests/foreign";
+
+/// The directory whose `node_modules` has what the lock file pins, each with its hash. It is made anew
+/// when that file has changed, or when making it was interrupted. No package's own script runs.
+pub(crate) fn foreign(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let folder = repository().join(FOREIGN);
+    let lock = folder.join("package-lock.json");
+    let wanted =
+        fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    let directory = target_dir(sh)?.join("npm/foreign");
+    let installed = directory.join("installed.json");
+    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return Ok(directory);
+    }
+    if cmd!(sh, "npm --version").quiet().ignore_stdout().ignore_stderr().run().is_err() {
+        bail!("npm is not there: install Node.js, for instance by `apt-get install nodejs npm`");
+    }
+    sh.remove_path(&directory)?;
+    sh.create_dir(&directory)?;
+    for file in ["package.json", "package-lock.json"] {
+        sh.copy_file(folder.join(file), &directory)?;
+    }
+    eprintln!("installing {} into {}", lock.display(), directory.display());
+    let quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"];
+    cmd!(sh, "npm ci {quiet...} --prefix {directory}").quiet().run()?;
+    fs::write(&installed, wanted)?;
+    Ok(directory)
+}
