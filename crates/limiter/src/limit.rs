@@ -332,14 +332,22 @@ fn span(text: &str) -> Option<Duration> {
 
 impl From<UnitsIn> for String {
     fn from(UnitsIn { units, per }: UnitsIn) -> Self {
-        let units_of_time = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        let millis = per.as_millis();
-        let fits = units_of_time.into_iter().find(|(length, _)| millis.is_multiple_of(*length));
-        let (length, unit) = fits.unwrap_or((1, "ms"));
-        match (millis / length, unit) {
-            (1, "s") => format!("{units}/s"),
-            (number, unit) => format!("{units}/{number}{unit}"),
-        }
+        units_in(units.get(), per)
+    }
+}
+
+/// `100/20s`, in the largest unit of time that is whole.
+pub(crate) fn units_in(units: u64, per: Duration) -> String {
+    let units_of_time =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let millis = per.as_millis();
+    let whole = per.subsec_nanos().is_multiple_of(1_000_000) && millis > 0;
+    let fits =
+        units_of_time.into_iter().find(|(length, _)| whole && millis.is_multiple_of(*length));
+    match fits.map(|(length, unit)| (millis / length, unit)) {
+        Some((1, "s")) => format!("{units}/s"),
+        Some((number, unit)) => format!("{units}/{number}{unit}"),
+        None => format!("{units}/{per:?}"),
     }
 }
 

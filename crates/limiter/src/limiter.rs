@@ -292,13 +292,8 @@ impl<S: Store> Limiter<S> {
     /// # Errors
     /// Limits that contradict themselves; the store failed, or too many others changed the record.
     pub async fn change(&self, change: &Change, by: &Author) -> Result<Control, Error> {
-        if let Change::SetLimits { limits: Overrides { rates, quotas, .. } } = change {
-            let (rates, quotas) = (rates.as_deref(), quotas.as_deref());
-            check(
-                rates.unwrap_or_default(),
-                quotas.unwrap_or_default(),
-                &self.inner.settings.margin,
-            )?;
+        if let Change::SetLimits { limits } = change {
+            self.check(limits)?;
         }
         // A person's change is made to the record as it is, not to what was seen of it.
         let began = self.now();
@@ -306,6 +301,31 @@ impl<S: Store> Limiter<S> {
         self.lock_view().learns(began, record);
         let next = |control: &Control| Some(control.changed(self.now(), change, by));
         Ok(self.rewrite(next).await?.0)
+    }
+
+    /// Sets limits for everybody, from within a second on. `set` makes what is to be set of what was
+    /// set before; it may be asked several times, where others change the record at once. Answers
+    /// with what was set before and the record as it is now.
+    ///
+    /// # Errors
+    /// As [`change`](Self::change).
+    pub async fn set_limits(
+        &self,
+        set: impl Fn(&Overrides) -> Overrides,
+        by: &Author,
+    ) -> Result<(Overrides, Control), Error> {
+        let began = self.now();
+        let record = self.inner.store.record(&self.inner.limit).await?;
+        self.check(&set(&record.control.limits))?;
+        self.lock_view().learns(began, record);
+        let before = Mutex::new(Overrides::default());
+        let next = |control: &Control| {
+            before.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&control.limits);
+            let change = Change::SetLimits { limits: set(&control.limits) };
+            Some(control.changed(self.now(), &change, by))
+        };
+        let (control, _) = self.rewrite(next).await?;
+        Ok((before.into_inner().unwrap_or_else(PoisonError::into_inner), control))
     }
 
     /// How the limit stands, for people: two requests.
@@ -320,6 +340,11 @@ impl<S: Store> Limiter<S> {
         let (rates, quotas) = self.limits();
         let concurrency = self.lock_view().concurrency(began);
         Ok(Standings { record, meter, concurrency, rates, quotas })
+    }
+
+    fn check(&self, Overrides { rates, quotas, .. }: &Overrides) -> Result<(), Error> {
+        let (rates, quotas) = (rates.as_deref(), quotas.as_deref());
+        check(rates.unwrap_or_default(), quotas.unwrap_or_default(), &self.inner.settings.margin)
     }
 
     /// Stores what `next` makes of the control record, and again of the newer one if somebody else

@@ -1,11 +1,13 @@
 //! Counters that begin anew at a reset.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Serialize};
 
+use crate::limit::units_in;
 use crate::moment::{Moment, as_micros, micros};
 
 /// So many units until a reset, after which it begins anew.
@@ -90,6 +92,17 @@ impl Quota {
             Period::Month { zone } => next_midnight(now, zone, |today| {
                 today.first_of_month().and_then(|first| first.checked_add(1.month()))
             }),
+        }
+    }
+}
+
+impl fmt::Display for Quota {
+    /// `15000/1d`; `15000 a day of America/New_York`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.period {
+            Period::Every { length, .. } => f.write_str(&units_in(self.units, *length)),
+            Period::Day { zone } => write!(f, "{} a day of {zone}", self.units),
+            Period::Month { zone } => write!(f, "{} a month of {zone}", self.units),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limit::units_in;
 use crate::moment::as_micros;
 
 /// A rate as its API counts it: so many units in so long.
@@ -205,9 +206,16 @@ impl Rate {
 }
 
 impl fmt::Display for Rate {
-    /// `100 in 10s`.
+    /// `100/10s`; `2/s in a bucket of 40`; `30000/1m in calls of up to 4000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {:?}", self.units, self.per)
+        f.write_str(&units_in(self.units, self.per))?;
+        if let Window::Bucket { capacity } = self.window {
+            write!(f, " in a bucket of {capacity}")?;
+        }
+        match self.largest {
+            1 => Ok(()),
+            largest => write!(f, " in calls of up to {largest}"),
+        }
     }
 }
 

@@ -166,7 +166,7 @@ async fn two_processes_share_a_rate_and_each_call_is_one_write() {
     assert_eq!(moments, [0, 105, 210]);
     assert_eq!(world.requests(), 2 + 3, "a read at the start of each, and a write a call");
     let waiting = refused(&b).await;
-    assert_eq!(waiting.reason, Reason::NoGrant { limit: "10 in 1s".into() });
+    assert_eq!(waiting.reason, Reason::NoGrant { limit: "10/s".into() });
     assert_eq!(waiting.until, Some(START.plus(millis(15))), "300 ms before its moment");
     world.passes(seconds(2));
     granted(&a).await;
