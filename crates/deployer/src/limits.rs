@@ -1,21 +1,25 @@
-//! A deployment's limit, steered while it runs: looked at, paused, drained, resumed.
+//! A deployment's limit, steered while it runs: looked at, set, paused, drained, resumed.
 //!
 //! Each change goes into the limit's control record, with who made it and why. Every slot reads that
 //! once a second and when it is woken. While calls are paused the rings on the doorbell sleep, so
 //! whoever resumes rings: once for each slot.
 
-use crate::{Deployed, aws, text};
+mod set;
+mod standing;
+
+use crate::{Deployed, aws};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use serde_json::{Value, json};
 use slowlane_limiter::{
-    Change, Control, DynamoDbStore, LimitKey, Limiter, Mode, Moment, NameError, Settings, SlotId,
-    Standings,
+    Change, DynamoDbStore, LimitError, LimitKey, Limiter, Limits, NameError, Overrides, Scope,
+    Settings, SlotId,
 };
 use slowlane_message::Ring;
 use std::time::Duration;
 
+pub use set::{InEffect, Setting, WasSet};
 pub use slowlane_limiter::Author;
+pub use standing::Standing;
 
 /// The longest list of limits in JSON: the template's parameter `Limits` takes no more, because all
 /// of a Lambda's environment has 4 KB.
@@ -32,7 +36,10 @@ pub struct Limit {
     sqs: aws_sdk_sqs::Client,
     /// Where to ring; the deferral wiring has none.
     doorbell: Option<String>,
-    slots: u32,
+    /// The worker's reserved concurrency, as it was deployed.
+    ceiling: u32,
+    /// The limits below it, as they were deployed.
+    configured: Limits,
 }
 
 /// Why a limit was not shown or not changed.
@@ -41,16 +48,30 @@ pub enum Error {
     /// The stack's name is none that a limit can have.
     #[error("the stack's name cannot be a limit's")]
     Name(#[from] NameError),
+    /// The stack was deployed with limits that cannot be read.
+    #[error("the stack's parameter Limits cannot be read; deploy it again with others")]
+    Configured(#[source] LimitError),
+    /// More at once than the worker's reserved concurrency.
+    #[error(
+        "{asked} calls at once are more than {ceiling}, which the worker's reserved concurrency lets \
+         through; deploy a higher concurrency first"
+    )]
+    AboveCeiling {
+        /// What was to be set.
+        asked: u32,
+        /// The most that can be set.
+        ceiling: u32,
+    },
     /// The control record could not be read or written.
     #[error("the control record of the limit was not changed")]
     Record(#[from] slowlane_limiter::Error),
     /// The control record could not be read.
     #[error("the control record of the limit could not be read")]
     Store(#[from] slowlane_limiter::StoreError),
-    /// Calls may be made again, and no slot was told. Those that sleep look within eight minutes.
+    /// The change holds, and no slot was woken. Those that sleep look within eight minutes.
     #[error(
-        "calls may be made again, but no ring was sent: slots find out within eight minutes; resume \
-         once more to wake them now"
+        "the change holds, but no ring was sent: slots that sleep find out within eight minutes; do \
+         it once more to wake them now"
     )]
     NotRung(#[source] aws::Error),
 }
@@ -63,17 +84,27 @@ impl Limit {
     pub fn of(config: &SdkConfig, deployed: &Deployed) -> Result<Self, Error> {
         let outputs = &deployed.outputs;
         let ceiling = deployed.parameters.get("ApiConcurrency").and_then(|text| text.parse().ok());
-        let slots = ceiling.unwrap_or(1);
+        let ceiling = ceiling.unwrap_or(1);
+        // A stack of an earlier version has no such parameter.
+        let configured = deployed.parameters.get("Limits").map(|text| Limits::from_json(text));
+        let configured = configured.transpose().map_err(Error::Configured)?.unwrap_or_default();
+        let of_target = || configured.iter().filter(|limit| limit.scope == Scope::Target);
         let name = LimitKey::new(&deployed.stack_name)?;
         let dynamodb = aws_sdk_dynamodb::Client::new(config);
         let store = DynamoDbStore::new(dynamodb, &outputs.idempotency_table_name);
-        let settings = Settings { ceiling: slots, ..Settings::default() };
+        let settings = Settings {
+            ceiling,
+            rates: of_target().filter_map(slowlane_limiter::Limit::rate).collect(),
+            quotas: of_target().filter_map(slowlane_limiter::Limit::quota).collect(),
+            ..Settings::default()
+        };
         Ok(Self {
             limiter: Limiter::new(store, name.clone(), SlotId::new("operator")?, settings)?,
             name,
             sqs: aws_sdk_sqs::Client::new(config),
             doorbell: outputs.doorbell_queue_url.clone(),
-            slots,
+            ceiling,
+            configured,
         })
     }
 
@@ -83,7 +114,13 @@ impl Limit {
     /// [`Error::Store`].
     pub async fn standing(&self) -> Result<Standing, Error> {
         let standings = self.limiter.standings().await?;
-        Ok(Standing { name: self.name.clone(), now: self.limiter.now(), standings })
+        Ok(Standing {
+            name: self.name.clone(),
+            now: self.limiter.now(),
+            ceiling: self.ceiling,
+            configured: self.configured.clone(),
+            standings,
+        })
     }
 
     /// Lets no further call be made, for so long or until somebody resumes. Calls at the API go on to
@@ -111,8 +148,33 @@ impl Limit {
     /// [`Error::Record`], [`Error::NotRung`].
     pub async fn resume(&self, by: &Author) -> Result<(), Error> {
         self.change(&Change::Resume, by).await?;
+        self.wake_slots().await
+    }
+
+    /// Sets limits, for everybody from within a second on, and wakes the slots: there may be more room
+    /// than before. Answers what was set before and now.
+    ///
+    /// # Errors
+    /// [`Error::AboveCeiling`], [`Error::Record`], [`Error::NotRung`].
+    pub async fn set(&self, setting: &Setting, by: &Author) -> Result<WasSet, Error> {
+        if let Some(asked) = setting.concurrency.filter(|asked| *asked > self.ceiling) {
+            return Err(Error::AboveCeiling { asked, ceiling: self.ceiling });
+        }
+        let (before, control) = self.limiter.set_limits(|before| setting.over(before), by).await?;
+        let was_set =
+            WasSet { before: self.in_effect(&before), now: self.in_effect(&control.limits) };
+        self.wake_slots().await?;
+        Ok(was_set)
+    }
+
+    /// What is in effect where this was set.
+    fn in_effect(&self, set: &Overrides) -> InEffect {
+        InEffect::of(set, self.ceiling, &self.configured)
+    }
+
+    async fn wake_slots(&self) -> Result<(), Error> {
         let Some(doorbell) = &self.doorbell else { return Ok(()) };
-        let mut left = self.slots.max(1);
+        let mut left = self.ceiling.max(1);
         while left > 0 {
             let rings = left.min(BATCH);
             self.ring(doorbell, rings).await.map_err(Error::NotRung)?;
@@ -134,97 +196,5 @@ impl Limit {
         let request = self.sqs.send_message_batch().queue_url(doorbell);
         let sent = request.set_entries(Some(entries.collect())).send().await;
         sent.map(drop).map_err(aws::failed("sqs:SendMessage", "the doorbell queue"))
-    }
-}
-
-/// How a limit stands at a moment.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    name: LimitKey,
-    now: Moment,
-    standings: Standings,
-}
-
-/// Whether calls are made, in a word.
-fn word(mode: &Mode, now: Moment) -> &'static str {
-    match mode {
-        Mode::Paused { until: Some(until), .. } if *until <= now => "run",
-        Mode::Run => "run",
-        Mode::Paused { .. } => "paused",
-        Mode::Draining { .. } => "draining",
-    }
-}
-
-fn change_word(change: &Change) -> &'static str {
-    match change {
-        Change::Pause { .. } => "pause",
-        Change::Drain => "drain",
-        Change::Resume => "resume",
-        Change::SetLimits { .. } => "set",
-    }
-}
-
-impl Standing {
-    fn control(&self) -> &Control {
-        &self.standings.record.control
-    }
-
-    /// The author and the end of what keeps calls from being made, if something does.
-    fn shut_by(&self) -> Option<(&Author, Option<Moment>)> {
-        match &self.control().mode {
-            Mode::Paused { until, by } if until.is_none_or(|until| until > self.now) => {
-                Some((by, *until))
-            }
-            Mode::Draining { by } => Some((by, None)),
-            Mode::Run | Mode::Paused { .. } => None,
-        }
-    }
-
-    /// For programs: `{limit, mode, until, who, why, concurrency, changes: [{at, who, why,
-    /// change}]}`.
-    pub fn as_json(&self) -> Value {
-        let (by, until) = self.shut_by().unzip();
-        let changes = self.control().changes.iter().map(|noted| {
-            json!({
-                "at": noted.at.to_string(),
-                "who": noted.by.who,
-                "why": noted.by.why,
-                "change": change_word(&noted.change),
-            })
-        });
-        json!({
-            "limit": self.name.as_str(),
-            "mode": word(&self.control().mode, self.now),
-            "until": until.flatten().map(|until| until.to_string()),
-            "who": by.map(|by| &by.who),
-            "why": by.map(|by| &by.why),
-            "concurrency": self.standings.concurrency,
-            "changes": changes.collect::<Vec<_>>(),
-        })
-    }
-
-    /// What keeps calls from being made, in words: `paused until ... by ada: a release`.
-    pub fn shut(&self) -> Option<String> {
-        let (Author { who, why }, until) = self.shut_by()?;
-        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-        Some(format!("{}{until} by {who}: {why}", word(&self.control().mode, self.now)))
-    }
-
-    /// For people.
-    pub fn as_text(&self) -> String {
-        let mode = word(&self.control().mode, self.now);
-        let mut told =
-            format!("{}: {}, {} calls at once", self.name, mode, self.standings.concurrency);
-        if let Some(shut) = self.shut() {
-            told += &format!("\n{shut}");
-        }
-        if self.control().changes.is_empty() {
-            return told + "\nnobody has changed it since it was deployed";
-        }
-        let rows = self.control().changes.iter().rev().map(|noted| {
-            let change = change_word(&noted.change).to_owned();
-            [noted.at.to_string(), change, noted.by.who.clone(), noted.by.why.clone()]
-        });
-        told + "\n" + &text::table(["when", "change", "who", "why"], rows.collect())
     }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod exit;
 mod file;
+mod kept;
 mod output;
 mod place;
 mod stacks;

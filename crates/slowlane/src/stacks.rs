@@ -1,7 +1,7 @@
 //! What a target of slowlane.toml is as a stack.
 
-use slowlane_config::{Deployment, Limit, LimitError, Limits, Measure, Scope, WorkerKind};
-use slowlane_deployer::limits::LIMITS_MAX_BYTES;
+use crate::kept;
+use slowlane_config::{Deployment, Limits, WorkerKind};
 use slowlane_deployer::{Plan, Values};
 use std::path::{Path, PathBuf};
 
@@ -10,48 +10,7 @@ use std::path::{Path, PathBuf};
 #[error("target {target}: {why}")]
 pub(crate) struct Refused {
     target: String,
-    why: RefusedLimits,
-}
-
-/// Why a worker cannot be told these limits.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RefusedLimits {
-    #[error(transparent)]
-    Wrong(#[from] LimitError),
-    #[error(
-        "limits[{number}]: a deployed worker does not keep {limit} yet; take it out, or lower \
-         `concurrency`"
-    )]
-    NotKept { number: usize, limit: Limit },
-    #[error(
-        "the limits have {bytes} bytes as JSON, and a worker can be told {LIMITS_MAX_BYTES}; take some \
-         out"
-    )]
-    TooLong { bytes: usize },
-}
-
-/// Whether a deployed worker keeps a limit. What it does not keep is refused: a limit that is written
-/// down and not kept would be found out by the API's answers.
-fn is_kept(limit: &Limit) -> bool {
-    match (&limit.measure, &limit.scope) {
-        (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Target) => false,
-        (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Tenant | Scope::Shared(_)) => false,
-        (Measure::Concurrency(_) | Measure::Adaptive, _) => false,
-    }
-}
-
-/// The template's parameter `Limits`.
-pub(crate) fn limits_parameter(limits: &Limits) -> Result<String, RefusedLimits> {
-    let text = limits.to_json();
-    if text.len() > LIMITS_MAX_BYTES {
-        return Err(RefusedLimits::TooLong { bytes: text.len() });
-    }
-    match limits.iter().position(|limit| !is_kept(limit)) {
-        None => Ok(text),
-        Some(index) => {
-            Err(RefusedLimits::NotKept { number: index + 1, limit: limits[index].clone() })
-        }
-    }
+    why: kept::Refused,
 }
 
 /// What a deployment is as a stack: the template's parameters, and what travels in the worker's
@@ -69,8 +28,8 @@ impl Stack {
         let Deployment { worker, concurrency, timeout, limits, base_url, secret, auth, .. } =
             deployment;
         let limits = Limits::try_from(limits.clone())
-            .map_err(RefusedLimits::from)
-            .and_then(|limits| limits_parameter(&limits))
+            .map_err(kept::Refused::from)
+            .and_then(|limits| kept::parameter(&limits))
             .map_err(|why| Refused { target: deployment.target.clone(), why })?;
         let base_url = base_url.as_ref().map(|base| base.url().to_string());
         // What is left out must not keep the value of an earlier deploy.
@@ -169,25 +128,6 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_told_to_the_worker_or_refused_by_name() {
-        for limit in [
-            r#"{"rate":"2/s"}"#,
-            r#"{"quota":"2/1d"}"#,
-            r#"{"concurrency":2}"#,
-            r#"{"adaptive":true}"#,
-            r#"{"rate":"2/s","per":"tenant"}"#,
-            r#"{"rate":"2/s","name":"org"}"#,
-        ] {
-            let text = format!("[{limit}]");
-            let limits = Limits::from_json(&text).unwrap();
-            match limits_parameter(&limits) {
-                Ok(told) => assert!(is_kept(&limits[0]) && told == text, "{told}"),
-                Err(error) => assert!(error.to_string().contains(limit), "{error}"),
-            }
-        }
-    }
-
-    #[test]
     fn what_cannot_be_deployed_is_refused_by_name() {
         let text = "profile = \"stripe\"\nsecret = \"s\"\nbase_url = \"https://api.stripe.com\"\n\
                     limits = [{ adaptive = true, name = \"org\" }]";
@@ -195,12 +135,5 @@ mod tests {
         let told = "target api: limits[1]: a deployed worker does not keep \
                     {\"adaptive\":true,\"name\":\"org\"} yet; take it out";
         assert!(error.starts_with(told), "{error}");
-
-        let many: Vec<String> =
-            (1..=60).map(|days| format!("{{\"quota\":\"1/{days}d\"}}")).collect();
-        let many = Limits::from_json(&format!("[{}]", many.join(","))).unwrap();
-        let error = limits_parameter(&many).unwrap_err();
-        let bytes = many.to_json().len();
-        assert_eq!(error, RefusedLimits::TooLong { bytes });
     }
 }

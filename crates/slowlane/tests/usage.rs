@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: [&[&str]; 24] = [
     &["init"],
     &["check"],
     &["call"],
@@ -26,6 +26,7 @@ const COMMANDS: [&[&str]; 23] = [
     &["calls", "unresolved", "list"],
     &["calls", "unresolved", "resolve"],
     &["limits", "show"],
+    &["limits", "set"],
     &["pause"],
     &["drain"],
     &["resume"],

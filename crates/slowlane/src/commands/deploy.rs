@@ -1,8 +1,9 @@
 use super::outputs;
 use crate::exit::Ended;
+use crate::kept;
 use crate::output::{Question, print_json};
 use crate::place::{Chosen, Place};
-use crate::stacks::{RefusedLimits, Stack, limits_parameter};
+use crate::stacks::Stack;
 use clap::Args;
 use serde_json::{Value, json};
 use slowlane_config::Limits;
@@ -130,8 +131,8 @@ impl Deploy {
     fn check_typed_limits(&self) -> Result<(), Ended> {
         let typed = self.parameters.iter().filter(|(name, _)| name == "Limits");
         for (_, text) in typed {
-            let limits = Limits::from_json(text).map_err(RefusedLimits::from);
-            let parameter = limits.and_then(|limits| limits_parameter(&limits));
+            let limits = Limits::from_json(text).map_err(kept::Refused::from);
+            let parameter = limits.and_then(|limits| kept::parameter(&limits));
             parameter.map_err(|why| Ended::Usage(format!("the parameter Limits: {why}")))?;
         }
         Ok(())

@@ -1,6 +1,10 @@
 use super::Local;
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
+use slowlane_deployer::limits::{Author, Limit, Setting};
+use slowlane_deployer::{Outputs, Progress};
+use slowlane_limiter::{DynamoDbStore, LimitKey, Limiter, Limits, Rate, Settings, SlotId};
+use std::time::Duration;
 
 const WHY: [&str; 4] = ["--who", "ada", "--why", "the vendor works on it"];
 
@@ -39,4 +43,101 @@ async fn calls_are_paused_and_resumed_by_a_name_and_for_a_reason() -> anyhow::Re
     }
     assert_eq!(local.told_json(&["limits", "show"])?, resumed);
     Ok(())
+}
+
+const CONFIGURED: &str =
+    r#"[{"rate":"100/20s"},{"quota":"15000/1d"},{"rate":"2/s","per":"tenant"}]"#;
+
+fn rate(units: u64) -> Rate {
+    Rate::new(units, Duration::from_secs(20))
+}
+
+#[tokio::test]
+async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let plan = local.plan().parameter("Limits", CONFIGURED);
+    let outputs = local.deployer.deploy(&plan, &Progress::hidden()).await?;
+    let shown = local.told_json(&["limits", "show"])?;
+    assert_eq!(shown["configured"], serde_json::from_str::<Value>(CONFIGURED)?);
+    let configured = json!({"concurrency": 5, "rates": ["100/20s"], "quotas": ["15000/1d"]});
+    assert_eq!(shown["effective"], configured, "{shown:#}");
+    assert_eq!(shown["used"]["quotas"][0]["left"], 15_000, "{shown:#}");
+
+    // What the worker's own limiter has used of them.
+    let limiter = limiter(&local, &outputs)?;
+    for _ in 0..3 {
+        limiter.grant(1).await?;
+    }
+    let used = &local.told_json(&["limits", "show"])?["used"];
+    assert_eq!(
+        (&used["quotas"][0]["spent"], &used["quotas"][0]["left"]),
+        (&json!(3), &json!(14_997))
+    );
+    let free_at: jiff::Timestamp =
+        serde_json::from_value(used["rates"][0]["next_free_at"].clone())?;
+    assert!(free_at > jiff::Timestamp::now(), "{used:#}");
+
+    let deployed = local.deployer.deployed("trial").await?;
+    let limit = Limit::of(local.deployer.config(), &deployed)?;
+    let ada = Author::new("ada", "the vendor asked");
+    let slower = Setting { rates: Some(vec![rate(50)]), ..Setting::default() };
+    let was_set = limit.set(&slower, &ada).await?;
+    assert_eq!((was_set.before.rates, was_set.now.rates), (vec![rate(100)], vec![rate(50)]));
+    let fewer = Setting { concurrency: Some(3), ..Setting::default() };
+    let was_set = limit.set(&fewer, &ada).await?;
+    assert_eq!((was_set.now.concurrency, was_set.now.rates), (3, vec![rate(50)]));
+    let too_many = Setting { concurrency: Some(6), ..Setting::default() };
+    let error = limit.set(&too_many, &ada).await.unwrap_err().to_string();
+    assert!(error.starts_with("6 calls at once are more than 5"), "{error}");
+
+    let shown = local.told_json(&["limits", "show"])?;
+    let effective = json!({"concurrency": 3, "rates": ["50/20s"], "quotas": ["15000/1d"]});
+    assert_eq!(shown["effective"], effective, "{shown:#}");
+    assert_eq!(
+        (&shown["changes"][1]["who"], &shown["changes"][1]["change"]),
+        (&json!("ada"), &json!("set"))
+    );
+    // The worker heeds it.
+    limiter.look().await;
+    assert_eq!(limiter.standings().await?.rates, [rate(50)]);
+    let told = local.told(&["limits", "show"])?;
+    for text in
+        ["run, 3 calls at once", "100/20s      50/20s", "rate of each tenant", "the vendor asked"]
+    {
+        assert!(told.contains(text), "{text} is not in\n{told}");
+    }
+
+    let doorbell = outputs.doorbell_queue_url.context("a doorbell")?;
+    let rings = slowlane_deployer::queues::depth(&local.sqs(), &doorbell).await?.total();
+    let back = [&["limits", "set", "--as-configured"], &WHY[..]].concat();
+    let was_set = local.told_json(&back)?;
+    assert_eq!((&was_set["before"], &was_set["now"]), (&effective, &configured), "{was_set:#}");
+    assert_eq!(was_set["limit"], "trial");
+    let woken = slowlane_deployer::queues::depth(&local.sqs(), &doorbell).await?.total() - rings;
+    assert_eq!(woken, 5, "there may be more room: every slot is woken");
+
+    for (args, told) in [
+        (&[][..], "say what to set: --concurrency, --rate"),
+        (&["--rate", "100"], "`100` is no number of calls in a span of time"),
+        (&["--concurrency", "0"], "--concurrency"),
+        (&["--concurrency", "3"], "a deployed worker does not keep a concurrency yet"),
+    ] {
+        let output = local.run_on("trial", &[&["limits", "set"], args, &WHY[..]].concat())?;
+        let said = String::from_utf8(output.stderr)?;
+        assert!(output.status.code() == Some(2) && said.contains(told), "{args:?}: {said}");
+    }
+    Ok(())
+}
+
+/// A limiter as a slot of the worker has it.
+fn limiter(local: &Local, outputs: &Outputs) -> anyhow::Result<Limiter<DynamoDbStore>> {
+    let client = aws_sdk_dynamodb::Client::new(local.deployer.config());
+    let store = DynamoDbStore::new(client, &outputs.idempotency_table_name);
+    let limits = Limits::from_json(CONFIGURED)?;
+    let settings = Settings {
+        rates: limits[..1].iter().filter_map(|limit| limit.rate()).collect(),
+        quotas: limits.iter().filter_map(|limit| limit.quota()).collect(),
+        ..Settings::default()
+    };
+    Ok(Limiter::new(store, LimitKey::new("trial")?, SlotId::new("slot-1")?, settings)?)
 }

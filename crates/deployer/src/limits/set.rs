@@ -1,0 +1,152 @@
+//! Limits that are set while a deployment runs, in place of those it was deployed with.
+
+use crate::text;
+use serde_json::{Value, json};
+use slowlane_limiter::{Limit, Limits, Overrides, Quota, Rate, Scope};
+use std::fmt;
+
+/// What is to be set. What is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setting {
+    /// Forget what was set before; what is named beside it counts anew.
+    pub as_configured: bool,
+    /// Calls at once, below the worker's reserved concurrency.
+    pub concurrency: Option<u32>,
+    /// All rates of the target's.
+    pub rates: Option<Vec<Rate>>,
+    /// All quotas of the target's.
+    pub quotas: Option<Vec<Quota>>,
+}
+
+impl Setting {
+    /// What is set then, after `before`.
+    pub(super) fn over(&self, before: &Overrides) -> Overrides {
+        let before = if self.as_configured { Overrides::default() } else { before.clone() };
+        Overrides {
+            concurrency: self.concurrency.or(before.concurrency),
+            rates: self.rates.clone().or(before.rates),
+            quotas: self.quotas.clone().or(before.quotas),
+        }
+    }
+}
+
+/// The limits of a target that count, whether they were configured or set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InEffect {
+    /// Calls at once.
+    pub concurrency: u32,
+    /// All rates.
+    pub rates: Vec<Rate>,
+    /// All quotas.
+    pub quotas: Vec<Quota>,
+}
+
+impl InEffect {
+    /// What was set, and in place of what was not the limits of the target as they were deployed.
+    pub(super) fn of(set: &Overrides, ceiling: u32, configured: &Limits) -> Self {
+        let of_target = || configured.iter().filter(|limit| limit.scope == Scope::Target);
+        let rates = set.rates.clone();
+        let quotas = set.quotas.clone();
+        Self {
+            concurrency: set.concurrency.unwrap_or(ceiling).min(ceiling),
+            rates: rates.unwrap_or_else(|| of_target().filter_map(Limit::rate).collect()),
+            quotas: quotas.unwrap_or_else(|| of_target().filter_map(Limit::quota).collect()),
+        }
+    }
+
+    /// For programs: `{concurrency, rates, quotas}`.
+    pub(super) fn as_json(&self) -> Value {
+        let told = |all: &[String]| json!(all);
+        json!({
+            "concurrency": self.concurrency,
+            "rates": told(&each(&self.rates)),
+            "quotas": told(&each(&self.quotas)),
+        })
+    }
+
+    /// Its rows in a table: calls at once, rates, quotas.
+    fn cells(&self) -> [String; 3] {
+        let all = |texts: Vec<String>| match texts.is_empty() {
+            true => "none".to_owned(),
+            false => texts.join("\n"),
+        };
+        [self.concurrency.to_string(), all(each(&self.rates)), all(each(&self.quotas))]
+    }
+}
+
+fn each(limits: &[impl fmt::Display]) -> Vec<String> {
+    limits.iter().map(ToString::to_string).collect()
+}
+
+/// What was in effect before a change, and what is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WasSet {
+    /// Before.
+    pub before: InEffect,
+    /// Now.
+    pub now: InEffect,
+}
+
+impl WasSet {
+    /// For programs: `{before: {concurrency, rates, quotas}, now: {...}}`.
+    pub fn as_json(&self) -> Value {
+        json!({ "before": self.before.as_json(), "now": self.now.as_json() })
+    }
+}
+
+impl fmt::Display for WasSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ["calls at once", "rates", "quotas"].map(str::to_owned);
+        let rows = names.into_iter().zip(self.before.cells()).zip(self.now.cells());
+        let rows = rows.map(|((name, before), now)| [name, before, now]).collect();
+        f.write_str(&text::table(["", "before", "now"], rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn rate(units: u64) -> Rate {
+        Rate::new(units, Duration::from_secs(20))
+    }
+
+    #[test]
+    fn what_is_not_named_stays_as_it_was_set() {
+        let before = Overrides { concurrency: Some(3), rates: None, quotas: Some(Vec::new()) };
+        let setting = Setting { rates: Some(vec![rate(50)]), ..Setting::default() };
+        let expected = Overrides { rates: Some(vec![rate(50)]), ..before.clone() };
+        assert_eq!(setting.over(&before), expected);
+        let anew = Setting { as_configured: true, ..setting };
+        let expected = Overrides { rates: Some(vec![rate(50)]), ..Overrides::default() };
+        assert_eq!(anew.over(&before), expected);
+    }
+
+    #[test]
+    fn what_counts_is_what_was_set_below_the_ceiling_and_else_what_was_configured() {
+        let text = r#"[{"rate":"100/20s"},{"rate":"2/s","per":"tenant"},{"quota":"15000/1d"}]"#;
+        let configured = Limits::from_json(text).unwrap();
+        let set = |set: &Overrides| InEffect::of(set, 5, &configured);
+        let day = Quota::every(15_000, Duration::from_secs(86_400));
+        let as_configured = set(&Overrides::default());
+        assert_eq!((as_configured.concurrency, as_configured.rates), (5, vec![rate(100)]));
+        assert_eq!(as_configured.quotas, [day]);
+        let some = Overrides { concurrency: Some(9), rates: Some(Vec::new()), quotas: None };
+        assert_eq!((set(&some).concurrency, set(&some).rates), (5, Vec::new()));
+
+        let before = set(&Overrides { rates: Some(vec![rate(50)]), ..Overrides::default() });
+        let now = set(&Overrides { concurrency: Some(2), ..some });
+        let told = WasSet { before, now };
+        let rows = told.to_string();
+        let rows: Vec<Vec<&str>> =
+            rows.lines().map(|line| line.split("  ").map(str::trim).collect()).collect();
+        let row = |name: &str| {
+            let row = rows.iter().find(|row| row[0] == name).unwrap();
+            row[1..].iter().copied().filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(row("calls at once"), ["5", "2"]);
+        assert_eq!((row("rates"), row("quotas")), (vec!["50/20s", "none"], vec!["15000/1d"; 2]));
+        assert_eq!(told.as_json()["before"]["rates"], json!(["50/20s"]));
+    }
+}

@@ -1,0 +1,260 @@
+//! How a limit stands, for people and for programs.
+
+use super::set::InEffect;
+use crate::text;
+use serde_json::{Value, json};
+use slowlane_limiter::{
+    Author, Breaker, Change, Control, Limit, LimitKey, Limits, Measure, Mode, Moment, Overrides,
+    Quota, Rate, Scope, Spent, Standings,
+};
+
+/// How a limit stands at a moment.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub(super) name: LimitKey,
+    pub(super) now: Moment,
+    /// The worker's reserved concurrency, as it was deployed.
+    pub(super) ceiling: u32,
+    /// The limits below it, as they were deployed.
+    pub(super) configured: Limits,
+    pub(super) standings: Standings,
+}
+
+/// Whether calls are made, in a word.
+fn word(mode: &Mode, now: Moment) -> &'static str {
+    match mode {
+        Mode::Paused { until: Some(until), .. } if *until <= now => "run",
+        Mode::Run => "run",
+        Mode::Paused { .. } => "paused",
+        Mode::Draining { .. } => "draining",
+    }
+}
+
+fn change_word(change: &Change) -> &'static str {
+    match change {
+        Change::Pause { .. } => "pause",
+        Change::Drain => "drain",
+        Change::Resume => "resume",
+        Change::SetLimits { .. } => "set",
+    }
+}
+
+impl Standing {
+    fn control(&self) -> &Control {
+        &self.standings.record.control
+    }
+
+    /// The author and the end of what keeps calls from being made, if something does.
+    fn shut_by(&self) -> Option<(&Author, Option<Moment>)> {
+        match &self.control().mode {
+            Mode::Paused { until, by } if until.is_none_or(|until| until > self.now) => {
+                Some((by, *until))
+            }
+            Mode::Draining { by } => Some((by, None)),
+            Mode::Run | Mode::Paused { .. } => None,
+        }
+    }
+
+    /// For programs. `used` tells of each rate when its next call is free, and of each quota what was
+    /// spent.
+    pub fn as_json(&self) -> Value {
+        let (by, until) = self.shut_by().unzip();
+        let control = self.control();
+        let changes = control.changes.iter().map(|noted| {
+            json!({
+                "at": noted.at.to_string(),
+                "who": noted.by.who,
+                "why": noted.by.why,
+                "change": change_word(&noted.change),
+            })
+        });
+        let slots = self.slots().map(|(slot, entered, until)| {
+            json!({ "slot": slot, "since": entered.to_string(), "until": until.to_string() })
+        });
+        let rates = self.rates().map(|(rate, free_at)| {
+            json!({ "rate": rate.to_string(), "next_free_at": free_at.to_string() })
+        });
+        let quotas = self.quotas().map(|(quota, spent)| {
+            json!({
+                "quota": quota.to_string(),
+                "spent": spent.units,
+                "left": quota.units.saturating_sub(spent.units),
+                "resets_at": spent.resets_at.to_string(),
+            })
+        });
+        json!({
+            "limit": self.name.as_str(),
+            "mode": word(&control.mode, self.now),
+            "until": until.flatten().map(|until| until.to_string()),
+            "who": by.map(|by| &by.who),
+            "why": by.map(|by| &by.why),
+            "concurrency": self.standings.concurrency,
+            "ceiling": self.ceiling,
+            "configured": self.configured,
+            "effective": self.effective().as_json(),
+            "used": { "rates": rates.collect::<Vec<_>>(), "quotas": quotas.collect::<Vec<_>>() },
+            "slots": slots.collect::<Vec<_>>(),
+            "held_until": self.held_until().map(|until| until.to_string()),
+            "breaker": self.breaker(),
+            "changes": changes.collect::<Vec<_>>(),
+        })
+    }
+
+    fn effective(&self) -> InEffect {
+        InEffect {
+            concurrency: self.standings.concurrency,
+            rates: self.standings.rates.clone(),
+            quotas: self.standings.quotas.clone(),
+        }
+    }
+
+    /// Each rate in effect, and when its next call is free.
+    fn rates(&self) -> impl Iterator<Item = (&Rate, Moment)> {
+        let meter = &self.standings.meter;
+        let rates = self.standings.rates.iter().enumerate();
+        rates.map(|(index, rate)| (rate, meter.due(index).max(self.now)))
+    }
+
+    /// Each quota in effect, and what is spent of it.
+    fn quotas(&self) -> impl Iterator<Item = (&Quota, Spent)> {
+        let quotas = self.standings.quotas.iter().enumerate();
+        quotas.map(|(index, quota)| {
+            let spent = self.standings.meter.spent.get(index).copied().unwrap_or_default();
+            let spent = match spent.resets_at > self.now {
+                true => spent,
+                // The time zone of a quota was looked up when it was set.
+                false => {
+                    Spent { units: 0, resets_at: quota.resets_at(self.now).unwrap_or(self.now) }
+                }
+            };
+            (quota, spent)
+        })
+    }
+
+    /// The slots in the register whose lease holds: name, since when, until when.
+    fn slots(&self) -> impl Iterator<Item = (&str, Moment, Moment)> {
+        let all = self.standings.record.register.slots.iter();
+        let live = all.filter(|(_, entry)| entry.lease_until > self.now);
+        live.map(|(slot, entry)| (slot.as_str(), entry.entered_at, entry.lease_until))
+    }
+
+    /// Until when nobody calls because the API said so.
+    fn held_until(&self) -> Option<Moment> {
+        self.control().held_until.filter(|until| *until > self.now)
+    }
+
+    /// The breaker in a word.
+    fn breaker(&self) -> &'static str {
+        match self.control().breaker {
+            Breaker::Closed { .. } => "closed",
+            Breaker::Open(_) => "open",
+            Breaker::HalfOpen { .. } => "half-open",
+        }
+    }
+
+    /// What keeps calls from being made, in words: `paused until ... by ada: a release`.
+    pub fn shut(&self) -> Option<String> {
+        let (Author { who, why }, until) = self.shut_by()?;
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        Some(format!("{}{until} by {who}: {why}", word(&self.control().mode, self.now)))
+    }
+
+    /// For people.
+    pub fn as_text(&self) -> String {
+        let mode = word(&self.control().mode, self.now);
+        let mut told =
+            format!("{}: {}, {} calls at once", self.name, mode, self.standings.concurrency);
+        for line in self.shut().into_iter().chain(self.hindrances()) {
+            told += &format!("\n{line}");
+        }
+        told += &format!("\n\n{}", self.limits_table());
+        if self.control().changes.is_empty() {
+            return told + "\n\nnobody has changed it since it was deployed";
+        }
+        let rows = self.control().changes.iter().rev().map(|noted| {
+            let change = change_word(&noted.change).to_owned();
+            [noted.at.to_string(), change, noted.by.who.clone(), noted.by.why.clone()]
+        });
+        told + "\n\n" + &text::table(["when", "change", "who", "why"], rows.collect())
+    }
+
+    /// What keeps calls from being made, and is nobody's doing.
+    fn hindrances(&self) -> impl Iterator<Item = String> {
+        let held =
+            self.held_until().map(|until| format!("the API asked all to wait until {until}"));
+        let breaker = self.breaker();
+        let breaker = (breaker != "closed").then(|| format!("the breaker is {breaker}"));
+        held.into_iter().chain(breaker)
+    }
+
+    /// Each limit: as it was deployed, as it is in effect, and what is used of it.
+    fn limits_table(&self) -> String {
+        let configured = InEffect::of(&Overrides::default(), self.ceiling, &self.configured);
+        let slots = self.slots().count();
+        let at_once = match slots {
+            0 => "-".to_owned(),
+            slots => text::count(slots as u64, "slot") + " at work",
+        };
+        let mut rows = vec![[
+            "calls at once".to_owned(),
+            self.ceiling.to_string(),
+            self.standings.concurrency.to_string(),
+            at_once,
+        ]];
+        let used = self.rates().map(|(rate, free_at)| {
+            let ahead = free_at.since(self.now);
+            let used = if ahead.is_zero() {
+                "free now".to_owned()
+            } else {
+                format!("next in {ahead:.1?}")
+            };
+            (rate.to_string(), used)
+        });
+        rows.extend(side_by_side("rate", configured.rates.iter().map(Rate::to_string), used));
+        let used = self.quotas().map(|(quota, spent)| {
+            let left = quota.units.saturating_sub(spent.units);
+            (quota.to_string(), format!("{left} left until {}", spent.resets_at))
+        });
+        rows.extend(side_by_side("quota", configured.quotas.iter().map(Quota::to_string), used));
+        rows.extend(self.configured.iter().filter_map(configured_only));
+        text::table(["limit", "configured", "in effect", "used"], rows)
+    }
+}
+
+/// A limit of which the record tells nothing, as a row: the tenants' and the shared ones have records
+/// of their own.
+fn configured_only(limit: &Limit) -> Option<[String; 4]> {
+    let whose = match (&limit.scope, &limit.measure) {
+        (Scope::Target, Measure::Rate { .. } | Measure::Quota { .. }) => return None,
+        (Scope::Target, _) => String::new(),
+        (Scope::Tenant, _) => " of each tenant".to_owned(),
+        (Scope::Shared(name), _) => format!(" shared by {name}"),
+    };
+    let rate = limit.rate().map(|rate| rate.to_string());
+    let value = rate.or_else(|| limit.quota().map(|quota| quota.to_string()));
+    let value = value.unwrap_or_else(|| match limit.measure {
+        Measure::Concurrency(at_once) => at_once.to_string(),
+        _ => "as the API takes".to_owned(),
+    });
+    let name = format!("{}{whose}", limit.measure.word());
+    Some([name, value, "-".to_owned(), "-".to_owned()])
+}
+
+/// Rows of what was configured, and beside it what is in effect and used.
+fn side_by_side(
+    name: &str,
+    configured: impl Iterator<Item = String>,
+    in_effect: impl Iterator<Item = (String, String)>,
+) -> Vec<[String; 4]> {
+    let (mut configured, mut in_effect) = (configured.fuse(), in_effect.fuse());
+    let none = || "-".to_owned();
+    std::iter::from_fn(|| {
+        let (before, now) = (configured.next(), in_effect.next());
+        if before.is_none() && now.is_none() {
+            return None;
+        }
+        let (effective, used) = now.unwrap_or_else(|| (none(), none()));
+        Some([name.to_owned(), before.unwrap_or_else(none), effective, used])
+    })
+    .collect()
+}
