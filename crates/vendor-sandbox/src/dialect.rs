@@ -17,6 +17,8 @@ pub struct Dialect {
     pub name: String,
     /// The API's name, for people.
     pub title: String,
+    /// The way to authenticate that its sample takes, as the profile calls it.
+    pub auth: String,
     /// What callers authenticate with, unless the sandbox is told otherwise. `{base_url}` stands for
     /// its own address.
     pub(crate) credentials: BTreeMap<String, String>,
@@ -177,10 +179,12 @@ impl Dialect {
 
 fn name_in_path(pattern: &str, path: &[String]) -> Option<String> {
     let pattern: Vec<&str> = pattern.split('/').collect();
+    // Before it may stand the path of the base URL.
+    let path = &path[path.len().checked_sub(pattern.len())?..];
     let fits = |(wanted, segment): (&&str, &String)| {
         *wanted == "*" || *wanted == "{name}" || *wanted == segment
     };
-    let is_it = pattern.len() == path.len() && pattern.iter().zip(path).all(fits);
+    let is_it = pattern.iter().zip(path).all(fits);
     let at = pattern.iter().position(|segment| *segment == "{name}")?;
     is_it.then(|| path[at].clone())
 }
@@ -257,6 +261,7 @@ mod tests {
         let path = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
         let pattern = "data/*/{name}";
         assert_eq!(name_in_path(pattern, &path("data/v1/a")), Some("a".to_owned()));
+        assert_eq!(name_in_path(pattern, &path("base/data/v1/a")), Some("a".to_owned()));
         assert_eq!(name_in_path(pattern, &path("data/v1")), None);
         assert_eq!(name_in_path(pattern, &path("other/v1/a")), None);
     }

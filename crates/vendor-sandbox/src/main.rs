@@ -21,8 +21,8 @@ use slowlane_vendor_sandbox::{
 /// Serves it on a loopback port, in the vendor's own dialect: how it refuses a call beyond a limit and
 /// says how long to wait, its errors, its sign-in, what it does with idempotency keys, records that can
 /// be read back. When it is ready it prints one line to stdout:
-/// {"listening":"http://127.0.0.1:PORT","sample":{...}}, with a call that makes a record. SIGINT or
-/// SIGTERM ends it.
+/// {"listening":"http://127.0.0.1:PORT","auth":"...","sample":{...}}, with a call that makes a record and
+/// the way to sign in for it. SIGINT or SIGTERM ends it.
 ///
 ///   slowlane-sandbox --profile stripe --port 8080 --rate 25/s
 ///   curl -u sk_test_sandbox: localhost:8080/v1/customers -d name=Ada
@@ -80,6 +80,11 @@ struct Args {
     #[arg(long = "fault", alias = "faults", value_name = "FAULT", verbatim_doc_comment)]
     faults: Vec<Fault>,
 
+    /// Know a call in the report by the first word that begins so in its path, headers or body, in place
+    /// of where the dialect says that names stand.
+    #[arg(long, value_name = "PREFIX")]
+    named_by: Option<String>,
+
     /// Take calls without a sign-in.
     #[arg(long)]
     open: bool,
@@ -113,7 +118,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let dialect = Dialect::of(&args.profile)?;
-    let sample = serde_json::to_value(dialect.sample())?;
+    let line = json!({ "auth": dialect.auth, "sample": dialect.sample() });
     let vendor = vendor(&args, dialect)?;
     let listener =
         tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
@@ -129,7 +134,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         sandbox.inject(*fault, clock.now());
     }
     let stop = stop_signal()?;
-    announce(&json!({ "listening": base_url, "sample": sample }))?;
+    announce(&base_url, line)?;
     serve(listener, Arc::new(Mutex::new(sandbox)), clock, stop).await;
     Ok(())
 }
@@ -138,6 +143,9 @@ fn vendor(args: &Args, dialect: Dialect) -> anyhow::Result<Vendor> {
     let mut vendor = Vendor::new(dialect);
     if args.open {
         vendor = vendor.open();
+    }
+    if let Some(prefix) = &args.named_by {
+        vendor = vendor.named_by(prefix);
     }
     if let Some(seconds) = args.token_life {
         vendor = vendor.with_token_life(Duration::from_secs(seconds));
@@ -181,7 +189,8 @@ fn write_private(path: &Path, credentials: &BTreeMap<String, String>) -> anyhow:
 }
 
 /// The line that tells whoever started the process where to find it.
-fn announce(line: &serde_json::Value) -> anyhow::Result<()> {
+fn announce(base_url: &str, mut line: serde_json::Value) -> anyhow::Result<()> {
+    line["listening"] = base_url.into();
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}")?;
     Ok(stdout.flush()?)

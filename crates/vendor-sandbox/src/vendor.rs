@@ -23,6 +23,7 @@ pub struct Vendor {
     credentials: BTreeMap<String, String>,
     is_open: bool,
     token_life: Option<Duration>,
+    name_prefix: Option<String>,
     tokens: Tokens,
     keys: Keys,
     records: Records,
@@ -52,6 +53,7 @@ impl Vendor {
             dialect,
             is_open: false,
             token_life: None,
+            name_prefix: None,
             tokens: Tokens::default(),
             keys: Keys::default(),
             records: Records::default(),
@@ -59,7 +61,7 @@ impl Vendor {
         }
     }
 
-    /// Lets everybody in.
+    /// Lets everybody in, and gives a token to whoever asks for one, at any path.
     #[must_use]
     pub fn open(mut self) -> Self {
         self.is_open = true;
@@ -77,6 +79,14 @@ impl Vendor {
     #[must_use]
     pub fn with_token_life(mut self, life: Duration) -> Self {
         self.token_life = Some(life);
+        self
+    }
+
+    /// Knows a call by the first word that begins so in its path, its headers or its body, wherever the
+    /// dialect says that names stand.
+    #[must_use]
+    pub fn named_by(mut self, prefix: &str) -> Self {
+        self.name_prefix = Some(prefix.to_owned());
         self
     }
 
@@ -105,6 +115,19 @@ impl Vendor {
                     }
                 }
             })
+    }
+
+    /// The name that a caller gave to what a call makes.
+    fn name_of(&self, request: &Request, asked: &Asked) -> Option<String> {
+        let Some(prefix) = &self.name_prefix else { return self.dialect.name_in(asked) };
+        let headers = request.headers().values().filter_map(|value| value.to_str().ok());
+        let body = String::from_utf8_lossy(request.body());
+        let texts = [request.uri().path()].into_iter().chain(headers).chain([&*body]);
+        texts.into_iter().find_map(|text| {
+            let word = &text[text.find(prefix)?..];
+            let ends = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_';
+            Some(word[..word.find(ends).unwrap_or(word.len())].to_owned())
+        })
     }
 
     fn gaps(&self, now: Duration) -> Gaps {
@@ -164,7 +187,7 @@ impl Vendor {
         }
         let at = At { now, base_url: base_url(request) };
         let mut said = self.service.answer(&asked, &mut self.records, &at);
-        let name = self.dialect.name_in(&asked);
+        let name = self.name_of(request, &asked);
         for created in &mut said.effect.created {
             created.external_id = created.external_id.take().or_else(|| name.clone());
         }
@@ -183,11 +206,13 @@ impl Api for Vendor {
         rng: &mut fastrand::Rng,
     ) -> Option<Response> {
         let service = self.dialect.token.as_ref()?;
-        if request.uri().path() != service.path {
+        let asked = Asked::of(request);
+        let asks_anywhere = self.is_open && asked.text("/grant_type").is_some();
+        if request.uri().path() != service.path && !asks_anywhere {
             return None;
         }
         let life = self.token_life.unwrap_or(service.lives.0);
-        if !tokens::may_have_one(&Asked::of(request), &self.credentials) {
+        if !self.is_open && !tokens::may_have_one(&asked, &self.credentials) {
             return Some(Gaps::at(now).answer(&service.refused));
         }
         let gaps = Gaps::at(now)
@@ -287,7 +312,7 @@ impl Api for Vendor {
 
     fn subject(&self, request: &Request) -> Subject {
         let resource = request.uri().path().trim_start_matches('/').to_owned();
-        Subject { resource, external_id: self.dialect.name_in(&Asked::of(request)) }
+        Subject { resource, external_id: self.name_of(request, &Asked::of(request)) }
     }
 
     fn records(&self) -> BTreeMap<String, u64> {

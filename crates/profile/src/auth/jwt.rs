@@ -21,7 +21,7 @@ use crate::words::Period;
 #[serde(deny_unknown_fields)]
 pub struct JwtBearer {
     /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces.
-    token_url: Template,
+    pub(super) token_url: Template,
     /// Who vouches: `iss`.
     issuer: Template,
     /// For whom: `sub`.

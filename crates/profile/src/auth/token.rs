@@ -26,7 +26,7 @@ use crate::words::{Method, Period};
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
     /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces.
-    token_url: Template,
+    pub(super) token_url: Template,
     /// Where the client's id and secret are sent.
     #[serde(default)]
     client: ClientIn,
@@ -57,7 +57,7 @@ pub(crate) enum ClientIn {
 #[serde(deny_unknown_fields)]
 pub struct RefreshToken {
     /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces.
-    token_url: Template,
+    pub(super) token_url: Template,
     /// Where the client's id and secret are sent.
     #[serde(default)]
     client: ClientIn,

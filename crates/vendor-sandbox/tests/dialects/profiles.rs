@@ -38,6 +38,7 @@ impl Judged {
         let (resource, body) = (fill(&sample.resource), fill(&sample.body.to_string()));
         let method: Method = match sample.method.as_str() {
             "PATCH" => Method::Patch,
+            "PUT" => Method::Put,
             _ => Method::Post,
         };
         let headers = [("idempotency-key", key), ("anthropic-version", "2023-06-01")];
