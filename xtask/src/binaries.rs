@@ -30,9 +30,22 @@ const SIMULATOR_MINUTES: u32 = 7;
 pub(crate) fn local(sh: &Shell) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("local");
     foretell(&directory.join("slowlane-worker"), "the programs", LOCAL_MINUTES);
-    let packages = PROGRAMS.iter().flat_map(|name| ["--package", name]);
-    cmd!(sh, "cargo build --profile local {packages...}").run()?;
+    build(sh, &[])?;
     Ok(directory)
+}
+
+/// The same, and the sandbox of other vendors' APIs, which only some demos need: the first build for
+/// the others must not take longer for it.
+pub(crate) fn with_vendors(sh: &Shell) -> anyhow::Result<PathBuf> {
+    let directory = target_dir(sh)?.join("local");
+    foretell(&directory.join("slowlane-worker"), "the programs", LOCAL_MINUTES);
+    build(sh, &["slowlane-vendor-sandbox"])?;
+    Ok(directory)
+}
+
+fn build(sh: &Shell, more: &[&str]) -> anyhow::Result<()> {
+    let packages = PROGRAMS.iter().chain(more).flat_map(|name| ["--package", name]);
+    Ok(cmd!(sh, "cargo build --profile local {packages...}").run()?)
 }
 
 /// The same programs and all tests, built in one go: what both need is compiled once.

@@ -13,6 +13,7 @@ mod python;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -28,6 +29,9 @@ enum Xtask {
     /// pushes orders through a limited API. `cargo xtask demo --help` lists what can be varied.
     #[command(disable_help_flag = true)]
     Demo(Passed),
+    /// Make what `slowlane demo` needs, and print where it is, as JSON
+    #[command(hide = true)]
+    Tools,
     /// Run all tests, those on the local AWS server too
     ///
     /// With cargo-nextest if it is installed, else with cargo test.
@@ -127,6 +131,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
     sh.change_dir(repository());
     match command {
         Xtask::Demo(passed) => demo(&sh, &passed),
+        Xtask::Tools => print_tools(&sh),
         Xtask::Test(passed) => test(&sh, &passed.args),
         Xtask::Ci => ci(&sh),
         Xtask::Simulate(passed) => simulator(&sh, "simulate", &passed),
@@ -166,10 +171,21 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     }
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
-    let binaries = binaries::local(sh)?;
+    let binaries = match passed.give("--target") {
+        true => binaries::with_vendors(sh)?,
+        false => binaries::local(sh)?,
+    };
     let mut demo = Command::new(binaries.join("slowlane-local"));
     demo.arg("demo").args(&passed.args).envs(tools(&binaries, &python));
     become_program(&mut demo)
+}
+
+#[expect(clippy::print_stdout, reason = "`slowlane demo` reads it there")]
+fn print_tools(sh: &Shell) -> anyhow::Result<()> {
+    let python = python::local_aws(sh)?;
+    let tools = tools(&binaries::with_vendors(sh)?, &python);
+    println!("{}", serde_json::json!(tools.into_iter().collect::<BTreeMap<_, _>>()));
+    Ok(())
 }
 
 fn test(sh: &Shell, args: &[String]) -> anyhow::Result<()> {

@@ -9,9 +9,12 @@ use anyhow::{Context, ensure};
 use slowlane_deployer::Progress;
 use slowlane_local::report::Observed;
 use slowlane_local::run::{self, Execution, Started};
+use slowlane_local::sandbox::{self, VendorSettings};
+use slowlane_local::target::{self, Calls};
 use slowlane_local::{
-    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Tools, Workload, progress, sandbox,
+    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Target, Tools, Workload, progress,
 };
+use slowlane_message::Priority;
 use tempfile::TempDir;
 
 use crate::keep::{Client, Kept};
@@ -41,6 +44,13 @@ pub(crate) struct Options {
     /// What to show
     #[arg(long, value_enum, default_value_t = Scenario::Orders)]
     scenario: Scenario,
+    /// Calls of another API in place of NetSuite's orders, against the sandbox of its profile: stripe,
+    /// salesforce, openai, ... `slowlane demo` does so with a slowlane.toml of your own
+    #[arg(
+        long, value_name = "PROFILE",
+        conflicts_with_all = ["scenario", "size", "input", "dispatch", "on_higher"]
+    )]
+    target: Option<String>,
     /// How many items, sagas or calls the scenario has [default: 150 items, 40 sagas, 40 calls]
     ///
     /// For scenarios other than orders.
@@ -104,6 +114,9 @@ pub(crate) struct Finished {
 /// Runs the demo and tells what happened.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Finished> {
     let tools = Tools::from_env()?;
+    if let Some(profile) = &options.target {
+        return run_target(options, &tools, profile).await;
+    }
     let workload = options.workload()?;
     // Made before the run, because a run is too long to fail at its end.
     let report_file = options.report.as_deref().map(create).transpose()?;
@@ -114,15 +127,40 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Finished> {
         eprintln!("the logs are in {}", directory.path().display());
     }
     let (shown, stack, ministack) = result?;
-    writeln!(std::io::stdout(), "{}", shown.table)?;
-    for broken in &shown.broken_promises {
-        eprintln!("error: {broken}");
+    shown.tell(report_file)?;
+    Ok(Finished { is_good: shown.broken_promises.is_empty(), stack, ministack, directory })
+}
+
+/// Calls of another API than NetSuite.
+async fn run_target(options: &Options, tools: &Tools, profile: &str) -> anyhow::Result<Finished> {
+    let report_file = options.report.as_deref().map(create).transpose()?;
+    let mut directory = tempfile::Builder::new().prefix("slowlane-demo-").tempdir()?;
+    let target = Target::of_profile(VendorSettings {
+        profile: profile.to_owned(),
+        limit: options.limit,
+        rates: Vec::new(),
+        latency_ms: options.latency_ms(),
+        fault: options.fault.clone(),
+        open: false,
+        named_by: Some(target::KEY_PREFIX.to_owned()),
+    });
+    let calls = Calls {
+        of: [options.high, options.normal, options.batch],
+        high_every: Duration::from_millis(options.high_every_ms),
+        sample: None,
+    };
+    let result = target::demo(tools, STACK_NAME, &target, &calls, directory.path()).await;
+    if !result.as_ref().is_ok_and(|finished| finished.report.broken_promises().is_empty()) {
+        directory.disable_cleanup(true);
+        eprintln!("the logs are in {}", directory.path().display());
     }
-    if let Some(mut file) = report_file {
-        serde_json::to_writer_pretty(&mut file, &shown.report)
-            .context("cannot write the report")?;
-        writeln!(file)?;
-    }
+    let target::Finished { report, stack, ministack } = result?;
+    let shown = Shown {
+        table: report.table(),
+        report: serde_json::to_value(&report)?,
+        broken_promises: report.broken_promises(),
+    };
+    shown.tell(report_file)?;
     Ok(Finished { is_good: shown.broken_promises.is_empty(), stack, ministack, directory })
 }
 
@@ -153,9 +191,10 @@ async fn run_orders(
 ) -> anyhow::Result<Shown> {
     eprintln!("starting {} workflows", workload.orders.len());
     let started = Started::default();
+    let totals = Priority::ALL.map(|priority| workload.count(priority));
     let executions = tokio::select! {
         executions = run::run(stack, workload, &started) => executions?,
-        never = progress::watch(stack, workload, options.limit, &started) => match never {},
+        never = progress::watch(stack, totals, options.limit, &started) => match never {},
     };
     stack.settle(SETTLE_TIMEOUT).await?;
     let report = report(options, stack, &executions).await?;
@@ -181,6 +220,22 @@ async fn report(
         worker: stack.worker_counts()?,
         dead_letters: stack.depth(&stack.outputs().dead_letter_queue_url).await?.total(),
     }))
+}
+
+impl Shown {
+    /// Prints what was shown, and writes it down for programs.
+    fn tell(&self, report_file: Option<File>) -> anyhow::Result<()> {
+        writeln!(std::io::stdout(), "{}", self.table)?;
+        for broken in &self.broken_promises {
+            eprintln!("error: {broken}");
+        }
+        if let Some(mut file) = report_file {
+            serde_json::to_writer_pretty(&mut file, &self.report)
+                .context("cannot write the report")?;
+            writeln!(file)?;
+        }
+        Ok(())
+    }
 }
 
 impl Options {

@@ -5,8 +5,8 @@
 //!
 //! 1. [`MiniStack`] is the AWS: one Python server on a loopback port. It runs the Lambda
 //!    binaries as processes.
-//! 2. [`SandboxProcess`] is the API: a NetSuite with a limit, a latency and faults on demand,
-//!    which reports what it saw.
+//! 2. [`SandboxProcess`] is the API: a NetSuite, or another vendor's, with a limit, a latency and faults
+//!    on demand, which reports what it saw.
 //! 3. [`Stack`] deploys the repository's CloudFormation template between the two, with the
 //!    code that deploys it to AWS (`slowlane-deployer`).
 //! 4. [`Workload`] is a list of orders, made up or read from a file; [`workload`] documents
@@ -15,7 +15,8 @@
 //!    its end, while [`progress`] shows what happens.
 //! 6. [`Report`] is what came of it, by the sandbox's account.
 //!
-//! The program `slowlane-local demo` puts them together; the whole-path tests put them
+//! The program `slowlane-local demo` puts them together, and [`target::demo`] does so for a target of
+//! `slowlane.toml`; the whole-path tests put them
 //! together in other ways. Whatever is started here runs as a [`ProcessGroup`] and ends with
 //! its owner, whichever way that ends.
 
@@ -27,6 +28,7 @@ pub mod report;
 pub mod run;
 pub mod sandbox;
 pub mod stack;
+pub mod target;
 pub mod worker_log;
 pub mod workload;
 
@@ -34,7 +36,7 @@ pub use ministack::MiniStack;
 pub use process::ProcessGroup;
 pub use report::Report;
 pub use sandbox::SandboxProcess;
-pub use stack::{Dispatch, OnHigher, Settings, Stack, Tools};
+pub use stack::{Dispatch, OnHigher, Settings, Stack, Target, Tools};
 pub use workload::{Order, Workload};
 
 /// A client for servers on this machine: an HTTP proxy of the environment is not for them.

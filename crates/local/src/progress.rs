@@ -12,7 +12,6 @@ use tokio::time::MissedTickBehavior;
 use crate::run::Started;
 use crate::sandbox::{ApiCall, Stats};
 use crate::stack::{self, Stack};
-use crate::workload::Workload;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,17 +39,13 @@ struct Lane {
     done: usize,
 }
 
-/// Shows a run on standard error until the returned future is dropped.
+/// Shows a run on standard error until the returned future is dropped. `totals` are the executions of
+/// each priority, most urgent first.
 ///
 /// It asks the sandbox, which is quick, and the local AWS only for the depths of three queues. That
 /// server is the bottleneck of a run, and must not spend its time on being watched.
-pub async fn watch(
-    stack: &Stack,
-    workload: &Workload,
-    limit: u32,
-    started: &Started,
-) -> Infallible {
-    let mut view = View::new(workload);
+pub async fn watch(stack: &Stack, totals: [usize; 3], limit: u32, started: &Started) -> Infallible {
+    let mut view = View::new(totals);
     let start = Instant::now();
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -130,13 +125,13 @@ enum View {
 }
 
 impl View {
-    fn new(workload: &Workload) -> Self {
+    fn new(totals: [usize; 3]) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::Lines { last: None };
         }
         let together = MultiProgress::new();
         let bar = |priority: Priority| {
-            let bar = ProgressBar::new(workload.count(priority) as u64)
+            let bar = ProgressBar::new(totals[priority as usize] as u64)
                 .with_prefix(priority.as_str())
                 .with_style(style("{prefix:>6} {bar:40} {pos:>5}/{len} {msg}"));
             together.add(bar)

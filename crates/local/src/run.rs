@@ -1,4 +1,4 @@
-//! Starts a workload's executions, each with the moment of its StartExecution call, and waits
+//! Starts executions, each with the moment of its StartExecution call, and waits
 //! for their ends.
 
 use std::collections::HashMap;
@@ -57,7 +57,25 @@ pub enum Error {
     },
 }
 
-/// An execution of `sales-order-sync`, named after its order.
+/// What an execution is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The execution's name, and that of the record.
+    pub name: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The execution's input, in JSON.
+    pub input: String,
+}
+
+impl Item {
+    fn of(order: &Order) -> Result<Self, Error> {
+        let input = serde_json::to_string(order)?;
+        Ok(Self { name: order.order_id.clone(), priority: order.priority, input })
+    }
+}
+
+/// An execution, named after its order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Execution {
     /// The order, and the record's external id.
@@ -119,12 +137,28 @@ pub async fn run(
     workload: &Workload,
     started: &Started,
 ) -> Result<Vec<Execution>, Error> {
-    let sfn = Client::new(stack.sdk());
+    let items = workload.orders.iter().map(Item::of).collect::<Result<Vec<_>, _>>()?;
     let machine = &stack.outputs().sales_order_sync_arn;
-    let (urgent, others): (Vec<&Order>, Vec<&Order>) =
-        workload.orders.iter().partition(|order| order.priority == Priority::High);
+    run_items(stack, machine, &items, workload.high_every, started).await
+}
+
+/// The same with executions of any machine whose calls go through the stack. Those of HIGH are started
+/// evenly, the others as fast as they are taken.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_items(
+    stack: &Stack,
+    machine: &str,
+    items: &[Item],
+    high_every: Duration,
+    started: &Started,
+) -> Result<Vec<Execution>, Error> {
+    let sfn = Client::new(stack.sdk());
+    let (urgent, others): (Vec<&Item>, Vec<&Item>) =
+        items.iter().partition(|item| item.priority == Priority::High);
     let (urgent, others) = try_join(
-        start_evenly(&sfn, machine, &urgent, workload.high_every, started),
+        start_evenly(&sfn, machine, &urgent, high_every, started),
         start_as_taken(&sfn, machine, &others, stack.enqueuer_log(), started),
     )
     .await?;
@@ -140,39 +174,39 @@ pub async fn run(
     Ok(executions)
 }
 
-/// Starts an order every so often.
+/// Starts one every so often.
 async fn start_evenly(
     sfn: &Client,
     machine: &str,
-    orders: &[&Order],
+    items: &[&Item],
     every: Duration,
     started: &Started,
 ) -> Result<Vec<Execution>, Error> {
     let first = tokio::time::Instant::now();
-    let paced = (0_u32..).zip(orders).map(|(index, order)| async move {
+    let paced = (0_u32..).zip(items).map(|(index, item)| async move {
         tokio::time::sleep_until(first + every * index).await;
-        start(sfn, machine, order, started).await
+        start(sfn, machine, item, started).await
     });
     try_join_all(paced).await
 }
 
-/// Starts orders as fast as their calls reach their queues ([`pace`](crate::pace)).
+/// Starts them as fast as their calls reach their queues ([`pace`](crate::pace)).
 async fn start_as_taken(
     sfn: &Client,
     machine: &str,
-    orders: &[&Order],
+    items: &[&Item],
     log: PathBuf,
     started: &Started,
 ) -> Result<Vec<Execution>, Error> {
     let mut pace = Pace::new(Instant::now());
     let mut enqueuer = EnqueuerLog::new(log.clone());
-    let mut executions = Vec::with_capacity(orders.len());
-    for order in orders {
+    let mut executions = Vec::with_capacity(items.len());
+    for item in items {
         let unread = |source| Error::Log { path: log.clone(), source };
         while !pace.may_start(started.total(), enqueuer.queued().map_err(unread)?, Instant::now()) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        executions.push(start(sfn, machine, order, started).await?);
+        executions.push(start(sfn, machine, item, started).await?);
     }
     Ok(executions)
 }
@@ -180,22 +214,21 @@ async fn start_as_taken(
 async fn start(
     sfn: &Client,
     machine: &str,
-    order: &Order,
+    item: &Item,
     started: &Started,
 ) -> Result<Execution, Error> {
-    let input = serde_json::to_string(order)?;
     let started_at_ms = now_ms();
     sfn.start_execution()
         .state_machine_arn(machine)
-        .name(&order.order_id)
-        .input(input)
+        .name(&item.name)
+        .input(&item.input)
         .send()
         .await
-        .map_err(failed("StartExecution", Some(&order.order_id)))?;
-    started.count(order.priority);
+        .map_err(failed("StartExecution", Some(&item.name)))?;
+    started.count(item.priority);
     Ok(Execution {
-        order_id: order.order_id.clone(),
-        priority: order.priority,
+        order_id: item.name.clone(),
+        priority: item.priority,
         started_at_ms,
         ending: Ending::NotEnded,
     })

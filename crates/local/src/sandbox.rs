@@ -1,10 +1,13 @@
-//! The NetSuite sandbox as a process, and what it reports.
+//! A sandbox as a process, NetSuite's or another vendor's, and what it reports.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use slowlane_message::Priority;
 
 use crate::process::ProcessGroup;
 
@@ -12,13 +15,13 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(10);
 
 /// The file, in the directory of a sandbox, with what a client needs to sign in to it.
-pub const CREDENTIALS: &str = "netsuite.json";
+pub const CREDENTIALS: &str = "credentials.json";
 
 /// Why the sandbox could not be started or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The binary could not be started.
-    #[error("cannot start the NetSuite sandbox {}", binary.display())]
+    #[error("cannot start the sandbox {}", binary.display())]
     Spawn {
         /// The binary that was tried.
         binary: PathBuf,
@@ -27,7 +30,7 @@ pub enum Error {
     },
     /// It ended instead of listening: its message says why, for example a fault it does not
     /// know.
-    #[error("the NetSuite sandbox ended at once ({status}):\n{log}")]
+    #[error("the sandbox ended at once ({status}):\n{log}")]
     Exited {
         /// How it ended.
         status: String,
@@ -35,13 +38,13 @@ pub enum Error {
         log: String,
     },
     /// It runs but does not say where it listens.
-    #[error("the NetSuite sandbox did not listen after {} s; see {}", READY_TIMEOUT.as_secs(), log.display())]
+    #[error("the sandbox did not listen after {} s; see {}", READY_TIMEOUT.as_secs(), log.display())]
     NotReady {
         /// Its log.
         log: PathBuf,
     },
     /// It did not answer a question about what it saw.
-    #[error("the NetSuite sandbox does not answer {url}")]
+    #[error("the sandbox does not answer {url}")]
     Ask {
         /// What was asked.
         url: String,
@@ -50,7 +53,7 @@ pub enum Error {
     },
 }
 
-/// How the sandbox behaves.
+/// How the NetSuite sandbox behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The size of its permit pool: calls beyond it are answered 429.
@@ -63,13 +66,64 @@ pub struct Settings {
     pub open: bool,
 }
 
+/// How the sandbox of another vendor's API behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VendorSettings {
+    /// The profile whose API it is.
+    pub profile: String,
+    /// Calls that it takes at once.
+    pub limit: u32,
+    /// Its rates, each an option of `slowlane-sandbox` and its value: `--rate`, `100/20s`.
+    pub rates: Vec<(&'static str, String)>,
+    /// How long a call takes, in milliseconds.
+    pub latency_ms: u64,
+    /// What goes wrong, in the sandbox's own words.
+    pub fault: Option<String>,
+    /// Whether it takes calls without a sign-in too.
+    pub open: bool,
+    /// How the names of all calls begin, wherever they stand; where the dialect says if left out.
+    pub named_by: Option<String>,
+}
+
+/// A call that makes a record; `{key}` in its texts stands for the call's own key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// The HTTP method.
+    pub method: String,
+    /// The path below the base URL.
+    pub resource: String,
+    /// Headers of the call's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// How the body is written; the profile's usual way if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// The body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// Whether it is made although nobody could learn what became of it if its answer were lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most_once: bool,
+}
+
 /// A running sandbox; it ends when this is dropped.
 #[derive(Debug)]
 pub struct SandboxProcess {
     /// Held only for its end.
     _process: ProcessGroup,
-    endpoint: String,
+    announced: Announced,
     http: reqwest::Client,
+    /// How urgent calls are whose headers do not say it, by the name of what they make.
+    priorities: HashMap<String, Priority>,
+}
+
+/// What a sandbox says when it is ready.
+#[derive(Debug, Deserialize)]
+struct Announced {
+    listening: String,
+    auth: Option<String>,
+    sample: Option<Sample>,
 }
 
 /// What the sandbox has counted so far.
@@ -94,6 +148,9 @@ pub struct SandboxReport {
     pub max_concurrency: u32,
     /// Calls answered 429.
     pub http_429: u64,
+    /// Requests that came before the end of a wait that was asked for.
+    #[serde(default)]
+    pub came_early: u64,
     /// Effects beyond the first of a call.
     pub duplicate_effects: u64,
     /// Each call that was taken up and has ended. One refused with 429 was not taken up.
@@ -115,14 +172,14 @@ pub struct ApiCall {
     pub end_ms: f64,
     /// When the enqueuer sent it, as its header says; in milliseconds since 1970.
     pub enqueued_at_ms: Option<f64>,
-    /// `HIGH`, `NORMAL` or `BATCH`, as its header says.
+    /// `HIGH`, `NORMAL` or `BATCH`, as its header says, or whoever made it.
     pub priority: Option<String>,
     /// The fault that befell it.
     pub fault: Option<String>,
 }
 
 impl SandboxProcess {
-    /// Starts the sandbox `binary` on a free loopback port. Its output (`sandbox.out`), its log
+    /// Starts the NetSuite sandbox `binary` on a free loopback port. Its output (`sandbox.out`), its log
     /// (`sandbox.log`) and its [`CREDENTIALS`] lie in `dir`.
     ///
     /// # Errors
@@ -141,18 +198,77 @@ impl SandboxProcess {
         if let Some(fault) = &settings.fault {
             command.args(["--fault", fault]);
         }
+        Self::spawn(command, dir).await
+    }
+
+    /// Starts the sandbox `binary` of another vendor's API in the same way.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn start_vendor(
+        binary: &Path,
+        settings: &VendorSettings,
+        dir: &Path,
+    ) -> Result<Self, Error> {
+        let mut command = Command::new(binary);
+        command
+            .args(["--profile", &settings.profile])
+            .args(["--concurrency", &settings.limit.to_string()])
+            .args(["--latency", &settings.latency_ms.to_string()])
+            .arg("--write-credentials")
+            .arg(dir.join(CREDENTIALS));
+        for (option, rate) in &settings.rates {
+            command.args([option, rate.as_str()]);
+        }
+        if let Some(prefix) = &settings.named_by {
+            command.args(["--named-by", prefix]);
+        }
+        if settings.open {
+            command.arg("--open");
+        }
+        if let Some(fault) = &settings.fault {
+            command.args(["--fault", fault]);
+        }
+        Self::spawn(command, dir).await
+    }
+
+    async fn spawn(mut command: Command, dir: &Path) -> Result<Self, Error> {
+        let binary = PathBuf::from(command.get_program());
         let output = dir.join("sandbox.out");
         let mut process =
             ProcessGroup::spawn(&mut command, &dir.join("sandbox.log"), Some(&output))
-                .map_err(|source| Error::Spawn { binary: binary.to_owned(), source })?;
-        let endpoint = wait_for_endpoint(&mut process, &output).await?;
-        Ok(Self { _process: process, endpoint, http: crate::http_client() })
+                .map_err(|source| Error::Spawn { binary, source })?;
+        let announced = wait_until_ready(&mut process, &output).await?;
+        let priorities = HashMap::new();
+        Ok(Self { _process: process, announced, http: crate::http_client(), priorities })
     }
 
     /// Where it answers, for example `http://127.0.0.1:38111`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.announced.listening
+    }
+
+    /// A call that makes a record, and the way to authenticate for it; NetSuite's has none.
+    #[must_use]
+    pub fn sample(&self) -> Option<(&Sample, &str)> {
+        Some((self.announced.sample.as_ref()?, self.announced.auth.as_deref()?))
+    }
+
+    /// Says how urgent calls are whose headers do not say it, by the name of what they make.
+    pub fn set_priorities(&mut self, priorities: HashMap<String, Priority>) {
+        self.priorities = priorities;
+    }
+
+    /// Asks for a fault from now on.
+    ///
+    /// # Errors
+    /// [`Error::Ask`].
+    pub async fn inject(&self, fault: &str) -> Result<(), Error> {
+        let url = format!("{}/_sandbox/fault", self.endpoint());
+        let asked = self.http.post(&url).json(&serde_json::json!({ "fault": fault }));
+        let answer = async { asked.send().await?.error_for_status().map(drop) };
+        answer.await.map_err(|source| Error::Ask { url: url.clone(), source })
     }
 
     /// The counts so far; cheap for the sandbox.
@@ -168,11 +284,16 @@ impl SandboxProcess {
     /// # Errors
     /// [`Error::Ask`].
     pub async fn report(&self) -> Result<SandboxReport, Error> {
-        self.ask("/_sandbox/report").await
+        let mut report: SandboxReport = self.ask("/_sandbox/report").await?;
+        for call in report.calls.iter_mut().filter(|call| call.priority.is_none()) {
+            let name = call.external_id.as_deref().unwrap_or_default();
+            call.priority = self.priorities.get(name).map(|priority| priority.as_str().to_owned());
+        }
+        Ok(report)
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let url = format!("{}{path}", self.endpoint);
+        let url = format!("{}{path}", self.endpoint());
         let answer = async { self.http.get(&url).send().await?.error_for_status()?.json().await };
         answer.await.map_err(|source| Error::Ask { url: url.clone(), source })
     }
@@ -194,19 +315,14 @@ impl ApiCall {
 }
 
 /// Waits for the line in which the sandbox says where it listens.
-async fn wait_for_endpoint(process: &mut ProcessGroup, output: &Path) -> Result<String, Error> {
-    #[derive(Deserialize)]
-    struct Listening {
-        listening: String,
-    }
+async fn wait_until_ready(process: &mut ProcessGroup, output: &Path) -> Result<Announced, Error> {
     let start = Instant::now();
     while start.elapsed() < READY_TIMEOUT {
         let text = std::fs::read_to_string(output).unwrap_or_default();
         let complete_lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-        let listening =
-            complete_lines.lines().find_map(|line| serde_json::from_str::<Listening>(line).ok());
-        if let Some(Listening { listening }) = listening {
-            return Ok(listening);
+        let announced = complete_lines.lines().find_map(|line| serde_json::from_str(line).ok());
+        if let Some(announced) = announced {
+            return Ok(announced);
         }
         if let Ok(Some(status)) = process.exited() {
             return Err(Error::Exited { status: status.to_string(), log: process.log_tail() });

@@ -1,15 +1,17 @@
-//! Slowlane deployed on the local AWS, with a NetSuite sandbox behind it.
+//! Slowlane deployed on the local AWS, with a sandbox behind it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use slowlane_deployer::{DeployError, Deployer, Endpoint, Outputs, Plan, Progress};
 
 use crate::ministack::MiniStack;
-use crate::sandbox::{self, SandboxProcess};
+use crate::sandbox::{self, SandboxProcess, VendorSettings};
 use crate::worker_log::WorkerCounts;
 
 const SETTLE_POLL: Duration = Duration::from_millis(200);
@@ -20,7 +22,7 @@ const SETTLE_POLL: Duration = Duration::from_millis(200);
 pub struct Tools {
     /// `SLOWLANE_LAMBDAS`: the directory of the binaries `slowlane-enqueuer` and `slowlane-worker`.
     pub lambdas: PathBuf,
-    /// `SLOWLANE_SANDBOX`: the sandbox's binary.
+    /// `SLOWLANE_SANDBOX`: the NetSuite sandbox's binary. That of other vendors' lies beside it.
     pub sandbox: PathBuf,
     /// `SLOWLANE_PYTHON`: the interpreter of a virtual environment with MiniStack.
     pub python: PathBuf,
@@ -60,6 +62,21 @@ pub struct Settings {
     pub parameters: Vec<(&'static str, String)>,
 }
 
+/// A target to deploy, whose API a sandbox stands in for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The sandbox.
+    pub sandbox: VendorSettings,
+    /// The path of the API's base URL, such as `/v1`.
+    pub base_path: String,
+    /// The name of the secret and the fields that it must have, if the API needs one.
+    pub secret: Option<(String, Vec<String>)>,
+    /// A profile of one's own, in the place of one that the parameter `ApiProfile` names.
+    pub api_profile: Option<PathBuf>,
+    /// The template's parameters, but for where the API is.
+    pub parameters: BTreeMap<String, String>,
+}
+
 /// Why a stack could not be brought up or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,8 +90,8 @@ pub enum Error {
         /// What is wrong with its value.
         problem: String,
     },
-    /// The NetSuite sandbox.
-    #[error("the NetSuite sandbox failed")]
+    /// The sandbox.
+    #[error("the sandbox failed")]
     Sandbox(#[from] sandbox::Error),
     /// A file of the run's directory.
     #[error("cannot use {}", path.display())]
@@ -87,6 +104,17 @@ pub enum Error {
     /// The sandbox's credentials have another form than this program knows.
     #[error("cannot read the sandbox's credentials")]
     Credentials(#[source] serde_json::Error),
+    /// The secret needs what the sandbox has no credentials of.
+    #[error(
+        "the sandbox of `{profile}` has no `{field}` to sign in with: try another way to authenticate \
+         (`auth`)"
+    )]
+    NoCredential {
+        /// The dialect.
+        profile: String,
+        /// The secret's field.
+        field: String,
+    },
     /// A request to the local AWS.
     #[error("{call} failed on the local AWS")]
     Aws {
@@ -149,6 +177,55 @@ impl Tools {
     }
 }
 
+impl Tools {
+    /// The binary of other vendors' sandboxes.
+    #[must_use]
+    pub fn vendor_sandbox(&self) -> PathBuf {
+        self.sandbox.with_file_name("slowlane-sandbox")
+    }
+}
+
+impl Target {
+    /// A target with a profile that comes with Slowlane, at the sandbox of that profile.
+    #[must_use]
+    pub fn of_profile(sandbox: VendorSettings) -> Self {
+        let parameters = [
+            ("ApiProfile", sandbox.profile.clone()),
+            ("ApiSecret", format!("demo/{}", sandbox.profile)),
+            ("ApiConcurrency", sandbox.limit.to_string()),
+            ("ApiTimeoutSeconds", api_timeout_secs(sandbox.latency_ms).to_string()),
+        ];
+        let secret = Some((format!("demo/{}", sandbox.profile), Vec::new()));
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        let parameters = BTreeMap::from(parameters);
+        Self { sandbox, base_path: String::new(), secret, api_profile: None, parameters }
+    }
+
+    /// Whether its settings leave it open how it authenticates, at an API whose ways the sandbox knows.
+    fn auth_is_open(&self) -> bool {
+        !self.parameters.contains_key("ApiAuth")
+            && self.parameters.get("ApiProfile") == Some(&self.sandbox.profile)
+    }
+
+    /// The secret: what the sandbox lets in, and each field that is needed. An open one lets in
+    /// everything.
+    fn secret_of(
+        &self,
+        fields: &[String],
+        known: &BTreeMap<String, String>,
+    ) -> Result<Value, Error> {
+        let mut secret = known.clone();
+        for field in fields.iter().filter(|field| !known.contains_key(*field)) {
+            if !self.sandbox.open {
+                let profile = self.sandbox.profile.clone();
+                return Err(Error::NoCredential { profile, field: field.clone() });
+            }
+            secret.insert(field.clone(), "sandbox".to_owned());
+        }
+        Ok(serde_json::json!(secret))
+    }
+}
+
 fn from_variable(variable: &'static str) -> Result<PathBuf, Error> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty());
     let Some(value) = value else {
@@ -183,7 +260,7 @@ impl Stack {
         let endpoint = Endpoint::Local { url: ministack.endpoint().to_owned() };
         let deployer = Deployer::new(endpoint).await;
         let secret = format!("{name}/netsuite");
-        put_secret(deployer.config(), &secret, &credentials).await?;
+        put_secret(deployer.config(), &secret, &credentials.as_secret()).await?;
         let mut plan = Plan::new(name, &repository(), &tools.lambdas)
             .parameter("ApiConcurrency", settings.sandbox.limit)
             .parameter("ApiTimeoutSeconds", api_timeout_secs(settings.sandbox.latency_ms))
@@ -201,10 +278,67 @@ impl Stack {
         Ok(Self { sandbox, outputs, sdk, directory: directory.to_owned() })
     }
 
+    /// Starts the sandbox of a vendor's API, puts what it lets in into Secrets Manager and deploys the
+    /// template as `name`, with the target's own settings but for where the API is.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn deploy_target(
+        ministack: &MiniStack,
+        tools: &Tools,
+        name: &str,
+        target: &Target,
+        directory: &Path,
+        progress: &Progress,
+    ) -> Result<Self, Error> {
+        std::fs::create_dir_all(directory).map_err(file(directory))?;
+        let binary = tools.vendor_sandbox();
+        let sandbox = SandboxProcess::start_vendor(&binary, &target.sandbox, directory).await?;
+        let deployer =
+            Deployer::new(Endpoint::Local { url: ministack.endpoint().to_owned() }).await;
+        if let Some((secret, fields)) = &target.secret {
+            let known = directory.join(sandbox::CREDENTIALS);
+            let text = std::fs::read(&known).map_err(file(&known))?;
+            let known = serde_json::from_slice(&text).map_err(Error::Credentials)?;
+            put_secret(deployer.config(), secret, &target.secret_of(fields, &known)?).await?;
+        }
+        let mut plan = Plan::new(name, &repository(), &tools.lambdas);
+        plan.parameters.extend(target.parameters.clone());
+        let base_url = format!("{}{}", sandbox.endpoint(), target.base_path);
+        plan = plan.parameter("ApiBaseUrl", base_url);
+        plan.api_profile.clone_from(&target.api_profile);
+        // Where nobody has chosen, the way of the sandbox's own sample is taken.
+        let auth = sandbox.sample().map(|(_, auth)| auth).filter(|_| target.auth_is_open());
+        if let Some(auth) = auth {
+            plan = plan.parameter("ApiAuth", auth);
+        }
+        plan.local_log_dir = Some(directory.to_owned());
+        let outputs = deployer.deploy(&plan, progress).await?;
+        let sdk = deployer.config().clone();
+        Ok(Self { sandbox, outputs, sdk, directory: directory.to_owned() })
+    }
+
+    /// Gives a secret another value.
+    ///
+    /// # Errors
+    /// [`Error::Aws`].
+    pub async fn set_secret(&self, name: &str, secret: &Value) -> Result<(), Error> {
+        let client = aws_sdk_secretsmanager::Client::new(&self.sdk);
+        let put = client.put_secret_value().secret_id(name).secret_string(secret.to_string());
+        let call = "secretsmanager:PutSecretValue";
+        put.send().await.map_err(|source| Error::Aws { call, source: Box::new(source) })?;
+        Ok(())
+    }
+
     /// The API behind the stack.
     #[must_use]
     pub fn sandbox(&self) -> &SandboxProcess {
         &self.sandbox
+    }
+
+    /// The same, to be told what its calls are.
+    pub fn sandbox_mut(&mut self) -> &mut SandboxProcess {
+        &mut self.sandbox
     }
 
     /// The template's outputs.
@@ -323,16 +457,19 @@ impl Credentials {
         let text = std::fs::read(path).map_err(file(path))?;
         serde_json::from_slice(&text).map_err(Error::Credentials)
     }
+
+    fn as_secret(&self) -> Value {
+        let Self { client_id, certificate_id, private_key_pem, account_id } = self;
+        serde_json::json!({
+            "account_id": account_id,
+            "client_id": client_id,
+            "certificate_id": certificate_id,
+            "private_key_pem": private_key_pem,
+        })
+    }
 }
 
-async fn put_secret(sdk: &SdkConfig, name: &str, credentials: &Credentials) -> Result<(), Error> {
-    let Credentials { client_id, certificate_id, private_key_pem, account_id } = credentials;
-    let secret = serde_json::json!({
-        "account_id": account_id,
-        "client_id": client_id,
-        "certificate_id": certificate_id,
-        "private_key_pem": private_key_pem,
-    });
+async fn put_secret(sdk: &SdkConfig, name: &str, secret: &Value) -> Result<(), Error> {
     aws_sdk_secretsmanager::Client::new(sdk)
         .create_secret()
         .name(name)

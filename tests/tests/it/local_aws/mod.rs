@@ -25,3 +25,4 @@ mod setup;
 mod switch;
 mod tap;
 mod vectors;
+mod vendors;

@@ -11,7 +11,7 @@ use slowlane_deployer::{Deployer, Endpoint, Progress};
 use slowlane_local::report::Observed;
 use slowlane_local::run::{self, Execution, Started};
 use slowlane_local::{
-    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Tools, Workload, sandbox,
+    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Target, Tools, Workload, sandbox,
 };
 use tokio::sync::OnceCell;
 
@@ -57,6 +57,17 @@ impl Scenario {
         let stack =
             Stack::deploy(ministack, &tools, name, &settings, &directory, &progress).await?;
         Ok(Self { name: name.to_owned(), stack, settings })
+    }
+
+    /// The same with another API than NetSuite.
+    pub(crate) async fn deploy_target(name: &str, target: &Target) -> anyhow::Result<Self> {
+        let tools = Tools::from_env()?;
+        let directory = empty_directory(name)?;
+        let ministack = ministack(&tools, &directory).await?;
+        let progress = Progress::hidden();
+        let stack =
+            Stack::deploy_target(ministack, &tools, name, target, &directory, &progress).await?;
+        Ok(Self { name: name.to_owned(), stack, settings: settings() })
     }
 
     /// The name of its stack.

@@ -1,0 +1,181 @@
+//! Other APIs than NetSuite on the whole path: shipped profiles, each against the sandbox that speaks its
+//! vendor's dialect.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use aws_sdk_sfn::types::ExecutionStatus;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use slowlane_local::Target;
+use slowlane_local::sandbox::VendorSettings;
+
+use super::setup::{Ended, Scenario};
+
+/// Two calls at once of 50 ms, without rates and faults.
+fn target(profile: &str) -> Target {
+    Target::of_profile(VendorSettings {
+        profile: profile.to_owned(),
+        limit: 2,
+        rates: Vec::new(),
+        latency_ms: 50,
+        fault: None,
+        open: false,
+        named_by: None,
+    })
+}
+
+/// A customer whose metadata has the call's own key, as the profile's page advises.
+fn customer(key: &str) -> Value {
+    json!({
+        "priority": "HIGH",
+        "idempotency_key": key,
+        "request": {
+            "method": "POST",
+            "resource": "v1/customers",
+            "body": { "name": "Ada & Söhne", "metadata": { "slowlane_key": key } },
+        },
+    })
+}
+
+fn completion(key: &str) -> Value {
+    json!({
+        "priority": "NORMAL",
+        "idempotency_key": key,
+        "request": {
+            "method": "POST",
+            "resource": "v1/chat/completions",
+            "body": {
+                "model": "gpt-4o-mini",
+                "messages": [{ "role": "user", "content": key }],
+                "max_completion_tokens": 20,
+            },
+        },
+    })
+}
+
+async fn made(scenario: &Scenario, call: &Value) -> anyhow::Result<Ended> {
+    let machine = &scenario.stack.outputs().throttled_call_arn;
+    let ended = scenario.execute(machine, call).await?;
+    ensure!(ended.status == ExecutionStatus::Succeeded, "{ended:?}");
+    Ok(ended)
+}
+
+#[tokio::test]
+async fn stripe_has_one_customer_though_answers_are_lost_and_failures_are_stored()
+-> anyhow::Result<()> {
+    let scenario = Scenario::deploy_target("stripe", &target("stripe")).await?;
+    let sandbox = scenario.stack.sandbox();
+
+    // The answer is lost: the call is made again, and its key finds what the first one made.
+    sandbox.inject("drop-after-commit:1").await?;
+    let ended = made(&scenario, &customer("lost")).await?;
+    assert_eq!(ended.output["body"]["name"], "Ada & Söhne", "{ended:?}");
+    assert!(ended.output["id"].as_str().is_some_and(|id| id.starts_with("cus_")), "{ended:?}");
+
+    // A 500 that was stored would come again for its key: the customer is looked for.
+    sandbox.inject("500-after-commit:1").await?;
+    let ended = made(&scenario, &customer("failed")).await?;
+    assert!(ended.output["id"].as_str().is_some_and(|id| id.starts_with("cus_")), "{ended:?}");
+
+    // Stripe says of a limit which one it is, and never how long.
+    sandbox.inject("429-burst:1").await?;
+    made(&scenario, &customer("limited")).await?;
+
+    let report = sandbox.report().await?;
+    assert_eq!((report.http_429, report.duplicate_effects), (1, 0), "{report:#?}");
+    let list = json!({
+        "priority": "HIGH",
+        "idempotency_key": "list",
+        "request": { "method": "GET", "resource": "v1/customers" },
+    });
+    let customers = made(&scenario, &list).await?;
+    assert_eq!(customers.output["body"]["data"].as_array().map(Vec::len), Some(3), "{customers:?}");
+
+    // What Stripe refuses for good fails by name, with Stripe's own code.
+    let machine = &scenario.stack.outputs().throttled_call_arn;
+    let mut charge = customer("invalid");
+    charge["request"]["resource"] = "v1/charges".into();
+    let refused = scenario.execute(machine, &charge).await?;
+    assert_eq!(refused.error, "Slowlane.Rejected", "{refused:?}");
+    assert_eq!(refused.cause["code"], "parameter_missing", "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn refused_credentials_fail_no_workflow_and_a_secret_that_is_corrected_is_read_anew()
+-> anyhow::Result<()> {
+    let scenario = Scenario::deploy_target("refused-key", &target("stripe")).await?;
+    // Before the worker has started: it begins with the wrong key.
+    scenario.stack.set_secret("demo/stripe", &json!({ "api_key": "sk_wrong" })).await?;
+    let machine = scenario.stack.outputs().throttled_call_arn.clone();
+    let calls: Vec<Value> = (1..=6).map(|number| customer(&format!("c-{number}"))).collect();
+    let ends = try_join_all(calls.iter().map(|call| scenario.execute(&machine, call)));
+    let corrected = async {
+        let start = Instant::now();
+        while scenario.stack.sandbox().stats().await?.requests < 2 {
+            ensure!(start.elapsed() < Duration::from_secs(60), "no call came with the wrong key");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // Long enough for the breaker to open, and short of its first probe.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let refused = scenario.stack.sandbox().stats().await?.requests;
+        let right = json!({ "api_key": "sk_test_sandbox" });
+        scenario.stack.set_secret("demo/stripe", &right).await?;
+        anyhow::Ok(refused)
+    };
+    let (ends, refused) = futures::try_join!(ends, corrected)?;
+    for ended in &ends {
+        assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+    }
+    // The breaker keeps the calls from trying one after the other.
+    assert!(refused <= 8, "{refused} requests with the wrong key");
+    let report = scenario.stack.sandbox().report().await?;
+    assert_eq!((report.calls.len(), report.duplicate_effects), (6, 0), "{report:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn openai_is_not_asked_before_the_wait_that_it_asked_for() -> anyhow::Result<()> {
+    let scenario = Scenario::deploy_target("openai", &target("openai")).await?;
+    let ended = made(&scenario, &completion("first")).await?;
+    let said = &ended.output["body"]["choices"][0]["message"]["content"];
+    assert_eq!(said, "You said: first", "{ended:?}");
+
+    // `retry-after-ms: 4000`, and it holds for every slot.
+    scenario.stack.sandbox().inject("429-burst:1,by=4s").await?;
+    let start = Instant::now();
+    let calls: Vec<Value> = (1..=4).map(|number| completion(&format!("c-{number}"))).collect();
+    try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
+    assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
+    let report = scenario.stack.sandbox().report().await?;
+    assert_eq!((report.http_429, report.calls.len()), (1, 5), "{report:#?}");
+    // A slot that had its call in hand when the other was refused may have sent it.
+    assert!(report.came_early <= 1, "{report:#?}");
+    Ok(())
+}
+
+/// Nobody has configured the API's rate: its refusals and their waits alone hold the calls back.
+#[tokio::test]
+async fn a_rate_that_nobody_configured_lets_all_calls_end() -> anyhow::Result<()> {
+    let mut target = target("http");
+    target.sandbox.rates = vec![("--rate", "4/2s".to_owned())];
+    let scenario = Scenario::deploy_target("unconfigured-rate", &target).await?;
+    let call = |number: u32| {
+        json!({
+            "priority": "BATCH",
+            "idempotency_key": format!("o-{number}"),
+            "request": {
+                "method": "PUT",
+                "resource": format!("orders/o-{number}"),
+                "body": { "quantity": number },
+            },
+        })
+    };
+    let calls: Vec<Value> = (1..=12).map(call).collect();
+    try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
+    let report = scenario.stack.sandbox().report().await?;
+    assert_eq!((report.calls.len(), report.duplicate_effects), (12, 0), "{report:#?}");
+    assert!(report.http_429 > 0, "{report:#?}");
+    Ok(())
+}
