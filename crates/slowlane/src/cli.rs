@@ -1,6 +1,6 @@
 use crate::commands::{
-    add, call, calls, check, completions, deploy, destroy, init, limits, logs, new_target, outputs,
-    status, steer, why,
+    add, call, calls, check, completions, demo, deploy, destroy, init, limits, logs, new_target,
+    outputs, status, steer, why,
 };
 use crate::exit;
 use clap::{Parser, Subcommand};
@@ -27,6 +27,7 @@ enum Command {
     Init(init::Init),
     Check(check::Check),
     Call(call::Call),
+    Demo(Box<demo::Demo>),
     NewTarget(new_target::NewTarget),
     Deploy(deploy::Deploy),
     Add(add::Add),
@@ -49,6 +50,7 @@ impl Cli {
             Command::Init(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Call(command) => command.run(),
+            Command::Demo(command) => command.run().await,
             Command::NewTarget(command) => command.run(),
             Command::Deploy(command) => command.run().await,
             Command::Add(command) => command.run().await,

@@ -68,6 +68,22 @@ impl File {
         Ok(Self { path: path.into(), config })
     }
 
+    /// The stage that is meant: the given one, or the only one.
+    pub(crate) fn stage(&self, given: Option<&str>) -> Result<String, Ended> {
+        let stages: Vec<&str> = self.config.stages().collect();
+        match (given, &stages[..]) {
+            (Some(stage), _) => Ok(stage.to_owned()),
+            (None, [one]) => Ok((*one).to_owned()),
+            (None, []) => {
+                let told = "there is no stage in it; write `[stages.prod]` with its region";
+                Err(Ended::Usage(format!("{}: {told}", self.path.display())))
+            }
+            (None, several) => {
+                Err(Ended::Usage(format!("say which by --stage: {}", several.join(", "))))
+            }
+        }
+    }
+
     /// All targets as they are in a stage.
     pub(crate) fn deployments(&self, stage: &str) -> Result<Vec<Deployment>, Ended> {
         let unknown = |error| Ended::Usage(format!("{}: {error}", self.path.display()));

@@ -65,6 +65,11 @@ impl Stack {
         Self { parameters: Values::new(), api_profile, worker }
     }
 
+    /// The template's parameters, and a profile of one's own.
+    pub(crate) fn into_parts(self) -> (Values, Option<PathBuf>) {
+        (self.parameters, self.api_profile)
+    }
+
     /// Tells it to a plan.
     pub(crate) fn tell(self, plan: &mut Plan) {
         plan.parameters.extend(self.parameters);

@@ -314,6 +314,28 @@ fn a_worker_of_ones_own_is_written_once() {
 }
 
 #[test]
+fn what_no_sandbox_can_stand_in_for_is_refused_before_anything_is_built() {
+    let text = GOOD.replace("sap-odata", "dynamics").replace("\"basic\"", "\"client_credentials\"");
+    let folder = Folder::with(&text);
+    folder.write("profiles/shop.toml", SHOP);
+    for (target, told) in [
+        ("erp", "target erp: NetSuite has a demo of its own"),
+        ("sap", "target sap: client_credentials: its tokens are given at another address"),
+        ("shopp", "there is no target `shopp`; did you mean `shop`?"),
+        ("", "say which target: "),
+    ] {
+        let stage = ["demo", "--stage", "prod"];
+        let named = [target];
+        let args = [&stage[..], if target.is_empty() { &[] } else { &named }].concat();
+        let ended = folder.run(&args);
+        assert_eq!(ended.code, Some(2), "{target}: {}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{target}: {}", ended.stderr);
+    }
+    let missing = folder.run(&["demo", "crm", "--stage", "prod", "--call", "none.json"]);
+    assert!(missing.stderr.contains("cannot read none.json"), "{}", missing.stderr);
+}
+
+#[test]
 fn the_readme_shows_what_is_printed() {
     let readme = include_str!("../README.md");
     let folder = Folder::new();

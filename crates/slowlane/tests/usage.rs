@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 25] = [
     &["init"],
     &["check"],
     &["call"],
+    &["demo"],
     &["new-target"],
     &["deploy"],
     &["add"],

@@ -85,20 +85,8 @@ impl Call {
 
     /// The target as it is in its stage.
     fn deployment(&self, file: &File) -> anyhow::Result<Deployment> {
-        let stages: Vec<&str> = file.config.stages().collect();
-        let stage = match (&self.stage, &stages[..]) {
-            (Some(stage), _) => stage.as_str(),
-            (None, [one]) => one,
-            (None, []) => {
-                let told = "there is no stage in it; write `[stages.prod]` with its region";
-                return Err(Ended::Usage(format!("{}: {told}", file.path.display())).into());
-            }
-            (None, several) => {
-                let told = format!("say which by --stage: {}", several.join(", "));
-                return Err(Ended::Usage(told).into());
-            }
-        };
-        let mut deployments = file.deployments(stage)?.into_iter();
+        let stage = file.stage(self.stage.as_deref())?;
+        let mut deployments = file.deployments(&stage)?.into_iter();
         let found = deployments.find(|deployment| deployment.target == self.target);
         Ok(found.ok_or_else(|| Ended::Usage(file.no_target(&self.target)))?)
     }

@@ -94,6 +94,7 @@ impl Init {
         if answers.profile.is_some() {
             let command = format!("slowlane call {target} --method GET --path / --dry-run");
             rest.push((command, "shows a request"));
+            rest.push(("slowlane demo".to_owned(), "runs it on this machine, against a sandbox"));
         }
         rest.push((
             "slowlane deploy --stage prod --plan".to_owned(),

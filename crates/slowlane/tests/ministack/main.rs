@@ -3,6 +3,7 @@
 //! Needs the Python environment that `cargo xtask test` makes.
 
 mod dead_letters;
+mod demo;
 mod deploy;
 mod destroy;
 mod limits;
