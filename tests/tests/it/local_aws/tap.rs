@@ -31,6 +31,9 @@ pub(crate) enum Step {
 /// A step, and the key of the call whose it is.
 pub(crate) type StepOf = (Step, String);
 
+/// What a request is for: deletes are sent in batches, and so may be of several calls.
+pub(crate) type Steps = Vec<StepOf>;
+
 /// Where on the way of a request the worker is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Moment {
@@ -49,8 +52,8 @@ pub(crate) struct Seen {
     pub(crate) worker: usize,
     /// The worker's requests are numbered from 0.
     pub(crate) request: u32,
-    /// Unless it belongs to no call.
-    pub(crate) step: Option<StepOf>,
+    /// None, if it belongs to no call.
+    pub(crate) steps: Steps,
 }
 
 /// Decides where to kill, knowing what was killed before.
@@ -92,7 +95,7 @@ pub(crate) struct At {
 /// A worker's end.
 #[derive(Clone, Debug)]
 pub(crate) struct Kill {
-    pub(crate) step: Option<StepOf>,
+    pub(crate) steps: Steps,
     pub(crate) moment: Moment,
     /// Milliseconds since 1970.
     pub(crate) at_ms: f64,
@@ -164,9 +167,9 @@ impl Inner {
         let (parts, body) = request.into_parts();
         let body = body::to_bytes(body, usize::MAX).await?;
         let request = Request::from_parts(parts, body);
-        let (pid, step, moment) = self.look_at(peer, &request)?;
+        let (pid, steps, moment) = self.look_at(peer, &request)?;
         if moment == Some(Moment::Before) {
-            self.kill(pid, step, Moment::Before)?;
+            self.kill(pid, steps, Moment::Before)?;
             anyhow::bail!("kept back");
         }
         let learns = target(request.headers()).ends_with("ReceiveMessage");
@@ -174,13 +177,13 @@ impl Inner {
         let passing = tokio::spawn(self.clone().pass_on(request));
         if moment == Some(Moment::During) {
             tokio::time::sleep(self.during).await;
-            self.kill(pid, step, Moment::During)?;
+            self.kill(pid, steps, Moment::During)?;
             passing.await??;
             anyhow::bail!("nobody reads the answer");
         }
         let answer = passing.await??;
         if moment == Some(Moment::After) {
-            self.kill(pid, step, Moment::After)?;
+            self.kill(pid, steps, Moment::After)?;
             anyhow::bail!("nobody reads the answer");
         }
         if learns {
@@ -194,7 +197,7 @@ impl Inner {
         &self,
         peer: SocketAddr,
         request: &Request<Bytes>,
-    ) -> anyhow::Result<(u32, Option<StepOf>, Option<Moment>)> {
+    ) -> anyhow::Result<(u32, Steps, Option<Moment>)> {
         let pid = process_at(peer)?;
         let mut known = self.known();
         let worker = match known.workers.iter().position(|(known, _)| *known == pid) {
@@ -206,17 +209,16 @@ impl Inner {
         };
         let number = known.workers[worker].1;
         known.workers[worker].1 += 1;
-        let step = known.step(request);
-        if let Some((_, key)) = &step {
-            known.steps.push(At { key: key.clone(), at_ms: now_ms() });
-        }
-        let seen = Seen { worker, request: number, step };
+        let steps = known.steps_of(request);
+        let at_ms = now_ms();
+        known.steps.extend(steps.iter().map(|(_, key)| At { key: key.clone(), at_ms }));
+        let seen = Seen { worker, request: number, steps };
         let moment = (known.plan)(&seen, &known.kills);
-        Ok((pid, seen.step, moment))
+        Ok((pid, seen.steps, moment))
     }
 
     /// Kills a worker, unless it was killed for another of its requests meanwhile.
-    fn kill(&self, pid: u32, step: Option<StepOf>, moment: Moment) -> anyhow::Result<()> {
+    fn kill(&self, pid: u32, steps: Steps, moment: Moment) -> anyhow::Result<()> {
         // The Lambda's binary, under the name that its package gives it.
         let program = std::fs::read_link(format!("/proc/{pid}/exe"));
         if !program.is_ok_and(|program| program.ends_with("function")) {
@@ -224,7 +226,7 @@ impl Inner {
         }
         let kill = ["-c", "kill -KILL \"$0\"", &pid.to_string()];
         if Command::new("/bin/sh").args(kill).status()?.success() {
-            self.known().kills.push(Kill { step, moment, at_ms: now_ms() });
+            self.known().kills.push(Kill { steps, moment, at_ms: now_ms() });
         }
         Ok(())
     }
@@ -255,14 +257,22 @@ impl Inner {
 }
 
 impl Known {
-    /// What the request is for.
-    fn step(&self, request: &Request<Bytes>) -> Option<StepOf> {
+    fn steps_of(&self, request: &Request<Bytes>) -> Steps {
         let headers = request.headers();
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        if target(headers).ends_with("DeleteMessageBatch") {
+            let entries = body["Entries"].as_array().into_iter().flatten();
+            let keys = entries.filter_map(|entry| self.key_of(&entry["ReceiptHandle"]));
+            return keys.map(|key| (Step::Delete, key)).collect();
+        }
+        self.step_of(headers, &body).into_iter().collect()
+    }
+
+    /// What a request for one call is for.
+    fn step_of(&self, headers: &HeaderMap, body: &Value) -> Option<StepOf> {
         if let Some(key) = headers.get("x-slowlane-idempotency-key") {
             return Some((Step::ApiCall, key.to_str().ok()?.to_owned()));
         }
-        let body: Value = serde_json::from_slice(request.body()).ok()?;
-        let by = |name: &str| self.keys.get(body[name].as_str()?).cloned();
         match target(headers).rsplit('.').next()? {
             "UpdateItem" => {
                 let (_, key) = body["Key"]["id"]["S"].as_str()?.split_once('#')?;
@@ -274,13 +284,14 @@ impl Known {
                 };
                 Some((step, key.to_owned()))
             }
-            "SendTaskSuccess" => Some((Step::Callback, by("taskToken")?)),
-            "DeleteMessageBatch" => {
-                let receipt = body["Entries"][0]["ReceiptHandle"].as_str()?;
-                Some((Step::Delete, self.keys.get(receipt)?.clone()))
-            }
+            "SendTaskSuccess" => Some((Step::Callback, self.key_of(&body["taskToken"])?)),
             _ => None,
         }
+    }
+
+    /// The key of the call that has this task token or receipt handle.
+    fn key_of(&self, name: &Value) -> Option<String> {
+        self.keys.get(name.as_str()?).cloned()
     }
 
     /// Whose the task tokens and the receipt handles are.
