@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, redirect, retry};
 use serde::Serialize;
 use serde_json::Value;
+use slowlane_lambda::logs::chain;
 use slowlane_profile::{Base, Refused};
 
 use crate::call::{self, Call};
@@ -152,12 +153,6 @@ async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
     let body =
         (!bytes.is_empty()).then(|| serde_json::from_slice(&bytes).unwrap_or_else(|_| text()));
     Ok(Answer { status, body, content_type, retry_after })
-}
-
-/// A `reqwest` error names the kind of failure only, and its causes the failure.
-fn chain(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 impl fmt::Debug for Config {

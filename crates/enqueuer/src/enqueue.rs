@@ -11,6 +11,7 @@ use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 use slowlane_lambda::clock::Clock;
+use slowlane_lambda::logs::chain;
 use slowlane_message::{
     EnqueueRequest, IdempotencyKey, Method, Priority, QueuedCall, Ring, TargetRequest,
     is_execution, is_trace_header,
@@ -207,7 +208,7 @@ fn log(payload: &Value, enqueued: &Result<Enqueued, Error>) {
             tracing::info!(target: LOG, idempotency_key, execution_arn, %priority, message_id, "queued");
         }
         Err(error) => {
-            let cause = with_causes(error);
+            let cause = chain(error);
             tracing::warn!(
                 target: LOG, idempotency_key, execution_arn, error = error.name(), cause, "not queued"
             );
@@ -231,17 +232,6 @@ impl Error {
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Diagnostic { error_type: error.name().to_owned(), error_message: with_causes(&error) }
+        Diagnostic { error_type: error.name().to_owned(), error_message: chain(&error) }
     }
-}
-
-/// The error and its causes on one line.
-fn with_causes(error: &Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }

@@ -1,5 +1,7 @@
 //! Structured logs: one JSON object a line on stdout, where Lambda collects them.
 
+use std::error::Error;
+
 use tracing_subscriber::EnvFilter;
 
 /// Sends `tracing` events to stdout as JSON lines. `level` is a filter as `tracing` knows them
@@ -14,4 +16,43 @@ pub fn init(level: &str) {
         .with_current_span(false)
         .with_env_filter(filter)
         .try_init();
+}
+
+/// An error and all its causes in one line, the outermost first. What an error repeats of
+/// its cause is said once.
+///
+/// For log lines and for what a workflow is told: AWS's SDKs and `reqwest` name in their own message
+/// the kind of a failure only, and in its causes what happened.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn a_chain_names_each_cause_once() {
+        let layer = |text, source| Layer { text, source };
+        let inner = layer("no such table", None);
+        let middle = layer("the store: no such table", Some(Box::new(inner)));
+        let outer = layer("not claimed", Some(Box::new(middle)));
+        assert_eq!(chain(&outer), "not claimed: the store: no such table");
+    }
 }

@@ -7,23 +7,7 @@ pub(crate) mod queues;
 pub(crate) mod secret;
 pub(crate) mod task_callback;
 
-use std::error::Error;
 use std::time::Duration;
-
-/// An error and all its causes in one line, the outermost first. What an error repeats of
-/// its cause is said once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = error.source();
-    }
-    line
-}
 
 /// SQS takes whole seconds: rounded up, so that nothing comes back earlier than it was told.
 fn whole_secs(duration: Duration, most: Duration) -> i32 {
@@ -34,22 +18,6 @@ fn whole_secs(duration: Duration, most: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Layer {
-        text: &'static str,
-        source: Option<Box<Layer>>,
-    }
-
-    #[test]
-    fn a_chain_names_each_cause_once() {
-        let layer = |text, source| Layer { text, source };
-        let inner = layer("no such table", None);
-        let middle = layer("the store: no such table", Some(Box::new(inner)));
-        let outer = layer("not claimed", Some(Box::new(middle)));
-        assert_eq!(chain(&outer), "not claimed: the store: no such table");
-    }
 
     #[test]
     fn seconds_are_rounded_up_and_capped() {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use slowlane_idempotency::{Claim, Dispatched, DynamoDbStore, Guard, Unknown};
 use slowlane_lambda::clock::Clock;
+use slowlane_lambda::logs::chain;
 use slowlane_limiter::{FailureKind, Waiting};
 use slowlane_message::QueuedCall;
 use slowlane_policy::deferral::asleep_for;
@@ -30,7 +31,6 @@ use tokio::time::Instant;
 
 pub(crate) use self::error::StepError;
 pub(crate) use self::outcome::Disposition;
-use crate::aws::chain;
 use crate::aws::deletes::Deletes;
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};

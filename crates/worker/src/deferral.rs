@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use futures::future::join;
+use slowlane_lambda::logs::chain;
 use slowlane_limiter::Waiting;
 use slowlane_message::Priority;
 use slowlane_policy::deferral::{self, DeferralSettings, LookHigher, OnHigher};
 
-use crate::aws::chain;
 use crate::aws::queues::Received;
 use crate::call::Calls;
 use crate::metrics::{Counts, Reporter};

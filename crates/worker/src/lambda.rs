@@ -8,9 +8,9 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use aws_smithy_types::timeout::TimeoutConfig;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Deserialize;
+use slowlane_lambda::logs::chain;
 use slowlane_lambda::{env, logs};
 
-use crate::aws::chain;
 use crate::aws::clients::Clients;
 use crate::config::Config;
 use crate::doorbell::wake::HandedRing;

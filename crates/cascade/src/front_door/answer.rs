@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use slowlane_lambda::logs::chain;
 
 use super::BadCall;
 use super::http::Response;
@@ -78,7 +79,7 @@ fn is_json(content_type: Option<&str>) -> bool {
 
 /// Step Functions did not do as it was asked: nothing is known to have been sent.
 pub(super) fn not_started(error: &Refused) -> Response {
-    tracing::error!(error = error.with_causes(), "Step Functions refused");
+    tracing::error!(error = chain(error), "Step Functions refused");
     let told = json!({ "message": "the workflow cannot be reached; try again" });
     reply(503, &told, &[("retry-after", "1")])
 }

@@ -42,11 +42,6 @@ impl Refused {
     ) -> impl FnOnce(E) -> Self {
         move |source| Self { call, source: Box::new(source) }
     }
-
-    pub(super) fn with_causes(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.fold(self.to_string(), |told, cause| format!("{told}: {cause}"))
-    }
 }
 
 impl Workflows {

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
+use slowlane_lambda::logs::chain;
 use slowlane_message::Priority;
 use slowlane_policy::slot::LISTEN;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::chain;
 use super::queues::{Error, Received};
 use crate::config::QueueUrls;
 

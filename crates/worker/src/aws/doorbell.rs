@@ -10,13 +10,14 @@ use aws_sdk_sqs::types::{
 };
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
+use slowlane_lambda::logs::chain;
 use slowlane_message as message;
 use slowlane_policy::timing::{RING_AGAIN, ring_hold};
 use slowlane_policy::wake::RING_HIDDEN;
 use tokio::time::Instant;
 
 use super::queues::{Error, MAX_VISIBILITY, is_from, without_retries};
-use super::{chain, whole_secs};
+use super::whole_secs;
 
 /// SQS delays a message by 15 minutes at most (API model, `SendMessage`).
 const MAX_DELAY: Duration = Duration::from_secs(900);

@@ -11,10 +11,11 @@ use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::types::{
     Message, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
 };
+use slowlane_lambda::logs::chain;
 use slowlane_message::Priority;
 use tokio::time::sleep;
 
-use super::{chain, whole_secs};
+use super::whole_secs;
 use crate::config::{Config, QueueUrls};
 
 /// How often a receive is tried.

@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use slowlane_idempotency::{Claim, DynamoDbStore, Unknown};
+use slowlane_lambda::logs::chain;
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, try_again_after};
 use tokio::time::Instant;
 
 use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError};
-use crate::aws::chain;
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};

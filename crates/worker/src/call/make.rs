@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
+use slowlane_lambda::logs::chain;
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{Outcome, ask_again_after, try_again_after};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Answer, Answered, Call, Calls, Ready, ReadyTo};
-use crate::aws::chain;
 use crate::target::{AfterLoss, Reconciled, Target};
 
 impl<T: Target> Calls<T> {

@@ -6,12 +6,12 @@ use futures::future::join;
 use slowlane_idempotency::{
     Claimed, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
 };
+use slowlane_lambda::logs::chain;
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{FailureName, Why};
 
 use super::ending::NOT_A_TOKEN;
 use super::{Call, Calls, Disposition, Ending, Prepared, Ready, ReadyTo, StepError};
-use crate::aws::chain;
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::Waiting;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use slowlane_idempotency::{Dispatched, DynamoDbStore};
+use slowlane_lambda::logs::chain;
 use slowlane_limiter::{FailureKind, Report};
 use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
 
 use super::ending::to_store;
 use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
-use crate::aws::chain;
 use crate::aws::deletes::When;
 use crate::limits::{Moved, report_of};
 use crate::target::{Target, TargetResponse};

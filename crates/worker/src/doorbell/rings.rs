@@ -1,12 +1,12 @@
 //! What becomes of rings when a slot ends, and after the stack was switched to the doorbell.
 
+use slowlane_lambda::logs::chain;
 use slowlane_message as message;
 use slowlane_policy::slot::End;
 use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN};
 use tokio::time::Instant;
 
 use super::{Invocation, NONE};
-use crate::aws::chain;
 use crate::aws::doorbell::Ring;
 use crate::target::Target;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::{LocalBoxFuture, OptionFuture, join};
 use futures::stream::FuturesUnordered;
+use slowlane_lambda::logs::chain;
 use slowlane_message::Priority;
 use slowlane_policy::slot::{self, Action, CannotPoll, End, Event, Found, LISTEN, Left, Polled};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Done, Invocation, NONE, WokenBy};
-use crate::aws::chain;
 use crate::aws::doorbell::Ring;
 use crate::aws::queues::{Poll, Received};
 use crate::call::{Answered, Disposition, Ended, Prepared, Ready};

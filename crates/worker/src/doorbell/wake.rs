@@ -11,10 +11,10 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
+use slowlane_lambda::logs::chain;
 use slowlane_policy::wake::handed_on;
 
 use super::Invocation;
-use crate::aws::chain;
 use crate::aws::doorbell::Ring;
 use crate::target::Target;
 

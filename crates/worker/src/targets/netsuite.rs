@@ -38,12 +38,12 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
+use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_netsuite::{Class, Client, Invalid, Request, StatusCode};
 use slowlane_policy::settle::{Outcome, Why};
 
 use self::settings::Origin;
-use crate::aws::chain;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 pub use self::settings::Error;

@@ -43,13 +43,13 @@ use std::fmt;
 use std::time::Duration;
 
 use slowlane_lambda::clock::Clock;
+use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_policy::settle::Outcome;
 use slowlane_profile::{Api, Base, Call, Given, Loss, Profile, Recovery, Renew};
 
 use self::credentials::Credentials;
 use self::gifts::Gifts;
-use crate::aws::chain;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 pub use self::builder::{Builder, Error};

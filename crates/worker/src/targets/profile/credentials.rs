@@ -11,6 +11,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Identity};
 use secrecy::{ExposeSecret as _, SecretString};
 use slowlane_lambda::clock::Clock;
+use slowlane_lambda::logs::chain;
 use slowlane_policy::settle::{Outcome, Why};
 use slowlane_profile::auth::{Auth, AwsKeys, Secret, SecretError, Token, TokenError};
 use slowlane_profile::{Api, Base, BaseError, Request};
@@ -18,7 +19,6 @@ use tokio::sync::Mutex;
 
 use super::builder::check_fields;
 use super::client::Clients;
-use super::send::chain;
 use crate::aws::secret::{SecretAccessError, StoredSecret};
 use crate::target::TargetResponse;
 
@@ -161,7 +161,7 @@ impl Credentials {
         let region = region.as_deref().ok_or(Error::NoRegion)?;
         let Some(provider) = keys else { return Err(Error::Keys("it has none".to_owned())) };
         let keys = provider.provide_credentials().await;
-        let keys = keys.map_err(|error| Error::Keys(chain(error)))?;
+        let keys = keys.map_err(|error| Error::Keys(chain(&error)))?;
         let keys = AwsKeys {
             access_key_id: keys.access_key_id().to_owned(),
             secret_access_key: keys.secret_access_key().into(),
@@ -231,7 +231,7 @@ impl Credentials {
     }
 
     fn certified(&self, pem: &SecretString) -> Result<Client, Error> {
-        let unfit = |error: reqwest::Error| Error::Certificate(chain(error));
+        let unfit = |error: reqwest::Error| Error::Certificate(chain(&error));
         let identity = Identity::from_pem(pem.expose_secret().as_bytes()).map_err(unfit)?;
         self.clients.showing(identity).map_err(unfit)
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use slowlane_lambda::logs::chain;
 use slowlane_message::QueuedCall;
 use slowlane_profile::{Call, Found, LookUp, Loss, Method, Recovery, Renew};
 
 use super::ProfiledApi;
 use super::send::{Received, Sent, send};
-use crate::aws::chain;
 use crate::target::{Reconciled, TargetResponse};
 
 impl ProfiledApi {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Response};
+use slowlane_lambda::logs::chain;
 use slowlane_profile::{Answer, Body, MAX_PARSED_BYTES, Method, Request};
 use tokio::time::timeout;
 
@@ -43,8 +44,8 @@ pub(super) async fn send(client: &Client, request: Request) -> Sent {
     }
     match client.execute(sent).await {
         Ok(response) => receive(response).await,
-        Err(error) if error.is_connect() => Sent::NoConnection(chain(error.without_url())),
-        Err(error) => Sent::Lost { why: chain(error.without_url()), status: None },
+        Err(error) if error.is_connect() => Sent::NoConnection(chain(&error.without_url())),
+        Err(error) => Sent::Lost { why: chain(&error.without_url()), status: None },
     }
 }
 
@@ -58,7 +59,7 @@ async fn receive(mut response: Response) -> Sent {
         match read.await {
             Ok(end) => end,
             Err(error) => {
-                let why = chain(error.without_url());
+                let why = chain(&error.without_url());
                 let why = format!("the API answered {status}, and its body broke off: {why}");
                 return Sent::Lost { why, status: Some(status.as_u16()) };
             }
@@ -91,18 +92,6 @@ async fn read(response: &mut Response, bytes: &mut Vec<u8>) -> Result<End, reqwe
         }
     }
     Ok(End::Whole)
-}
-
-/// An error with its causes in one line. A `reqwest` error names the kind of failure only, and its
-/// causes the failure.
-pub(super) fn chain(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn method(method: Method) -> reqwest::Method {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use slowlane_lambda::env::{self, Env, Recorded};
+use slowlane_lambda::logs::chain;
 use slowlane_profile::{Base, Profile, shipped};
 
+use super::ProfiledApi;
 use super::builder::{Builder, Error};
-use super::{ProfiledApi, chain};
 
 /// Why the target that the environment describes could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
+use slowlane_lambda::logs::chain;
 use slowlane_profile::auth::{
     Auth, ClientCredentials, JwtBearer, RefreshToken, Secret, SecretError, Token, TokenError,
     TokenShape,
@@ -9,7 +10,6 @@ use slowlane_profile::auth::{
 use slowlane_profile::{Api, Base, Request};
 
 use super::{Credentials, Error, Kept, Source};
-use crate::aws::chain;
 use crate::targets::profile::send::{Sent, send};
 use jiff::Timestamp;
 
