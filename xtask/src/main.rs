@@ -267,7 +267,7 @@ fn in_ci() -> bool {
 
 fn random_scenarios(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     let simulator = programs.join("slowlane-simulator");
-    Ok(cmd!(sh, "{simulator} simulate --chaos --seeds 1000").run()?)
+    Ok(cmd!(sh, "{simulator} simulate --chaos --seeds 2000").run()?)
 }
 
 fn tests(sh: &Shell, args: &[String]) -> anyhow::Result<()> {

@@ -44,6 +44,18 @@ pub(crate) struct Limits {
     probing: Cell<Probing>,
     /// Whether a call of this process has opened the breaker, or failed as its probe.
     opened_here: Cell<bool>,
+    /// How often this process was woken.
+    woken: Cell<u64>,
+    /// The ring of this process that comes back for the next probe.
+    for_probe: Cell<Option<ForProbe>>,
+}
+
+/// The one ring that comes back for a probe.
+#[derive(Debug, Clone, Copy)]
+struct ForProbe {
+    back_at: Moment,
+    /// Which of the process's invocations it woke.
+    woken: u64,
 }
 
 /// This process's part in finding out whether the API can answer again.
@@ -93,12 +105,19 @@ impl Limits {
             ..Settings::default()
         };
         let limiter = Limiter::new(store, config.limit_key.clone(), slot, settings)?;
-        Ok(Limits { limiter, probing: Cell::new(Probing::No), opened_here: Cell::new(false) })
+        Ok(Limits {
+            limiter,
+            probing: Cell::new(Probing::No),
+            opened_here: Cell::new(false),
+            woken: Cell::new(0),
+            for_probe: Cell::new(None),
+        })
     }
 
-    /// Reads the record, unless that was done within the last second and nothing was shut then.
-    /// Answers how calls failed if this slot has just become the probe.
+    /// A slot was woken: reads the record, unless that was done within the last second and nothing
+    /// was shut then. Answers how calls failed if this slot has just become the probe.
     pub(crate) async fn refresh(&self) -> Option<FailureKind> {
+        self.woken.set(self.woken.get() + 1);
         match self.shut() {
             // Whoever resumes rings, and that ring may be the one that woke this slot.
             Some(_) => self.within(self.limiter.look()).await,
@@ -147,12 +166,11 @@ impl Limits {
         }
     }
 
-    /// How long until `waiting` is over, if that does not depend on a person. Of an open breaker one
-    /// slot's ring comes back for the next probe: that of the slot whose call has opened it.
+    /// How long until `waiting` is over, if that is known. It is not known when a person will
+    /// resume, or when the API will answer again: a probe that is due may fail as well.
     pub(crate) fn opens_in(&self, waiting: &Waiting) -> Option<Duration> {
-        let anothers =
-            matches!(waiting.reason, Reason::BreakerOpen { .. }) && !self.opened_here.get();
-        waiting.until.filter(|_| !anothers).map(|until| self.limiter.until(until))
+        let is_known = !matches!(waiting.reason, Reason::BreakerOpen { .. });
+        waiting.until.filter(|_| is_known).map(|until| self.limiter.until(until))
     }
 
     /// The gate as a slot is to be told of it that began `since` ago.
@@ -160,12 +178,27 @@ impl Limits {
         let now = self.limiter.now().since(Moment(0));
         let back_at = |opens_in| since + rings_asleep_for(now, opens_in);
         match self.shut() {
+            Some(Waiting { until: Some(probe_at), .. }) if self.is_for_probe(probe_at) => {
+                slot::Gate::Shut { rings_back_at: back_at(Some(self.limiter.until(probe_at))) }
+            }
             Some(waiting) => slot::Gate::Shut { rings_back_at: back_at(self.opens_in(&waiting)) },
             None if self.probing.get() == Probing::Elected => {
                 slot::Gate::Probe { rings_back_at: back_at(Some(ELECTED_AGAIN_AFTER)) }
             }
             None => slot::Gate::Open,
         }
+    }
+
+    /// Whether the ring that woke this slot comes back for the next probe. One does: of the process
+    /// whose call has opened the breaker, whichever ring wakes it first.
+    fn is_for_probe(&self, probe_at: Moment) -> bool {
+        let woken = self.woken.get();
+        let promised = self.for_probe.get().filter(|ring| ring.back_at > self.limiter.now());
+        if !self.opened_here.get() || promised.is_some_and(|ring| ring.woken != woken) {
+            return false;
+        }
+        self.for_probe.set(Some(ForProbe { back_at: probe_at, woken }));
+        true
     }
 
     /// Whether the API answers nobody, as far as is known. No attempt counts then.

@@ -165,16 +165,13 @@ impl Breaker {
     }
 
     /// The breaker with `slot` as the probe, if one may be elected now. Whoever stores it first is
-    /// the probe.
+    /// the probe. Once a probe's lease has ended, any slot may be elected, the same one too: it may
+    /// never have learned that it was.
     #[must_use]
     pub fn elect(&self, now: Moment, slot: &SlotId, rules: &BreakerRules) -> Option<Self> {
         let outage = match self {
             Self::Open(outage) if outage.until <= now => outage,
-            Self::HalfOpen { probe, lease_until, outage }
-                if probe != slot && *lease_until <= now =>
-            {
-                outage
-            }
+            Self::HalfOpen { lease_until, outage, .. } if *lease_until <= now => outage,
             _ => return None,
         };
         Some(Self::HalfOpen {

@@ -58,6 +58,8 @@ fn one_probes_at_a_time_and_another_if_it_does_not_come_back() {
     assert!(matches!(elected.gate(now, &slot(2), &rules), BreakerGate::Open { .. }));
     assert_eq!(elected.on_failure(now, &slot(2), "z", KIND, &rules), None, "not the probe's");
     let lapsed = now.plus(seconds(60));
+    let itself = elected.elect(lapsed, &slot(1), &rules);
+    assert!(itself.is_some(), "the answer to its election may have been lost");
     let second = elected.elect(lapsed, &slot(2), &rules).unwrap();
     assert_eq!(second.on_answer(lapsed, &slot(1)), None, "no longer the probe");
     let idle = second.on_no_probe(lapsed, &slot(2)).unwrap();

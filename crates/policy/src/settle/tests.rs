@@ -316,6 +316,17 @@ fn a_call_that_is_tried_again_lasts_through_six_hours() {
 }
 
 #[test]
+fn a_call_that_is_tried_in_an_outage_lasts_through_three_days() {
+    assert_eq!(outage_delay(secs(2), secs(0)), secs(2));
+    assert_eq!(outage_delay(secs(2), secs(300)), secs(30));
+    assert_eq!(outage_delay(secs(60), secs(300)), secs(60));
+    assert_eq!(outage_delay(secs(2), secs(86_400)), secs(900));
+    let receives = 1..crate::timing::max_receive_count(3, 1);
+    let lasts = receives.fold(Duration::ZERO, |waited, _| waited + outage_delay(secs(1), waited));
+    assert!(lasts >= secs(3 * 86_400), "{lasts:?}");
+}
+
+#[test]
 fn questions_come_after_seconds_and_then_less_often() {
     let window = secs(900);
     let mut asked = vec![];

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use slowlane_idempotency::{Dispatched, DynamoDbStore};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter::{FailureKind, Report};
-use slowlane_policy::settle::{Attempts, FailureName, Outcome, Settlement, Why, settle};
+use slowlane_policy::settle::{
+    Attempts, FailureName, Outcome, Settlement, Why, outage_delay, settle,
+};
 
 use super::ending::to_store;
 use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
@@ -78,6 +81,7 @@ impl<T: Target> Calls<T> {
         let time_left = call.queued.deadline.duration_since(self.clock.now());
         let time_left = Duration::try_from(time_left).unwrap_or_default();
         if after < time_left || call.unwaited {
+            let after = self.unless_out_of_order(call, after);
             return Ok(self.give_back(call, after, Disposition::Unknown).await);
         }
         self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await
@@ -135,6 +139,7 @@ impl<T: Target> Calls<T> {
                     _ if out_of_order => claim.release_untried().await?,
                     _ => claim.release().await?,
                 }
+                let delay = self.unless_out_of_order(call, delay);
                 Ok(self.give_back(call, delay, again).await)
             }
             Settlement::Reconcile { after } => {
@@ -142,9 +147,25 @@ impl<T: Target> Calls<T> {
                     true => claim.unknown_untried("the answer was lost").await?,
                     false => claim.unknown("the answer was lost").await?,
                 }
+                let after = self.unless_out_of_order(call, after);
                 Ok(self.give_back(call, after, Disposition::Unknown).await)
             }
         }
+    }
+
+    /// The delay, or a longer one while the API answers nobody: but none beyond the deadline, at
+    /// which the call has to end.
+    fn unless_out_of_order(&self, call: &Call, delay: Duration) -> Duration {
+        if !self.limits.is_out_of_order() {
+            return delay;
+        }
+        let now = self.clock.now();
+        let between = |from: Timestamp, to: Timestamp| {
+            Duration::try_from(to.duration_since(from)).unwrap_or_default()
+        };
+        let left = between(now, call.queued.deadline);
+        let longer = outage_delay(delay, between(call.queued.enqueued_at, now));
+        longer.min(left.max(delay))
     }
 }
 

@@ -77,11 +77,12 @@ impl<T: Target> Invocation<'_, T> {
         Done { counts, ring_served }
     }
 
-    /// Tells the slot of the gate, if its own call has shut or opened it.
+    /// Tells the slot of the gate: its own call may have shut or opened it, or have moved the moment
+    /// at which rings are to come back.
     fn heed(&self, slot: &mut Slot, began: Instant) {
         let gate = self.calls.limits.gate(began.elapsed());
         let opens = !matches!(gate, slot::Gate::Shut { .. });
-        if slot.is_open() != opens {
+        if !opens || !slot.is_open() {
             slot.heed(began.elapsed(), gate);
         }
     }

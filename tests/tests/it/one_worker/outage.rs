@@ -6,7 +6,7 @@ use slowlane_aws_simulator::time::in_virtual_time;
 use slowlane_message::Priority;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{MAX_ATTEMPTS, Rig, is_success};
+use super::rig::{MAX_ATTEMPTS, Rig, is_success, on};
 
 const CALLS: usize = 5;
 
@@ -92,4 +92,41 @@ fn a_lone_call_whose_credentials_are_refused_fails_after_its_attempts() {
         assert_eq!(rig.api.refused_credentials.get(), u32::MAX - MAX_ATTEMPTS);
     })
     .unwrap();
+}
+
+/// In the deferral wiring every waiting call is handed out again and again. SQS moves one to the
+/// dead-letter queue after 437 receives.
+#[test]
+fn an_outage_of_hours_hands_a_call_of_the_deferral_wiring_out_a_few_hundred_times_at_most() {
+    const HOURS: u64 = 4;
+    on("swap", async |rig| {
+        rig.api.refusals.set(u32::MAX);
+        let mut tasks = Vec::new();
+        for call in 0..CALLS {
+            tasks.push(rig.put(Priority::Batch, &format!("call-{call}")).await);
+        }
+        let began = Instant::now();
+        let mut deliveries = 0;
+        while began.elapsed() < Duration::from_secs(HOURS * 3_600) {
+            match rig.counts("batch").await.0 {
+                0 => sleep(Duration::from_secs(1)).await,
+                _ => {
+                    assert!(rig.deliver(Priority::Batch).await.kept, "a call has ended");
+                    deliveries += 1;
+                }
+            }
+        }
+        assert!((20..=500).contains(&deliveries), "{deliveries} deliveries of five calls");
+        rig.api.refusals.set(0);
+        while rig.counts("batch").await != (0, 0) {
+            match rig.counts("batch").await.0 {
+                0 => sleep(Duration::from_secs(1)).await,
+                _ => drop(rig.deliver(Priority::Batch).await),
+            }
+        }
+        for task in tasks {
+            let end = rig.end_of(task).await;
+            assert!(is_success(&end), "{end:?}");
+        }
+    });
 }
