@@ -8,8 +8,9 @@ use std::time::Duration;
 /// Make no further call, for some time or until somebody resumes
 ///
 /// Every slot heeds it within a second, and calls at the API go on to their end. Workflows wait on,
-/// and their calls keep their order; one whose deadline passes meanwhile fails afterwards with
-/// Slowlane.DeadlineExceeded. A pause costs next to nothing, however many calls wait.
+/// and their calls keep their order. One whose deadline passes meanwhile ends with States.Timeout,
+/// or with Slowlane.DeadlineExceeded if calls go on within minutes; neither was executed. A pause
+/// costs next to nothing, however many calls wait.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
