@@ -3,9 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use slowlane_message::{EnqueueRequest, IdempotencyKey, SchemaVersion, TargetRequest};
-
-/// The longest that a call can wait for its turn, in seconds: the enqueuer refuses more.
-const LONGEST_DEADLINE_SECS: f64 = 864_000.0;
+use slowlane_policy::timing::LONGEST_DEADLINE;
 
 /// What only a call that waits for its turn has.
 const LATER: [&str; 5] = ["priority", "deadline_secs", "tenant", "at_most_once", "units"];
@@ -30,7 +28,8 @@ pub enum Error {
     NoTurn(&'static str),
     /// The deadline is no time that a call can wait.
     #[error(
-        "field `deadline_secs`: expected a number of seconds above 0, at most 864000 (ten days)"
+        "field `deadline_secs`: expected a number of seconds above 0, at most {} (ten days)",
+        LONGEST_DEADLINE.as_secs()
     )]
     Deadline,
 }
@@ -59,7 +58,7 @@ pub fn later(value: &Value) -> Result<Value, Error> {
     let mut checked = value.clone();
     if let Some(fields) = checked.as_object_mut()
         && let Some(secs) = fields.remove("deadline_secs")
-        && !secs.as_f64().is_some_and(|secs| secs > 0.0 && secs <= LONGEST_DEADLINE_SECS)
+        && !secs.as_f64().is_some_and(|secs| secs > 0.0 && secs <= LONGEST_DEADLINE.as_secs_f64())
     {
         return Err(Error::Deadline);
     }
