@@ -17,6 +17,8 @@ pub struct Outputs {
     /// Only with `Dispatch` = `doorbell`.
     pub doorbell_queue_url: Option<String>,
     pub dead_letter_queue_url: String,
+    /// What a state that waits for a call adds to the deadline. Older templates do not say it.
+    pub grace_seconds: Option<String>,
     pub idempotency_table_name: String,
     pub worker_function_name: String,
     pub enqueuer_function_name: String,
@@ -121,6 +123,7 @@ impl Outputs {
             ("BatchQueueUrl", Some(&self.batch_queue_url)),
             ("DoorbellQueueUrl", doorbell),
             ("DeadLetterQueueUrl", Some(&self.dead_letter_queue_url)),
+            ("GraceSeconds", self.grace_seconds.as_deref()),
             ("IdempotencyTableName", Some(&self.idempotency_table_name)),
             ("WorkerFunctionName", Some(&self.worker_function_name)),
             ("EnqueuerFunctionName", Some(&self.enqueuer_function_name)),
@@ -139,6 +142,7 @@ impl Outputs {
             batch_queue_url: get("BatchQueueUrl")?,
             doorbell_queue_url: values.get("DoorbellQueueUrl").cloned(),
             dead_letter_queue_url: get("DeadLetterQueueUrl")?,
+            grace_seconds: values.get("GraceSeconds").cloned(),
             idempotency_table_name: get("IdempotencyTableName")?,
             worker_function_name: get("WorkerFunctionName")?,
             enqueuer_function_name: get("EnqueuerFunctionName")?,

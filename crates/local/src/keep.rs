@@ -157,6 +157,7 @@ mod tests {
             batch_queue_url: queue("batch"),
             doorbell_queue_url: Some(queue("doorbell")),
             dead_letter_queue_url: queue("dead-letters"),
+            grace_seconds: Some("230".to_owned()),
             idempotency_table_name: "demo-idempotency".to_owned(),
             worker_function_name: "demo-worker".to_owned(),
             enqueuer_function_name: "demo-enqueuer".to_owned(),

@@ -171,15 +171,7 @@ impl Report {
             broken
                 .push(format!("{} of {} workflows were lost", self.lost, self.executions.started));
         }
-        if self.duplicate_effects > 0 {
-            broken.push(format!("{} effects were written twice", self.duplicate_effects));
-        }
-        if self.max_concurrency > self.limit {
-            broken.push(format!(
-                "{} calls were in flight at once, the limit is {}",
-                self.max_concurrency, self.limit
-            ));
-        }
+        broken.extend(broken_at_api(self.duplicate_effects, self.max_concurrency, self.limit));
         broken
     }
 
@@ -368,6 +360,20 @@ fn distribution(mut waits: Vec<f64>) -> Distribution {
 fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (value * scale).round() / scale
+}
+
+/// What the API saw and must never see, in words.
+#[must_use]
+pub fn broken_at_api(written_twice: u64, max_concurrency: u32, limit: u32) -> Vec<String> {
+    let mut broken = Vec::new();
+    if written_twice > 0 {
+        broken.push(format!("{written_twice} effects were written twice"));
+    }
+    if max_concurrency > limit {
+        broken
+            .push(format!("{max_concurrency} calls were in flight at once, the limit is {limit}"));
+    }
+    broken
 }
 
 #[cfg(test)]

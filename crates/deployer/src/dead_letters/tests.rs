@@ -97,6 +97,7 @@ fn deployed() -> Deployed {
         batch_queue_url: "https://sqs/1/batch".into(),
         doorbell_queue_url: Some("https://sqs/1/doorbell".into()),
         dead_letter_queue_url: "https://sqs/1/dead".into(),
+        grace_seconds: Some("230".into()),
         idempotency_table_name: "table".into(),
         worker_function_name: "worker".into(),
         enqueuer_function_name: "enqueuer".into(),

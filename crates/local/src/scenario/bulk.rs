@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Value, json};
+use slowlane_local::report::broken_at_api;
 use slowlane_local::sandbox::{ApiCall, SandboxReport};
 
 use super::Shown;
@@ -216,12 +217,7 @@ impl Report {
                 broken.push(format!("{what}: {written} written, {failed} failed"));
             }
         }
-        if self.written_twice > 0 {
-            broken.push(format!("{} effects were written twice", self.written_twice));
-        }
-        if self.max_concurrency > limit {
-            broken.push(format!("{} calls were in flight at once", self.max_concurrency));
-        }
+        broken.extend(broken_at_api(self.written_twice, self.max_concurrency, limit));
         broken
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use slowlane_local::report::broken_at_api;
 use slowlane_local::sandbox::SandboxReport;
 
 use super::Shown;
@@ -148,12 +149,7 @@ impl Report {
         );
         let mut broken_promises: Vec<_> =
             self.half_done.iter().map(|half| format!("half done: {half}")).collect();
-        if self.written_twice > 0 {
-            broken_promises.push(format!("{} effects were written twice", self.written_twice));
-        }
-        if self.max_concurrency > limit {
-            broken_promises.push(format!("{} calls were in flight at once", self.max_concurrency));
-        }
+        broken_promises.extend(broken_at_api(self.written_twice, self.max_concurrency, limit));
         let report = serde_json::to_value(&self).unwrap_or_default();
         Shown { table, report, broken_promises }
     }

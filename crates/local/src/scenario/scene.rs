@@ -49,12 +49,14 @@ impl<'a> Scene<'a> {
     /// caller's function, for a machine that goes straight to the API.
     pub(super) async fn example(&self, name: &str, caller: &str) -> anyhow::Result<String> {
         let file = repository().join(format!("state-machines/examples/{name}.asl.json"));
+        let outputs = self.stack.outputs();
+        let grace = outputs.grace_seconds.as_deref().context("a new stack has a grace")?;
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?
             .replace("${CallerArn}", caller)
-            .replace("${EnqueuerArn}", &self.stack.outputs().enqueuer_function_name)
+            .replace("${EnqueuerArn}", &outputs.enqueuer_function_name)
             .replace("${DefaultDeadlineSeconds}", "21600")
-            .replace("${GraceSeconds}", "230");
+            .replace("${GraceSeconds}", grace);
         let machine = self
             .sfn
             .create_state_machine()

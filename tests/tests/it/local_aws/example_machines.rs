@@ -28,11 +28,13 @@ fn order(key: &str, good: bool) -> Value {
 /// Creates an example machine, filled in as a team fills it in.
 async fn example(scenario: &Scenario, name: &str) -> anyhow::Result<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../state-machines/examples");
+    let outputs = scenario.stack.outputs();
+    let grace = outputs.grace_seconds.as_deref().context("a new stack has a grace")?;
     let definition = std::fs::read_to_string(directory.join(format!("{name}.asl.json")))?
-        .replace("${EnqueuerArn}", &scenario.stack.outputs().enqueuer_function_name)
-        .replace("${SlowEnqueuerArn}", &scenario.stack.outputs().enqueuer_function_name)
+        .replace("${EnqueuerArn}", &outputs.enqueuer_function_name)
+        .replace("${SlowEnqueuerArn}", &outputs.enqueuer_function_name)
         .replace("${DefaultDeadlineSeconds}", "600")
-        .replace("${GraceSeconds}", "230");
+        .replace("${GraceSeconds}", grace);
     scenario.machine(name, &serde_json::from_str(&definition)?).await
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 
@@ -29,10 +30,12 @@ fn call(key: &str, customer: Option<&str>) -> Value {
 /// The state that calls, from the checked-in machine, filled in as its template fills it in.
 fn inline_state(scenario: &Scenario) -> anyhow::Result<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../state-machines");
+    let outputs = scenario.stack.outputs();
+    let grace = outputs.grace_seconds.as_deref().context("a new stack has a grace")?;
     let machine = std::fs::read_to_string(path.join("throttled-call.asl.json"))?
-        .replace("${EnqueuerArn}", &scenario.stack.outputs().enqueuer_function_name)
+        .replace("${EnqueuerArn}", &outputs.enqueuer_function_name)
         .replace("${DefaultDeadlineSeconds}", "600")
-        .replace("${GraceSeconds}", "230");
+        .replace("${GraceSeconds}", grace);
     Ok(serde_json::from_str::<Value>(&machine)?["States"]["Call"].take())
 }
 
