@@ -121,7 +121,9 @@ fn an_outage_of_hours_hands_a_call_of_the_deferral_wiring_out_a_few_hundred_time
         while rig.counts("batch").await != (0, 0) {
             match rig.counts("batch").await.0 {
                 0 => sleep(Duration::from_secs(1)).await,
-                _ => drop(rig.deliver(Priority::Batch).await),
+                _ => {
+                    rig.deliver(Priority::Batch).await;
+                }
             }
         }
         for task in tasks {
