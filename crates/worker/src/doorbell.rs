@@ -34,11 +34,19 @@ pub(crate) struct Slots {
 }
 
 /// The ring that woke an invocation.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct WokenBy {
     ring: Ring,
     /// How often SQS has handed it out.
     receive_count: u32,
+    /// When it was held last.
+    held_at: Cell<Instant>,
+}
+
+impl WokenBy {
+    fn new(ring: Ring, receive_count: u32) -> Self {
+        Self { ring, receive_count, held_at: Cell::new(Instant::now()) }
+    }
 }
 
 /// How an invocation ended.
@@ -68,10 +76,8 @@ impl<T: Target> Invocation<'_, T> {
             return self.serve_unrung(record).await;
         }
         let says = slowlane_message::Ring::parse(record.body.as_deref().unwrap_or_default());
-        let woken_by = WokenBy {
-            receive_count: receive_count(record.attributes.get("ApproximateReceiveCount")),
-            ring: Ring(record.receipt_handle.unwrap_or_default()),
-        };
+        let count = receive_count(record.attributes.get("ApproximateReceiveCount"));
+        let woken_by = WokenBy::new(Ring(record.receipt_handle.unwrap_or_default()), count);
         let done = self.serve(&woken_by, allowance(self.slots.limit)).await;
         // A ring that stays says the same when it comes back.
         let may_go = done.ring_served && self.ring_again(says).await;
@@ -80,7 +86,7 @@ impl<T: Target> Invocation<'_, T> {
 
     /// Handles a ring that another slot has handed on. No mapping will delete that ring.
     pub(crate) async fn handle_ring(&self, handed: HandedRing) -> Counts {
-        let woken_by = WokenBy { ring: handed.ring, receive_count: 1 };
+        let woken_by = WokenBy::new(handed.ring, 1);
         let done = self.serve(&woken_by, handed.allowance).await;
         if done.ring_served {
             self.slots.doorbell.delete_rings(&[woken_by.ring]).await;
@@ -89,7 +95,7 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     async fn serve(&self, woken_by: &WokenBy, allowance: u32) -> Done {
-        join(self.slots.doorbell.hold_ring(&woken_by.ring), self.calls.refresh_limit()).await;
+        join(self.hold_ring(woken_by), self.calls.refresh_limit()).await;
         // A call received at the last moment must still end before Lambda kills us.
         let visibility = self.calls.config.call_visibility;
         let stop_at = self.deadline.checked_sub(visibility).unwrap_or_else(Instant::now);

@@ -3,14 +3,30 @@
 use slowlane_lambda::logs::chain;
 use slowlane_message as message;
 use slowlane_policy::slot::End;
-use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN};
+use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN, RING_LEAD, RING_RENEWAL};
 use tokio::time::Instant;
 
-use super::{Invocation, NONE};
+use super::{Invocation, NONE, WokenBy};
 use crate::aws::doorbell::Ring;
 use crate::target::Target;
 
 impl<T: Target> Invocation<'_, T> {
+    /// Hides the ring of this slot anew.
+    pub(super) async fn hold_ring(&self, by: &WokenBy) {
+        let began = Instant::now();
+        self.slots.doorbell.hold_ring(&by.ring).await;
+        by.held_at.set(began);
+    }
+
+    /// Before a receive: a process that stood still may have missed when its ring was to be held
+    /// anew. If it were killed then, its ring would come back before what it had received, and the
+    /// slot that the ring wakes would find nothing and let it go.
+    pub(super) async fn hold_ring_if_late(&self, by: &WokenBy) {
+        while by.held_at.get().elapsed() > RING_RENEWAL + RING_LEAD {
+            self.hold_ring(by).await;
+        }
+    }
+
     /// Does the last things that a slot wants done, and says whether its ring may go.
     pub(super) async fn leave(&self, end: End<Ring>, ring: &Ring) -> bool {
         let doorbell = &self.slots.doorbell;

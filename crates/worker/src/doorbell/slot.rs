@@ -50,7 +50,7 @@ impl<T: Target> Invocation<'_, T> {
         loop {
             while let Some(action) = slot.next_action() {
                 counts.note(&action);
-                tasks.push(Box::pin(self.carry_out(action, &woken_by.ring, began)));
+                tasks.push(Box::pin(self.carry_out(action, woken_by, began)));
             }
             let Some(timeout) = slot.next_timeout() else { break };
             tokio::select! {
@@ -89,15 +89,15 @@ impl<T: Target> Invocation<'_, T> {
 
     /// Does what the slot wants done, to its end: a receive whose answer nobody reads would hide
     /// a call for its whole visibility time-out.
-    async fn carry_out(&self, action: SlotAction, ring: &Ring, began: Instant) -> Happened {
+    async fn carry_out(&self, action: SlotAction, by: &WokenBy, began: Instant) -> Happened {
         let event = match action {
-            Action::Sweep(priority) => Event::Swept(self.poll(priority, NONE).await),
-            Action::Listen(priority) => Event::Heard(self.poll(priority, LISTEN).await),
+            Action::Sweep(priority) => Event::Swept(self.poll(by, priority, NONE).await),
+            Action::Listen(priority) => Event::Heard(self.poll(by, priority, LISTEN).await),
             Action::LookAgain(candidate) => {
-                Event::LookedAgain(candidate, self.poll(Priority::High, NONE).await)
+                Event::LookedAgain(candidate, self.poll(by, Priority::High, NONE).await)
             }
             Action::Prepare { message, look } => {
-                let look = look.then(|| self.poll(Priority::High, NONE));
+                let look = look.then(|| self.poll(by, Priority::High, NONE));
                 let (prepared, looked) =
                     join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
@@ -126,7 +126,7 @@ impl<T: Target> Invocation<'_, T> {
             }
             Action::ThinOutRings => Event::ThinnedOut(self.thin_out_rings().await),
             Action::HoldRing => {
-                self.slots.doorbell.hold_ring(ring).await;
+                self.hold_ring(by).await;
                 Event::HeldRing
             }
             Action::WakeOthers(allowance) => {
@@ -144,7 +144,8 @@ impl<T: Target> Invocation<'_, T> {
         (event, None)
     }
 
-    async fn poll(&self, priority: Priority, wait: Duration) -> Polled<Received> {
+    async fn poll(&self, by: &WokenBy, priority: Priority, wait: Duration) -> Polled<Received> {
+        self.hold_ring_if_late(by).await;
         match self.calls.queues.receive(priority, wait).await {
             Ok(Poll { received, may_hide }) => {
                 let found = received.map(|message| Found {

@@ -186,6 +186,28 @@ fn a_killed_slots_calls_run_again_soon() {
     }
 }
 
+/// The same for a process that stood still for a minute, at whichever step, and went on: seed 1668.
+#[test]
+fn a_slot_that_stands_still_and_is_killed_then_leaves_its_ring_behind_its_calls() {
+    for life_ms in [7, 9, 13, 15, 19, 21, 25, 30, 40] {
+        for rest_ms in [5, 9, 14, 20, 27, 40] {
+            in_doorbell(async |rig: Rig| {
+                for call in 0..10 {
+                    rig.put(Priority::Batch, &format!("batch-{call}")).await;
+                }
+                rig.ring().await;
+                let [life, rest] = [life_ms, rest_ms].map(Duration::from_millis);
+                rig.kill_slot_that_stands_still(life, Duration::from_secs(60), rest).await;
+                while rig.counts("doorbell").await.0 == 0 {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let hidden = rig.counts("batch").await.1;
+                assert_eq!(hidden, 0, "{life_ms} and {rest_ms} ms: a call is hidden for longer");
+            });
+        }
+    }
+}
+
 /// A mistake in a policy must not cost a ring for each receive that it refuses.
 #[test]
 fn a_slot_that_may_not_receive_leaves_one_ring_ever_longer() {

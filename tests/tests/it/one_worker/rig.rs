@@ -223,6 +223,22 @@ impl Rig {
         assert!(killed.is_err(), "it ended by itself");
     }
 
+    /// The same for one that stands still between: nothing of it runs, while its requests arrive and
+    /// the time goes on.
+    pub(crate) async fn kill_slot_that_stands_still(
+        &self,
+        life: Duration,
+        still: Duration,
+        rest: Duration,
+    ) {
+        let mut slot = std::pin::pin!(self.wake_slot());
+        let ended = tokio::time::timeout(life, &mut slot).await;
+        assert!(ended.is_err(), "it ended by itself");
+        tokio::time::sleep(still).await;
+        let ended = tokio::time::timeout(rest, &mut slot).await;
+        assert!(ended.is_err(), "it ended by itself");
+    }
+
     async fn deliver_from(&self, queue: &str) -> Delivered {
         let message = self.receive(queue, QUEUE_VISIBILITY).await.expect("a message to deliver");
         let deadline = Instant::now() + Duration::from_secs(270);
