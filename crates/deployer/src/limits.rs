@@ -4,6 +4,7 @@
 //! once a second and when it is woken. While calls are paused the rings on the doorbell sleep, so
 //! whoever resumes rings: once for each slot.
 
+mod forecast;
 mod set;
 mod standing;
 

@@ -1,6 +1,6 @@
 //! How a deployment fares: how many calls wait, what the slots do, and what holds them up.
 
-use crate::limits::Limit;
+use crate::limits::{Limit, Standing};
 use crate::logs::{self, Filter, Function};
 use crate::outputs::Deployed;
 use crate::queues::{self, Depth};
@@ -39,6 +39,9 @@ pub struct Status {
     pub reserved_concurrency: Option<u64>,
     /// Who has paused or drained it, until when and why, in words. `None` if calls are made.
     pub shut: Option<String>,
+    /// How its limits stand.
+    #[serde(skip)]
+    pub standing: Option<Standing>,
     /// The queues, the most urgent first.
     pub queues: Vec<Queue>,
     /// The rings, with `doorbell`. A slot that is awake has received at least one.
@@ -112,12 +115,14 @@ impl Status {
             Unresolved::new(config, &outputs.idempotency_table_name).list(UNRESOLVED).await;
         let lambda = aws_sdk_lambda::Client::new(config);
         let worker = &outputs.worker_function_name;
+        let standing = standing(config, deployed, &mut missing).await;
         let mut status = Self {
             stack: stack_name.clone(),
             dispatch: parameters.get("Dispatch").cloned().unwrap_or_default(),
             limit: parameters.get("ApiConcurrency").and_then(|limit| limit.parse().ok()),
             reserved_concurrency: missing.note(reserved(&lambda, worker).await).flatten(),
-            shut: shut(config, deployed, &mut missing).await,
+            shut: standing.as_ref().and_then(Standing::shut),
+            standing,
             queues,
             rings,
             dead_letters: missing.note(dead_letters).map(Depth::total),
@@ -162,14 +167,20 @@ impl Status {
                 told.push(format!("the event source mapping of {mapping} is {state}"));
             }
         }
+        let calls_wait = self.waiting() > 0;
+        told.extend(self.standing.iter().flat_map(|standing| standing.holds_up(calls_wait)));
         told.extend(self.waiting_for_slots());
         told.extend(self.recent.iter().flat_map(Recent::troubles));
         told
     }
 
+    /// Calls that wait for a turn.
+    fn waiting(&self) -> u64 {
+        self.queues.iter().filter_map(|queue| queue.depth).map(|depth| depth.waiting).sum()
+    }
+
     fn waiting_for_slots(&self) -> Option<String> {
-        let waiting: u64 =
-            self.queues.iter().filter_map(|queue| queue.depth).map(|depth| depth.waiting).sum();
+        let waiting = self.waiting();
         if waiting == 0 {
             return None;
         }
@@ -204,9 +215,13 @@ impl Missing {
     }
 }
 
-async fn shut(config: &SdkConfig, deployed: &Deployed, missing: &mut Missing) -> Option<String> {
+async fn standing(
+    config: &SdkConfig,
+    deployed: &Deployed,
+    missing: &mut Missing,
+) -> Option<Standing> {
     let limit = missing.note(Limit::of(config, deployed))?;
-    missing.note(limit.standing().await)?.shut()
+    missing.note(limit.standing().await)
 }
 
 async fn reserved(
@@ -348,6 +363,7 @@ mod tests {
                 limit: Some(5),
                 reserved_concurrency: Some(5),
                 shut: None,
+                standing: None,
                 queues: Priority::ALL.map(queue).into(),
                 rings: Some(Depth::default()),
                 dead_letters: Some(0),

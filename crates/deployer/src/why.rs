@@ -25,7 +25,11 @@ pub struct Why {
     /// The calls that may be made before it: those of its own queue and of the higher ones. `None`
     /// where its priority or a queue's depth is not known.
     pub ahead: Option<u64>,
-    /// How long these take at the pace of the last minutes. `None` if there was no pace.
+    /// Before this moment no limit lets it go, if those before it go first (RFC 3339). `None` where no
+    /// limit says so.
+    pub not_before: Option<String>,
+    /// In how long about it may be made: at the pace of the last minutes, and not before the limits let
+    /// it go. `None` if there was no pace and no limit says.
     pub estimate_secs: Option<u64>,
     /// What could not be found out, in words.
     pub not_answered: Vec<String>,
@@ -47,6 +51,7 @@ impl Why {
             waits: call.waits(),
             because: Vec::new(),
             ahead: None,
+            not_before: None,
             estimate_secs: None,
             not_answered: call.not_answered().to_vec(),
         };
@@ -62,10 +67,19 @@ impl Why {
         self.because = status.holds_calls_up();
         self.ahead = priority.and_then(|priority| ahead(status, priority));
         let pace = status.recent.as_ref().map(|recent| (recent.ended(), recent.secs));
-        self.estimate_secs = match (self.ahead, pace) {
+        let by_pace = match (self.ahead, pace) {
             (Some(ahead), Some((ended @ 1.., secs))) => Some(ahead.max(1) * secs / ended),
             _ => None,
         };
+        let limits = status.standing.as_ref();
+        // A call whose priority is not known is not before the next one.
+        let by_limits = limits.and_then(|limits| {
+            let moment = limits.not_before(self.ahead.unwrap_or(0))?;
+            Some((moment.to_string(), limits.secs_until(moment)))
+        });
+        let (not_before, secs) = by_limits.unzip();
+        self.not_before = not_before;
+        self.estimate_secs = by_pace.max(secs);
     }
 }
 
@@ -97,10 +111,13 @@ impl fmt::Display for Why {
             match self.estimate_secs {
                 Some(secs) => {
                     let estimate = text::span(Duration::from_secs(secs));
-                    write!(f, ": about {estimate} at the pace of the last minutes")?;
+                    write!(f, ": about {estimate}, as far as pace and limits tell")?;
                 }
                 None => write!(f, "; no call has ended in the last minutes to tell the pace by")?,
             }
+        }
+        if let Some(moment) = &self.not_before {
+            write!(f, "\n\nno limit lets it go before {moment}")?;
         }
         if !self.not_answered.is_empty() {
             write!(f, "\n\nnot answered\n  {}", self.not_answered.join("\n  "))?;
@@ -140,6 +157,7 @@ mod tests {
             waits: true,
             because: Vec::new(),
             ahead: None,
+            not_before: None,
             estimate_secs: None,
             not_answered: Vec::new(),
         };
@@ -166,7 +184,7 @@ mod tests {
         let told = why(&busy, Some(Priority::Batch)).to_string();
         assert!(told.contains("1000 calls waiting for a turn: all 5 slots are awake"), "{told}");
         assert!(told.contains("at most 999 calls"), "{told}");
-        assert!(told.contains("about 8 min 19 s at the pace"), "{told}");
+        assert!(told.contains("about 8 min 19 s, as far as pace"), "{told}");
         assert!(!told.contains("dead letter"), "they hold nothing up: {told}");
 
         let mut still = status(0, 0, 1);

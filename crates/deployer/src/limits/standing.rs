@@ -109,14 +109,14 @@ impl Standing {
     }
 
     /// Each rate in effect, and when its next call is free.
-    fn rates(&self) -> impl Iterator<Item = (&Rate, Moment)> {
+    pub(super) fn rates(&self) -> impl Iterator<Item = (&Rate, Moment)> {
         let meter = &self.standings.meter;
         let rates = self.standings.rates.iter().enumerate();
         rates.map(|(index, rate)| (rate, meter.due(index).max(self.now)))
     }
 
     /// Each quota in effect, and what is spent of it.
-    fn quotas(&self) -> impl Iterator<Item = (&Quota, Spent)> {
+    pub(super) fn quotas(&self) -> impl Iterator<Item = (&Quota, Spent)> {
         let quotas = self.standings.quotas.iter().enumerate();
         quotas.map(|(index, quota)| {
             let spent = self.standings.meter.spent.get(index).copied().unwrap_or_default();
@@ -179,7 +179,7 @@ impl Standing {
     }
 
     /// What keeps calls from being made, and is nobody's doing.
-    fn hindrances(&self) -> impl Iterator<Item = String> {
+    pub(super) fn hindrances(&self) -> impl Iterator<Item = String> {
         let held =
             self.held_until().map(|until| format!("the API asked all to wait until {until}"));
         let breaker = self.breaker();

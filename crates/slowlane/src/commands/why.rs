@@ -9,8 +9,9 @@ use std::time::Duration;
 
 /// Why does a call wait? For a slot, for those before it, or for something to be put right
 ///
-/// How long it may still take is told from how many calls may be made before it, and from how many
-/// have ended in the last minutes. Of calls on one queue SQS keeps no strict order, and a lower call
+/// How long it may still take is told from how many calls may be made before it, from how many have
+/// ended in the last minutes, and from the limits: when a rate's next moment is free, what is left of a
+/// quota. Of calls on one queue SQS keeps no strict order, and a lower call
 /// has a turn now and then: so it is an estimate.
 #[derive(Args)]
 #[command(after_help = "\
@@ -31,7 +32,7 @@ pub(crate) struct AskWhy {
     /// From how many minutes the pace is told
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
-    /// Print JSON: {key, now, waits, because, ahead, estimate_secs, not_answered}
+    /// Print JSON: {key, now, waits, because, ahead, not_before, estimate_secs, not_answered}
     #[arg(long)]
     json: bool,
 }

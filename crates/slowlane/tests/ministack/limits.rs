@@ -1,9 +1,11 @@
-use super::Local;
+use super::{Local, queued_call};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use slowlane_deployer::limits::{Author, Limit, Setting};
 use slowlane_deployer::{Outputs, Progress};
-use slowlane_limiter::{DynamoDbStore, LimitKey, Limiter, Limits, Rate, Settings, SlotId};
+use slowlane_limiter::{
+    Decision, DynamoDbStore, LimitKey, Limiter, Limits, Rate, Settings, SlotId,
+};
 use std::time::Duration;
 
 const WHY: [&str; 4] = ["--who", "ada", "--why", "the vendor works on it"];
@@ -64,7 +66,7 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
     assert_eq!(shown["used"]["quotas"][0]["left"], 15_000, "{shown:#}");
 
     // What the worker's own limiter has used of them.
-    let limiter = limiter(&local, &outputs)?;
+    let limiter = limiter(&local, &outputs, CONFIGURED)?;
     for _ in 0..3 {
         limiter.grant(1).await?;
     }
@@ -129,11 +131,53 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
     Ok(())
 }
 
+#[tokio::test]
+async fn it_is_said_which_limit_a_call_waits_for_and_until_when() -> anyhow::Result<()> {
+    const LIMITS: &str = r#"[{"rate":"1/1m"},{"quota":"3/1d"}]"#;
+    let local = Local::start().await?;
+    let plan = local.plan().parameter("Limits", LIMITS);
+    let outputs = local.deployer.deploy(&plan, &Progress::hidden()).await?;
+    for key in ["order-0", "order-1", "order-2"] {
+        let body = queued_call(key, "AQCEAAAAKgAAAAMAAAAA").to_string();
+        local
+            .sqs()
+            .send_message()
+            .queue_url(&outputs.high_queue_url)
+            .message_body(body)
+            .send()
+            .await?;
+    }
+    let queued = json!({"message": "queued", "idempotency_key": "order-1", "priority": "HIGH"});
+    local.log("EnqueuerLogs", &[queued]).await?;
+    let why = async || local.told_json(&["why", "order-1"]);
+    // Two are before it, and the rate is a call each minute.
+    let secs = why().await?["estimate_secs"].as_u64().context("an estimate")?;
+    assert!((119..=122).contains(&secs), "{secs}");
+
+    // One was made, so two are left today, and it is the third.
+    let limiter = limiter(&local, &outputs, LIMITS)?;
+    anyhow::ensure!(matches!(limiter.grant(1).await?, Decision::Granted(_)));
+    let why = why().await?;
+    let because = why["because"].to_string();
+    assert!(because.contains("the rate 1/1m binds: a call each 60234 ms"), "{why:#}");
+    let tomorrow = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).tomorrow()?;
+    let tomorrow = tomorrow.start_of_day()?.timestamp();
+    assert_eq!(why["not_before"], tomorrow.to_string(), "{why:#}");
+    let told = local.told(&["why", "order-1"])?;
+    assert!(told.contains(&format!("no limit lets it go before {tomorrow}")), "{told}");
+    assert!(local.told(&["status"])?.contains("the rate 1/1m binds"));
+    Ok(())
+}
+
 /// A limiter as a slot of the worker has it.
-fn limiter(local: &Local, outputs: &Outputs) -> anyhow::Result<Limiter<DynamoDbStore>> {
+fn limiter(
+    local: &Local,
+    outputs: &Outputs,
+    limits: &str,
+) -> anyhow::Result<Limiter<DynamoDbStore>> {
     let client = aws_sdk_dynamodb::Client::new(local.deployer.config());
     let store = DynamoDbStore::new(client, &outputs.idempotency_table_name);
-    let limits = Limits::from_json(CONFIGURED)?;
+    let limits = Limits::from_json(limits)?;
     let settings = Settings {
         rates: limits[..1].iter().filter_map(|limit| limit.rate()).collect(),
         quotas: limits.iter().filter_map(|limit| limit.quota()).collect(),

@@ -8,7 +8,7 @@ const EXECUTION: &str =
 
 impl Local {
     /// As if a Lambda had logged these lines just now.
-    async fn log(&self, logical_id: &str, lines: &[Value]) -> anyhow::Result<()> {
+    pub(crate) async fn log(&self, logical_id: &str, lines: &[Value]) -> anyhow::Result<()> {
         let deployed = self.deployer.deployed("trial").await?;
         let group = deployed.resources.get(logical_id).context("the template has the group")?;
         let logs = aws_sdk_cloudwatchlogs::Client::new(self.deployer.config());
