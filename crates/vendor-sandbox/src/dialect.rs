@@ -107,6 +107,9 @@ pub struct Sample {
     pub resource: String,
     /// The body.
     pub body: Value,
+    /// Whether it is made although nothing could be learnt of it if its answer were lost.
+    #[serde(default)]
+    pub at_most_once: bool,
 }
 
 /// A span of time, such as `24h`.
@@ -121,12 +124,13 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("anthropic", include_str!("../dialects/anthropic.toml")),
     ("http", include_str!("../dialects/http.toml")),
     ("hubspot", include_str!("../dialects/hubspot.toml")),
     ("openai", include_str!("../dialects/openai.toml")),
     ("salesforce", include_str!("../dialects/salesforce.toml")),
+    ("sap-odata", include_str!("../dialects/sap-odata.toml")),
     ("stripe", include_str!("../dialects/stripe.toml")),
 ];
 
@@ -181,12 +185,17 @@ fn name_in_path(pattern: &str, path: &[String]) -> Option<String> {
     let pattern: Vec<&str> = pattern.split('/').collect();
     // Before it may stand the path of the base URL.
     let path = &path[path.len().checked_sub(pattern.len())?..];
-    let fits = |(wanted, segment): (&&str, &String)| {
-        *wanted == "*" || *wanted == "{name}" || *wanted == segment
-    };
-    let is_it = pattern.iter().zip(path).all(fits);
-    let at = pattern.iter().position(|segment| *segment == "{name}")?;
-    is_it.then(|| path[at].clone())
+    let mut name = None;
+    for (wanted, segment) in pattern.iter().zip(path) {
+        match wanted.split_once("{name}") {
+            Some((before, after)) => {
+                name = Some(segment.strip_prefix(before)?.strip_suffix(after)?.to_owned());
+            }
+            None if *wanted == "*" || *wanted == segment => {}
+            None => return None,
+        }
+    }
+    name
 }
 
 /// There is no such dialect.
@@ -264,5 +273,6 @@ mod tests {
         assert_eq!(name_in_path(pattern, &path("base/data/v1/a")), Some("a".to_owned()));
         assert_eq!(name_in_path(pattern, &path("data/v1")), None);
         assert_eq!(name_in_path(pattern, &path("other/v1/a")), None);
+        assert_eq!(name_in_path("A_B('{name}')", &path("srv/A_B('x')")), Some("x".to_owned()));
     }
 }

@@ -3,6 +3,7 @@
 mod anthropic;
 mod completion;
 mod hubspot;
+mod odata;
 mod openai;
 mod rest;
 mod salesforce;
@@ -97,6 +98,7 @@ pub(crate) fn of(dialect: &str) -> Box<dyn Service> {
         "anthropic" => Box::new(anthropic::Anthropic),
         "hubspot" => Box::new(hubspot::HubSpot),
         "openai" => Box::new(openai::OpenAi),
+        "sap-odata" => Box::new(odata::OData::default()),
         "salesforce" => Box::new(salesforce::Salesforce),
         "stripe" => Box::new(stripe::Stripe),
         _ => Box::new(rest::Rest),

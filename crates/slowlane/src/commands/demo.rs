@@ -22,7 +22,8 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The dialect in place of one that no sandbox speaks.
 const PLAIN: &str = "http";
 /// The profiles whose dialect a sandbox speaks.
-const SPOKEN: [&str; 6] = ["anthropic", "http", "hubspot", "openai", "salesforce", "stripe"];
+const SPOKEN: [&str; 7] =
+    ["anthropic", "http", "hubspot", "openai", "salesforce", "sap-odata", "stripe"];
 
 /// Run a target of slowlane.toml on this machine, against a sandbox of its API
 ///
@@ -133,6 +134,7 @@ impl Demo {
         let (parameters, api_profile) = Stack::of(deployment, folder)?.into_parts();
         Ok(Target {
             sandbox,
+            elsewhere: None,
             base_path: base.url().path().trim_end_matches('/').to_owned(),
             secret: deployment.secret.clone().map(|secret| (secret, fields)),
             api_profile,

@@ -5,5 +5,6 @@
 mod clients;
 mod core;
 mod keys;
+mod odata;
 mod profiles;
 mod served;
