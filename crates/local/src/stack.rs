@@ -67,6 +67,8 @@ pub struct Settings {
 pub struct Target {
     /// The sandbox.
     pub sandbox: VendorSettings,
+    /// The base URL of a server that stands in for the API in the sandbox's place.
+    pub elsewhere: Option<String>,
     /// The path of the API's base URL, such as `/v1`.
     pub base_path: String,
     /// The name of the secret and the fields that it must have, if the API needs one.
@@ -198,7 +200,8 @@ impl Target {
         let secret = Some((format!("demo/{}", sandbox.profile), Vec::new()));
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let parameters = BTreeMap::from(parameters);
-        Self { sandbox, base_path: String::new(), secret, api_profile: None, parameters }
+        let (elsewhere, base_path, api_profile) = (None, String::new(), None);
+        Self { sandbox, elsewhere, base_path, secret, api_profile, parameters }
     }
 
     /// Whether its settings leave it open how it authenticates, at an API whose ways the sandbox knows.
@@ -304,7 +307,8 @@ impl Stack {
         }
         let mut plan = Plan::new(name, &repository(), &tools.lambdas);
         plan.parameters.extend(target.parameters.clone());
-        let base_url = format!("{}{}", sandbox.endpoint(), target.base_path);
+        let at_sandbox = || format!("{}{}", sandbox.endpoint(), target.base_path);
+        let base_url = target.elsewhere.clone().unwrap_or_else(at_sandbox);
         plan = plan.parameter("ApiBaseUrl", base_url);
         plan.api_profile.clone_from(&target.api_profile);
         // Where nobody has chosen, the way of the sandbox's own sample is taken.

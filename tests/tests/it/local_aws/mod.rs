@@ -13,6 +13,7 @@ mod enqueuing;
 mod example_machines;
 mod faults;
 mod guard;
+mod judges;
 mod kills;
 mod lost_answers;
 mod operations;
