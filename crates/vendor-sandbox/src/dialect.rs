@@ -41,7 +41,7 @@ pub struct Dialect {
     #[serde(default)]
     pub(crate) names: Vec<NamePlace>,
     /// A call that makes a record.
-    pub(crate) sample: Sample,
+    pub sample: Sample,
 }
 
 /// A way to sign in: a header that holds a text, or a user and a password.
@@ -124,13 +124,14 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("anthropic", include_str!("../dialects/anthropic.toml")),
     ("http", include_str!("../dialects/http.toml")),
     ("hubspot", include_str!("../dialects/hubspot.toml")),
     ("openai", include_str!("../dialects/openai.toml")),
     ("salesforce", include_str!("../dialects/salesforce.toml")),
     ("sap-odata", include_str!("../dialects/sap-odata.toml")),
+    ("shopify", include_str!("../dialects/shopify.toml")),
     ("stripe", include_str!("../dialects/stripe.toml")),
 ];
 
@@ -149,12 +150,6 @@ impl Dialect {
         // That each file can be read is a test of this crate.
         let dialect = file.and_then(|(_, text)| toml::from_str(text).ok());
         dialect.ok_or_else(|| UnknownDialect(profile.to_owned()))
-    }
-
-    /// A call that makes a record.
-    #[must_use]
-    pub fn sample(&self) -> &Sample {
-        &self.sample
     }
 
     /// How a refusal is said. What a dialect has no words of its own for, it says in the nearest.

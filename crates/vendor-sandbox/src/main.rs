@@ -118,7 +118,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let dialect = Dialect::of(&args.profile)?;
-    let line = json!({ "auth": dialect.auth, "sample": dialect.sample() });
+    let line = json!({ "auth": dialect.auth, "sample": dialect.sample });
     let vendor = vendor(&args, dialect)?;
     let listener =
         tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))

@@ -7,6 +7,7 @@ mod odata;
 mod openai;
 mod rest;
 mod salesforce;
+mod shopify;
 mod soql;
 mod stripe;
 
@@ -100,6 +101,7 @@ pub(crate) fn of(dialect: &str) -> Box<dyn Service> {
         "openai" => Box::new(openai::OpenAi),
         "sap-odata" => Box::new(odata::OData::default()),
         "salesforce" => Box::new(salesforce::Salesforce),
+        "shopify" => Box::new(shopify::Shopify::default()),
         "stripe" => Box::new(stripe::Stripe),
         _ => Box::new(rest::Rest),
     }

@@ -285,13 +285,15 @@ impl Api for Vendor {
         (answer, effect)
     }
 
-    fn refuse(&self, _request: &Request, refusal: Refusal) -> Response {
+    fn refuse(&self, request: &Request, refusal: Refusal) -> Response {
         let wait = match refusal {
             Refusal::OverRate { wait, .. } => wait.unwrap_or_default(),
             _ => Duration::ZERO,
         };
         // What else a refusal says of a limit is written by `stamp`, which knows the time.
-        self.refused(refusal.into(), &self.gaps(Duration::ZERO).with("wait", Gap::Wait(wait)))
+        let gaps = self.gaps(Duration::ZERO).with("wait", Gap::Wait(wait));
+        let units = Gap::Number(self.service.units(&Asked::of(request)));
+        self.refused(refusal.into(), &gaps.with("units", units))
     }
 
     fn stamp(&self, response: &mut Response, limits: &[Remaining], now: Duration) {

@@ -22,8 +22,8 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The dialect in place of one that no sandbox speaks.
 const PLAIN: &str = "http";
 /// The profiles whose dialect a sandbox speaks.
-const SPOKEN: [&str; 7] =
-    ["anthropic", "http", "hubspot", "openai", "salesforce", "sap-odata", "stripe"];
+const SPOKEN: [&str; 8] =
+    ["anthropic", "http", "hubspot", "openai", "salesforce", "sap-odata", "shopify", "stripe"];
 
 /// Run a target of slowlane.toml on this machine, against a sandbox of its API
 ///

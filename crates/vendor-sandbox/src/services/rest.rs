@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Any collection of records, at any path.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rest;
 
 impl Service for Rest {

@@ -43,7 +43,7 @@ impl Judged {
     }
 
     fn call(&mut self, key: &str) -> slowlane_profile::Verdict {
-        let sample = self.dialect.sample();
+        let sample = &self.dialect.sample;
         let fill = |text: &str| text.replace("{key}", key);
         let (resource, body) = (fill(&sample.resource), fill(&sample.body.to_string()));
         let method: Method = match sample.method.as_str() {
@@ -130,6 +130,8 @@ fn limits_in_headers_are_read() {
         ("anthropic", Measure::Calls, LimitKind::Rate),
         ("anthropic", Measure::Units, LimitKind::Cost),
         ("salesforce", Measure::Quota, LimitKind::DailyQuota),
+        ("shopify", Measure::Calls, LimitKind::Rate),
+        ("shopify", Measure::Units, LimitKind::Cost),
     ] {
         let verdict = Judged::new(name, &[(measure, "1000/60s")], true).call("order-1");
         let seen = verdict.limits.iter().find(|seen| seen.kind == kind);
@@ -137,6 +139,42 @@ fn limits_in_headers_are_read() {
         assert_eq!(seen.limit, Some(1000), "{name}: {seen:?}");
         assert!(seen.remaining.is_some_and(|left| left < 1000), "{name}: {seen:?}");
     }
+}
+
+/// The wait stands nowhere: it follows from what the query costs, what is left and what comes back.
+#[test]
+fn a_200_of_shopifys_that_says_throttled_has_a_wait_in_points() {
+    let points = [(Measure::Units, "5/1s,bucket=10")];
+    let mut judged = Judged::new("shopify", &points, true);
+    assert_eq!(judged.call("first").usage.and_then(|usage| usage.units()), Some(10));
+    let verdict = judged.call("second");
+    assert_eq!((verdict.outcome, verdict.kind), (Outcome::Throttled, Some(LimitKind::Cost)));
+    assert_eq!(verdict.wait, Some(Duration::from_secs(2)), "{verdict:?}");
+    assert_eq!(verdict.reason.status, 200);
+}
+
+/// An upsert that is made again makes nothing new, and a mutation that brings a key is done once.
+#[test]
+fn a_mutation_of_shopifys_has_one_effect() {
+    let mut judged = Judged::new("shopify", &[], true);
+    for _ in 0..2 {
+        assert_eq!(judged.call("order-1").outcome, Outcome::Succeeded);
+    }
+    assert_eq!(judged.sandbox.report().records_created, 1);
+    judged.dialect.sample.body = serde_json::json!({
+        "query": "mutation Make($input: ProductInput!) { productCreate(input: $input) \
+                  @idempotent(key: \"{key}\") { product { id } userErrors { code message } } }",
+        "variables": { "input": { "title": "{key}" } },
+    });
+    for _ in 0..2 {
+        assert_eq!(judged.call("order-2").outcome, Outcome::Succeeded);
+    }
+    assert_eq!(judged.sandbox.report().records_created, 2);
+    judged.dialect.sample.body["variables"]["input"]["title"] = "other".into();
+    assert_eq!(judged.call("order-2").outcome, Outcome::Rejected, "other parameters");
+    judged.dialect.sample.body["variables"]["input"]["title"] = "".into();
+    let blank = judged.call("order-3");
+    assert_eq!((blank.outcome, blank.reason.code.as_deref()), (Outcome::Rejected, Some("BLANK")));
 }
 
 #[test]
