@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use async_graphql_parser::{
-    parse_query,
-    types::{Field, OperationType, Selection},
+use graphql_parser::query::{
+    Definition, OperationDefinition, Selection, SelectionSet, Value as Written, parse_query,
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -99,41 +98,56 @@ fn is_graphql(asked: &Asked) -> bool {
 
 fn operation(asked: &Asked) -> Result<Operation, String> {
     let text = asked.text("/query").ok_or("there is no query")?;
-    let document = parse_query(text).map_err(|error| error.to_string())?;
-    let (_, operation) = document.operations.iter().next().ok_or("there is no operation")?;
-    let selected = operation.node.selection_set.node.items.first();
-    let Some(Selection::Field(field)) = selected.map(|selection| &selection.node) else {
+    let document = parse_query::<String>(text).map_err(|error| error.to_string())?;
+    let mut definitions = document.definitions.into_iter();
+    let found = definitions.find_map(|definition| match definition {
+        Definition::Operation(operation) => Some(selected(operation)),
+        Definition::Fragment(_) => None,
+    });
+    let (is_mutation, set) = found.ok_or("there is no operation")?;
+    let Some(Selection::Field(field)) = set.items.into_iter().next() else {
         return Err("there is no field".to_owned());
     };
-    let field = &field.node;
-    let variables = &asked.body["variables"];
-    let given = |pairs: &[_]| arguments(pairs, variables);
-    let idempotent = field.directives.iter().find(|one| one.node.name.node == "idempotent");
-    let key = idempotent.map(|directive| given(&directive.node.arguments)["key"].clone());
+    let given = |pairs: &[(String, Written<'_, String>)]| -> Value {
+        let filled = |value| filled(value, &asked.body["variables"]);
+        pairs.iter().map(|(name, value)| (name.clone(), filled(value))).collect()
+    };
+    let idempotent = field.directives.iter().find(|directive| directive.name == "idempotent");
+    let key = idempotent.map(|directive| given(&directive.arguments)["key"].clone());
     Ok(Operation {
-        is_mutation: operation.node.ty == OperationType::Mutation,
-        name: field.name.node.to_string(),
-        shown_as: Field::response_key(field).node.to_string(),
+        is_mutation,
+        shown_as: field.alias.unwrap_or_else(|| field.name.clone()),
+        name: field.name,
         arguments: given(&field.arguments),
         idempotency_key: key.and_then(|key| key.as_str().map(str::to_owned)),
     })
 }
 
-type Argument = (
-    async_graphql_parser::Positioned<async_graphql_value::Name>,
-    async_graphql_parser::Positioned<async_graphql_value::Value>,
-);
+/// Whether an operation changes anything, and its fields.
+fn selected<'a>(operation: OperationDefinition<'a, String>) -> (bool, SelectionSet<'a, String>) {
+    match operation {
+        OperationDefinition::Mutation(mutation) => (true, mutation.selection_set),
+        OperationDefinition::Query(query) => (false, query.selection_set),
+        OperationDefinition::Subscription(subscription) => (false, subscription.selection_set),
+        OperationDefinition::SelectionSet(set) => (false, set),
+    }
+}
 
-/// Arguments with the call's variables filled in; one that has no value is null.
-fn arguments(pairs: &[Argument], variables: &Value) -> Value {
-    let value = |value: &async_graphql_value::Value| {
-        let filled = value.clone().into_const_with(|name| {
-            let variable = variables[name.as_str()].clone();
-            async_graphql_value::ConstValue::from_json(variable)
-        });
-        filled.and_then(async_graphql_value::ConstValue::into_json).unwrap_or_default()
-    };
-    pairs.iter().map(|(name, given)| (name.node.to_string(), value(&given.node))).collect()
+/// A value of the document, with the call's variables filled in. One that has no value is null.
+fn filled(value: &Written<'_, String>, variables: &Value) -> Value {
+    match value {
+        Written::Variable(name) => variables[name].clone(),
+        Written::Int(number) => number.as_i64().into(),
+        Written::Float(number) => json!(number),
+        Written::String(text) => text.as_str().into(),
+        Written::Boolean(truth) => (*truth).into(),
+        Written::Null => Value::Null,
+        Written::Enum(name) => name.as_str().into(),
+        Written::List(items) => items.iter().map(|item| filled(item, variables)).collect(),
+        Written::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), filled(value, variables))).collect()
+        }
+    }
 }
 
 impl Shopify {
