@@ -247,3 +247,32 @@ fn tools() -> anyhow::Result<Tools> {
         python: path("SLOWLANE_PYTHON"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slowlane_config::Config;
+
+    #[test]
+    fn the_sandbox_keeps_to_the_limits_of_the_target() {
+        let text = "[targets.shop]\nprofile = \"http\"\nauth = \"basic\"\nsecret = \"s\"\n\
+                    base_url = \"https://shop.example\"\nlimits = [{ rate = \"100/20s\" }, \
+                    { rate = \"2/s\", bucket = 40 }, { rate = \"30000/1m\", largest = 4000 }, \
+                    { quota = \"15000/1d\" }, { rate = \"5/s\", per = \"tenant\" }]\n\
+                    [stages.prod]\nregion = \"eu-central-1\"\n";
+        let load = |_: &str| Err("no file".to_owned());
+        let config = Config::parse(text, load).unwrap_or_else(|e| panic!("{e}"));
+        let deployment = config.deployments("prod").unwrap().remove(0);
+        let rates: Vec<_> = deployment.limits.iter().filter_map(rate).collect();
+        let rates: Vec<_> = rates.iter().map(|(option, text)| (*option, text.as_str())).collect();
+        assert_eq!(
+            rates,
+            [
+                ("--rate", "100/20000ms"),
+                ("--rate", "2/1000ms,bucket=40"),
+                ("--units", "30000/60000ms"),
+                ("--quota", "15000/86400000ms,fixed"),
+            ]
+        );
+    }
+}

@@ -107,7 +107,7 @@ fn ask(path: &str, model: &str, number: u32) -> Value {
 }
 
 /// More than fit into a minute's tokens.
-const CALLS: u32 = 14;
+const CALLS: u32 = 32;
 
 /// `llmock` enforces tokens a minute and says of its client whether it heeded the waits and was no storm.
 /// Nobody has configured the limit, so the calls meet it.
@@ -118,7 +118,7 @@ async fn judged_by_llmock(
     model: &str,
 ) -> anyhow::Result<()> {
     let name = format!("llmock-{profile}");
-    let Some(mut command) = python("llmock.cli", &["serve", "--tpm", "1200", "--rpm", "600"])?
+    let Some(mut command) = python("llmock.cli", &["serve", "--tpm", "2700", "--rpm", "600"])?
     else {
         return Ok(());
     };
