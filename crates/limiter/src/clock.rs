@@ -94,27 +94,52 @@ impl ClockCorrection {
     /// The moment that this machine's `time` is for everybody.
     #[must_use]
     pub fn correct(&self, time: SystemTime) -> Moment {
-        let shift = self.bounds.map_or(0, |bounds| (bounds.low + bounds.high) / 2);
+        let shift = self.shift();
         Moment(u64::try_from(signed(time).saturating_add(shift)).unwrap_or(0))
     }
 
     /// This machine's time at everybody's `moment`.
     #[must_use]
     pub fn local(&self, moment: Moment) -> SystemTime {
-        let shift = self.bounds.map_or(0, |bounds| (bounds.low + bounds.high) / 2);
+        let shift = self.shift();
         let local = i64::try_from(moment.0).unwrap_or(i64::MAX).saturating_sub(shift);
         SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(local).unwrap_or(0))
+    }
+
+    /// Most clocks are right. So while the bounds are wide, a clock is believed unless they
+    /// contradict it: their middle may be half a second off.
+    fn shift(&self) -> i64 {
+        match self.bounds {
+            Some(bounds) if bounds.is_narrow() || !bounds.has_zero() => bounds.middle(),
+            _ => 0,
+        }
     }
 
     /// By how much the correction may still be wrong; `None` before the first answer.
     #[must_use]
     pub fn uncertainty(&self, now: SystemTime) -> Option<Duration> {
-        let bounds = self.bounds?.widened(now);
-        Some(Duration::from_micros((bounds.high - bounds.low).unsigned_abs().div_ceil(2)))
+        let Bounds { low, high, .. } = self.bounds?.widened(now);
+        let shift = self.shift();
+        Some(Duration::from_micros((high - shift).max(shift - low).unsigned_abs()))
     }
 }
 
+/// Bounds this far apart or less are narrow.
+const NARROW_MICROS: i64 = 200_000;
+
 impl Bounds {
+    fn is_narrow(self) -> bool {
+        self.high - self.low <= NARROW_MICROS
+    }
+
+    fn has_zero(self) -> bool {
+        self.low <= 0 && 0 <= self.high
+    }
+
+    fn middle(self) -> i64 {
+        (self.low + self.high) / 2
+    }
+
     /// As they are some time later.
     fn widened(self, now: SystemTime) -> Self {
         let passed = (signed(now) - signed(self.at)).max(0);

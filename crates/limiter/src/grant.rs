@@ -1,5 +1,6 @@
 //! Asking for a moment at which a call may go, and saying what it used.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::breaker::FailureKind;
@@ -92,14 +93,7 @@ impl<S: Store> Limiter<S> {
     /// The call is larger than the limit ever allows, or limits set live contradict themselves. A
     /// store that cannot be reached is no error: the [fallback](Fallback) decides.
     pub async fn grant(&self, units: u64) -> Result<Decision, Error> {
-        let waiting = match self.grants(units, 1).await? {
-            Ok(mut grants) => match grants.pop() {
-                Some(grant) => return Ok(Decision::Granted(grant)),
-                None => Waiting { reason: Reason::StoreDown, until: None },
-            },
-            Err(waiting) => waiting,
-        };
-        Ok(Decision::Refused(waiting))
+        Ok(decision(self.grants(units, 1).await?))
     }
 
     /// The same for several calls of the same size with one write. Use it where a limit is asked
@@ -127,11 +121,37 @@ impl<S: Store> Limiter<S> {
         if let Gate::Shut(waiting) = gate {
             return Ok(Err(self.refused(waiting)));
         }
-        let granted = futures::future::join(self.reserve(units, calls), self.refresh()).await.0?;
+        let reserved = self.reserve_all(units, calls);
+        let granted = futures::future::join(reserved, self.refresh()).await.0?;
         match (granted, gate) {
             (Ok(grants), Gate::Probe { kind }) => Ok(self.probe(grants, kind).await),
             (granted, _) => Ok(granted),
         }
+    }
+
+    /// As [`grant`](Self::grant), without a look at the control record: for a program that reads it
+    /// beside its calls, and asks the [gate](Self::gate) by itself.
+    ///
+    /// # Errors
+    /// As [`grant`](Self::grant).
+    pub async fn reserve(&self, units: u64) -> Result<Decision, Error> {
+        Ok(decision(self.reserve_all(units, 1).await?))
+    }
+
+    /// Whether rates or quotas are in effect, as far as this process knows: without them a grant
+    /// costs no request, and comes at once.
+    #[must_use]
+    pub fn keeps_rates(&self) -> bool {
+        let (rates, quotas) = self.limits();
+        !rates.is_empty() || !quotas.is_empty()
+    }
+
+    /// How far apart calls of one unit are under the slowest rate in effect, if there is one.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        let (rates, _) = self.limits();
+        let paces = rates.iter().filter_map(|rate| rate.pace(&self.inner.settings.margin).ok());
+        paces.map(|pace| pace.of_units(1)).max()
     }
 
     /// One of the grants becomes the breaker's probe, if this slot is elected.
@@ -226,7 +246,11 @@ impl<S: Store> Limiter<S> {
         }
     }
 
-    async fn reserve(&self, units: u64, calls: u32) -> Result<Result<Vec<Grant>, Waiting>, Error> {
+    async fn reserve_all(
+        &self,
+        units: u64,
+        calls: u32,
+    ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
         let terms = self.terms()?;
         for (quota, _) in &terms.quotas {
             if units > quota.units {
@@ -239,8 +263,13 @@ impl<S: Store> Limiter<S> {
             return Ok(Ok(grants));
         }
         match self.inner.store.reserve(&self.inner.limit, &reserve).await {
-            Ok(Ok(reservation)) => Ok(Ok(self.granted(reservation, units, false))),
-            Ok(Err(refusal)) => Ok(Err(self.refused(waiting(&terms, refusal)))),
+            Ok(answer) => {
+                self.inner.store_is_down.store(false, Ordering::Relaxed);
+                match answer {
+                    Ok(reservation) => Ok(Ok(self.granted(reservation, units, false))),
+                    Err(refusal) => Ok(Err(self.refused(waiting(&terms, refusal)))),
+                }
+            }
             // The store is there, and others were faster: nobody's share comes on top of theirs.
             Err(store::Error::Contended { .. }) => {
                 let by = Part::Rate(0);
@@ -284,6 +313,12 @@ impl<S: Store> Limiter<S> {
             quotas: reserve.quotas.iter().map(quota).collect(),
             ..reserve
         };
+        if !self.inner.store_is_down.swap(true, Ordering::Relaxed) {
+            // What the store granted until now is still to come: the share begins a call later.
+            let quotas = share.quotas.iter().map(|term| QuotaTerm { units: 0, ..*term }).collect();
+            let begins = Reserve { overdraw: true, quotas, ..share.clone() };
+            let _ = self.inner.local.reserve(&self.inner.limit, &begins).await?;
+        }
         match self.inner.local.reserve(&self.inner.limit, &share).await? {
             Ok(reservation) => Ok(Ok(self.granted(reservation, units, true))),
             Err(refusal) => Ok(Err(self.refused(waiting(terms, refusal)))),
@@ -353,6 +388,15 @@ impl<S: Store> Limiter<S> {
             });
         let quotas = terms.quotas.iter().map(quota).collect();
         Ok(Reserve { now: self.now(), horizon, calls, rates, quotas, overdraw: false })
+    }
+}
+
+/// Of one call.
+fn decision(granted: Result<Vec<Grant>, Waiting>) -> Decision {
+    match granted.map(|mut grants| grants.pop()) {
+        Ok(Some(grant)) => Decision::Granted(grant),
+        Ok(None) => Decision::Refused(Waiting { reason: Reason::StoreDown, until: None }),
+        Err(waiting) => Decision::Refused(waiting),
     }
 }
 

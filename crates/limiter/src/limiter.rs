@@ -1,7 +1,7 @@
 //! The limiter: what a program holds and asks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +33,8 @@ pub(crate) struct Inner<S> {
     pub(crate) settings: Settings,
     /// What stands in for a store that is down.
     pub(crate) local: MemoryStore,
+    /// Whether the latest reservation did not reach the store.
+    pub(crate) store_is_down: AtomicBool,
     view: Mutex<View>,
     stats: Counters,
 }
@@ -195,6 +197,7 @@ impl<S: Store> Limiter<S> {
             slot,
             settings,
             local: MemoryStore::new(),
+            store_is_down: AtomicBool::new(false),
             view: Mutex::new(view),
             stats: Counters::default(),
         };

@@ -27,6 +27,18 @@ pub enum RateForm {
     Busy(usize),
 }
 
+impl RateForm {
+    /// The form to expect the next time, of one that fitted `meter`. A rate that was ahead by less
+    /// than a call does not bind: somebody else has just called, and that is soon past.
+    #[must_use]
+    pub fn lasting(self, meter: &Meter, reserve: &Reserve) -> Self {
+        match self {
+            Self::Busy(lead) if meter.due(lead) >= reserve.now.plus_micros(reserve.apart()) => self,
+            _ => Self::Idle,
+        }
+    }
+}
+
 /// How a quota's counter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotaForm {

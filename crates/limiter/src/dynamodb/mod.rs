@@ -205,14 +205,15 @@ impl Store for DynamoDbStore {
                     let after = form.apply(&before, reserve);
                     let reserved = before.reserve(reserve).map(|r| Reservation { after, ..r });
                     if let Ok(reserved) = &reserved {
-                        self.remember(limit, reserved.after.clone(), form.rates);
+                        let found = form.rates.lasting(&before, reserve);
+                        self.remember(limit, reserved.after.clone(), found);
                     }
                     return Ok(reserved);
                 }
                 Sent::Refused(found) => {
                     meter = item::meter(limit, &found)?;
                     form = Form::of(&meter, reserve);
-                    self.remember(limit, meter.clone(), form.rates);
+                    self.remember(limit, meter.clone(), form.rates.lasting(&meter, reserve));
                     if let Err(refusal) = meter.reserve(reserve) {
                         return Ok(Err(refusal));
                     }
