@@ -80,6 +80,11 @@ impl ServiceTimes {
         (spread.saturating_mul(5) / 2).max(refetch).clamp(MIN_HOLD, MAX_HOLD)
     }
 
+    /// How long the running call takes at least, three times in four.
+    pub(crate) fn earliest_end(&self) -> Option<Duration> {
+        self.call_quartiles().map(|(fast, _)| fast)
+    }
+
     /// The first and the third quartile of the calls, both rounded outwards.
     fn call_quartiles(&self) -> Option<(Duration, Duration)> {
         if self.calls.len() < LEAST_HISTORY {
@@ -91,7 +96,7 @@ impl ServiceTimes {
     }
 
     /// The ninth decile of the fetches, rounded up.
-    fn fetch_time(&self) -> Option<Duration> {
+    pub(crate) fn fetch_time(&self) -> Option<Duration> {
         let fetches = sorted(&self.fetches);
         let last = fetches.len().checked_sub(1)?;
         Some(fetches[(9 * last).div_ceil(10)])

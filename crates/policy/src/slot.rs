@@ -25,6 +25,8 @@
 //! * A slot holds its ring anew every few seconds ([`timing`](crate::timing)): if it is killed, the
 //!   ring comes back a little after all that it had in its hands.
 //! * While the gate is shut it receives nothing, and lets the rings sleep ([`Gate`]).
+//! * Where the target has rates, each call goes at the moment of its [`Grant`]. While the rates bind,
+//!   the slot has the grant before it looks for the call.
 //! * A slot that works wakes others for rings that no poller has taken, as far as it is allowed
 //!   ([`wake`](crate::wake)): a mapping begins with few pollers.
 //!
@@ -41,7 +43,8 @@
 //! # use std::num::NonZeroU32;
 //! # use std::time::Duration;
 //! # use slowlane_message::Priority;
-//! # use slowlane_policy::slot::{Action, Event, Found, Gate, Polled, Prepared, Settings, Slot};
+//! # use slowlane_policy::slot::{Action, Event, Found, Gate, Polled, Prepared, Rates, Settings};
+//! # use slowlane_policy::slot::Slot;
 //! let settings = Settings {
 //!     gate: Gate::Open,
 //!     share_every: NonZeroU32::new(10).unwrap(),
@@ -50,26 +53,27 @@
 //!     ring_receive_count: 1,
 //!     allowance: 0,
 //!     turn: 0,
+//!     rates: Rates::None,
 //! };
 //! let now = Duration::ZERO;
-//! let mut slot = Slot::<&str, &str, &str, &str>::new(now, settings);
+//! let mut slot = Slot::<&str, &str, &str, &str, ()>::new(now, settings);
 //! // It polls HIGH first, and there is a call.
 //! assert_eq!(slot.next_action(), Some(Action::Sweep(Priority::High)));
 //! let found = Found { message: "order 1", priority: Priority::High, receive_count: 1 };
 //! slot.handle(now, Event::Swept(Polled { found: Ok(Some(found)), may_hide: false }));
 //! assert_eq!(slot.next_action(), Some(Action::Prepare { message: "order 1", look: false }));
-//! slot.handle(now, Event::Prepared(Prepared::Ready("claimed"), None));
-//! assert_eq!(slot.next_action(), Some(Action::Call("claimed")));
+//! slot.handle(now, Event::Prepared(Prepared::Ready { call: "claimed", units: 1 }, None));
+//! assert_eq!(slot.next_action(), Some(Action::Call { call: "claimed", grant: None }));
 //! ```
 //!
 //! # Its state
 //!
-//! Five things happen side by side, each with its states: the API, the next call, the rings, the
-//! waking of others, and what is known of the control record. What a further limit asks of a slot has its place in them. A candidate that
-//! waits for its grant is one more state of `Next`, between prepared and held. Standing down is
-//! to stop before `stop_at`. To sleep behind a ring that comes at a moment is one more [`End`].
+//! Six things happen side by side, each with its states: the API, the next call, the rings, the
+//! waking of others, what is known of the control record, and the grants. What a further limit asks
+//! of a slot has its place in them: standing down is to stop before `stop_at`.
 
 mod control;
+mod grants;
 mod io;
 mod search;
 mod state;
@@ -82,7 +86,10 @@ use std::time::Duration;
 use slowlane_message::Priority;
 
 use self::control::Control;
+use self::control::ring_back_after;
 pub use self::control::{Gate, READ_EVERY, rings_asleep_for};
+use self::grants::Grants;
+pub use self::grants::{Grant, Rates, Reserved};
 pub use self::io::{
     Action, Candidate, CannotPoll, End, Event, Found, Left, Polled, Prepared, Settings,
 };
@@ -108,9 +115,9 @@ const RINGS_AT_ONCE: usize = 100;
 pub type Moment = Duration;
 
 /// The state machine. `M` is a received message, `C` a call that is prepared, `A` one that the
-/// API has answered, and `R` a ring; the machine hands them on and never looks inside.
+/// API has answered, `R` a ring, and `G` a grant; the machine hands them on and never looks inside.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Slot<M, C, A, R> {
+pub struct Slot<M, C, A, R, G> {
     settings: Settings,
     api: Api,
     next: Next<C>,
@@ -121,18 +128,19 @@ pub struct Slot<M, C, A, R> {
     own_ring: OwnRing,
     polling: Polling,
     control: Control,
+    grants: Grants<G>,
     times: ServiceTimes,
     turn: u64,
     /// How many candidates were held, which gives each its name.
     candidates: u32,
     /// How many calls the API has answered.
     answered: u32,
-    actions: VecDeque<Action<M, C, A, R>>,
+    actions: VecDeque<Action<M, C, A, R, G>>,
     /// Actions given out or about to be, whose events have not come.
     outstanding: u32,
 }
 
-impl<M, C, A, R> Slot<M, C, A, R> {
+impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     /// A slot that was woken just now, with its first actions.
     pub fn new(now: Moment, settings: Settings) -> Self {
         let mut slot = Slot {
@@ -149,6 +157,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
             },
             polling: Polling::Possible,
             control: Control::new(now, settings.gate),
+            grants: Grants::new(settings.rates),
             times: ServiceTimes::default(),
             turn: settings.turn,
             candidates: 0,
@@ -161,7 +170,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     /// What is to be done now, one thing after another until there is none.
-    pub fn next_action(&mut self) -> Option<Action<M, C, A, R>> {
+    pub fn next_action(&mut self) -> Option<Action<M, C, A, R, G>> {
         self.actions.pop_front()
     }
 
@@ -171,9 +180,9 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         at.into_iter().flatten().min().filter(|_| !self.has_ended())
     }
 
-    /// Whether all actions have had their events and none followed from them.
+    /// Whether all actions have had their events and none follows from them.
     pub fn has_ended(&self) -> bool {
-        self.outstanding == 0
+        self.outstanding == 0 && self.grants.held().is_none()
     }
 
     /// The number of the present turn: what the next invocation of this process begins with.
@@ -182,7 +191,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     /// Takes in what has come of an action.
-    pub fn handle(&mut self, now: Moment, event: Event<M, C, A, R>) {
+    pub fn handle(&mut self, now: Moment, event: Event<M, C, A, R, G>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         match event {
             Event::Swept(polled) => self.on_swept(now, polled),
@@ -195,6 +204,8 @@ impl<M, C, A, R> Slot<M, C, A, R> {
                 self.act(Action::Settle(answered));
                 self.thin_out_rings();
             }
+            Event::Reserved(reserved) => self.on_reserved(now, reserved),
+            Event::GaveUpGrant | Event::RangForMore => {}
             Event::Ended(left) => self.on_left(now, left),
             Event::CollectedRings(rings) => self.on_collected_rings(rings),
             Event::ReturnedRings(returned) => self.own_ring.must_return |= !returned,
@@ -231,40 +242,55 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         } else if self.read_due_at().is_some_and(|at| at <= now) {
             self.read_control_if_due(now);
         } else if self.act_at().is_some_and(|at| at <= now) {
-            match std::mem::replace(&mut self.next, Next::None) {
-                // The present call runs late: the fetched one must not wait for it.
-                Next::Held { ready, .. } => self.act(Action::GiveBack(ready)),
-                _ => {
-                    self.api.set_fetch(Fetch::Done);
-                    // A process that was paused may come too late.
-                    if now < self.settings.stop_at {
-                        self.sweep(now);
-                    }
-                }
-            }
+            self.act_in_time(now);
         }
         self.advance(now);
     }
 
+    /// The moment has come to fetch, to give back what was fetched, or to look once more.
+    fn act_in_time(&mut self, now: Moment) {
+        match std::mem::replace(&mut self.next, Next::None) {
+            // The present call runs late: the fetched one must not wait for it.
+            Next::Held { ready, since, .. }
+                if self.api.is_busy() && since + self.times.hold_limit() <= now =>
+            {
+                self.act(Action::GiveBack(ready));
+            }
+            Next::None if self.api.is_busy() => {
+                self.api.set_fetch(Fetch::Done);
+                // A process that was paused may come too late.
+                if now < self.settings.stop_at {
+                    self.sweep(now);
+                }
+            }
+            other => {
+                self.next = other;
+                self.look_at_last(now);
+            }
+        }
+    }
+
     /// What a slot that [has ended](Self::has_ended) leaves to be done.
     pub fn end(self, now: Moment) -> End<R> {
-        let Slot { settings, collected, own_ring, polling, rings, control, .. } = self;
+        let asleep_until = self.asleep_until().unwrap_or(now);
+        let leaves = self.leaves_to_others();
+        let Slot { settings, collected, own_ring, polling, rings, .. } = self;
         let hidden = own_ring.hidden_until.saturating_sub(now);
-        let silent = rings == Rings::Silent;
+        let seen_to = rings == Rings::Silent || leaves;
         let ring_may_go = !own_ring.must_return && hidden.is_zero();
         match polling {
             Polling::Impossible => {
                 End::CannotPoll { ring_back_after: settings.ring_back_after(hidden), collected }
             }
-            Polling::Possible if rings == Rings::Asleep => {
-                End::Asleep { ring_back_after: control.ring_back_after(now, hidden) }
+            Polling::Possible if rings == Rings::Asleep && !leaves => {
+                End::Asleep { ring_back_after: ring_back_after(now, asleep_until, hidden) }
             }
-            Polling::Possible if ring_may_go && silent => End::Served { collected },
+            Polling::Possible if ring_may_go && seen_to => End::Served { collected },
             Polling::Possible => End::HandedOver {
                 hide_ring: settings.outlasting(hidden),
                 collected,
                 // Time was up before the queues were seen to be empty.
-                ring: !silent,
+                ring: !seen_to,
                 ring_may_go,
             },
         }
@@ -272,20 +298,28 @@ impl<M, C, A, R> Slot<M, C, A, R> {
 
     /// Starts whatever follows from how things stand.
     fn advance(&mut self, now: Moment) {
+        self.grants.drop_void(now);
         if self.api.is_busy() {
-            return;
+            return self.keep_granted(now);
         }
         match std::mem::replace(&mut self.next, Next::None) {
-            Next::Held { ready, .. } => self.launch(now, ready),
-            Next::None if self.may_sweep(now) => self.sweep(now),
-            Next::None => self.sleep_perhaps(now),
-            // Either the next event decides, or nothing is left to do.
-            other => self.next = other,
+            Next::Held { ready, .. } if self.grants.let_go(now) => self.launch(now, ready),
+            Next::None => self.begin(now),
+            // Either the next event decides, or the moment of a grant.
+            other => {
+                self.next = other;
+                self.keep_granted(now);
+            }
         }
     }
 
+    /// Whether a call that is received could be made.
+    fn may_receive(&self) -> bool {
+        self.control.is_open() && !self.is_too_early()
+    }
+
     fn may_sweep(&self, now: Moment) -> bool {
-        self.control.is_open()
+        self.may_receive()
             && self.rings == Rings::Kept
             && self.polling == Polling::Possible
             && now < self.settings.stop_at
@@ -296,17 +330,30 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         self.rings.disturb();
         self.control.on_launch();
         self.read_control_if_due(now);
-        self.act(Action::Call(ready));
+        let grant = self.grants.take();
+        self.act(Action::Call { call: ready, grant });
+        // Where there is one call there need not be more.
+        if self.answered > 0 && self.grants.more_wanted() {
+            self.act(Action::RingForMore);
+        }
         self.wake_others();
     }
 
-    /// When the next call is to be fetched, or the fetched one to be given back.
+    /// When the next call is to be fetched, to be given back, or to go.
     fn act_at(&self) -> Option<Moment> {
-        let Api::Busy { since, fetch } = self.api else { return None };
+        let Api::Busy { since, fetch } = self.api else {
+            let looks_for = matches!(self.next, Next::None).then(|| self.sweep_at()).flatten();
+            let at = [looks_for, self.last_look_at(), self.launch_at()];
+            return at.into_iter().flatten().min();
+        };
         match self.next {
-            Next::Held { since, .. } => Some(since + self.times.hold_limit()),
+            Next::Held { since, .. } => {
+                let void_at = self.grants.held().map(Grant::usable_until);
+                let hold_until = Some(since + self.times.hold_limit());
+                [void_at, self.reserve_at(), hold_until].into_iter().flatten().min()
+            }
             Next::None if fetch == Fetch::Due && self.may_fetch() => {
-                let due = since + self.times.fetch_at()?;
+                let due = since + self.times.fetch_at()?.saturating_sub(self.grant_lead());
                 (due < self.settings.stop_at).then_some(due)
             }
             _ => None,
@@ -314,13 +361,13 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     fn may_fetch(&self) -> bool {
-        self.control.gate == Gate::Open && self.rings.is_at_rest()
+        self.control.gate == Gate::Open && self.rings.is_at_rest() && !self.grants.come_first()
     }
 
     fn on_collected_rings(&mut self, rings: Vec<R>) {
         let all = rings.is_empty();
         self.collected.extend(rings);
-        if !self.control.is_open() {
+        if !self.may_receive() {
             self.rings = Rings::Kept;
         } else if all || self.collected.len() >= RINGS_AT_ONCE {
             self.rings = Rings::Listening { unanswered: Priority::ALL.len(), silent: true };
@@ -339,7 +386,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         self.rings.answered();
         match (found, &self.next) {
             (Ok(None), _) => {}
-            (Ok(Some(found)), Next::None) if self.control.is_open() => {
+            (Ok(Some(found)), Next::None) if self.may_receive() => {
                 self.prepare(now, found.message, 0);
             }
             (Ok(Some(found)), _) => self.act(Action::GiveBackUnread(found.message)),
@@ -381,6 +428,10 @@ impl<M, C, A, R> Slot<M, C, A, R> {
     }
 
     fn wake_others(&mut self) {
+        if self.grants.rates != Rates::None && self.grants.bind {
+            // More slots would have nothing to do.
+            return;
+        }
         if let (Api::Busy { .. }, Gate::Open, Waking::Resting { allowance: allowance @ 1.. }) =
             (self.api, self.control.gate, self.waking)
         {
@@ -398,7 +449,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         }
     }
 
-    fn act(&mut self, action: Action<M, C, A, R>) {
+    fn act(&mut self, action: Action<M, C, A, R, G>) {
         self.outstanding += 1;
         self.actions.push_back(action);
     }

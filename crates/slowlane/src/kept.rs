@@ -21,7 +21,8 @@ pub(crate) enum Refused {
 /// down and not kept would be found out by the API's answers.
 pub(crate) fn is_kept(limit: &Limit) -> bool {
     match (&limit.measure, &limit.scope) {
-        (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Target) => false,
+        (Measure::Rate { largest, .. }, Scope::Target) => largest.is_none(),
+        (Measure::Quota { .. }, Scope::Target) => false,
         (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Tenant | Scope::Shared(_)) => false,
         (Measure::Concurrency(_) | Measure::Adaptive, _) => false,
     }

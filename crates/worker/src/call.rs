@@ -27,6 +27,7 @@ use slowlane_limiter::{FailureKind, Waiting};
 use slowlane_message::QueuedCall;
 use slowlane_policy::deferral::asleep_for;
 use slowlane_policy::settle::{Outcome, RetrySettings, Why};
+use slowlane_policy::slot::Rates;
 use tokio::time::Instant;
 
 pub(crate) use self::error::StepError;
@@ -36,7 +37,7 @@ use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
 use crate::config::Config;
-use crate::limits::Limits;
+use crate::limits::{Limits, Reserved};
 use crate::target::{Target, TargetResponse};
 
 /// How long after its credentials were read anew they are not read again.
@@ -85,6 +86,13 @@ pub(crate) struct Ready {
     claimed: ReadyTo,
 }
 
+impl Ready {
+    /// How many units it has.
+    pub(crate) fn units(&self) -> u32 {
+        1
+    }
+}
+
 enum ReadyTo {
     Run(Claim<DynamoDbStore>),
     Reconcile(Unknown<DynamoDbStore>),
@@ -96,6 +104,8 @@ pub(crate) struct Answered {
     answer: Answer,
     started: Instant,
     pub(crate) took: Duration,
+    /// How long the slot had to wait for the call's grant, if it needed one.
+    wait_for_grant: Option<Duration>,
 }
 
 enum Answer {
@@ -119,6 +129,8 @@ enum Answer {
     },
     /// The API was not asked: the guard could not be reached, or the claim is lost.
     NotMade(StepError),
+    /// The API was not asked: the moment of the call's grant is past.
+    TooLate,
 }
 
 /// How a message left the worker's hands, and why.
@@ -136,19 +148,29 @@ pub(crate) struct Ended {
     pub(crate) queued: Option<QueuedCall>,
     /// When the API was asked, and how long it took.
     pub(crate) asked: Option<(Instant, Duration)>,
+    /// How long the slot had to wait for the call's grant, if it needed one.
+    pub(crate) wait_for_grant: Option<Duration>,
     pub(crate) why: Option<String>,
 }
 
 impl<T: Target> Calls<T> {
     /// The whole way of one call, one step after another.
     pub(crate) async fn process(&self, received: Received) -> Ended {
-        match self.prepare(received).await {
-            Prepared::Ready(ready) => {
-                let answered = self.make(ready).await;
-                self.settle(answered).await
-            }
-            Prepared::Ended(ended) => ended,
-        }
+        let ready = match self.prepare(received).await {
+            Prepared::Ready(ready) => ready,
+            Prepared::Ended(ended) => return ended,
+        };
+        let grant = match self.limits.rates() {
+            Rates::None => None,
+            Rates::Calls | Rates::Units => match self.limits.reserve(ready.units()).await {
+                Reserved::Granted(grant) => Some(grant),
+                Reserved::TooEarly(waiting) => {
+                    return self.give_back_ungranted(ready, &waiting).await;
+                }
+            },
+        };
+        let answered = self.make(ready, grant).await;
+        self.settle(answered).await
     }
 
     /// Reads the limit's control record if that is due. A slot that is to find out whether the API

@@ -4,10 +4,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use slowlane_lambda::env::{self, Env, Recorded};
-use slowlane_limiter::LimitKey;
+use slowlane_limiter::{LimitKey, Limits};
 use slowlane_message::{Priority, Wiring};
 use slowlane_policy::deferral::OnHigher;
 use slowlane_policy::timing::WorkerSettings;
+
+use crate::limits;
 
 /// Everything the worker is told by its template.
 #[derive(Debug, Clone)]
@@ -24,6 +26,9 @@ pub struct Config {
     /// `LIMIT_KEY`: the name of the limit, under which that table has its control record. By default
     /// it is the function's.
     pub limit_key: LimitKey,
+    /// `LIMITS`: the target's limits beside its ceiling, as a JSON array of the entries of
+    /// `slowlane.toml`'s `limits`. None if it is not set.
+    pub limits: Limits,
     /// `API_TIMEOUT_SECS`: how long the API may take to answer. After it nobody knows
     /// whether the call had its effect.
     pub api_timeout: Duration,
@@ -116,6 +121,7 @@ impl Config {
             let idempotency_table =
                 env.required("IDEMPOTENCY_TABLE", "the name of the guard's DynamoDB table");
             let limit_key = env.maybe("LIMIT_KEY", LIMIT_KEY_EXPECTED);
+            let limits = read_limits(env);
             let api_timeout = seconds(env, "API_TIMEOUT_SECS");
             let call_visibility = seconds(env, "CALL_VISIBILITY_SECS");
             let work_window = seconds(env, "WORK_WINDOW_SECS");
@@ -142,6 +148,7 @@ impl Config {
                 dispatch: dispatch?,
                 idempotency_table: idempotency_table?,
                 limit_key,
+                limits: limits?,
                 api_timeout: api_timeout?,
                 call_visibility: call_visibility?,
                 work_window: work_window?,
@@ -205,6 +212,21 @@ fn read_dispatch(env: &mut Env<'_>) -> Result<Dispatch, Recorded> {
             let max_deferrals = env.required("MAX_DEFERRALS", "a whole number of receives");
             Ok(Dispatch::Deferral { on_higher: on_higher?, max_deferrals: max_deferrals? })
         }
+    }
+}
+
+/// Only limits that the worker keeps: one that it does not would be passed in silence.
+fn read_limits(env: &mut Env<'_>) -> Result<Limits, Recorded> {
+    let expected = "a JSON array of limits, such as [{\"rate\":\"100/20s\"}]";
+    let Some(text) = env.maybe::<String>("LIMITS", expected)? else {
+        return Ok(Limits::default());
+    };
+    let limits = Limits::from_json(&text);
+    let limits =
+        limits.map_err(|error| env.refuse(format!("LIMITS is not {expected}: {error}")))?;
+    match limits.iter().find(|limit| !limits::keeps(limit)) {
+        Some(limit) => Err(env.refuse(format!("LIMITS: this worker does not keep {limit} yet"))),
+        None => Ok(limits),
     }
 }
 

@@ -8,6 +8,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::Value;
 use slowlane_idempotency::{DynamoDbStore, Guard};
 use slowlane_lambda::clock::Clock;
+use slowlane_limiter::{DateListener, SharedCorrection};
 use slowlane_policy::deferral::DeferralSettings;
 use slowlane_policy::settle::RetrySettings;
 use tokio::time::Instant;
@@ -59,8 +60,14 @@ impl<T: Target> Worker<T> {
         target: T,
         seed: u64,
     ) -> Result<Self, limits::Error> {
+        let clock = Clock::of(clients.sqs.config().time_source());
+        let system: Arc<dyn slowlane_limiter::Clock> = Arc::new({
+            let clock = clock.clone();
+            move || clock.system_time()
+        });
+        let correction = SharedCorrection::new();
+        let clients = clients.heard_by(&DateListener::new(correction.clone(), system.clone()));
         let Clients { sqs, sfn, dynamodb, lambda } = clients;
-        let clock = Clock::of(sqs.config().time_source());
         let mut rng = fastrand::Rng::with_seed(seed);
         // Slots that start together must not take their turns for the lower queues together.
         let first_turn = rng.u64(..1 << 32);
@@ -87,7 +94,7 @@ impl<T: Target> Worker<T> {
             namespace: config.metrics_namespace.clone(),
             emit: Box::new(metrics::print_line),
         };
-        let limits = Limits::new(&config, dynamodb.clone(), &clock, seed)?;
+        let limits = Limits::new(&config, &dynamodb, system, correction, seed)?;
         let calls = Calls {
             deletes: Deletes::new(sqs.clone(), config.queues.clone()),
             queues: Queues::new(sqs, &config),
@@ -151,7 +158,8 @@ impl<T: Target> Worker<T> {
         self.report(SqsBatchResponse::default(), counts)
     }
 
-    fn report(&self, response: SqsBatchResponse, counts: Counts) -> Handled {
+    fn report(&self, response: SqsBatchResponse, mut counts: Counts) -> Handled {
+        counts.grants_of_own_share += self.calls.limits.take_grants_of_own_share();
         self.reporter.invocation(counts, self.wiring.doorbell().is_some());
         Handled { response, counts }
     }

@@ -6,18 +6,23 @@
 //! wait, or refuses everybody. Then the breaker is open and one slot, elected by a write, finds out by
 //! its next call whether the API can answer again.
 //!
+//! Beside it stand the target's rates, and when calls may go under them ([`grants`]).
+//!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
 //! limited anything. Only what somebody was seen to shut stays shut. A process that has seen nothing
 //! yet reads twice before it works.
+
+mod grants;
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slowlane_lambda::clock::Clock;
+use aws_smithy_types::timeout::TimeoutConfig;
 use slowlane_limiter::{
-    Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind, Gate, Limiter, Moment, Reason,
-    Report, Settings, SlotId, Waiting,
+    self as limiter, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind, Fallback,
+    Gate, Limit, Limiter, Margin, Measure, Moment, Rate, Reason, Report, Scope, Settings,
+    SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
 use slowlane_policy::slot::{self, rings_asleep_for};
@@ -25,6 +30,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 
+pub(crate) use self::grants::{Grant, Reserved};
 pub use slowlane_limiter::Error;
 
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.
@@ -37,10 +43,20 @@ const LONGEST_HOLD: Duration = Duration::from_secs(900);
 /// When a slot looks again where a probe is wanted and could not be elected.
 const ELECTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// How far ahead a moment may be reserved: at least this, at most that, and two intervals of the
+/// slowest rate between them. Whoever waits for a grant is a slot that is paid for.
+const HORIZON: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
+/// How long the limiter's store may take, its own tries included. Then a slot keeps its share.
+const LONGEST_WRITE: Duration = Duration::from_secs(1);
+
 /// The limit, as one process of the worker sees it.
 #[derive(Debug)]
 pub(crate) struct Limits {
     limiter: Limiter<DynamoDbStore>,
+    /// How far ahead a moment may be reserved.
+    horizon: Duration,
+    /// Grants of this process's own share that are counted already.
+    of_own_share: Cell<u64>,
     probing: Cell<Probing>,
     /// Whether a call of this process has opened the breaker, or failed as its probe.
     opened_here: Cell<bool>,
@@ -80,15 +96,22 @@ impl Limits {
     /// Limits that contradict themselves.
     pub(crate) fn new(
         config: &Config,
-        dynamodb: aws_sdk_dynamodb::Client,
-        clock: &Clock,
+        dynamodb: &aws_sdk_dynamodb::Client,
+        clock: Arc<dyn limiter::Clock>,
+        correction: SharedCorrection,
         seed: u64,
     ) -> Result<Self, Error> {
         let slot = SlotId::from(seed);
         let slots = config.slots().unwrap_or(MOST_SUSPECTS);
-        let store = DynamoDbStore::new(dynamodb, &config.idempotency_table);
-        let clock = clock.clone();
+        let store = DynamoDbStore::new(impatient(dynamodb), &config.idempotency_table);
+        let rates: Vec<Rate> = config.limits.iter().filter_map(Limit::rate).collect();
+        let margin = Margin::default();
+        let horizon = horizon_of(&rates, &margin);
         let settings = Settings {
+            rates,
+            margin,
+            horizon: Some(horizon),
+            fallback: Fallback::Split(slots),
             ceiling: slots,
             rules: ControlRules {
                 breaker: Some(BreakerRules {
@@ -101,12 +124,15 @@ impl Limits {
                 longest_hold: LONGEST_HOLD,
                 ..ControlRules::default()
             },
-            clock: Arc::new(move || clock.system_time()),
+            clock,
+            correction,
             ..Settings::default()
         };
         let limiter = Limiter::new(store, config.limit_key.clone(), slot, settings)?;
         Ok(Limits {
             limiter,
+            horizon,
+            of_own_share: Cell::new(0),
             probing: Cell::new(Probing::No),
             opened_here: Cell::new(false),
             woken: Cell::new(0),
@@ -245,6 +271,26 @@ impl Limits {
             self.report("", &Report::NoProbe).await;
         }
     }
+}
+
+/// Whether the worker keeps such a limit.
+pub(crate) fn keeps(limit: &Limit) -> bool {
+    matches!((&limit.measure, &limit.scope), (Measure::Rate { largest: None, .. }, Scope::Target))
+}
+
+/// A client that gives up in time.
+fn impatient(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
+    let timeouts = TimeoutConfig::builder().operation_timeout(LONGEST_WRITE).build();
+    let config = dynamodb.config().to_builder().timeout_config(timeouts);
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
+/// How far ahead a moment may be reserved.
+fn horizon_of(rates: &[Rate], margin: &Margin) -> Duration {
+    let paces = rates.iter().filter_map(|rate| rate.pace(margin).ok());
+    let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
+    let [least, most] = HORIZON;
+    apart.saturating_mul(2).clamp(least, most)
 }
 
 /// What everybody is to know of a call's outcome.

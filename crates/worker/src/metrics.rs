@@ -52,6 +52,8 @@ pub struct Counts {
     pub slots_woken: u32,
     /// Rings and calls that were put to sleep because no call may be made.
     pub put_to_sleep: u32,
+    /// Grants of this process's own share of the rates, because their store could not be reached.
+    pub grants_of_own_share: u32,
 }
 
 impl Counts {
@@ -63,7 +65,7 @@ impl Counts {
             | Disposition::Unknown
             | Disposition::TriedAgainLater
             | Disposition::Unrung { .. } => self.retries += 1,
-            Disposition::GivenBack | Disposition::Waiting => {}
+            Disposition::GivenBack | Disposition::NoGrant | Disposition::Waiting => {}
             ended => self.ended += u32::from(ended.is_end()),
         }
     }
@@ -82,6 +84,7 @@ impl Counts {
             .metric("GiveBacks", Unit::Count, self.give_backs.into())
             .metric("SlotsWoken", Unit::Count, self.slots_woken.into())
             .metric("PutToSleep", Unit::Count, self.put_to_sleep.into())
+            .metric("GrantsOfOwnShare", Unit::Count, self.grants_of_own_share.into())
             .metric("Throttles", Unit::Count, self.throttles.into())
             .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
             .into_json()
@@ -98,6 +101,7 @@ impl AddAssign for Counts {
         self.retries += other.retries;
         self.slots_woken += other.slots_woken;
         self.put_to_sleep += other.put_to_sleep;
+        self.grants_of_own_share += other.grants_of_own_share;
     }
 }
 
@@ -133,6 +137,9 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
     }
     if let Some((_, took)) = ended.asked {
         record = record.metric("ApiLatencyMs", Unit::Milliseconds, millis(took));
+    }
+    if let Some(wait) = ended.wait_for_grant {
+        record = record.metric("GrantWaitMs", Unit::Milliseconds, millis(wait));
     }
     if let Some(why) = &ended.why {
         record = record.property("why", why.as_str());

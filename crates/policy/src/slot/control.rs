@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use super::io::Action;
-use super::state::{Next, Polling, Rings};
+use super::state::{Next, Rings};
 use super::{Moment, Slot};
 use crate::timing::RING_LEAD;
 
@@ -53,10 +53,15 @@ pub enum Gate {
 /// All rings come back at one of few moments, so that those which are not needed can be put to sleep
 /// again together, and none comes back sooner than half of the usual time.
 pub fn rings_asleep_for(now: Duration, opens_in: Option<Duration>) -> Duration {
-    let period = LOOK_EVERY.as_secs();
-    let next_look = (now + LOOK_EVERY / 2).as_secs() / period * period + period;
-    let until_look = Duration::from_secs(next_look).saturating_sub(now);
+    let until_look = until_look(now, LOOK_EVERY);
     opens_in.map_or(until_look, |opens_in| opens_in.min(until_look))
+}
+
+/// Until all sleeping rings look again together: half of the usual time at least.
+pub(super) fn until_look(now: Duration, every: Duration) -> Duration {
+    let period = every.as_secs();
+    let next_look = (now + every / 2).as_secs() / period * period + period;
+    Duration::from_secs(next_look).saturating_sub(now)
 }
 
 /// What a slot knows of the control record.
@@ -85,23 +90,20 @@ impl Control {
             self.gate = Gate::Shut { rings_back_at };
         }
     }
-
-    /// For how long the slot's own ring sleeps: not shorter than a call is `hidden`.
-    pub(super) fn ring_back_after(self, now: Moment, hidden: Duration) -> Duration {
-        let asleep = match self.gate {
-            Gate::Open => Duration::ZERO,
-            Gate::Shut { rings_back_at } | Gate::Probe { rings_back_at } => {
-                rings_back_at.saturating_sub(now)
-            }
-        };
-        if hidden.is_zero() { asleep } else { asleep.max(hidden + RING_LEAD) }
-    }
 }
 
-impl<M, C, A, R> Slot<M, C, A, R> {
+/// For how long the ring of a slot sleeps that sleeps until then: not shorter than a call is
+/// `hidden`.
+pub(super) fn ring_back_after(now: Moment, until: Moment, hidden: Duration) -> Duration {
+    let asleep = until.saturating_sub(now);
+    if hidden.is_zero() { asleep } else { asleep.max(hidden + RING_LEAD) }
+}
+
+impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     /// When the record is to be read, if the slot has a call or looks for one.
     pub(super) fn read_due_at(&self) -> Option<Moment> {
-        let works = self.api.is_busy() || !matches!(self.next, Next::None);
+        let searches = !matches!(self.next, Next::None);
+        let works = self.api.is_busy() || searches || self.grants.held().is_some();
         (works && self.control.reads == 0).then_some(self.control.read_at)
     }
 
@@ -127,7 +129,10 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         self.control.gate = gate;
         match (gate, self.rings) {
             (Gate::Open | Gate::Probe { .. }, Rings::Confirming | Rings::Asleep) => {
-                self.rings = Rings::Kept;
+                self.rings = match self.is_too_early() {
+                    true => Rings::Asleep,
+                    false => Rings::Kept,
+                };
             }
             (Gate::Shut { .. }, Rings::Confirming) if self.control.reads == 0 => {
                 self.rings = Rings::Asleep;
@@ -142,22 +147,35 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         }
     }
 
-    /// Lets the rings sleep, if the gate is shut and nothing is under way that may open it.
+    /// Until when the rings sleep: the gate is shut, or it is too early for a grant and nobody has one
+    /// that is still to come.
+    pub(super) fn asleep_until(&self) -> Option<Moment> {
+        match self.control.gate {
+            Gate::Shut { rings_back_at } => Some(rings_back_at),
+            Gate::Open | Gate::Probe { .. } => self.too_early_until(),
+        }
+    }
+
+    /// Lets the rings sleep, if no call may be made now and nothing is under way that may change
+    /// that.
     pub(super) fn sleep_perhaps(&mut self, now: Moment) {
-        let Gate::Shut { rings_back_at } = self.control.gate else { return };
-        let idle = self.outstanding == 0;
-        if idle && self.rings == Rings::Kept && self.polling == Polling::Possible {
+        let asleep = !self.control.is_open() || self.is_too_early();
+        if asleep && self.may_sleep() {
             self.return_collected();
             self.rings = Rings::Clearing;
-            self.act(Action::ClearRings { back_after: rings_back_at.saturating_sub(now) });
+            let back_after = self.asleep_until().map(|until| until.saturating_sub(now));
+            self.act(Action::ClearRings { back_after });
         }
     }
 
     pub(super) fn on_cleared_rings(&mut self, now: Moment, any: bool) {
-        if any {
+        let opens = self.control.is_open();
+        if any && !(opens && self.is_too_early()) {
             self.read_control(now);
         }
-        self.rings = match (self.control.is_open(), any) {
+        self.rings = match (opens, any) {
+            // What the rings were sent for is looked at by those who have the grants.
+            (true, _) if self.is_too_early() => Rings::Asleep,
             (true, _) => Rings::Kept,
             (false, true) => Rings::Confirming,
             (false, false) => Rings::Asleep,

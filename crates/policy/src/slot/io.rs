@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
+use super::grants::{Rates, Reserved};
 use super::{Gate, Moment};
 
 /// What a slot is told at its start.
@@ -23,12 +24,14 @@ pub struct Settings {
     pub allowance: u32,
     /// The number of the slot's first turn. It goes on from invocation to invocation.
     pub turn: u64,
+    /// What each call needs of the target's rates.
+    pub rates: Rates,
 }
 
 /// What the driver has to do. Each action is answered by exactly one [`Event`], which is named
 /// with it; actions overlap, and their events come in any order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action<M, C, A, R> {
+pub enum Action<M, C, A, R, G> {
     /// Poll this queue once, without waiting: [`Event::Swept`].
     Sweep(Priority),
     /// Poll this queue for [`LISTEN`](super::LISTEN): [`Event::Heard`].
@@ -43,7 +46,19 @@ pub enum Action<M, C, A, R> {
         look: bool,
     },
     /// Make a call at the API: [`Event::Answered`].
-    Call(C),
+    Call {
+        /// What was prepared.
+        call: C,
+        /// Its grant, where calls need one: the call goes at its moment, and not once it is void.
+        grant: Option<G>,
+    },
+    /// Ask when a call of so many units may go: [`Event::Reserved`].
+    Reserve {
+        /// Units of the call.
+        units: u32,
+    },
+    /// Give a grant back that is not used: [`Event::GaveUpGrant`].
+    GiveUpGrant(G),
     /// Carry out what becomes of an answered call: [`Event::Ended`].
     Settle(A),
     /// Give a prepared call back, visible at once and without a ring of its own: [`Event::Ended`].
@@ -64,17 +79,19 @@ pub enum Action<M, C, A, R> {
     WakeOthers(u32),
     /// Read the control record: [`Event::ControlRead`].
     ReadControl,
-    /// Let so many rings on the doorbell sleep for so long as there are slots, and delete the
-    /// others: [`Event::ClearedRings`].
+    /// Take the rings off the doorbell that lie there: [`Event::ClearedRings`].
     ClearRings {
-        /// For how long they sleep.
-        back_after: Duration,
+        /// For how long as many of them sleep as there are slots; the others are deleted. All are if
+        /// none is to sleep.
+        back_after: Option<Duration>,
     },
+    /// Ring once, so that another slot joins in: [`Event::RangForMore`].
+    RingForMore,
 }
 
 /// What has come of an [`Action`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event<M, C, A, R> {
+pub enum Event<M, C, A, R, G> {
     /// A queue of the sweep was polled.
     Swept(Polled<M>),
     /// A queue was listened to.
@@ -90,6 +107,10 @@ pub enum Event<M, C, A, R> {
         /// How long the API took.
         took: Duration,
     },
+    /// When a call may go, or that it is too early to ask.
+    Reserved(Reserved<G>),
+    /// A grant was given back, or its moment is lost.
+    GaveUpGrant,
     /// A message has left the slot's hands.
     Ended(Left),
     /// Rings were collected; none, if that failed.
@@ -100,6 +121,8 @@ pub enum Event<M, C, A, R> {
     ThinnedOut(bool),
     /// The slot's ring was hidden anew.
     HeldRing,
+    /// Another slot was rung for, or could not be.
+    RangForMore,
     /// Other slots were woken.
     Woke {
         /// How many.
@@ -143,8 +166,13 @@ pub struct CannotPoll;
 /// What preparing a message came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Prepared<C> {
-    /// It needs nothing but the API.
-    Ready(C),
+    /// It needs nothing but the API, and a grant where calls need one.
+    Ready {
+        /// The call.
+        call: C,
+        /// How many units it has.
+        units: u32,
+    },
     /// It needed no call, and has left the slot's hands.
     Ended(Left),
 }

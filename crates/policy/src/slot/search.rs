@@ -1,11 +1,12 @@
 //! The search for the next call, until it is ready or has made room for a more urgent one.
 
+use super::grants::GRANTS_BESIDE;
 use super::io::{Action, Candidate, CannotPoll, Found, Polled, Prepared};
 use super::state::{Api, Fetch, Next, Polling, Rings, Sweep};
 use super::{LOOKS, Moment, Slot};
 use crate::dispatch::{looks_again, poll_order};
 
-impl<M, C, A, R> Slot<M, C, A, R> {
+impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     pub(super) fn sweep(&mut self, now: Moment) {
         let order = poll_order(self.turn, self.settings.share_every);
         self.sweep_on(Sweep { began: now, order, polled: 0, failed: false });
@@ -13,7 +14,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
 
     /// Polls the next queue of the sweep, or ends it.
     fn sweep_on(&mut self, sweep: Sweep) {
-        if !self.control.is_open() {
+        if !self.may_receive() {
             return;
         }
         if let Some(priority) = sweep.order.get(sweep.polled) {
@@ -22,6 +23,9 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         } else if !self.api.is_busy() && sweep.failed {
             self.polling = Polling::Impossible;
         } else if !self.api.is_busy() {
+            // Where nothing waits, nothing binds.
+            self.give_up_grant();
+            self.grants.bind = false;
             self.rings = Rings::Collecting;
             self.act(Action::CollectRings);
         }
@@ -33,7 +37,7 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         let Next::Searching(sweep) = self.next else { return };
         self.next = Next::None;
         match found {
-            Ok(Some(found)) if !self.control.is_open() => {
+            Ok(Some(found)) if !self.may_receive() => {
                 self.act(Action::GiveBackUnread(found.message));
             }
             Ok(Some(Found { message, priority, receive_count })) => {
@@ -65,28 +69,38 @@ impl<M, C, A, R> Slot<M, C, A, R> {
         let urgent = looked.and_then(|looked| self.noted(now, looked).unwrap_or(None));
         let Next::Preparing { began, looks_left } = self.next else { return };
         self.next = Next::None;
-        if !self.control.is_open() {
+        if !self.may_receive() {
             match prepared {
-                Prepared::Ready(ready) => self.act(Action::GiveBack(ready)),
+                Prepared::Ready { call, .. } => self.act(Action::GiveBack(call)),
                 Prepared::Ended(left) => self.on_left(now, left),
             }
             urgent.into_iter().for_each(|found| self.act(Action::GiveBackUnread(found.message)));
             return;
         }
         match (prepared, urgent) {
-            (Prepared::Ready(ready), Some(urgent)) => {
-                self.act(Action::GiveBack(ready));
+            (Prepared::Ready { call, .. }, Some(urgent)) => {
+                self.act(Action::GiveBack(call));
                 self.prepare(began, urgent.message, 0);
             }
             (Prepared::Ended(left), Some(urgent)) => {
                 self.on_left(now, left);
                 self.prepare(began, urgent.message, 0);
             }
-            (Prepared::Ready(ready), None) => {
+            (Prepared::Ready { call: ready, units }, None) => {
                 self.times.record_fetch(now.saturating_sub(began));
                 self.candidates += 1;
                 let name = Candidate(self.candidates);
-                self.next = Next::Held { ready, name, since: now, looks_left };
+                let looks_at_last = looks_left > 0;
+                let (since, grants_left) = (now, GRANTS_BESIDE);
+                self.next = Next::Held {
+                    ready,
+                    units,
+                    name,
+                    since,
+                    looks_left,
+                    grants_left,
+                    looks_at_last,
+                };
                 self.look_again();
             }
             (Prepared::Ended(left), None) => {
@@ -102,6 +116,19 @@ impl<M, C, A, R> Slot<M, C, A, R> {
             && let Some(left) = looks_left.checked_sub(1)
         {
             *looks_left = left;
+            let look = Action::LookAgain(*name);
+            self.act(look);
+        }
+    }
+
+    /// Shortly before the moment of its grant a call makes room for a more urgent one for the last
+    /// time.
+    pub(super) fn look_at_last(&mut self, now: Moment) {
+        if !self.api.is_busy()
+            && self.last_look_at().is_some_and(|at| at <= now)
+            && let Next::Held { name, looks_at_last, .. } = &mut self.next
+        {
+            *looks_at_last = false;
             let look = Action::LookAgain(*name);
             self.act(look);
         }

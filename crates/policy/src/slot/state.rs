@@ -52,12 +52,17 @@ pub(super) enum Next<C> {
         /// How often HIGH is still to be polled again once it is held.
         looks_left: u32,
     },
-    /// It is ready, and waits for the present one to end.
+    /// It is ready, and waits for the present one to end, or for the moment of its grant.
     Held {
         ready: C,
+        units: u32,
         name: Candidate,
         since: Moment,
         looks_left: u32,
+        /// How often a grant is still to be asked for beside the present call.
+        grants_left: u32,
+        /// Whether HIGH is polled once more shortly before the moment of its grant.
+        looks_at_last: bool,
     },
 }
 

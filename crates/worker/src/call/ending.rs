@@ -10,6 +10,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use slowlane_idempotency::{Claim, DynamoDbStore, Unknown};
 use slowlane_lambda::logs::chain;
+use slowlane_limiter as limiter;
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, try_again_after};
 use tokio::time::Instant;
@@ -65,7 +66,7 @@ impl<T: Target> Calls<T> {
         if disposition.is_end() {
             self.deletes.delete(&received, delete).await;
         }
-        Ended { disposition, received, queued, asked: None, why }
+        Ended { disposition, received, queued, asked: None, wait_for_grant: None, why }
     }
 
     /// The stored result of an earlier run goes to the workflow that waits now.
@@ -246,7 +247,30 @@ impl<T: Target> Calls<T> {
         self.ended(call.received, Some(call.queued), result, When::AtOnce).await
     }
 
-    async fn make_visible(&self, received: &Received) -> Result<Ending, StepError> {
+    /// Gives back a call that is claimed and has no grant, until one may be asked for.
+    pub(super) async fn give_back_ungranted(
+        &self,
+        ready: Ready,
+        waiting: &limiter::Waiting,
+    ) -> Ended {
+        let Ready { call, claimed } = ready;
+        let after = self.limits.opens_in(waiting).unwrap_or_default();
+        let after = after.max(try_again_after(call.received.receive_count, self.unit()));
+        let result = async {
+            if let ReadyTo::Run(claim) = claimed {
+                claim.release_untried().await?;
+            }
+            let given_back = self.give_back(&call, after, Disposition::NoGrant).await;
+            Ok(Ending {
+                why: given_back.why.or_else(|| Some(waiting.reason.to_string())),
+                ..given_back
+            })
+        };
+        let result = result.await;
+        self.ended(call.received, Some(call.queued), result, When::AtOnce).await
+    }
+
+    pub(super) async fn make_visible(&self, received: &Received) -> Result<Ending, StepError> {
         self.queues.change_visibility(received, Duration::ZERO).await?;
         Ok(Ending { disposition: Disposition::GivenBack, why: None })
     }

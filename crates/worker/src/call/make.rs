@@ -13,22 +13,30 @@ use slowlane_policy::settle::{Outcome, ask_again_after, try_again_after};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Answer, Answered, Call, Calls, Ready, ReadyTo};
+use crate::limits::Grant;
 use crate::target::{AfterLoss, Reconciled, Target};
 
 impl<T: Target> Calls<T> {
-    /// Makes the call. Until this returns, the slot belongs to the API.
-    pub(crate) async fn make(&self, ready: Ready) -> Answered {
+    /// Makes the call, at the moment of its grant if it needs one. Until this returns, the slot
+    /// belongs to the API.
+    pub(crate) async fn make(&self, ready: Ready, mut grant: Option<Grant>) -> Answered {
         let Ready { call, claimed } = ready;
-        let started = Instant::now();
+        let started = Instant::now() + self.limits.until(grant.as_ref());
         self.limits.calls();
         let answer = match claimed {
-            ReadyTo::Run(claim) => self.send(&call.queued, claim).await,
-            ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown).await,
+            ReadyTo::Run(claim) => self.send(&call.queued, claim, &mut grant).await,
+            ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown, &mut grant).await,
         };
-        Answered { call, answer, started, took: started.elapsed() }
+        let wait_for_grant = grant.map(|grant| grant.wait());
+        Answered { call, answer, started, took: started.elapsed(), wait_for_grant }
     }
 
-    async fn send(&self, call: &QueuedCall, claim: Claim<DynamoDbStore>) -> Answer {
+    async fn send(
+        &self,
+        call: &QueuedCall,
+        claim: Claim<DynamoDbStore>,
+        grant: &mut Option<Grant>,
+    ) -> Answer {
         // The mark tells a crash before the request left from one after it.
         let claim = match claim.dispatched().await {
             Ok(claim) => claim,
@@ -40,6 +48,12 @@ impl<T: Target> Calls<T> {
                 return Answer::NotMade(error.into());
             }
         };
+        if !self.limits.comes(grant).await {
+            return match claim.release_untried().await {
+                Ok(()) => Answer::TooLate,
+                Err(error) => Answer::NotMade(error.into()),
+            };
+        }
         let longest = self.config.api_timeout.min(claim.remaining());
         let in_time = || !claim.remaining().is_zero();
         let outcome = match within(longest, in_time, self.target.call(call)).await {
@@ -52,8 +66,16 @@ impl<T: Target> Calls<T> {
         }
     }
 
-    async fn reconcile(&self, call: &Call, unknown: Unknown<DynamoDbStore>) -> Answer {
+    async fn reconcile(
+        &self,
+        call: &Call,
+        unknown: Unknown<DynamoDbStore>,
+        grant: &mut Option<Grant>,
+    ) -> Answer {
         let Call { received, queued, unwaited } = call;
+        if !self.limits.comes(grant).await {
+            return Answer::TooLate;
+        }
         let asked = timeout(self.config.api_timeout, self.target.reconcile(queued)).await;
         let not_asked = |why: String| {
             let after = try_again_after(received.receive_count, self.unit());
@@ -66,7 +88,12 @@ impl<T: Target> Calls<T> {
             }
             Ok(Reconciled::NotDone) if unknown.wait().is_zero() => {
                 match unknown.run_again().await {
-                    Ok(claim) => self.send(queued, claim).await,
+                    // The API was asked just now: what it is sent needs another grant.
+                    Ok(claim) if grant.is_some() => match claim.release_untried().await {
+                        Ok(()) => Answer::TooLate,
+                        Err(error) => Answer::NotMade(error.into()),
+                    },
+                    Ok(claim) => self.send(queued, claim, &mut None).await,
                     Err(not) => Answer::NotMade(not.error.into()),
                 }
             }

@@ -30,6 +30,8 @@ pub(crate) enum Disposition {
     Waiting,
     /// It was received early and given back unrun.
     GivenBack,
+    /// The target's rates let it go only later, and it was given back until then.
+    NoGrant,
     /// A step of it failed: it is tried again later.
     TriedAgainLater,
     /// It went back to its queue and could not be rung for, so the invocation's own ring must come
@@ -55,6 +57,7 @@ impl Disposition {
             Disposition::Unknown,
             Disposition::Waiting,
             Disposition::GivenBack,
+            Disposition::NoGrant,
             Disposition::TriedAgainLater,
             Disposition::Unrung { hidden_for: Duration::ZERO },
         ];
@@ -76,6 +79,7 @@ impl Disposition {
             | Disposition::Unknown
             | Disposition::Waiting
             | Disposition::GivenBack
+            | Disposition::NoGrant
             | Disposition::TriedAgainLater
             | Disposition::Unrung { .. } => false,
         }
@@ -95,6 +99,7 @@ impl Disposition {
             Disposition::Unknown => "unknown",
             Disposition::Waiting => "waiting",
             Disposition::GivenBack => "given-back",
+            Disposition::NoGrant => "no-grant",
             Disposition::TriedAgainLater => "tried-again-later",
             Disposition::Unrung { .. } => "unrung",
         }

@@ -19,11 +19,11 @@ use crate::target::{Target, TargetResponse};
 impl<T: Target> Calls<T> {
     /// Stores what became of the call, resumes its workflow and deletes its message.
     pub(crate) async fn settle(&self, answered: Answered) -> Ended {
-        let Answered { call, answer, started, took } = answered;
+        let Answered { call, answer, started, took, wait_for_grant } = answered;
         self.report(&call, &answer, took).await;
         let result = self.settle_answer(&call, answer).await;
         let ended = self.ended(call.received, Some(call.queued), result, When::WithOthers).await;
-        Ended { asked: Some((started, took)), ..ended }
+        Ended { asked: Some((started, took)), wait_for_grant, ..ended }
     }
 
     /// Tells all slots what became of the call, as far as it says something of the API.
@@ -37,7 +37,7 @@ impl<T: Target> Calls<T> {
             | Answer::NotDone(_)
             | Answer::Undecidable(..)
             | Answer::Undecided { .. } => Report::Answered { latency: took, all_in_use: false },
-            Answer::NotMade(_) => return self.limits.did_not_call(),
+            Answer::NotMade(_) | Answer::TooLate => return self.limits.did_not_call(),
         };
         if report == (Report::Failed { kind: FailureKind::Credentials }) {
             // They may have been changed. Then the next call of this process is taken.
@@ -72,6 +72,7 @@ impl<T: Target> Calls<T> {
             }
             Answer::Undecided { why, after, .. } => self.ask_again(call, why, after).await,
             Answer::NotMade(error) => Err(error),
+            Answer::TooLate => self.make_visible(&call.received).await,
         }
     }
 

@@ -9,18 +9,20 @@ use futures::stream::FuturesUnordered;
 use slowlane_lambda::logs::chain;
 use slowlane_message::Priority;
 use slowlane_policy::slot::{self, Action, CannotPoll, End, Event, Found, LISTEN, Left, Polled};
+use slowlane_policy::wake::RING_HIDDEN;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Done, Invocation, NONE, WokenBy};
 use crate::aws::doorbell::Ring;
 use crate::aws::queues::{Poll, Received};
 use crate::call::{Answered, Disposition, Ended, Prepared, Ready};
+use crate::limits::Grant;
 use crate::metrics::Counts;
 use crate::target::Target;
 
-type Slot = slot::Slot<Received, Box<Ready>, Box<Answered>, Ring>;
-type SlotAction = Action<Received, Box<Ready>, Box<Answered>, Ring>;
-type SlotEvent = Event<Received, Box<Ready>, Box<Answered>, Ring>;
+type Slot = slot::Slot<Received, Box<Ready>, Box<Answered>, Ring, Box<Grant>>;
+type SlotAction = Action<Received, Box<Ready>, Box<Answered>, Ring, Box<Grant>>;
+type SlotEvent = Event<Received, Box<Ready>, Box<Answered>, Ring, Box<Grant>>;
 
 /// What has come of an action, and the message that has left the slot's hands with it.
 type Happened = (SlotEvent, Option<Ended>);
@@ -43,6 +45,7 @@ impl<T: Target> Invocation<'_, T> {
             ring_receive_count: woken_by.receive_count,
             allowance,
             turn: self.slots.turn.get(),
+            rates: self.calls.limits.rates(),
         };
         let mut slot = Slot::new(Duration::ZERO, settings);
         let mut counts = Counts::default();
@@ -78,8 +81,12 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     /// Tells the slot of the gate: its own call may have shut or opened it, or have moved the moment
-    /// at which rings are to come back.
+    /// at which rings are to come back. And it tells of rates that were set or taken away.
     fn heed(&self, slot: &mut Slot, began: Instant) {
+        let rates = self.calls.limits.rates();
+        if slot.rates() != rates {
+            slot.heed_rates(began.elapsed(), rates);
+        }
         let gate = self.calls.limits.gate(began.elapsed());
         let opens = !matches!(gate, slot::Gate::Shut { .. });
         if !opens || !slot.is_open() {
@@ -102,7 +109,8 @@ impl<T: Target> Invocation<'_, T> {
                     join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
                     Prepared::Ready(ready) => {
-                        let ready = slot::Prepared::Ready(Box::new(ready));
+                        let units = ready.units();
+                        let ready = slot::Prepared::Ready { call: Box::new(ready), units };
                         (Event::Prepared(ready, looked), None)
                     }
                     Prepared::Ended(ended) => {
@@ -111,9 +119,17 @@ impl<T: Target> Invocation<'_, T> {
                     }
                 };
             }
-            Action::Call(ready) => {
-                let answered = self.calls.make(*ready).await;
+            Action::Call { call, grant } => {
+                let answered = self.calls.make(*call, grant.map(|grant| *grant)).await;
                 Event::Answered { took: answered.took, answered: Box::new(answered) }
+            }
+            Action::Reserve { units } => {
+                let reserved = self.calls.limits.reserve(units).await;
+                Event::Reserved(self.calls.limits.tell(began.elapsed(), reserved))
+            }
+            Action::GiveUpGrant(grant) => {
+                self.calls.limits.give_back(*grant).await;
+                Event::GaveUpGrant
             }
             Action::Settle(answered) => return has_ended(self.calls.settle(*answered).await),
             Action::GiveBack(ready) => return has_ended(self.calls.give_back_ready(*ready).await),
@@ -128,6 +144,12 @@ impl<T: Target> Invocation<'_, T> {
             Action::HoldRing => {
                 self.hold_ring(by).await;
                 Event::HeldRing
+            }
+            Action::RingForMore => {
+                if let Err(error) = self.slots.doorbell.ring(NONE).await {
+                    tracing::warn!(error = chain(&error), "no other slot joins in for now");
+                }
+                Event::RangForMore
             }
             Action::WakeOthers(allowance) => {
                 let woken = self.wake_others(allowance).await;
@@ -172,9 +194,10 @@ impl<T: Target> Invocation<'_, T> {
         })
     }
 
-    async fn clear_rings(&self, back_after: Duration) -> bool {
-        let slots = self.slots.limit.saturating_sub(1);
-        self.slots.doorbell.clear_rings(slots, back_after).await.unwrap_or_else(|error| {
+    async fn clear_rings(&self, back_after: Option<Duration>) -> bool {
+        let slots = back_after.map_or(0, |_| self.slots.limit.saturating_sub(1));
+        let asleep = back_after.unwrap_or(RING_HIDDEN);
+        self.slots.doorbell.clear_rings(slots, asleep).await.unwrap_or_else(|error| {
             tracing::warn!(error = chain(&error), "rings may wake slots for nothing");
             true
         })

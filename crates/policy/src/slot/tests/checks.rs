@@ -1,8 +1,9 @@
 //! What a slot must not do.
 
 use super::world::{Hand, SHUT, STOP_AT, Silence, TestAction, World};
+use crate::slot::grants::CALL_LEAD;
 use crate::slot::state::{Next, Sweep};
-use crate::slot::{Action, End, Gate, READ_EVERY};
+use crate::slot::{Action, End, Gate, Grant, READ_EVERY, Rates};
 
 impl World {
     pub(super) fn check(&mut self, action: &TestAction) -> Result<(), String> {
@@ -27,8 +28,9 @@ impl World {
                 }
             }
             Action::Prepare { message, .. } => self.pass(*message, Hand::Found, Hand::Preparing)?,
-            Action::Call(call) => {
-                if self.pending.iter().any(|action| matches!(action, Action::Call(_))) {
+            Action::Call { call, grant } => {
+                self.check_grant(*grant)?;
+                if self.pending.iter().any(|action| matches!(action, Action::Call { .. })) {
                     return Err("two calls at the API".to_owned());
                 }
                 self.pass(*call, Hand::Ready, Hand::AtApi)?;
@@ -43,11 +45,22 @@ impl World {
                 self.pass(*message, Hand::Found, Hand::Leaving)?;
             }
             Action::ReturnRings(rings) => self.let_go(rings)?,
+            Action::GiveUpGrant(grant) => drop(self.use_up(*grant)?),
+            Action::Reserve { .. } => {
+                let asks = |action: &TestAction| matches!(action, Action::Reserve { .. });
+                if self.pending.iter().any(asks) {
+                    return Err("it asks for two grants at once".to_owned());
+                }
+                if self.grants.values().any(|grant| self.now < grant.usable_until()) {
+                    return Err("it asks for a grant and has one".to_owned());
+                }
+            }
             Action::LookAgain(_)
             | Action::CollectRings
             | Action::ThinOutRings
             | Action::HoldRing
             | Action::WakeOthers(_)
+            | Action::RingForMore
             | Action::ReadControl
             | Action::ClearRings { .. } => {}
         }
@@ -64,10 +77,10 @@ impl World {
             Action::Sweep(_) | Action::Listen(_) | Action::LookAgain(_) if shut => {
                 Err(format!("it receives although the gate is shut: {action:?}"))
             }
-            Action::Call(_) | Action::Prepare { .. } | Action::WakeOthers(_) if shut => {
+            Action::Call { .. } | Action::Prepare { .. } | Action::WakeOthers(_) if shut => {
                 Err(format!("it goes on although the gate is shut: {action:?}"))
             }
-            Action::Call(_) if self.gate_moves && since_read > READ_EVERY && !reads => {
+            Action::Call { .. } if self.gate_moves && since_read > READ_EVERY && !reads => {
                 Err(format!("it has not looked at the gate for {since_read:?}"))
             }
             Action::ReadControl if self.unconfirmed == 0 && since_read < READ_EVERY => {
@@ -77,11 +90,29 @@ impl World {
                 self.read_at = self.now;
                 Ok(())
             }
-            Action::ClearRings { .. } if !shut => {
+            Action::ClearRings { .. } if !shut && !self.too_early => {
                 Err("it takes rings although calls are made".to_owned())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where calls need a grant, each has one of its own, and goes at its moment.
+    fn check_grant(&mut self, grant: Option<u8>) -> Result<(), String> {
+        let needed = self.slot.settings.rates != Rates::None;
+        let Some(grant) = grant else {
+            return if needed { Err("a call without a grant".to_owned()) } else { Ok(()) };
+        };
+        let Grant { at, void_at, .. } = self.use_up(grant)?;
+        match self.now {
+            now if now >= void_at => Err("a call whose grant is void".to_owned()),
+            now if now + CALL_LEAD < at => Err("a call before its moment".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn use_up(&mut self, grant: u8) -> Result<Grant<u8>, String> {
+        self.grants.remove(&grant).ok_or_else(|| format!("grant {grant} is used twice"))
     }
 
     fn pass(&mut self, id: u8, from: Hand, to: Hand) -> Result<(), String> {
@@ -100,12 +131,15 @@ impl World {
         if !self.hands.is_empty() {
             return Err(format!("messages have not ended: {:?}", self.hands));
         }
+        if self.grants.values().any(|grant| self.now < grant.usable_until()) {
+            return Err("it keeps a grant that it does not use".to_owned());
+        }
         let silent = self.silence == Silence::Of(3);
         let hidden = self.hidden_until > self.now;
         match self.slot.clone().end(self.now) {
             End::Served { collected } => {
                 self.let_go(&collected)?;
-                match (silent, self.must_return, hidden) {
+                match (silent || self.others_first, self.must_return, hidden) {
                     (true, false, false) => Ok(()),
                     _ => Err(format!(
                         "the ring is let go: silent {silent}, failed {}, hidden {hidden}",
@@ -116,7 +150,7 @@ impl World {
             End::HandedOver { hide_ring, collected, ring, ring_may_go } => {
                 self.let_go(&collected)?;
                 let outlasts = hide_ring.unwrap_or(self.slot.settings.call_visibility);
-                if !ring && !silent {
+                if !ring && !silent && !self.others_first {
                     Err("nobody is rung for what may be left".to_owned())
                 } else if ring_may_go && (self.must_return || hidden) {
                     Err("the ring may go although it must come back".to_owned())
@@ -124,7 +158,7 @@ impl World {
                     Err("the ring comes back before the call that is hidden".to_owned())
                 } else if !silent && matches!(self.told, Gate::Shut { .. }) {
                     Err("it rings although the gate is shut".to_owned())
-                } else if !silent && self.now < STOP_AT {
+                } else if !silent && !self.others_first && self.now < STOP_AT {
                     Err("it gives up before its time".to_owned())
                 } else {
                     Ok(())
@@ -132,7 +166,7 @@ impl World {
             }
             End::Asleep { ring_back_after } => {
                 self.let_go(&[])?;
-                if !matches!(self.told, Gate::Shut { .. }) {
+                if !matches!(self.told, Gate::Shut { .. }) && !self.too_early {
                     Err("it sleeps although calls are made".to_owned())
                 } else if self.unconfirmed > 0 {
                     Err("it sleeps and may have taken the ring that calls it back".to_owned())

@@ -2,14 +2,15 @@
 
 use super::exhaustive::explore;
 use super::world::{Budget, Mutant, STOP_AT, TestSlot, World};
+use crate::slot::grants::Has;
 use crate::slot::state::{Api, Next, Rings};
-use crate::slot::{Action, Gate, Moment};
+use crate::slot::{Action, Gate, Moment, Rates};
 use slowlane_message::Priority;
 
 /// The mutant does something that is `wrong`, after much or little.
 fn is_caught(mutant: Mutant, wrong: &str) {
     let found = [(0, 1), (1, 0), (2, 0), (1, 1)].into_iter().find_map(|(messages, failures)| {
-        let budget = Budget { messages, failures, rings: 1, timeouts: 2, gates: 0 };
+        let budget = Budget { messages, failures, rings: 1, timeouts: 2, gates: 0, grants: 0 };
         explore(World::warm(budget, 0, Some(mutant)), Some(mutant)).err()
     });
     let found = found.expect("the mutant lives");
@@ -17,7 +18,7 @@ fn is_caught(mutant: Mutant, wrong: &str) {
     assert!(found.what.contains(wrong), "{found:#?}");
 }
 
-fn without(slot: &mut TestSlot, action: impl Fn(&Action<u8, u8, u8, u8>) -> bool) {
+fn without(slot: &mut TestSlot, action: impl Fn(&Action<u8, u8, u8, u8, u8>) -> bool) {
     let before = slot.actions.len();
     slot.actions.retain(|one| !action(one));
     slot.outstanding -= u32::try_from(before - slot.actions.len()).unwrap();
@@ -119,7 +120,7 @@ fn one_that_settles_twice() {
             slot.act(settle);
         }
     };
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 0, gates: 0 };
+    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 0, gates: 0, grants: 0 };
     let found = explore(World::cold(budget, 0, None), Some(mutant)).unwrap_err();
     assert!(found.what.contains("becomes Leaving and was Some(Leaving)"), "{found:#?}");
 }
@@ -149,7 +150,7 @@ fn one_that_goes_round_in_circles() {
 
 /// The mutant does something that is `wrong`, with a gate that shuts and opens.
 fn is_caught_at_the_gate(mutant: Mutant, wrong: &str) {
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 1 };
+    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 1, grants: 0 };
     let found = explore(World::warm(budget, 0, Some(mutant)), Some(mutant));
     let found = found.and_then(|_| explore(World::shut_out(budget, Some(mutant)), Some(mutant)));
     let found = found.expect_err("the mutant lives");
@@ -230,7 +231,82 @@ fn one_that_makes_a_second_call_as_the_probe() {
             slot.control.gate = Gate::Open;
         }
     };
-    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 0, gates: 1 };
+    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 0, gates: 1, grants: 0 };
     let found = explore(World::shut_out(budget, Some(mutant)), Some(mutant)).unwrap_err();
     assert!(found.what.contains("although the gate is shut"), "{found:#?}");
+}
+
+/// The mutant does something that is `wrong`, under rates.
+fn is_caught_under_rates(mutant: Mutant, wrong: &str) {
+    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2 };
+    let found = explore(World::rated(budget, Rates::Calls, true, Some(mutant)), Some(mutant));
+    let found = found.and_then(|_| {
+        explore(World::rated(budget, Rates::Units, true, Some(mutant)), Some(mutant))
+    });
+    let found = found.expect_err("the mutant lives");
+    println!("{}, after {} steps", found.what, found.steps.len());
+    assert!(found.what.contains(wrong), "{found:#?}");
+}
+
+#[test]
+fn one_that_calls_without_a_grant() {
+    let mutant: Mutant = |_, slot, now| {
+        if matches!(slot.next, Next::Held { .. }) {
+            slot.grants.rates = Rates::None;
+            slot.advance(now);
+        }
+    };
+    is_caught_under_rates(mutant, "a call without a grant");
+}
+
+#[test]
+fn one_that_uses_a_grant_which_is_void() {
+    let mutant: Mutant = |_, slot, _| {
+        if let Has::Grant(grant) = &mut slot.grants.has {
+            grant.void_at = Moment::MAX;
+        }
+    };
+    is_caught_under_rates(mutant, "a call whose grant is void");
+}
+
+#[test]
+fn one_that_does_not_wait_for_its_moment() {
+    let mutant: Mutant = |_, slot, now| {
+        if let Has::Grant(grant) = &mut slot.grants.has {
+            grant.at = now;
+        }
+    };
+    is_caught_under_rates(mutant, "a call before its moment");
+}
+
+#[test]
+fn one_that_uses_a_grant_twice() {
+    let mutant: Mutant = |before, slot, _| {
+        if matches!(before.grants.has, Has::Grant(_)) && !before.api.is_busy() && slot.api.is_busy()
+        {
+            slot.grants.has = before.grants.has.clone();
+        }
+    };
+    is_caught_under_rates(mutant, "is used twice");
+}
+
+#[test]
+fn one_that_asks_although_it_has_a_grant() {
+    let mutant: Mutant = |before, slot, _| {
+        if let (Has::Asked, Has::Grant(_)) = (&before.grants.has, &slot.grants.has) {
+            slot.grants.has = Has::Nothing;
+            slot.reserve(1);
+        }
+    };
+    is_caught_under_rates(mutant, "it asks for a grant and has one");
+}
+
+#[test]
+fn one_that_lets_its_ring_go_although_nobody_has_a_grant() {
+    let mutant: Mutant = |_, slot, _| {
+        if let Has::TooEarly { rings_back_at } = &mut slot.grants.has {
+            *rings_back_at = None;
+        }
+    };
+    is_caught_under_rates(mutant, "the ring is let go");
 }

@@ -6,13 +6,13 @@ use slowlane_message::Priority::{Batch, High, Normal};
 
 use super::world::{SHUT, STOP_AT, TestSlot, settings};
 use crate::slot::{
-    Action, Candidate, CannotPoll, End, Event, Found, Gate, Left, Moment, Polled, Prepared,
-    READ_EVERY, Settings, Slot, rings_asleep_for,
+    Action, Candidate, CannotPoll, End, Event, Found, Gate, Grant, Left, Moment, Polled, Prepared,
+    READ_EVERY, Rates, Reserved, Settings, Slot, rings_asleep_for,
 };
 use crate::timing::{RING_LEAD, RING_RENEWAL};
 use slowlane_message::Priority;
 
-type TestAction = Action<u8, u8, u8, u8>;
+type TestAction = Action<u8, u8, u8, u8, u8>;
 
 const NOTHING: Polled<u8> = Polled { found: Ok(None), may_hide: false };
 const FAILED: Polled<u8> = Polled { found: Err(CannotPoll), may_hide: false };
@@ -30,7 +30,7 @@ fn actions(slot: &mut TestSlot) -> Vec<TestAction> {
 }
 
 /// What follows from an event.
-fn after(slot: &mut TestSlot, now: Moment, event: Event<u8, u8, u8, u8>) -> Vec<TestAction> {
+fn after(slot: &mut TestSlot, now: Moment, event: Event<u8, u8, u8, u8, u8>) -> Vec<TestAction> {
     slot.handle(now, event);
     actions(slot)
 }
@@ -44,7 +44,7 @@ fn woken(allowance: u32) -> TestSlot {
 /// Runs call number `call` from the poll that finds it to its answer, `began` and 200 ms later.
 fn run_one(slot: &mut TestSlot, call: u8, began: Moment) {
     after(slot, began, Event::Swept(found(call, High)));
-    after(slot, began, Event::Prepared(Prepared::Ready(call), None));
+    after(slot, began, Event::Prepared(Prepared::Ready { call, units: 1 }, None));
     let answered = Event::Answered { answered: call, took: ms(200) };
     after(slot, began + ms(200), answered);
     slot.handle(began + ms(200), Event::Ended(Left::Covered));
@@ -58,8 +58,9 @@ fn busy() -> (TestSlot, Moment) {
     }
     let now = ms(800);
     after(&mut slot, now, Event::Swept(found(4, High)));
-    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(4), None));
-    assert_eq!(launched, [Action::Call(4)]);
+    let launched =
+        after(&mut slot, now, Event::Prepared(Prepared::Ready { call: 4, units: 1 }, None));
+    assert_eq!(launched, [Action::Call { call: 4, grant: None }]);
     (slot, now)
 }
 
@@ -105,11 +106,14 @@ fn the_next_call_is_fetched_to_be_ready_when_the_present_one_ends() {
     slot.handle_timeout(fetch_at);
     assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
-    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
     let answered = Event::Answered { answered: 4, took: ms(200) };
     let follows = after(&mut slot, since + ms(200), answered);
     // It was woken a second ago.
-    assert_eq!(follows, [Action::Settle(4), Action::ReadControl, Action::Call(5)]);
+    assert_eq!(
+        follows,
+        [Action::Settle(4), Action::ReadControl, Action::Call { call: 5, grant: None }]
+    );
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn a_call_that_waited_too_long_is_given_back_and_no_other_is_fetched_beside() {
     let fetch_at = since + ms(195);
     slot.handle_timeout(fetch_at);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
-    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
     assert_eq!(slot.next_timeout(), Some(READ_EVERY));
     slot.handle_timeout(READ_EVERY);
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
@@ -137,7 +141,11 @@ fn high_is_looked_at_again_while_a_lower_call_waits_and_takes_its_place() {
     after(&mut slot, fetch_at, Event::Swept(NOTHING));
     let prepares = after(&mut slot, fetch_at, Event::Swept(found(5, Normal)));
     assert_eq!(prepares, [Action::Prepare { message: 5, look: true }]);
-    let looks = after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), Some(NOTHING)));
+    let looks = after(
+        &mut slot,
+        fetch_at,
+        Event::Prepared(Prepared::Ready { call: 5, units: 1 }, Some(NOTHING)),
+    );
     let candidate = Candidate(6);
     assert_eq!(looks, [Action::LookAgain(candidate)]);
     let looks = after(&mut slot, fetch_at, Event::LookedAgain(candidate, NOTHING));
@@ -155,7 +163,7 @@ fn high_is_looked_at_again_while_a_lower_call_waits_and_takes_its_place() {
 fn the_ring_is_held_anew_while_a_call_takes_long() {
     let mut slot = woken(0);
     after(&mut slot, ms(0), Event::Swept(found(1, High)));
-    after(&mut slot, ms(0), Event::Prepared(Prepared::Ready(1), None));
+    after(&mut slot, ms(0), Event::Prepared(Prepared::Ready { call: 1, units: 1 }, None));
     for renewal in 1..4 {
         let at = RING_RENEWAL * renewal;
         while let Some(look_at) = slot.next_timeout().filter(|look_at| *look_at < at) {
@@ -174,8 +182,9 @@ fn the_ring_is_held_anew_while_a_call_takes_long() {
 fn others_are_woken_beside_each_call_until_the_allowance_is_spent() {
     let (mut slot, now) = (woken(3), Moment::ZERO);
     after(&mut slot, now, Event::Swept(found(1, High)));
-    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(1), None));
-    assert_eq!(launched, [Action::Call(1), Action::WakeOthers(3)]);
+    let launched =
+        after(&mut slot, now, Event::Prepared(Prepared::Ready { call: 1, units: 1 }, None));
+    assert_eq!(launched, [Action::Call { call: 1, grant: None }, Action::WakeOthers(3)]);
     let woke = Event::Woke { slots: 1, allowance_used: 2 };
     assert_eq!(after(&mut slot, now, woke), [Action::WakeOthers(1)]);
     let woke = Event::Woke { slots: 1, allowance_used: 1 };
@@ -232,7 +241,7 @@ fn the_turn_goes_on_where_the_last_invocation_left_it() {
 fn a_slot_that_is_woken_in_front_of_a_shut_gate_receives_nothing_and_lets_the_rings_sleep() {
     let mut slot = TestSlot::new(Moment::ZERO, Settings { gate: SHUT, ..settings(0) });
     let back_after = Duration::from_secs(300);
-    assert_eq!(actions(&mut slot), [Action::ClearRings { back_after }]);
+    assert_eq!(actions(&mut slot), [Action::ClearRings { back_after: Some(back_after) }]);
     // It has taken rings; whoever resumes may have sent one of them.
     let cleared = after(&mut slot, ms(50), Event::ClearedRings { any: true });
     assert_eq!(cleared, [Action::ReadControl]);
@@ -257,7 +266,7 @@ fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is
     let fetch_at = since + ms(195);
     slot.handle_timeout(fetch_at);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
-    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
     slot.handle_timeout(READ_EVERY);
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
     assert_eq!(after(&mut slot, READ_EVERY, Event::ControlRead(SHUT)), [Action::GiveBack(5)]);
@@ -267,7 +276,7 @@ fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is
     let back_after = Duration::from_secs(300) - ended;
     assert_eq!(after(&mut slot, ended, answered), [Action::Settle(4)]);
     let settled = after(&mut slot, ended, Event::Ended(Left::Covered));
-    assert_eq!(settled, [Action::ClearRings { back_after }]);
+    assert_eq!(settled, [Action::ClearRings { back_after: Some(back_after) }]);
 }
 
 #[test]
@@ -281,4 +290,106 @@ fn rings_that_sleep_come_back_at_full_five_minutes_or_when_the_gate_opens() {
         [300, 299, 151, 450, 301, 300]
     );
     assert_eq!([asleep(0, Some(20)), asleep(0, Some(3_600))], [20, 300]);
+}
+
+/// A slot of a target with rates, woken just now.
+fn rated() -> TestSlot {
+    let mut slot = TestSlot::new(Moment::ZERO, Settings { rates: Rates::Calls, ..settings(0) });
+    assert_eq!(actions(&mut slot), [Action::Reserve { units: 1 }]);
+    slot
+}
+
+fn granted(grant: u8, at: Moment) -> Event<u8, u8, u8, u8, u8> {
+    Event::Reserved(Reserved::Granted(Grant { grant, at, void_at: at + ms(50) }))
+}
+
+fn ready(call: u8) -> Prepared<u8> {
+    Prepared::Ready { call, units: 1 }
+}
+
+#[test]
+fn the_grant_comes_first_and_high_is_polled_again_shortly_before_its_moment() {
+    let mut slot = rated();
+    assert_eq!(after(&mut slot, ms(10), granted(1, ms(310))), []);
+    // Time to fetch, and then the last look.
+    let sweeps_at = ms(310 - 60 - 60);
+    assert_eq!(slot.next_timeout(), Some(sweeps_at));
+    slot.handle_timeout(sweeps_at);
+    assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
+    after(&mut slot, ms(200), Event::Swept(NOTHING));
+    let prepares = after(&mut slot, ms(206), Event::Swept(found(5, Normal)));
+    assert_eq!(prepares, [Action::Prepare { message: 5, look: true }]);
+    assert_eq!(after(&mut slot, ms(220), Event::Prepared(ready(5), Some(NOTHING))), []);
+    assert_eq!(slot.next_timeout(), Some(ms(250)));
+    slot.handle_timeout(ms(250));
+    assert_eq!(actions(&mut slot), [Action::LookAgain(Candidate(1))]);
+    let urgent = Event::LookedAgain(Candidate(1), found(6, High));
+    let prepare = Action::Prepare { message: 6, look: false };
+    assert_eq!(after(&mut slot, ms(256), urgent), [Action::GiveBack(5), prepare]);
+    assert_eq!(after(&mut slot, ms(270), Event::Prepared(ready(6), None)), []);
+    assert_eq!(slot.next_timeout(), Some(ms(285)));
+    slot.handle_timeout(ms(285));
+    assert_eq!(actions(&mut slot), [Action::Call { call: 6, grant: Some(1) }]);
+}
+
+#[test]
+fn a_call_that_is_late_for_its_grant_gets_another() {
+    let mut slot = rated();
+    after(&mut slot, ms(10), granted(1, ms(10)));
+    actions(&mut slot);
+    after(&mut slot, ms(20), Event::Swept(found(5, High)));
+    let asks = after(&mut slot, ms(55), Event::Prepared(ready(5), None));
+    assert_eq!(asks, [Action::Reserve { units: 1 }]);
+    let calls = after(&mut slot, ms(60), granted(2, ms(60)));
+    assert_eq!(calls, [Action::Call { call: 5, grant: Some(2) }]);
+}
+
+#[test]
+fn a_slot_that_asks_too_early_takes_the_rings_and_leaves() {
+    for (rings_back_at, end) in [
+        (None, End::Served { collected: vec![] }),
+        (Some(ms(7_000)), End::Asleep { ring_back_after: ms(6_970) }),
+    ] {
+        let mut slot = rated();
+        let cleared =
+            after(&mut slot, ms(10), Event::Reserved(Reserved::TooEarly { rings_back_at }));
+        let back_after = rings_back_at.map(|at| at - ms(10));
+        assert_eq!(cleared, [Action::ClearRings { back_after }]);
+        assert_eq!(after(&mut slot, ms(30), Event::ClearedRings { any: true }), []);
+        assert!(slot.has_ended());
+        assert_eq!(slot.end(ms(30)), end);
+    }
+}
+
+#[test]
+fn where_nothing_waits_the_grant_is_given_up() {
+    let mut slot = rated();
+    assert_eq!(after(&mut slot, ms(10), granted(1, ms(10))), [Action::Sweep(High)]);
+    after(&mut slot, ms(20), Event::Swept(NOTHING));
+    after(&mut slot, ms(30), Event::Swept(NOTHING));
+    let left = after(&mut slot, ms(40), Event::Swept(NOTHING));
+    assert_eq!(left, [Action::GiveUpGrant(1), Action::CollectRings]);
+}
+
+#[test]
+fn while_rates_do_not_bind_the_next_call_is_fetched_first_and_its_grant_asked_for_last() {
+    let (mut slot, since) = busy();
+    slot.grants.bind = false;
+    slot.heed_rates(since, Rates::Calls);
+    let fetch_at = since + ms(195 - 25);
+    assert_eq!(slot.next_timeout(), Some(fetch_at));
+    slot.handle_timeout(fetch_at);
+    assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
+    after(&mut slot, fetch_at, Event::Swept(found(5, High)));
+    let asks_at = since + ms(200 - 25);
+    assert_eq!(after(&mut slot, fetch_at, Event::Prepared(ready(5), None)), []);
+    assert_eq!(slot.next_timeout(), Some(asks_at));
+    slot.handle_timeout(asks_at);
+    assert_eq!(actions(&mut slot), [Action::Reserve { units: 1 }]);
+    assert_eq!(after(&mut slot, asks_at + ms(6), granted(1, asks_at)), []);
+    let answered = Event::Answered { answered: 4, took: ms(200) };
+    let follows = after(&mut slot, since + ms(200), answered);
+    let call = Action::Call { call: 5, grant: Some(1) };
+    // Slots are what is short now, and there is more than one call.
+    assert_eq!(follows, [Action::Settle(4), Action::ReadControl, call, Action::RingForMore]);
 }

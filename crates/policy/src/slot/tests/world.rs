@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::prefetch::HISTORY;
 use crate::slot::{
-    Action, CannotPoll, Event, Found, Gate, Left, Moment, Polled, Prepared, READ_EVERY, Settings,
-    Slot,
+    Action, CannotPoll, Event, Found, Gate, Grant, Left, Moment, Polled, Prepared, READ_EVERY,
+    Rates, Reserved, Settings, Slot,
 };
 use slowlane_message::Priority;
 
-/// A message, the call in it, its answer: each is known by the same number.
-pub(super) type TestSlot = Slot<u8, u8, u8, u8>;
-pub(super) type TestAction = Action<u8, u8, u8, u8>;
-type TestEvent = Event<u8, u8, u8, u8>;
+/// A message, the call in it, its answer: each is known by the same number. So is a grant, among
+/// grants.
+pub(super) type TestSlot = Slot<u8, u8, u8, u8, u8>;
+pub(super) type TestAction = Action<u8, u8, u8, u8, u8>;
+type TestEvent = Event<u8, u8, u8, u8, u8>;
 
 /// Changes a slot after each of its steps, knowing what it was before.
 pub(super) type Mutant = fn(before: &TestSlot, slot: &mut TestSlot, now: Moment);
@@ -28,6 +29,16 @@ pub(super) const SHUT: Gate = Gate::Shut { rings_back_at: Duration::from_secs(30
 /// One call may be made.
 pub(super) const PROBE: Gate = Gate::Probe { rings_back_at: Duration::from_secs(300) };
 
+/// How long a grant counts from its moment on.
+const LATENESS: Duration = Duration::from_millis(50);
+/// How far ahead the moment of a grant is where the rate binds.
+const AHEAD: Duration = Duration::from_millis(300);
+/// When the rings of a slot that asked too early come back: after all that a world goes through.
+pub(super) const TOO_EARLY: Reserved<u8> =
+    Reserved::TooEarly { rings_back_at: Some(Duration::from_secs(60)) };
+/// Others have grants that are still to come.
+const OTHERS_FIRST: Reserved<u8> = Reserved::TooEarly { rings_back_at: None };
+
 pub(super) fn settings(allowance: u32) -> Settings {
     Settings {
         gate: Gate::Open,
@@ -37,6 +48,7 @@ pub(super) fn settings(allowance: u32) -> Settings {
         ring_receive_count: 1,
         allowance,
         turn: 0,
+        rates: Rates::None,
     }
 }
 
@@ -53,6 +65,8 @@ pub(super) struct Budget {
     pub(super) timeouts: u8,
     /// Times that a person shuts the gate or opens it.
     pub(super) gates: u8,
+    /// Questions that are answered with a grant.
+    pub(super) grants: u8,
 }
 
 /// Where a message is that was found.
@@ -109,6 +123,14 @@ pub(super) struct World {
     /// Reads that must be answered until the slot knows that it has taken no ring that calls it
     /// back.
     pub(super) unconfirmed: usize,
+    /// Grants that the slot has and has neither used nor given up, by their number.
+    pub(super) grants: BTreeMap<u8, Grant<u8>>,
+    /// How many grants there were.
+    granted: u8,
+    /// Whether the slot was told that it is too early.
+    pub(super) too_early: bool,
+    /// Whether others then had grants that were still to come.
+    pub(super) others_first: bool,
 }
 
 impl World {
@@ -122,7 +144,21 @@ impl World {
         Self::woken(budget, Settings { gate: SHUT, ..settings(0) }, mutant)
     }
 
+    /// A slot of a target that has rates. So far they bind, or they do not.
+    pub(super) fn rated(budget: Budget, rates: Rates, bind: bool, mutant: Option<Mutant>) -> Self {
+        let world = Self::woken_by(budget, Settings { rates, ..settings(0) }, mutant, bind);
+        if bind && rates == Rates::Calls {
+            let asked = [Action::Reserve { units: 1 }];
+            assert_eq!(world.pending, asked);
+        }
+        world
+    }
+
     fn woken(budget: Budget, settings: Settings, mutant: Option<Mutant>) -> Self {
+        Self::woken_by(budget, settings, mutant, true)
+    }
+
+    fn woken_by(budget: Budget, settings: Settings, mutant: Option<Mutant>, bind: bool) -> Self {
         let now = Moment::ZERO;
         let slot = TestSlot::new(now, settings);
         let mut world = Self {
@@ -139,7 +175,18 @@ impl World {
             gate_moves: budget.gates > 0,
             read_at: now,
             unconfirmed: 0,
+            grants: BTreeMap::new(),
+            granted: 0,
+            too_early: false,
+            others_first: false,
         };
+        if !bind {
+            // As a process knows it that has worked before.
+            world.slot = TestSlot::new(now, Settings { rates: Rates::None, ..settings });
+            world.slot.grants.rates = settings.rates;
+            world.slot.grants.bind = false;
+            world.slot.settings.rates = settings.rates;
+        }
         if !world.gate_moves {
             world.slot.control.read_at = Moment::MAX;
         }
@@ -161,12 +208,21 @@ impl World {
                 world.now = READ_EVERY;
             }
             if answered < 9 {
-                world.usual(|action| matches!(action, Action::Call(_)), mutant);
+                world.usual(|action| matches!(action, Action::Call { .. }), mutant);
                 world.usual(|action| matches!(action, Action::Settle(_)), mutant);
             }
         }
         const { assert!(HISTORY >= 9) };
         world.budget = budget;
+        world
+    }
+
+    /// As [`warm`](Self::warm), and from now on the target has rates that do not bind so far.
+    pub(super) fn warm_under_rates(budget: Budget, mutant: Option<Mutant>) -> Self {
+        let mut world = Self::warm(budget, 0, mutant);
+        world.slot.settings.rates = Rates::Calls;
+        world.slot.grants.bind = false;
+        world.slot.heed_rates(world.now, Rates::Calls);
         world
     }
 
@@ -176,8 +232,10 @@ impl World {
         let id = self.unused();
         let event = match self.pending[index] {
             Action::Sweep(priority) => Event::Swept(found(id, priority)),
-            Action::Prepare { message, .. } => Event::Prepared(Prepared::Ready(message), None),
-            Action::Call(call) => Event::Answered { answered: call, took: TOOK },
+            Action::Prepare { message, .. } => {
+                Event::Prepared(Prepared::Ready { call: message, units: 1 }, None)
+            }
+            Action::Call { call, .. } => Event::Answered { answered: call, took: TOOK },
             _ => Event::Ended(Left::Covered),
         };
         self.take(Step::Event(index, event), mutant).unwrap();
@@ -219,7 +277,8 @@ impl World {
             }
             Action::Prepare { message, look } => {
                 let ended = lefts(Left::Covered).into_iter().map(Prepared::Ended);
-                let prepared = [Prepared::Ready(*message)].into_iter().chain(ended);
+                let prepared =
+                    [Prepared::Ready { call: *message, units: 1 }].into_iter().chain(ended);
                 let looks: Vec<_> = match look {
                     true => self.polls(Priority::High).into_iter().map(Some).collect(),
                     false => vec![None],
@@ -230,7 +289,7 @@ impl World {
                     .map(|(prepared, look)| Event::Prepared(prepared, look))
                     .collect()
             }
-            Action::Call(call) => vec![Event::Answered { answered: *call, took: TOOK }],
+            Action::Call { call, .. } => vec![Event::Answered { answered: *call, took: TOOK }],
             Action::Settle(_) => lefts(Left::Covered).into_iter().map(Event::Ended).collect(),
             Action::GiveBack(_) | Action::GiveBackUnread(_) => {
                 lefts(Left::Visible).into_iter().map(Event::Ended).collect()
@@ -245,6 +304,17 @@ impl World {
             }
             Action::ThinOutRings => vec![Event::ThinnedOut(true), Event::ThinnedOut(false)],
             Action::HoldRing => vec![Event::HeldRing],
+            Action::Reserve { .. } => {
+                let grant = |ahead| {
+                    let at = self.now + ahead;
+                    Grant { grant: self.granted, at, void_at: at + LATENESS }
+                };
+                let granted = [Duration::ZERO, AHEAD].map(grant).map(Reserved::Granted);
+                let granted = granted.into_iter().filter(|_| self.budget.grants > 0);
+                granted.chain([TOO_EARLY, OTHERS_FIRST]).map(Event::Reserved).collect()
+            }
+            Action::GiveUpGrant(_) => vec![Event::GaveUpGrant],
+            Action::RingForMore => vec![Event::RangForMore],
             Action::WakeOthers(allowance) => vec![
                 Event::Woke { slots: 0, allowance_used: 0 },
                 Event::Woke { slots: 1, allowance_used: *allowance },
@@ -326,11 +396,11 @@ impl World {
             (Action::Prepare { message, .. }, Event::Prepared(prepared, looked)) => {
                 looked.iter().for_each(|polled| self.note_poll(polled, true));
                 match prepared {
-                    Prepared::Ready(_) => drop(self.hands.insert(*message, Hand::Ready)),
+                    Prepared::Ready { .. } => drop(self.hands.insert(*message, Hand::Ready)),
                     Prepared::Ended(left) => self.note_left(*message, *left),
                 }
             }
-            (Action::Call(call), Event::Answered { .. }) => {
+            (Action::Call { call, .. }, Event::Answered { .. }) => {
                 self.hands.insert(*call, Hand::Answered);
             }
             (
@@ -343,11 +413,23 @@ impl World {
             }
             (_, Event::ReturnedRings(returned)) if !returned => self.fail(),
             (_, Event::ThinnedOut(true)) => self.silence = Silence::None,
+            (_, Event::Reserved(Reserved::Granted(grant))) => {
+                self.budget.grants -= 1;
+                self.granted += 1;
+                self.grants.insert(grant.grant, *grant);
+            }
+            (_, Event::Reserved(Reserved::TooEarly { rings_back_at })) => {
+                self.too_early = true;
+                self.others_first = rings_back_at.is_none();
+            }
             (_, Event::ControlRead(gate)) => {
                 self.is_told(*gate);
                 self.unconfirmed = self.unconfirmed.saturating_sub(1);
             }
-            (_, Event::ClearedRings { any: true }) => {
+            // A slot that is too early is not called back: others have the grants.
+            (_, Event::ClearedRings { any: true })
+                if !self.too_early || matches!(self.told, Gate::Shut { .. }) =>
+            {
                 let reads = |action: &&TestAction| matches!(action, Action::ReadControl);
                 self.unconfirmed = self.pending.iter().filter(reads).count() + 1;
             }
@@ -411,9 +493,10 @@ impl World {
         // In which order they were begun makes no difference to what comes.
         self.pending.sort();
         let (ended, timeout) = (self.slot.has_ended(), self.slot.next_timeout());
-        match (ended, self.pending.is_empty(), timeout) {
-            (true, true, None) => self.check_end(),
-            (false, false, Some(_)) => Ok(()),
+        let waits = !self.pending.is_empty() || !self.grants.is_empty();
+        match (ended, waits, timeout) {
+            (true, _, None) if self.pending.is_empty() => self.check_end(),
+            (false, true, Some(_)) => Ok(()),
             _ => Err(format!(
                 "stuck: ended {ended}, {} actions outstanding, time-out {timeout:?}",
                 self.pending.len()
