@@ -15,6 +15,7 @@ use slowlane_aws_simulator::cloud::mapping::MappingSettings;
 use slowlane_aws_simulator::cloud::sqs::{QueueId, QueueSettings, Redrive, queue_url};
 use slowlane_aws_simulator::cloud::{Cloud, Context, Environment, Functions, Input, Mapping};
 use slowlane_enqueuer::Enqueuer;
+use slowlane_limiter::{Limit, Limits};
 use slowlane_message::QueuedCall;
 use slowlane_policy::timing::{
     CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, RECORD_EXPIRY, Timing,
@@ -26,7 +27,7 @@ use slowlane_worker::{Clients, Worker};
 use crate::api::{ApiClient, SlowApi};
 use crate::ledger::tenant_name;
 use crate::plain_doorbell::PlainSlot;
-use crate::scenario::{Dispatch, Mutant, Scenario};
+use crate::scenario::{Dispatch, Mutant, Scenario, Told};
 use crate::strategies::LIMIT;
 
 /// The names of the queues of calls, most urgent first.
@@ -214,11 +215,14 @@ impl Stack {
         if name == "DISPATCH" && silent { Some("deferral".to_owned()) } else { self.variable(name) }
     }
 
-    /// An environment variable of the worker.
-    fn of_worker(&self, name: &str) -> Option<String> {
+    /// An environment variable of the worker in this environment.
+    fn of_worker(&self, name: &str, environment: u64) -> Option<String> {
+        let alone = self.scenario.mutant == Some(Mutant::LimitsAlone);
         let lowest_first = self.scenario.mutant == Some(Mutant::LowestFirst);
         let plain = self.dispatch.get() == Dispatch::DoorbellPlain;
         match name {
+            "LIMIT_KEY" if alone => Some(format!("{LIMIT}-{environment:016x}")),
+            "LIMITS" if self.scenario.dispatch.is_the_workers() => told(&self.scenario.limits),
             "DISPATCH" if plain => Some("deferral".to_owned()),
             "MAX_DEFERRALS" if plain => Some("0".to_owned()),
             "HIGH_QUEUE_URL" if lowest_first => self.variable("BATCH_QUEUE_URL"),
@@ -265,6 +269,12 @@ impl Stack {
             _ => return None,
         })
     }
+}
+
+/// What is told of the API's limits, as the template sets it.
+fn told(limits: &[Told]) -> Option<String> {
+    let limits: Vec<Limit> = limits.iter().filter_map(Told::limit).collect();
+    Limits::try_from(limits).ok().filter(|limits| !limits.is_empty()).map(|limits| limits.to_json())
 }
 
 /// The visibility timeout of the queues of calls.
@@ -323,11 +333,11 @@ fn enqueuer(stack: &Rc<Stack>, functions: &Functions) -> Result<FunctionId, Erro
 }
 
 fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<FunctionId, Error> {
-    let config = |stack: &Stack| {
-        slowlane_worker::Config::from_vars(|name| stack.of_worker(name))
+    let config = |stack: &Stack, environment: u64| {
+        slowlane_worker::Config::from_vars(|name| stack.of_worker(name, environment))
             .map_err(|error| Error::Environment(error.to_string()))
     };
-    config(stack)?;
+    config(stack, 0)?;
     let (scenario, timing) = (&stack.scenario, &stack.timing);
     let settings = FunctionSettings {
         name: "worker".to_owned(),
@@ -344,7 +354,7 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
     let call_visibility = timing.call_visibility;
     let stack = stack.clone();
     let boot = move |sdk: SdkConfig, seed: u64| {
-        let config = checked(config(&stack));
+        let config = checked(config(&stack, seed));
         let clients = Clients {
             sqs: clients::sqs(&sdk),
             sfn: clients::sfn(&sdk),

@@ -60,6 +60,11 @@ fn every_promise_bites() {
     let cases = [
         (Mutant::LimitsAlone, windowed(Window::Fixed), Invariant::RateKept),
         (Mutant::LimitsAlone, windowed(Window::Sliding), Invariant::RateKept),
+        (
+            Mutant::LimitsAlone,
+            Scenario { dispatch: Dispatch::Doorbell, limit: 20, ..windowed(Window::Sliding) },
+            Invariant::RateKept,
+        ),
         (Mutant::DeafToOperators, paused(), Invariant::PauseKept),
         (
             Mutant::DeafToOperators,

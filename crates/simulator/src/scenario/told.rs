@@ -1,10 +1,12 @@
 //! What those who feed the API are told of its limits, and what operators do meanwhile.
 
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slowlane_aws_simulator::time::Moment;
+use slowlane_limiter::{Limit, Measure, Scope};
 
 use super::read::{self, Entry, positive};
 use super::{Dispatch, Per, Rate, Window};
@@ -67,6 +69,8 @@ pub struct Pause {
 pub enum Kept {
     /// A rate of the target's.
     Rate,
+    /// A rate of the target's that counts units.
+    Units,
     /// A rate of each tenant's.
     TenantRate,
     /// A quota.
@@ -85,18 +89,22 @@ pub enum Kept {
 
 /// What the worker keeps beside its ceiling. Whoever teaches it another kind adds it here: then
 /// scenarios may tell it, invariants watch it, and `bench --limits` judges it.
-const KEPT_BY_THE_WORKER: &[Kept] = &[Kept::Pause];
+const KEPT_BY_THE_WORKER: &[Kept] = &[Kept::Rate, Kept::Pause];
 
 /// What a function with `slowlane-limiter` in it keeps.
-const KEPT_BY_THE_LIMITER: &[Kept] = &[Kept::Rate, Kept::TenantRate, Kept::Pause, Kept::Breaker];
+const KEPT_BY_THE_LIMITER: &[Kept] =
+    &[Kept::Rate, Kept::Units, Kept::TenantRate, Kept::Pause, Kept::Breaker];
 
 impl Dispatch {
+    /// Whether this way is the worker's.
+    pub fn is_the_workers(self) -> bool {
+        matches!(self, Dispatch::Doorbell | Dispatch::DeferralSwap | Dispatch::DeferralYield)
+    }
+
     /// Whether calls on this way keep such a thing.
     pub fn keeps(self, kind: Kept) -> bool {
         let kept = match self {
-            Dispatch::Doorbell | Dispatch::DeferralSwap | Dispatch::DeferralYield => {
-                KEPT_BY_THE_WORKER
-            }
+            way if way.is_the_workers() => KEPT_BY_THE_WORKER,
             Dispatch::Limiter => KEPT_BY_THE_LIMITER,
             _ => &[],
         };
@@ -105,7 +113,7 @@ impl Dispatch {
 
     /// Whether this way can be told of such a thing, whether or not it keeps it.
     pub(super) fn takes(self, kind: Kept) -> bool {
-        let counts = self == Dispatch::CheckAndReject && kind == Kept::Rate;
+        let counts = self == Dispatch::CheckAndReject && matches!(kind, Kept::Rate | Kept::Units);
         // Who retries does not look at limits.
         let is_deaf = matches!(self, Dispatch::Direct | Dispatch::Cascade) && kind != Kept::Pause;
         counts || is_deaf || self.keeps(kind)
@@ -119,11 +127,38 @@ impl Told {
         Told { rate: Some(rate), ..Told::default() }
     }
 
+    /// The same as it is configured; none if its numbers are no limit's.
+    pub fn limit(&self) -> Option<Limit> {
+        let Told { rate, quota, concurrency, per, name, .. } = self;
+        let measure = match (rate, quota, concurrency) {
+            (Some(rate), ..) => Measure::Rate {
+                units: NonZeroU64::new(rate.units)?,
+                per: rate.per(),
+                bucket: rate.bucket.and_then(NonZeroU64::new),
+                largest: rate.largest.and_then(NonZeroU64::new),
+            },
+            (_, Some(quota), _) => Measure::Quota {
+                units: NonZeroU64::new(quota.units)?,
+                per: quota.per(),
+                largest: quota.largest.and_then(NonZeroU64::new),
+            },
+            (.., Some(concurrency)) => Measure::Concurrency(NonZeroU32::new(*concurrency)?),
+            _ => Measure::Adaptive,
+        };
+        let scope = match (per, name) {
+            (Some(Per::Tenant), _) => Scope::Tenant,
+            (None, Some(name)) => Scope::Shared(name.clone()),
+            (None, None) => Scope::Target,
+        };
+        Some(Limit { measure, scope })
+    }
+
     /// The kind of limit.
     pub fn kind(&self) -> Kept {
         match self {
             Told { name: Some(_), .. } => Kept::SharedName,
             Told { rate: Some(_), per: Some(_), .. } => Kept::TenantRate,
+            Told { rate: Some(rate), .. } if rate.largest.is_some() => Kept::Units,
             Told { rate: Some(_), .. } => Kept::Rate,
             Told { quota: Some(_), .. } => Kept::Quota,
             Told { concurrency: Some(_), .. } => Kept::Concurrency,
@@ -167,6 +202,7 @@ impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kept::Rate => "a rate",
+            Kept::Units => "a rate that counts units",
             Kept::TenantRate => "a rate of each tenant's",
             Kept::Quota => "a quota",
             Kept::Concurrency => "a concurrency below the ceiling",

@@ -17,8 +17,8 @@ const FEWEST_UNITS: u64 = 3 * MOST_UNITS;
 const LONGEST_SECS: u64 = 120;
 
 /// Makes the API of one scenario in three harder, and one in twelve a function with a limiter, which
-/// is told of the rates, if the way of dispatch is open. Half of these, where a pause is kept, are
-/// paused by an operator.
+/// is told of the rates, if the way of dispatch is open. Half of the others are told what they keep.
+/// Half of all, where a pause is kept, are paused by an operator.
 pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
     let is_limited = dice.happens(1.0 / 12.0) && is_open;
     if !is_limited && !dice.happens(1.0 / 3.0) {
@@ -30,6 +30,8 @@ pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
     draw_outages(scenario, dice);
     if is_limited {
         limit(scenario);
+    } else if dice.happens(0.5) {
+        tell(scenario);
     }
     if scenario.dispatch.keeps(Kept::Pause) && dice.happens(0.5) {
         let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
@@ -113,9 +115,14 @@ fn limit(scenario: &mut Scenario) {
         // A call that has more units than were granted may pass a window.
         load.estimate_error = 0.0;
     }
+    tell(scenario);
+}
+
+/// Tells of the API's rates, as far as the way of dispatch keeps them.
+fn tell(scenario: &mut Scenario) {
     let most_units = scenario.load.iter().map(|load| load.most_units()).max();
     let told = scenario.api.rates.iter().map(|rate| told(rate, most_units.unwrap_or(1)));
-    scenario.limits = told.collect();
+    scenario.limits = told.filter(|told| scenario.dispatch.keeps(told.kind())).collect();
 }
 
 /// A rate as somebody tells it who has read the API's documents.
