@@ -171,7 +171,9 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     }
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
-    let binaries = match passed.give("--target") {
+    // Of other APIs than NetSuite.
+    let vendors = passed.give("--target") || passed.args.iter().any(|arg| arg.contains("reviews"));
+    let binaries = match vendors {
         true => binaries::with_vendors(sh)?,
         false => binaries::local(sh)?,
     };

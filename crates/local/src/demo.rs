@@ -51,7 +51,7 @@ pub(crate) struct Options {
         conflicts_with_all = ["scenario", "size", "input", "dispatch", "on_higher"]
     )]
     target: Option<String>,
-    /// How many items, sagas or calls the scenario has [default: 150 items, 40 sagas, 40 calls]
+    /// How many items, sagas, calls or reviews the scenario has [default: 150, 40, 40, 200]
     ///
     /// For scenarios other than orders.
     #[arg(long, value_name = "N")]
@@ -170,13 +170,22 @@ async fn run_in(
     tools: &Tools,
     workload: &Workload,
 ) -> anyhow::Result<(Shown, Stack, MiniStack)> {
-    eprintln!("starting a local AWS and a NetSuite sandbox");
+    let target = options.scenario.target(options.limit, options.latency_ms());
+    let api = target.as_ref().map_or("NetSuite", |target| &target.sandbox.profile);
+    eprintln!("starting a local AWS and a sandbox of {api}");
     let ministack = MiniStack::start(&tools.python, directory).await?;
     eprintln!("deploying the template");
-    let settings = options.settings();
-    let stack =
-        Stack::deploy(&ministack, tools, STACK_NAME, &settings, directory, &Progress::stderr())
-            .await?;
+    let progress = Progress::stderr();
+    let stack = match &target {
+        Some(target) => {
+            Stack::deploy_target(&ministack, tools, STACK_NAME, target, directory, &progress)
+                .await?
+        }
+        None => {
+            let settings = options.settings();
+            Stack::deploy(&ministack, tools, STACK_NAME, &settings, directory, &progress).await?
+        }
+    };
     let shown = match options.scenario {
         Scenario::Orders => run_orders(options, &stack, workload).await?,
         other => other.run(&stack, options.size, options.limit, options.latency_ms()).await?,

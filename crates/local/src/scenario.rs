@@ -3,11 +3,12 @@
 
 mod bulk;
 mod cascade;
+mod reviews;
 mod saga;
 mod scene;
 
 use serde_json::Value;
-use slowlane_local::Stack;
+use slowlane_local::{Stack, Target};
 
 use scene::Scene;
 
@@ -22,6 +23,8 @@ pub(crate) enum Scenario {
     Saga,
     /// Calls over HTTP, tried at once by three callers, and the same through the queues
     Cascade,
+    /// Reviews in S3, each asked of a model that takes ten questions a second
+    Reviews,
 }
 
 /// What a scenario showed.
@@ -38,7 +41,7 @@ impl Scenario {
     /// How long the API takes for a call unless the user says, in milliseconds.
     pub(crate) fn latency_ms(self) -> u64 {
         match self {
-            Self::Orders | Self::Saga => 200,
+            Self::Orders | Self::Saga | Self::Reviews => 200,
             // With a faster one the local AWS, and not the API, would be what is measured.
             Self::Bulk | Self::Cascade => 1000,
         }
@@ -50,12 +53,18 @@ impl Scenario {
             Self::Orders => 0,
             Self::Bulk => 150,
             Self::Saga | Self::Cascade => 40,
+            Self::Reviews => 200,
         }
     }
 
     /// Whether the API takes calls without a sign-in: a caller of the cascade knows no NetSuite.
     pub(crate) fn is_open(self) -> bool {
         self == Self::Cascade
+    }
+
+    /// The API, if it is not NetSuite's.
+    pub(crate) fn target(self, limit: u32, latency_ms: u64) -> Option<Target> {
+        (self == Self::Reviews).then(|| reviews::target(limit, latency_ms))
     }
 
     /// Runs a scenario other than the orders to its end.
@@ -72,6 +81,7 @@ impl Scenario {
             Self::Bulk => bulk::run(&scene, size).await,
             Self::Saga => saga::run(&scene, size).await,
             Self::Cascade => cascade::run(&scene, size).await,
+            Self::Reviews => reviews::run(&scene, size).await,
             Self::Orders => anyhow::bail!("the orders are no scenario of their own"),
         }
     }

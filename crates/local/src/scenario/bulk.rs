@@ -46,7 +46,7 @@ struct Run {
 
 pub(super) async fn run(scene: &Scene<'_>, items: usize) -> anyhow::Result<Shown> {
     let machine = scene.example("bulk-load", "").await?;
-    let s3 = s3(scene).await?;
+    let s3 = scene.s3(BUCKET).await?;
     let lines = (0..items).map(|n| item("bulk", n).to_string()).collect::<Vec<_>>().join("\n");
     s3.put_object()
         .bucket(BUCKET)
@@ -80,13 +80,6 @@ pub(super) async fn run(scene: &Scene<'_>, items: usize) -> anyhow::Result<Shown
 
 fn item(kind: &str, n: usize) -> Value {
     order(&format!("{kind}-{n:05}"), "BATCH", n % REFUSED_EVERY != REFUSED_EVERY - 1)
-}
-
-async fn s3(scene: &Scene<'_>) -> anyhow::Result<aws_sdk_s3::Client> {
-    let config = aws_sdk_s3::config::Builder::from(scene.stack.sdk()).force_path_style(true);
-    let s3 = aws_sdk_s3::Client::from_conf(config.build());
-    s3.create_bucket().bucket(BUCKET).send().await.context("the local AWS makes no bucket")?;
-    Ok(s3)
 }
 
 /// The records of this kind that were written so far.

@@ -69,6 +69,14 @@ impl<'a> Scene<'a> {
         Ok(machine.state_machine_arn)
     }
 
+    /// S3 with a new bucket of this name.
+    pub(super) async fn s3(&self, bucket: &str) -> anyhow::Result<aws_sdk_s3::Client> {
+        let config = aws_sdk_s3::config::Builder::from(self.stack.sdk()).force_path_style(true);
+        let s3 = aws_sdk_s3::Client::from_conf(config.build());
+        s3.create_bucket().bucket(bucket).send().await.context("the local AWS makes no bucket")?;
+        Ok(s3)
+    }
+
     /// Starts an execution for each input, named after its key.
     pub(super) async fn start_all(
         &self,

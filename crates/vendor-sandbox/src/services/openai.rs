@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     At, Said, Service,
-    completion::{last_text, reply, tokens_of},
+    completion::{answer, last_text, reply, tokens_of},
 };
 use crate::{asked::Asked, records::Records};
 
@@ -70,7 +70,7 @@ fn complete(asked: &Asked, records: &mut Records, at: &At) -> Said {
     if let Some(lacking) = lacking(asked, &["model", "messages"]) {
         return lacking;
     }
-    let (text, output) = reply(&last_text(messages), most_tokens(asked).unwrap_or(u64::MAX));
+    let (text, output) = answer(messages, most_tokens(asked).unwrap_or(u64::MAX));
     let input = input_tokens(asked);
     let id = format!("chatcmpl-{:024}", records.number());
     let mut completion = json!({
