@@ -46,7 +46,7 @@ struct Report {
 
 /// A model's API that keeps to its rate.
 pub(super) fn target(limit: u32, latency_ms: u64) -> Target {
-    Target::of_profile(VendorSettings {
+    let mut target = Target::of_profile(VendorSettings {
         profile: "openai".to_owned(),
         limit,
         rates: vec![("--rate", RATE.to_owned())],
@@ -54,7 +54,10 @@ pub(super) fn target(limit: u32, latency_ms: u64) -> Target {
         fault: None,
         open: false,
         named_by: None,
-    })
+    });
+    let limits = json!([{ "rate": RATE }]).to_string();
+    target.parameters.insert("Limits".to_owned(), limits);
+    target
 }
 
 pub(super) async fn run(scene: &Scene<'_>, reviews: usize) -> anyhow::Result<Shown> {
@@ -151,6 +154,9 @@ impl Report {
         }
         if self.answered != self.reviews {
             broken_promises.push(format!("{} questions were answered", self.answered));
+        }
+        if self.http_429 > 0 {
+            broken_promises.push(format!("{} questions came too early", self.http_429));
         }
         let report = serde_json::to_value(self).unwrap_or_default();
         Shown { table, report, broken_promises }
