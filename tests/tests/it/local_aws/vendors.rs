@@ -155,27 +155,44 @@ async fn openai_is_not_asked_before_the_wait_that_it_asked_for() -> anyhow::Resu
     Ok(())
 }
 
+/// An order that a PUT makes.
+fn order(number: u32) -> Value {
+    json!({
+        "priority": "BATCH",
+        "idempotency_key": format!("o-{number}"),
+        "request": {
+            "method": "PUT",
+            "resource": format!("orders/o-{number}"),
+            "body": { "quantity": number },
+        },
+    })
+}
+
 /// Nobody has configured the API's rate: its refusals and their waits alone hold the calls back.
 #[tokio::test]
 async fn a_rate_that_nobody_configured_lets_all_calls_end() -> anyhow::Result<()> {
     let mut target = target("http");
     target.sandbox.rates = vec![("--rate", "4/2s".to_owned())];
     let scenario = Scenario::deploy_target("unconfigured-rate", &target).await?;
-    let call = |number: u32| {
-        json!({
-            "priority": "BATCH",
-            "idempotency_key": format!("o-{number}"),
-            "request": {
-                "method": "PUT",
-                "resource": format!("orders/o-{number}"),
-                "body": { "quantity": number },
-            },
-        })
-    };
-    let calls: Vec<Value> = (1..=12).map(call).collect();
+    let calls: Vec<Value> = (1..=12).map(order).collect();
     try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
     let report = scenario.stack.sandbox().report().await?;
     assert_eq!((report.calls.len(), report.duplicate_effects), (12, 0), "{report:#?}");
     assert!(report.http_429 > 0, "{report:#?}");
+    Ok(())
+}
+
+/// The worker is told of the same rate: no call meets it.
+#[tokio::test]
+async fn a_rate_that_is_configured_is_never_passed() -> anyhow::Result<()> {
+    let mut target = target("http");
+    target.sandbox.rates = vec![("--rate", "4/2s".to_owned())];
+    target.parameters.insert("Limits".to_owned(), r#"[{"rate":"4/2s"}]"#.to_owned());
+    let scenario = Scenario::deploy_target("configured-rate", &target).await?;
+    let calls: Vec<Value> = (1..=12).map(order).collect();
+    try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
+    let report = scenario.stack.sandbox().report().await?;
+    assert_eq!((report.calls.len(), report.duplicate_effects), (12, 0), "{report:#?}");
+    assert_eq!(report.http_429, 0, "{report:#?}");
     Ok(())
 }
