@@ -206,29 +206,46 @@ impl<S: Store> Limiter<S> {
             rates: terms.rates.iter().map(rate).collect(),
             quotas: grant.spent.iter().map(quota).collect(),
         };
-        match grant.by_fallback {
-            true => self.inner.local.refund(&self.inner.limit, &refund).await,
-            false => self.inner.store.refund(&self.inner.limit, &refund).await,
-        }
+        self.give_back_units(grant, &refund).await
     }
 
-    /// Gives a grant back that is not used. That works as long as nobody has reserved behind it;
-    /// otherwise, and if the store is down, its moment is lost, which passes no limit. Says whether
-    /// it worked.
+    /// Gives a grant back that is not used. That works as long as it is not void and nobody has
+    /// reserved behind it; otherwise, and if the store is down, its moment is lost, which passes no
+    /// limit. What it took of quotas is given back all the same. Says whether its moment was.
     pub async fn give_back(&self, grant: Grant) -> bool {
         if grant.probe.is_some() {
             self.report("", &Report::NoProbe).await;
         }
-        let Some(reservation) = &grant.reservation else { return false };
-        let Reservation { before, after, .. } = reservation;
-        let undone = match grant.by_fallback {
+        let undone = self.undo(&grant).await.unwrap_or_else(|error| {
+            self.store_failed(&error, "take a grant back");
+            // It may have been done.
+            true
+        });
+        if !undone && !grant.spent.is_empty() {
+            let quotas = grant.spent.iter().map(|spent| Spent { units: grant.units, ..*spent });
+            let refund = Refund { rates: Vec::new(), quotas: quotas.collect() };
+            if let Err(error) = self.give_back_units(&grant, &refund).await {
+                self.store_failed(&error, "take back what a grant took of quotas");
+            }
+        }
+        undone
+    }
+
+    /// Undoes the reservation of a grant, if that is of use to anybody.
+    async fn undo(&self, grant: &Grant) -> Result<bool, store::Error> {
+        let reservation = grant.reservation.as_ref().filter(|_| self.now() < grant.void_at);
+        let Some(Reservation { before, after, .. }) = reservation else { return Ok(false) };
+        match grant.by_fallback {
             true => self.inner.local.undo(&self.inner.limit, before, after).await,
             false => self.inner.store.undo(&self.inner.limit, before, after).await,
-        };
-        undone.unwrap_or_else(|error| {
-            self.store_failed(&error, "take a grant back");
-            false
-        })
+        }
+    }
+
+    async fn give_back_units(&self, grant: &Grant, refund: &Refund) -> Result<(), store::Error> {
+        match grant.by_fallback {
+            true => self.inner.local.refund(&self.inner.limit, refund).await,
+            false => self.inner.store.refund(&self.inner.limit, refund).await,
+        }
     }
 
     /// Whether this slot has just become the breaker's probe: one write, if nobody was faster. Ask it

@@ -298,7 +298,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
 
     /// Starts whatever follows from how things stand.
     fn advance(&mut self, now: Moment) {
-        self.grants.drop_void(now);
+        self.give_up_void(now);
         if self.api.is_busy() {
             return self.keep_granted(now);
         }

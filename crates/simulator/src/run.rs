@@ -222,11 +222,12 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
 }
 
 /// The bound that `slowlane_policy::dispatch` states, where it holds: the doorbell, no faults, and
-/// an API whose longest call is known and which nobody pauses. A mapping starts with five pollers whatever the limit.
+/// an API whose longest call is known, which nobody pauses and which has no limit but the ceiling. A mapping starts with five pollers whatever the limit.
 fn wait_bound(scenario: &Scenario, rates: &Rates) -> Option<WaitBound> {
     let doorbell = scenario.dispatch == Dispatch::Doorbell;
     let is_slow = scenario.api.p99_ms.is_some() || scenario.api.is_harder_than_its_limit();
-    if !doorbell || !rates.is_faultless() || is_slow || !scenario.pauses.is_empty() {
+    let waits_for_more = !scenario.pauses.is_empty() || !scenario.limits.is_empty();
+    if !doorbell || !rates.is_faultless() || is_slow || waits_for_more {
         return None;
     }
     let backoff = scenario.parameters().ok()?.duration(Unconfirmed::ThrottleBackoffCap);

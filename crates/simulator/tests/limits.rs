@@ -7,7 +7,7 @@ use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{
     Api, Dispatch, Load, Mutant, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told,
-    Window,
+    ToldRate, Window,
 };
 
 fn play(scenario: &Scenario) -> Outcome {
@@ -173,4 +173,26 @@ fn tenants_reach_the_worker_and_wait_apart_in_the_report() {
     let (quiet, noisy) = (tenants.quiet_wait_ms.calls, tenants.noisy_high_wait_ms.calls);
     assert_eq!(quiet + noisy, 60);
     assert!((8..30).contains(&quiet), "{tenants:?}");
+}
+
+/// The simulated API knows no quota: the worker keeps it by itself.
+#[test]
+fn the_worker_waits_for_the_reset_of_a_quota_and_costs_little_meanwhile() {
+    let quota = Some(ToldRate { units: 20, per_secs: 120.0, bucket: None, largest: None });
+    let scenario = Scenario {
+        limits: vec![Told { quota, ..Told::default() }],
+        load: vec![Load::new(Priority::Batch, 50, 0.0)],
+        ..Scenario::default()
+    };
+    let outcome = play(&scenario);
+    assert_eq!(outcome.violations, []);
+    let measures = outcome.measures;
+    assert_eq!((measures.calls, measures.failed), (50, 0), "{:?}", outcome.ends);
+    // Two resets lie between the first call and the last.
+    let makespan = measures.makespan.as_secs();
+    assert!((120..=250).contains(&makespan), "{makespan} s");
+    assert!(measures.limiter_writes < 150, "{measures:?}");
+    assert!(measures.aws_requests() < 50 * 25, "{measures:?}");
+    let without = play(&Scenario { limits: Vec::new(), ..scenario });
+    assert!(without.measures.makespan.as_secs() < 10);
 }

@@ -21,8 +21,9 @@ pub(crate) enum Refused {
 /// down and not kept would be found out by the API's answers.
 pub(crate) fn is_kept(limit: &Limit) -> bool {
     match (&limit.measure, &limit.scope) {
-        (Measure::Rate { largest, .. }, Scope::Target) => largest.is_none(),
-        (Measure::Quota { .. }, Scope::Target) => false,
+        (Measure::Rate { largest, .. } | Measure::Quota { largest, .. }, Scope::Target) => {
+            largest.is_none()
+        }
         (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Tenant | Scope::Shared(_)) => false,
         (Measure::Concurrency(_) | Measure::Adaptive, _) => false,
     }

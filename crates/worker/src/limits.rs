@@ -109,6 +109,7 @@ impl Limits {
         let horizon = horizon_of(&rates, &margin);
         let settings = Settings {
             rates,
+            quotas: config.limits.iter().filter_map(Limit::quota).collect(),
             margin,
             horizon: Some(horizon),
             fallback: Fallback::Split(slots),
@@ -275,7 +276,10 @@ impl Limits {
 
 /// Whether the worker keeps such a limit.
 pub(crate) fn keeps(limit: &Limit) -> bool {
-    matches!((&limit.measure, &limit.scope), (Measure::Rate { largest: None, .. }, Scope::Target))
+    matches!(
+        (&limit.measure, &limit.scope),
+        (Measure::Rate { largest: None, .. } | Measure::Quota { largest: None, .. }, Scope::Target)
+    )
 }
 
 /// A client that gives up in time.

@@ -152,13 +152,6 @@ impl<G> Grants<G> {
         }
     }
 
-    /// Nobody else gets the moment of one that is void, or will be before its call can be sent.
-    pub(super) fn drop_void(&mut self, now: Moment) {
-        if self.held().is_some_and(|grant| grant.usable_until() <= now) {
-            self.has = Has::Nothing;
-        }
-    }
-
     fn found_to_bind(&mut self, bind: bool) {
         self.bind = bind;
         self.rang &= !bind;
@@ -212,6 +205,14 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
                     other => self.next = other,
                 }
             }
+        }
+    }
+
+    /// Gives up a grant that is void, or will be before its call can be sent. Nobody else gets its
+    /// moment, but what it took of a quota.
+    pub(super) fn give_up_void(&mut self, now: Moment) {
+        if self.grants.held().is_some_and(|grant| grant.usable_until() <= now) {
+            self.give_up_grant();
         }
     }
 

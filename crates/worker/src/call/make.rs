@@ -27,7 +27,10 @@ impl<T: Target> Calls<T> {
             ReadyTo::Run(claim) => self.send(&call.queued, claim, &mut grant).await,
             ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown, &mut grant).await,
         };
-        let wait_for_grant = grant.map(|grant| grant.wait());
+        let wait_for_grant = grant.as_ref().map(Grant::wait);
+        if let (Answer::TooLate | Answer::NotMade(_), Some(unused)) = (&answer, grant) {
+            self.limits.give_back(unused).await;
+        }
         Answered { call, answer, started, took: started.elapsed(), wait_for_grant }
     }
 

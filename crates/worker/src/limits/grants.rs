@@ -116,7 +116,7 @@ impl Limits {
         }
         match self.reserve(held.units()).await {
             Reserved::Granted(another) => {
-                *held = another;
+                self.give_back(std::mem::replace(held, another)).await;
                 self.comes_in_time(held).await
             }
             Reserved::TooEarly(_) => false,

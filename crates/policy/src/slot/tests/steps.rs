@@ -339,7 +339,7 @@ fn a_call_that_is_late_for_its_grant_gets_another() {
     actions(&mut slot);
     after(&mut slot, ms(20), Event::Swept(found(5, High)));
     let asks = after(&mut slot, ms(55), Event::Prepared(ready(5), None));
-    assert_eq!(asks, [Action::Reserve { units: 1 }]);
+    assert_eq!(asks, [Action::GiveUpGrant(1), Action::Reserve { units: 1 }]);
     let calls = after(&mut slot, ms(60), granted(2, ms(60)));
     assert_eq!(calls, [Action::Call { call: 5, grant: Some(2) }]);
 }
