@@ -45,6 +45,7 @@ mod addition;
 pub mod api;
 pub mod artifacts;
 pub mod aws;
+pub mod cost;
 pub mod dead_letters;
 pub mod destroy;
 mod endpoint;

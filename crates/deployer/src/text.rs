@@ -13,6 +13,15 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) 
     table.to_string()
 }
 
+/// The same with as many columns as the heading has.
+pub(crate) fn wide_table(heading: Vec<String>, rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(heading);
+    table.add_rows(rows);
+    table.to_string()
+}
+
 /// How long ago `then` was, in its two largest units: `3 d 4 h`, `12 s`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     span(Duration::try_from(now.duration_since(then)).unwrap_or_default())

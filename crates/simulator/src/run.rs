@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slowlane_aws_simulator::chance::{Dice, Latency};
+use slowlane_aws_simulator::cloud::dynamodb::Units;
 use slowlane_aws_simulator::cloud::lambda::{Bill, Failure};
 use slowlane_aws_simulator::cloud::mapping;
 use slowlane_aws_simulator::cloud::parameters::Unconfirmed;
@@ -129,6 +130,12 @@ pub struct Measures {
     pub price: f64,
     /// Invocations of the worker.
     pub worker_invocations: u64,
+    /// What Lambda bills of the worker.
+    pub worker_bill: Bill,
+    /// What Lambda bills of the enqueuer.
+    pub enqueuer_bill: Bill,
+    /// What DynamoDB bills.
+    pub units: Units,
 }
 
 impl Measures {
@@ -521,7 +528,8 @@ impl Run {
 
     fn measures(&self, state: &State, books: &mut Books) -> Measures {
         let worker: Bill = self.functions.bill(self.deployment.worker);
-        let mut bills = vec![worker, self.functions.bill(self.deployment.enqueuer)];
+        let enqueuer = self.functions.bill(self.deployment.enqueuer);
+        let mut bills = vec![worker, enqueuer];
         bills.extend(self.rival.iter().map(|rival| self.functions.bill(rival.caller())));
         let dead = state.sqs.bodies(self.deployment.dead_letters);
         let healthy_in_dlq = dead.filter(|body| books.is_healthy(body)).count() as u64;
@@ -552,6 +560,9 @@ impl Run {
             requests: state.requests,
             price: state.requests.price(&bills, state.dynamo.units()),
             worker_invocations: worker.invocations,
+            worker_bill: worker,
+            enqueuer_bill: enqueuer,
+            units: state.dynamo.units(),
         }
     }
 }

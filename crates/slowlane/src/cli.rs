@@ -1,6 +1,6 @@
 use crate::commands::{
-    add, call, calls, check, completions, demo, deploy, destroy, init, limits, logs, new_target,
-    outputs, status, steer, why,
+    add, call, calls, check, completions, cost, demo, deploy, destroy, init, limits, logs,
+    new_target, outputs, status, steer, why,
 };
 use crate::exit;
 use clap::{Parser, Subcommand};
@@ -35,6 +35,7 @@ enum Command {
     Outputs(outputs::ShowOutputs),
     Status(status::Status),
     Why(why::AskWhy),
+    Cost(cost::AskCost),
     Logs(logs::Logs),
     Calls(calls::Calls),
     Limits(limits::Limits),
@@ -58,6 +59,7 @@ impl Cli {
             Command::Outputs(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Why(command) => command.run().await,
+            Command::Cost(command) => command.run(),
             Command::Logs(command) => command.run().await,
             Command::Calls(command) => command.run().await,
             Command::Limits(command) => command.run().await,

@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod cost;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod destroy;

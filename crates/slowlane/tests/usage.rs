@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 26] = [
     &["init"],
     &["check"],
     &["call"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 25] = [
     &["outputs"],
     &["status"],
     &["why"],
+    &["cost"],
     &["logs"],
     &["calls", "find"],
     &["calls", "dead-letters", "list"],
@@ -165,4 +166,21 @@ fn a_stage_is_looked_for_in_slowlane_toml() {
             && told.contains("limits[1]: a deployed worker does not keep"),
         "{told}"
     );
+}
+
+/// The page on what it costs shows what the command prints.
+#[test]
+fn the_page_on_cost_is_what_the_command_says() {
+    const BEGIN: &str = "<!-- slowlane cost -->\n```text\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cost.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let told = text(run(&["cost"]).stdout);
+    let told: String = told.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let from = page.find(BEGIN).unwrap() + BEGIN.len();
+    let to = from + page[from..].find("```").unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, format!("{}{told}{}", &page[..from], &page[to..])).unwrap();
+    } else {
+        assert_eq!(&page[from..to], told, "UPDATE_DOCS=1 cargo test -p slowlane --test usage");
+    }
 }

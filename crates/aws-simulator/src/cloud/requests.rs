@@ -134,6 +134,11 @@ impl Requests {
         self.by_action[action as usize]
     }
 
+    /// Requests that SQS bills: a large body is several, and those of mappings are among them.
+    pub fn billed_by_sqs(&self) -> u64 {
+        self.sqs_chunks + self.polls
+    }
+
     /// Requests of event source mappings.
     pub fn polls(&self) -> u64 {
         self.polls
@@ -149,7 +154,7 @@ impl Requests {
             })
             .sum();
         lambda
-            + (self.sqs_chunks + self.polls) as f64 * price::SQS_REQUEST
+            + self.billed_by_sqs() as f64 * price::SQS_REQUEST
             + self.transitions as f64 * price::STATE_TRANSITION
             + units.write as f64 * price::WRITE_UNIT
             + units.half_reads as f64 * price::HALF_READ_UNIT

@@ -1,4 +1,5 @@
 //! Whole runs on the simulated AWS, in virtual time: enqueuer, queues, mappings and all slots.
 
+mod cost;
 mod pause;
 mod rings;
