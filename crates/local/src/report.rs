@@ -192,7 +192,11 @@ impl Report {
         let header = ["", "n", "p50", "p95", "p99", "max"];
         row(&mut out, "waited (ms)", &header.map(str::to_owned));
         for (what, waits) in [("from start", &self.wait_ms), ("in queue", &self.queue_wait_ms)] {
-            for (priority, waits) in waits.each().into_iter().filter(|(_, waits)| waits.n > 0) {
+            // Not every API is told when a call was sent.
+            if waits.each().iter().all(|(_, waits)| waits.n == 0) {
+                continue;
+            }
+            for (priority, waits) in waits.each() {
                 let numbers = [waits.p50, waits.p95, waits.p99, waits.max]
                     .map(|value| value.map_or("-".to_owned(), |value| format!("{value:.0}")));
                 let [p50, p95, p99, max] = numbers;
