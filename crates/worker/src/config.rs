@@ -318,6 +318,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_read_and_one_that_is_not_kept_is_refused_by_name() {
+        let limits = |text| environment(&[("LIMITS", text)]).map(|config| config.limits.len());
+        assert_eq!(limits(r#"[{"rate":"100/20s"},{"quota":"15000/1d"}]"#), Ok(2));
+        assert_eq!(limits("[]"), Ok(0));
+        for (text, told) in [
+            (r#"[{"adaptive":true}]"#, r#"does not keep {"adaptive":true} yet"#),
+            (r#"[{"rate":"100/20s","per":"tenant"}]"#, "does not keep"),
+            (r#"[{"rate":"100"}]"#, "limits[1].rate"),
+        ] {
+            let error = limits(text).unwrap_err().to_string();
+            assert!(error.contains("LIMITS") && error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
     fn a_ring_counts_in_the_doorbell_wiring_only_and_deferrals_only_in_the_other() {
         let short = ("RING_VISIBILITY_SECS", "60");
         let few = ("MAX_RECEIVE_COUNT", "10");
