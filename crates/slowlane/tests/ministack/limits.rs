@@ -109,6 +109,12 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
         assert!(told.contains(text), "{text} is not in\n{told}");
     }
 
+    let typed = [&["limits", "set", "--rate", "30/20s"], &WHY[..]].concat();
+    let was_set = local.told_json(&typed)?;
+    assert_eq!(was_set["now"]["rates"], json!(["30/20s"]), "{was_set:#}");
+    assert_eq!(was_set["now"]["concurrency"], 3, "what is not named stays: {was_set:#}");
+    let effective = was_set["now"].clone();
+
     let doorbell = outputs.doorbell_queue_url.context("a doorbell")?;
     let rings = slowlane_deployer::queues::depth(&local.sqs(), &doorbell).await?.total();
     let back = [&["limits", "set", "--as-configured"], &WHY[..]].concat();
