@@ -148,11 +148,14 @@ fn why_not(resource: &str, path: &str) -> Option<Refused> {
 }
 
 /// Whether a server could find a dot segment in the path, however often it decodes it. It may also
-/// take an encoded slash or backslash for a separator, or cut parameters off (`..;x`).
+/// take an encoded slash or backslash for a separator, cut parameters off (`..;x`), or lose spaces.
 fn has_dot_segment(path: &str) -> bool {
     let decoded = fully_decoded(path);
     let mut segments = decoded.split(['/', '\\']);
-    segments.any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+    segments.any(|segment| {
+        let without_parameters = segment.split(';').next().unwrap_or_default();
+        matches!(without_parameters.trim(), "." | "..")
+    })
 }
 
 /// Each round makes the text shorter, so it ends.
@@ -218,6 +221,7 @@ mod tests {
         assert_eq!(base().resolve("//elsewhere.example/x"), Err(Refused::Host));
         assert_eq!(base().resolve("https://elsewhere.example/x"), Err(Refused::AbsoluteUrl));
         assert_eq!(base().resolve("orders/%252e%252e/x"), Err(Refused::DotSegment));
+        assert_eq!(base().resolve(".. "), Err(Refused::DotSegment));
     }
 
     proptest! {
