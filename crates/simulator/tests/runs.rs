@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use slowlane_aws_simulator::faults::Kind;
+use slowlane_aws_simulator::faults::{Kind, Struck};
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
@@ -142,14 +142,21 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 2_000 };
 
 #[test]
 fn random_seeds_with_all_faults_break_nothing() {
-    let searched = chaos::search(0..SEEDS, false, || {}).unwrap();
-    if let Some((seed, violation)) = searched.failing.first() {
-        panic!("seed {seed}: {violation}\nreplay: {}", chaos::replay(*seed));
+    let mut struck = Struck::default();
+    let mut spared = Fault::ALL.to_vec();
+    // Those that last for hours are drawn rarely.
+    for from in (0..5 * SEEDS).step_by(SEEDS as usize) {
+        let searched = chaos::search(from..from + SEEDS, false, || {}).unwrap();
+        if let Some((seed, violation)) = searched.failing.first() {
+            panic!("seed {seed}: {violation}\nreplay: {}", chaos::replay(*seed));
+        }
+        struck += searched.struck;
+        spared.retain(|fault| struck.of(*fault) == 0);
+        if spared.is_empty() {
+            return;
+        }
     }
-    for fault in Fault::ALL {
-        let strikes = searched.struck.of(fault);
-        assert!(strikes > 0, "{} never struck", fault.name());
-    }
+    panic!("never struck: {spared:?}");
 }
 
 #[test]
