@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use slowlane_aws_simulator::faults::{Kind, Struck};
+use slowlane_aws_simulator::faults::Struck;
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
