@@ -172,7 +172,8 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
     // Of other APIs than NetSuite.
-    let vendors = passed.give("--target") || passed.args.iter().any(|arg| arg.contains("reviews"));
+    let vendors = passed.give("--target")
+        || passed.args.iter().any(|arg| arg == "reviews" || arg == "--scenario=reviews");
     let binaries = match vendors {
         true => binaries::with_vendors(sh)?,
         false => binaries::local(sh)?,

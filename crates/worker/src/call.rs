@@ -37,7 +37,7 @@ use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
 use crate::config::Config;
-use crate::limits::{Limits, Reserved};
+use crate::limits::{Limits, ONE_CALL, Reserved};
 use crate::target::{Target, TargetResponse};
 
 /// How long after its credentials were read anew they are not read again.
@@ -84,13 +84,6 @@ pub(crate) enum Prepared {
 pub(crate) struct Ready {
     call: Call,
     claimed: ReadyTo,
-}
-
-impl Ready {
-    /// How many units it has.
-    pub(crate) fn units(&self) -> u32 {
-        1
-    }
 }
 
 enum ReadyTo {
@@ -162,7 +155,7 @@ impl<T: Target> Calls<T> {
         };
         let grant = match self.limits.rates() {
             Rates::None => None,
-            Rates::Calls | Rates::Units => match self.limits.reserve(ready.units()).await {
+            Rates::Calls | Rates::Units => match self.limits.reserve(ONE_CALL).await {
                 Reserved::Granted(grant) => Some(grant),
                 Reserved::TooEarly(waiting) => {
                     return self.give_back_ungranted(ready, &waiting).await;

@@ -30,7 +30,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 
-pub(crate) use self::grants::{Grant, Reserved};
+pub(crate) use self::grants::{Grant, ONE_CALL, Reserved};
 pub use slowlane_limiter::Error;
 
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.

@@ -16,7 +16,7 @@ use super::{Done, Invocation, NONE, WokenBy};
 use crate::aws::doorbell::Ring;
 use crate::aws::queues::{Poll, Received};
 use crate::call::{Answered, Disposition, Ended, Prepared, Ready};
-use crate::limits::Grant;
+use crate::limits::{Grant, ONE_CALL};
 use crate::metrics::Counts;
 use crate::target::Target;
 
@@ -109,8 +109,8 @@ impl<T: Target> Invocation<'_, T> {
                     join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
                     Prepared::Ready(ready) => {
-                        let units = ready.units();
-                        let ready = slot::Prepared::Ready { call: Box::new(ready), units };
+                        let ready =
+                            slot::Prepared::Ready { call: Box::new(ready), units: ONE_CALL };
                         (Event::Prepared(ready, looked), None)
                     }
                     Prepared::Ended(ended) => {

@@ -14,6 +14,9 @@ use tokio::time::sleep;
 use super::Limits;
 use slowlane_lambda::logs::chain;
 
+/// What a call counts for in rates and quotas: those that count units are refused.
+pub(crate) const ONE_CALL: u32 = 1;
+
 /// When a slot asks again that was told of limits which cannot be kept.
 const UNKEEPABLE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
