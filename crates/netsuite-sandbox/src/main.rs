@@ -1,9 +1,8 @@
 //! The NetSuite sandbox as a program.
 
 use std::{
-    io::Write,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,6 +13,7 @@ use slowlane_netsuite_sandbox::{
     Clock, Credentials, DemoKey, Fault, KeyKind, Latency, PublicKey, Sandbox, Settings,
     TbaCredentials, serve,
 };
+use slowlane_sandbox::process::{announce, stop_signal, write_private};
 
 /// A NetSuite to test against.
 ///
@@ -149,7 +149,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
             .await
             .with_context(|| format!("port {} is not free", args.port))?;
     let stop = stop_signal()?;
-    announce(listener.local_addr()?)?;
+    let address = listener.local_addr()?;
+    announce(&serde_json::json!({ "listening": format!("http://{address}") }))?;
     serve(listener, Arc::new(Mutex::new(sandbox)), clock, stop).await;
     Ok(())
 }
@@ -178,45 +179,4 @@ fn integration_key(args: &Args) -> anyhow::Result<PublicKey> {
         }
     }
     Ok(demo.public_key)
-}
-
-fn write_private(path: &Path, credentials: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file =
-        options.open(path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(serde_json::to_string_pretty(credentials)?.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// The line that tells whoever started the process where to find it.
-fn announce(address: SocketAddr) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{}", serde_json::json!({"listening": format!("http://{address}")}))?;
-    Ok(stdout.flush()?)
-}
-
-/// Done at the first SIGINT or SIGTERM.
-#[cfg(unix)]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    })
 }

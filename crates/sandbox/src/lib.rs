@@ -3,6 +3,7 @@
 mod api;
 mod fault;
 mod latency;
+pub mod process;
 mod rate;
 mod report;
 mod sandbox;

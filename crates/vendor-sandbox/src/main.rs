@@ -2,9 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,6 +11,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
+use slowlane_sandbox::process::{announce, stop_signal, write_private};
 use slowlane_vendor_sandbox::{
     Clock, Dialect, Fault, Latency, Measure, Rate, Sandbox, Settings, Vendor, serve,
 };
@@ -118,7 +118,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let dialect = Dialect::of(&args.profile)?;
-    let line = json!({ "auth": dialect.auth, "sample": dialect.sample });
+    let mut line = json!({ "auth": dialect.auth, "sample": dialect.sample });
     let vendor = vendor(&args, dialect)?;
     let listener =
         tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
@@ -134,7 +134,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         sandbox.inject(*fault, clock.now());
     }
     let stop = stop_signal()?;
-    announce(&base_url, line)?;
+    line["listening"] = base_url.as_str().into();
+    announce(&line)?;
     serve(listener, Arc::new(Mutex::new(sandbox)), clock, stop).await;
     Ok(())
 }
@@ -175,46 +176,4 @@ fn settings(args: &Args) -> Settings {
         latency: args.latency,
         seed: args.seed,
     }
-}
-
-fn write_private(path: &Path, credentials: &BTreeMap<String, String>) -> anyhow::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file =
-        options.open(path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(serde_json::to_string_pretty(credentials)?.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// The line that tells whoever started the process where to find it.
-fn announce(base_url: &str, mut line: serde_json::Value) -> anyhow::Result<()> {
-    line["listening"] = base_url.into();
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    Ok(stdout.flush()?)
-}
-
-/// Done at the first SIGINT or SIGTERM.
-#[cfg(unix)]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
-    })
 }
