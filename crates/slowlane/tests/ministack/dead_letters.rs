@@ -51,7 +51,7 @@ impl Local {
     }
 
     /// The token of a workflow that waits.
-    async fn token(&self) -> anyhow::Result<(String, String)> {
+    pub(crate) async fn token(&self) -> anyhow::Result<(String, String)> {
         let sqs = self.sqs();
         let queue = sqs.create_queue().queue_name("tokens").send().await?;
         let queue = queue.queue_url.context("a queue has a URL")?;

@@ -9,7 +9,17 @@ const EXECUTION: &str =
 impl Local {
     /// As if a Lambda had logged these lines just now.
     pub(crate) async fn log(&self, logical_id: &str, lines: &[Value]) -> anyhow::Result<()> {
-        let deployed = self.deployer.deployed("trial").await?;
+        self.log_in("trial", logical_id, lines).await
+    }
+
+    /// The same for another stack.
+    pub(crate) async fn log_in(
+        &self,
+        stack: &str,
+        logical_id: &str,
+        lines: &[Value],
+    ) -> anyhow::Result<()> {
+        let deployed = self.deployer.deployed(stack).await?;
         let group = deployed.resources.get(logical_id).context("the template has the group")?;
         let logs = aws_sdk_cloudwatchlogs::Client::new(self.deployer.config());
         let stream = "2026/11/25/[$LATEST]0123";
