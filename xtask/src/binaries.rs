@@ -1,6 +1,7 @@
 //! Builds our own programs.
 
 use crate::target_dir;
+use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
@@ -62,9 +63,45 @@ pub(crate) fn with_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
 pub(crate) fn release(sh: &Shell, packages: &[&str]) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("release");
     foretell(&directory, "the Lambdas", RELEASE_MINUTES);
-    let packages = packages.iter().flat_map(|name| ["--package", name]);
-    cmd!(sh, "cargo build --release {packages...}").run()?;
+    build_release(sh, packages)?;
     Ok(directory)
+}
+
+/// Builds in the shell's directory, so that the same sources give the same bytes wherever they lie: no
+/// path of this machine reaches a binary. Flags of whoever builds are kept.
+pub(crate) fn build_release(sh: &Shell, packages: &[&str]) -> anyhow::Result<()> {
+    let packages = packages.iter().flat_map(|name| ["--package", name]);
+    let own = |variable| std::env::var(variable).unwrap_or_default();
+    let paths = [(cargo_home()?, "/cargo"), (sh.current_dir(), "/slowlane")];
+    let named = |flag: &str| {
+        let remapped = paths.iter().map(|(path, name)| format!("{flag}={}={name}", path.display()));
+        remapped.collect::<Vec<_>>()
+    };
+    let mut rust: Vec<String> = match own("CARGO_ENCODED_RUSTFLAGS") {
+        none if none.is_empty() => own("RUSTFLAGS").split_whitespace().map(str::to_owned).collect(),
+        encoded => encoded.split(ENCODED).map(str::to_owned).collect(),
+    };
+    rust.extend(named("--remap-path-prefix"));
+    // These are told apart by blanks, so a path with one cannot be named.
+    let mut c = vec![own("CFLAGS")];
+    c.extend(named("-ffile-prefix-map").into_iter().filter(|flag| !flag.contains(' ')));
+    cmd!(sh, "cargo build --release {packages...}")
+        .env("CARGO_ENCODED_RUSTFLAGS", rust.join(ENCODED))
+        .env("CFLAGS", c.join(" ").trim_start())
+        .run()?;
+    Ok(())
+}
+
+/// What stands between flags in `CARGO_ENCODED_RUSTFLAGS`.
+const ENCODED: &str = "\x1f";
+
+/// Where cargo keeps the sources of what others wrote, whose paths stand in their panics.
+fn cargo_home() -> anyhow::Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CARGO_HOME") {
+        return Ok(home.into());
+    }
+    let home = std::env::home_dir().context("neither CARGO_HOME nor a home directory is known")?;
+    Ok(home.join(".cargo"))
 }
 
 /// The simulator's program, optimized for speed.

@@ -1,7 +1,7 @@
 //! Checks that run nothing of ours.
 
-use crate::{asl, python, repository, target_dir};
-use anyhow::Context as _;
+use crate::{asl, in_ci, npm, python, repository, target_dir};
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,13 @@ pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
     match python::checks(sh) {
         Ok(programs) => results.extend([
             ("templates", cfn_lint(sh, &programs)),
+            ("permissions", permissions(sh, &programs, true)),
             ("dependencies", dependencies(sh, &programs)),
         ]),
         Err(error) => results.push(("the programs that check", Err(error))),
     }
     results.extend([
+        ("state machines, by another's validator", validate_machines(sh)),
         ("clippy", clippy(sh)),
         ("documentation", documentation(sh)),
         ("message schemas", schema(sh, true)),
@@ -64,6 +66,49 @@ fn cfn_lint(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     let machines = target_dir(sh)?.join("state-machines.template.json");
     fs::write(&machines, template_of_machines()?.to_string())?;
     Ok(cmd!(sh, "{cfn_lint} {templates...} {machines}").run()?)
+}
+
+/// Writes what CloudFormation's handlers ask for the template's resources, or compares it with what
+/// is there. `programs` has the Python with cfn-lint, which brings the resources' schemas.
+pub(crate) fn permissions(sh: &Shell, programs: &Path, check: bool) -> anyhow::Result<()> {
+    let python = programs.join("python");
+    let list = "infra/permissions/handlers.json";
+    let asked = cmd!(sh, "{python} infra/permissions/handlers.py infra/template.yaml").read()?;
+    let asked = format!("{asked}\n");
+    let path = repository().join(list);
+    if !check {
+        return Ok(fs::write(path, asked)?);
+    }
+    let there = fs::read_to_string(path)?;
+    ensure!(there == asked, "{list} is not what the schemas say: run `cargo xtask permissions`");
+    Ok(())
+}
+
+/// A machine that a validator must refuse: one that accepts it has looked at nothing.
+const BROKEN_MACHINE: &str = "crates/asl/tests/broken/expression-broken.asl.json";
+
+/// Lets the validator that others wrote look at every machine.
+fn validate_machines(sh: &Shell) -> anyhow::Result<()> {
+    let validator = match npm::asl_validator(sh) {
+        Ok(validator) => validator,
+        Err(error) if in_ci() => return Err(error),
+        Err(error) => {
+            eprintln!("skipped: asl-validator on the state machines: {error:#}");
+            return Ok(());
+        }
+    };
+    let mut machines = Vec::new();
+    for directory in asl::DIRECTORIES {
+        machines.extend(files(&repository().join(directory), ".asl.json")?);
+    }
+    ensure!(!machines.is_empty(), "there is no state machine");
+    for machine in &machines {
+        cmd!(sh, "{validator} --silent --json-path {machine}").run()?;
+    }
+    let broken = cmd!(sh, "{validator} --silent --json-path {BROKEN_MACHINE}");
+    let refused = broken.quiet().ignore_status().ignore_stdout().ignore_stderr().output()?;
+    ensure!(!refused.status.success(), "asl-validator accepts {BROKEN_MACHINE}");
+    Ok(())
 }
 
 fn template_of_machines() -> anyhow::Result<Value> {

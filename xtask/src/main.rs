@@ -10,6 +10,7 @@ mod lint;
 mod npm;
 mod public_api;
 mod python;
+mod reproduce;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
@@ -67,6 +68,16 @@ enum Xtask {
         #[arg(long)]
         check: bool,
     },
+    /// Write what CloudFormation asks of AWS for the template: infra/permissions/handlers.json
+    Permissions {
+        /// Change nothing; fail if the checked-in list is not what the schemas say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the Lambdas of the last commit in two directories, and compare their hashes
+    ///
+    /// Takes two release builds: a quarter of an hour on two cores.
+    Reproduce,
     /// Run `slowlane`, the command line of those who run Slowlane, as it stands in this repository
     ///
     /// `cargo xtask slowlane --help` lists its commands.
@@ -151,6 +162,8 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         }
         Xtask::Schema { check } => lint::schema(&sh, check),
         Xtask::PublicApi { check } => public_api::run(repository(), check),
+        Xtask::Permissions { check } => lint::permissions(&sh, &python::checks(&sh)?, check),
+        Xtask::Reproduce => reproduce::run(&sh),
         Xtask::Slowlane(passed) => slowlane(&sh, &[], &passed.args),
         Xtask::Deploy(passed) => deploy(&sh, &passed),
         Xtask::Add(passed) => add(&sh, &passed),

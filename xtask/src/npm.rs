@@ -9,14 +9,25 @@ use xshell::{Shell, cmd};
 /// The folder of what others wrote: `requirements.txt`, `package.json` and `package-lock.json`.
 pub(crate) const FOREIGN: &str = "crates/vendor-sandbox/tests/foreign";
 
-/// The directory whose `node_modules` has what the lock file pins, each with its hash. It is made anew
-/// when that file has changed, or when making it was interrupted. No package's own script runs.
+/// The clients and servers of others that judge our sandboxes and the worker.
 pub(crate) fn foreign(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let folder = repository().join(FOREIGN);
+    installed(sh, "foreign", FOREIGN)
+}
+
+/// The validator of state machines that others wrote.
+pub(crate) fn asl_validator(sh: &Shell) -> anyhow::Result<PathBuf> {
+    Ok(installed(sh, "lint", "infra/lint")?.join("node_modules/.bin/asl-validator"))
+}
+
+/// The directory whose `node_modules` has what the folder's lock file pins, each with its hash. It is
+/// made anew when that file has changed, or when making it was interrupted. No package's own script
+/// runs.
+fn installed(sh: &Shell, name: &str, folder: &str) -> anyhow::Result<PathBuf> {
+    let folder = repository().join(folder);
     let lock = folder.join("package-lock.json");
     let wanted =
         fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-    let directory = target_dir(sh)?.join("npm/foreign");
+    let directory = target_dir(sh)?.join("npm").join(name);
     let installed = directory.join("installed.json");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(directory);
