@@ -1,34 +1,27 @@
 //! Clients that others wrote, unmodified but for the address, against the sandbox of their vendor. They
 //! need what `cargo xtask test` installs: `tests/foreign`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use slowlane_vendor_sandbox::{Measure, Rate, Report, Settings};
 
 use crate::served::{Served, quick};
 
-/// Where a judge is; nothing if it could not be had, which is no failure outside CI.
-fn judge(variable: &str) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(Some(path.into()));
-    }
-    let lacking = std::env::var(format!("{variable}_LACKING"));
-    let why = lacking
-        .with_context(|| format!("{variable} is not set: run this by `cargo xtask test`"))?;
-    eprintln!("skipped: {why}");
-    Ok(None)
-}
+#[path = "../foreign/installed.rs"]
+mod installed;
+
+use installed::installed;
 
 /// Runs a client's script against a sandbox, whose faults begin after so many calls.
 async fn judged(script: &str, dialect: &str, settings: Settings) -> anyhow::Result<Option<Report>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign");
     let mut command = if script.ends_with(".py") {
-        let Some(python) = judge("SLOWLANE_FOREIGN_PYTHON")? else { return Ok(None) };
+        let Some(python) = installed("SLOWLANE_FOREIGN_PYTHON")? else { return Ok(None) };
         Command::new(python)
     } else {
-        let Some(modules) = judge("SLOWLANE_FOREIGN_NODE")? else { return Ok(None) };
+        let Some(modules) = installed("SLOWLANE_FOREIGN_NODE")? else { return Ok(None) };
         let mut node = Command::new("node");
         node.env("NODE_PATH", modules.join("node_modules"));
         node

@@ -2,11 +2,11 @@
 //! They are installed by `cargo xtask test`, pinned and hashed (`crates/vendor-sandbox/tests/foreign`).
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
@@ -14,6 +14,11 @@ use slowlane_local::sandbox::VendorSettings;
 use slowlane_local::{ProcessGroup, Target};
 
 use super::setup::{Scenario, empty_directory, repository};
+
+#[path = "../../../../crates/vendor-sandbox/tests/foreign/installed.rs"]
+mod installed;
+
+use installed::installed;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -46,18 +51,6 @@ impl Judge {
     async fn get(&self, path: &str) -> anyhow::Result<Value> {
         Ok(reqwest::get(format!("{}{path}", self.url)).await?.error_for_status()?.json().await?)
     }
-}
-
-/// Where a judge is; nothing if it could not be had, which is no failure outside CI.
-fn installed(variable: &str) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(Some(path.into()));
-    }
-    let lacking = std::env::var(format!("{variable}_LACKING"));
-    let why = lacking
-        .with_context(|| format!("{variable} is not set: run this by `cargo xtask test`"))?;
-    eprintln!("skipped: {why}");
-    Ok(None)
 }
 
 fn python(module: &str, args: &[&str]) -> anyhow::Result<Option<Command>> {
