@@ -214,7 +214,8 @@ VARIES = [
 def run(number, given):
     global case
     case = Case(given["answers"])
-    name = f"{given['machine']}-{number}"
+    # As long for every case: names stand in what a run writes, whose size is told.
+    name = f"{given['machine']}-{number:03}"
     created = body(stepfunctions._create_state_machine({
         "name": name,
         "definition": json.dumps(given["definition"]),
