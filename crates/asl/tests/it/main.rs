@@ -8,4 +8,5 @@ mod contract;
 mod evaluate;
 mod histories;
 mod machines;
+mod public;
 mod variables;
