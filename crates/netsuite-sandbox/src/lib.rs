@@ -70,8 +70,8 @@ pub use netsuite::{NetSuite, Settings};
 pub use oauth2::PublicKey;
 pub use records::Seed;
 pub use slowlane_sandbox::{
-    CallReport, Clock, Fault, FaultKind, Latency, ParseFaultError, ParseLatencyError, Report,
-    Request, Response, Stats, Which, serve,
+    CallReport, Clock, Fault, FaultKind, Latency, ParseFaultError, ParseLatencyError,
+    ParseRateError, Rate, Report, Request, Response, Stats, Which, serve,
 };
 pub use tba::TbaCredentials;
 

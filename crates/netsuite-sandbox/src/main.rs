@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 use slowlane_netsuite_sandbox::{
-    Clock, Credentials, DemoKey, Fault, KeyKind, Latency, PublicKey, Sandbox, Settings,
+    Clock, Credentials, DemoKey, Fault, KeyKind, Latency, PublicKey, Rate, Sandbox, Settings,
     TbaCredentials, serve,
 };
 use slowlane_sandbox::process::{announce, stop_signal, write_private};
@@ -43,6 +43,13 @@ struct Args {
     /// Permits: calls that may run at one time; the next one is answered 429.
     #[arg(long, default_value_t = 5)]
     limit: u32,
+
+    /// Calls that it takes in a span of time, AMOUNT/SPAN[,fixed|,bucket=N]; may be given more than once.
+    ///
+    /// 20/s is no more than 20 in any second. NetSuite publishes no such limit; a gateway before it may
+    /// have one.
+    #[arg(long = "rate", value_name = "RATE")]
+    rates: Vec<Rate>,
 
     /// How long a call takes: a number of milliseconds.
     #[arg(long, value_name = "N", conflicts_with = "latency")]
@@ -128,6 +135,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut sandbox = Sandbox::new(Settings {
         account_id: args.account_id.clone(),
         limit: args.limit,
+        rates: args.rates.clone(),
         latency,
         seed: args.seed,
         open: args.open,

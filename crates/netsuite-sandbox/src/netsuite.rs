@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use slowlane_sandbox::{Api, Effect, LateEffect, Latency, Refusal, Setup, Subject, in_json};
+use slowlane_sandbox::{Api, Effect, LateEffect, Latency, Rate, Refusal, Setup, Subject, in_json};
 
 use crate::{
     Request, Response, Seed,
@@ -22,6 +22,9 @@ pub struct Settings {
     pub account_id: String,
     /// The permits of the account: calls that may run at one time.
     pub limit: u32,
+    /// What it takes in a span of time. NetSuite publishes no such limit; a gateway before it, or a team's
+    /// own rule, may have one.
+    pub rates: Vec<Rate>,
     /// How long a call takes, from its permit to its answer.
     pub latency: Latency,
     /// All chance comes from it: latencies, shares of faults, access tokens.
@@ -38,6 +41,7 @@ impl Default for Settings {
         Self {
             account_id: "1234567_SB1".to_owned(),
             limit: 5,
+            rates: Vec::new(),
             latency: Latency::Fixed(Duration::from_millis(200)),
             seed: 1,
             open: false,
@@ -49,8 +53,9 @@ impl Default for Settings {
 impl From<Settings> for Setup<NetSuite> {
     fn from(settings: Settings) -> Self {
         let Settings { limit, latency, seed, .. } = settings;
+        let rates = settings.rates.clone();
         Self {
-            settings: slowlane_sandbox::Settings { limit, latency, seed, ..Default::default() },
+            settings: slowlane_sandbox::Settings { limit, rates, latency, seed },
             api: NetSuite {
                 account: Account::new(limit),
                 settings,

@@ -34,6 +34,16 @@ async fn the_call_beyond_the_limit_is_answered_429_in_netsuites_form() {
 }
 
 #[tokio::test]
+async fn a_rate_refuses_what_comes_too_soon_though_permits_are_free() {
+    let rates = vec!["1/1h".parse().unwrap()];
+    let served = Served::start(Settings { rates, ..open() }).await;
+    assert_eq!(served.upsert("a").send().await.unwrap().status(), 204);
+    assert_eq!(served.upsert("b").send().await.unwrap().status(), 429);
+    let report = served.report().await;
+    assert_eq!((report.max_concurrency, report.http_429), (1, 1));
+}
+
+#[tokio::test]
 async fn a_call_takes_its_time_and_no_less() {
     let latency = Latency::Fixed(Duration::from_millis(200));
     let served = Served::start(Settings { latency, ..open() }).await;
