@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use slowlane_deployer::Progress;
+use slowlane_local::outage::{self, Outage};
+use slowlane_local::progress::{self, Watched};
+use slowlane_local::rate::{self, Rate};
 use slowlane_local::report::Observed;
 use slowlane_local::run::{self, Execution, Started};
 use slowlane_local::sandbox::{self, VendorSettings};
 use slowlane_local::target::{self, Calls};
 use slowlane_local::{
-    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Target, Tools, Workload, progress,
+    Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Target, Tools, Workload,
 };
 use slowlane_message::Priority;
 use tempfile::TempDir;
@@ -51,7 +54,8 @@ pub(crate) struct Options {
         conflicts_with_all = ["scenario", "size", "input", "dispatch", "on_higher"]
     )]
     target: Option<String>,
-    /// How many items, sagas, calls or reviews the scenario has [default: 150, 40, 40, 200]
+    /// How many items, sagas, calls or reviews the scenario has [default: bulk 150, saga and cascade 40,
+    /// pace 100, reviews 200]
     ///
     /// For scenarios other than orders.
     #[arg(long, value_name = "N")]
@@ -94,6 +98,16 @@ pub(crate) struct Options {
     /// a quarter of an hour.
     #[arg(long, value_name = "KIND")]
     fault: Option<String>,
+    /// A rate of the API's, which the worker is told too, such as 20/s or 100/20s
+    ///
+    /// For orders and for --target.
+    #[arg(long, value_name = "CALLS/SPAN", conflicts_with_all = ["size"])]
+    rate: Option<Rate>,
+    /// Once a third of the calls are made, the API refuses everybody's credentials for so long: 30s, 2m
+    ///
+    /// For orders and for --target.
+    #[arg(long, value_name = "TIME", value_parser = span, conflicts_with_all = ["size"])]
+    outage: Option<Duration>,
     /// Write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -117,6 +131,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Finished> {
     if let Some(profile) = &options.target {
         return run_target(options, &tools, profile).await;
     }
+    let limits = options.rate.is_some() || options.outage.is_some();
+    ensure!(
+        options.scenario == Scenario::Orders || !limits,
+        "--rate and --outage are for orders and for --target: a scenario has limits of its own"
+    );
     let workload = options.workload()?;
     // Made before the run, because a run is too long to fail at its end.
     let report_file = options.report.as_deref().map(create).transpose()?;
@@ -135,21 +154,25 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Finished> {
 async fn run_target(options: &Options, tools: &Tools, profile: &str) -> anyhow::Result<Finished> {
     let report_file = options.report.as_deref().map(create).transpose()?;
     let mut directory = tempfile::Builder::new().prefix("slowlane-demo-").tempdir()?;
-    let target = Target::of_profile(VendorSettings {
+    let rates = options.rate.iter().map(|rate| ("--rate", rate.to_string()));
+    let mut target = Target::of_profile(VendorSettings {
         profile: profile.to_owned(),
         limit: options.limit,
-        rates: Vec::new(),
+        rates: rates.collect(),
         latency_ms: options.latency_ms(),
         fault: options.fault.clone(),
         open: false,
         named_by: Some(target::KEY_PREFIX.to_owned()),
     });
+    target.parameters.extend(options.limits().map(|(name, value)| (name.to_owned(), value)));
     let calls = Calls {
         of: [options.high, options.normal, options.batch],
         high_every: Duration::from_millis(options.high_every_ms),
         sample: None,
     };
-    let result = target::demo(tools, STACK_NAME, &target, &calls, directory.path()).await;
+    let beside = target::Shown { rate: options.rate.clone(), outage: options.outage() };
+    let result =
+        target::demo_of(tools, STACK_NAME, &target, &calls, &beside, directory.path()).await;
     if !result.as_ref().is_ok_and(|finished| finished.report.broken_promises().is_empty()) {
         directory.disable_cleanup(true);
         eprintln!("the logs are in {}", directory.path().display());
@@ -200,13 +223,21 @@ async fn run_orders(
 ) -> anyhow::Result<Shown> {
     eprintln!("starting {} workflows", workload.orders.len());
     let started = Started::default();
-    let totals = Priority::ALL.map(|priority| workload.count(priority));
+    let outage = options.outage();
+    let watched = Watched {
+        totals: Priority::ALL.map(|priority| workload.count(priority)),
+        limit: options.limit,
+        rate: options.rate.as_ref(),
+        outage: outage.as_ref(),
+    };
     let executions = tokio::select! {
         executions = run::run(stack, workload, &started) => executions?,
-        never = progress::watch(stack, totals, options.limit, &started) => match never {},
+        never = progress::watch(stack, &watched, &started) => match never {},
+        never = target::strike(outage.as_ref(), stack, workload.orders.len()) => match never? {},
     };
     stack.settle(SETTLE_TIMEOUT).await?;
-    let report = report(options, stack, &executions).await?;
+    let outage = outage.as_ref().and_then(Outage::span);
+    let report = report(options, stack, &executions, outage).await?;
     Ok(Shown {
         table: report.table(),
         report: serde_json::to_value(&report)?,
@@ -218,6 +249,7 @@ async fn report(
     options: &Options,
     stack: &Stack,
     executions: &[Execution],
+    outage: Option<outage::Span>,
 ) -> anyhow::Result<Report> {
     Ok(Report::new(&Observed {
         dispatch: options.dispatch,
@@ -228,6 +260,8 @@ async fn report(
         sandbox: &stack.sandbox().report().await?,
         worker: stack.worker_counts()?,
         dead_letters: stack.depth(&stack.outputs().dead_letter_queue_url).await?.total(),
+        rate: options.rate.as_ref(),
+        outage,
     }))
 }
 
@@ -275,14 +309,29 @@ impl Options {
         Settings {
             sandbox: sandbox::Settings {
                 limit: self.limit,
+                rates: self.rate().iter().map(Rate::to_string).collect(),
                 latency_ms: self.latency_ms(),
                 fault: self.fault.clone(),
                 open: self.scenario.is_open(),
             },
             dispatch: self.dispatch,
             on_higher: self.on_higher,
-            parameters: Vec::new(),
+            parameters: self.limits().into_iter().collect(),
         }
+    }
+
+    /// The template's parameter that tells the worker the rate.
+    fn limits(&self) -> Option<(&'static str, String)> {
+        self.rate().map(|rate| ("Limits", rate.as_limits()))
+    }
+
+    /// The user's rate, or the scenario's.
+    fn rate(&self) -> Option<Rate> {
+        self.rate.clone().or_else(|| self.scenario.rate())
+    }
+
+    fn outage(&self) -> Option<Outage> {
+        self.outage.map(Outage::new)
     }
 }
 
@@ -304,6 +353,12 @@ impl Finished {
         };
         writeln!(std::io::stdout(), "{kept}")
     }
+}
+
+/// A time such as `30s` or `2m`.
+fn span(text: &str) -> Result<Duration, &'static str> {
+    let secs = rate::span_secs(text).ok_or("write a time such as 30s or 2m")?;
+    Ok(Duration::from_secs_f64(secs))
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {

@@ -21,9 +21,11 @@
 //! its owner, whichever way that ends.
 
 pub mod ministack;
+pub mod outage;
 mod pace;
 pub mod process;
 pub mod progress;
+pub mod rate;
 pub mod report;
 pub mod run;
 pub mod sandbox;
@@ -33,7 +35,9 @@ pub mod worker_log;
 pub mod workload;
 
 pub use ministack::MiniStack;
+pub use outage::Outage;
 pub use process::ProcessGroup;
+pub use rate::Rate;
 pub use report::Report;
 pub use sandbox::SandboxProcess;
 pub use stack::{Dispatch, OnHigher, Settings, Stack, Target, Tools};

@@ -9,6 +9,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use slowlane_message::Priority;
 use tokio::time::MissedTickBehavior;
 
+use crate::outage::Outage;
+use crate::rate::Rate;
 use crate::run::Started;
 use crate::sandbox::{ApiCall, Stats};
 use crate::stack::{self, Stack};
@@ -18,12 +20,29 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a line is not repeated while nothing changes.
 const SAME_EVERY: Duration = Duration::from_secs(15);
 
+/// What there is to see of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched<'a> {
+    /// The executions of each priority, most urgent first.
+    pub totals: [usize; 3],
+    /// Calls that the API takes at once.
+    pub limit: u32,
+    /// The rate, if it has one.
+    pub rate: Option<&'a Rate>,
+    /// The outage, if there is one.
+    pub outage: Option<&'a Outage>,
+}
+
 /// The state of a run at one moment.
 #[derive(Clone, Debug, PartialEq)]
 struct Moment {
     since_start: Duration,
     limit: u32,
     stats: Stats,
+    /// Requests a second since the moment before, beside the rate.
+    rate: Option<(f64, String)>,
+    /// How much is left of an outage.
+    outage: Option<Duration>,
     /// Most urgent first, as [`Priority::ALL`].
     lanes: [Lane; 3],
 }
@@ -39,14 +58,14 @@ struct Lane {
     done: usize,
 }
 
-/// Shows a run on standard error until the returned future is dropped. `totals` are the executions of
-/// each priority, most urgent first.
+/// Shows a run on standard error until the returned future is dropped.
 ///
 /// It asks the sandbox, which is quick, and the local AWS only for the depths of three queues. That
 /// server is the bottleneck of a run, and must not spend its time on being watched.
-pub async fn watch(stack: &Stack, totals: [usize; 3], limit: u32, started: &Started) -> Infallible {
-    let mut view = View::new(totals);
+pub async fn watch(stack: &Stack, watched: &Watched<'_>, started: &Started) -> Infallible {
+    let mut view = View::new(watched.totals);
     let start = Instant::now();
+    let mut pace = Pace { requests: 0, at: start };
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -54,8 +73,33 @@ pub async fn watch(stack: &Stack, totals: [usize; 3], limit: u32, started: &Star
         // A question without an answer is asked again a second later: whether a run can go on
         // is not for its display to say.
         if let Ok((stats, lanes)) = look(stack, started).await {
-            view.show(Moment { since_start: start.elapsed(), limit, stats, lanes });
+            let pace = pace.since_last(stats.requests, Instant::now());
+            view.show(Moment {
+                since_start: start.elapsed(),
+                limit: watched.limit,
+                rate: watched.rate.map(|rate| (pace, rate.to_string())),
+                outage: watched.outage.and_then(Outage::left),
+                stats,
+                lanes,
+            });
         }
+    }
+}
+
+/// Counts requests from look to look.
+struct Pace {
+    requests: u64,
+    at: Instant,
+}
+
+impl Pace {
+    /// Requests a second since the last question.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a demo are small")]
+    fn since_last(&mut self, requests: u64, now: Instant) -> f64 {
+        let new = requests.saturating_sub(self.requests) as f64;
+        let secs = now.duration_since(self.at).as_secs_f64();
+        *self = Self { requests, at: now };
+        if secs > 0.0 { new / secs } else { 0.0 }
     }
 }
 
@@ -99,13 +143,23 @@ impl fmt::Display for Lane {
 
 impl Moment {
     fn is_news_after(&self, earlier: &Self) -> bool {
-        let is_same = self.lanes == earlier.lanes && self.stats == earlier.stats;
+        let is_same = self.lanes == earlier.lanes
+            && self.stats == earlier.stats
+            && self.outage.is_some() == earlier.outage.is_some();
         !is_same || self.since_start >= earlier.since_start + SAME_EVERY
     }
 
     fn api(&self) -> String {
         let Stats { in_flight, http_429, .. } = self.stats;
-        format!("{in_flight} of {} slots in use, {http_429} answered 429", self.limit)
+        let mut told =
+            format!("{in_flight} of {} slots in use, {http_429} answered 429", self.limit);
+        if let Some((pace, rate)) = &self.rate {
+            told.push_str(&format!(", {pace:.1} calls a second ({rate})"));
+        }
+        if let Some(left) = self.outage {
+            told.push_str(&format!(", DOWN for {:.0} s more", left.as_secs_f64().ceil()));
+        }
+        told
     }
 }
 
@@ -194,6 +248,8 @@ mod tests {
             since_start: Duration::from_millis(12_340),
             limit: 5,
             stats: Stats { in_flight: 4, http_429: 2, ..Stats::default() },
+            rate: None,
+            outage: None,
             lanes: [Lane::new(6, 5, 1), Lane::new(60, 0, 0), Lane::new(240, 100, 4)],
         }
     }
@@ -217,5 +273,27 @@ mod tests {
             "  12.3 s | HIGH 0 waiting, 1 running, 5 done | NORMAL 60 waiting, 0 running, 0 done \
              | BATCH 136 waiting, 4 running, 100 done | 4 of 5 slots in use, 2 answered 429"
         );
+    }
+
+    #[test]
+    fn a_rate_and_an_outage_are_told_beside_the_slots() {
+        let rate = Some((19.84, "20/s".to_owned()));
+        let outage = Some(Duration::from_millis(11_200));
+        let told = Moment { rate, outage, ..moment() }.api();
+        assert_eq!(
+            told,
+            "4 of 5 slots in use, 2 answered 429, 19.8 calls a second (20/s), DOWN for 12 s more"
+        );
+        assert!(moment().is_news_after(&Moment { outage, ..moment() }), "it is over");
+    }
+
+    #[test]
+    fn a_pace_is_counted_from_look_to_look() {
+        let start = Instant::now();
+        let mut pace = Pace { requests: 0, at: start };
+        let at = |secs| start + Duration::from_secs(secs);
+        assert!((pace.since_last(40, at(2)) - 20.0).abs() < 1e-9);
+        assert!((pace.since_last(40, at(3)) - 0.0).abs() < 1e-9);
+        assert!((pace.since_last(45, at(4)) - 5.0).abs() < 1e-9);
     }
 }

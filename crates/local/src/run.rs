@@ -319,7 +319,7 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(
     clippy::disallowed_methods,
     reason = "the crate's one clock: a demo compares its own moments with the sandbox's"
 )]
-fn now_ms() -> f64 {
+pub(crate) fn now_ms() -> f64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default()

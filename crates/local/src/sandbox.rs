@@ -58,6 +58,8 @@ pub enum Error {
 pub struct Settings {
     /// The size of its permit pool: calls beyond it are answered 429.
     pub limit: u32,
+    /// What it takes in spans of time, in the sandbox's own words (`20/s`).
+    pub rates: Vec<String>,
     /// How long a call takes, in milliseconds.
     pub latency_ms: u64,
     /// What goes wrong, in the sandbox's own words (`drop-after-commit`, `429-burst`, …).
@@ -192,6 +194,9 @@ impl SandboxProcess {
             .args(["--latency-ms", &settings.latency_ms.to_string()])
             .arg("--write-credentials")
             .arg(dir.join(CREDENTIALS));
+        for rate in &settings.rates {
+            command.args(["--rate", rate]);
+        }
         if settings.open {
             command.arg("--open");
         }
@@ -267,6 +272,17 @@ impl SandboxProcess {
     pub async fn inject(&self, fault: &str) -> Result<(), Error> {
         let url = format!("{}/_sandbox/fault", self.endpoint());
         let asked = self.http.post(&url).json(&serde_json::json!({ "fault": fault }));
+        let answer = async { asked.send().await?.error_for_status().map(drop) };
+        answer.await.map_err(|source| Error::Ask { url: url.clone(), source })
+    }
+
+    /// Takes back what faults are left.
+    ///
+    /// # Errors
+    /// [`Error::Ask`].
+    pub async fn clear_faults(&self) -> Result<(), Error> {
+        let url = format!("{}/_sandbox/fault", self.endpoint());
+        let asked = self.http.delete(&url);
         let answer = async { asked.send().await?.error_for_status().map(drop) };
         answer.await.map_err(|source| Error::Ask { url: url.clone(), source })
     }

@@ -3,12 +3,14 @@
 
 mod bulk;
 mod cascade;
+mod door;
+mod pace;
 mod reviews;
 mod saga;
 mod scene;
 
 use serde_json::Value;
-use slowlane_local::{Stack, Target};
+use slowlane_local::{Rate, Stack, Target};
 
 use scene::Scene;
 
@@ -23,6 +25,8 @@ pub(crate) enum Scenario {
     Saga,
     /// Calls over HTTP, tried at once by three callers, and the same through the queues
     Cascade,
+    /// The same load by a Map that is paced by hand and through a rate limit
+    Pace,
     /// Reviews in S3, each asked of a model that takes ten questions a second
     Reviews,
 }
@@ -41,7 +45,7 @@ impl Scenario {
     /// How long the API takes for a call unless the user says, in milliseconds.
     pub(crate) fn latency_ms(self) -> u64 {
         match self {
-            Self::Orders | Self::Saga | Self::Reviews => 200,
+            Self::Orders | Self::Saga | Self::Pace | Self::Reviews => 200,
             // With a faster one the local AWS, and not the API, would be what is measured.
             Self::Bulk | Self::Cascade => 1000,
         }
@@ -53,13 +57,19 @@ impl Scenario {
             Self::Orders => 0,
             Self::Bulk => 150,
             Self::Saga | Self::Cascade => 40,
+            Self::Pace => 100,
             Self::Reviews => 200,
         }
     }
 
     /// Whether the API takes calls without a sign-in: a caller of the cascade knows no NetSuite.
     pub(crate) fn is_open(self) -> bool {
-        self == Self::Cascade
+        matches!(self, Self::Cascade | Self::Pace)
+    }
+
+    /// NetSuite's rate, of which the worker is told.
+    pub(crate) fn rate(self) -> Option<Rate> {
+        (self == Self::Pace).then(|| pace::RATE.parse().ok()).flatten()
     }
 
     /// The API, if it is not NetSuite's.
@@ -81,6 +91,7 @@ impl Scenario {
             Self::Bulk => bulk::run(&scene, size).await,
             Self::Saga => saga::run(&scene, size).await,
             Self::Cascade => cascade::run(&scene, size).await,
+            Self::Pace => pace::run(&scene, size).await,
             Self::Reviews => reviews::run(&scene, size).await,
             Self::Orders => anyhow::bail!("the orders are no scenario of their own"),
         }

@@ -1,6 +1,7 @@
 //! A demo of one target: calls of its API, from workflows to the sandbox that stands in for it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use serde_json::{Value, json};
 use slowlane_deployer::Progress;
 use slowlane_message::Priority;
 
+use crate::outage::Outage;
+use crate::progress::Watched;
+use crate::rate::Rate;
 use crate::report::{Observed, Report};
 use crate::run::{self, Item, Started};
 use crate::sandbox::{self, Sample};
@@ -29,6 +33,15 @@ pub struct Calls {
     pub high_every: Duration,
     /// The call; the sandbox's own sample if there is none.
     pub sample: Option<Sample>,
+}
+
+/// What a demo shows beside its calls.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// A rate that the target has and the worker was told.
+    pub rate: Option<Rate>,
+    /// An API that answers nobody for a while.
+    pub outage: Option<Outage>,
 }
 
 /// A demo that has run to its end. The local AWS and the sandbox end with this.
@@ -74,6 +87,21 @@ pub async fn demo(
     calls: &Calls,
     directory: &Path,
 ) -> Result<Finished, Error> {
+    demo_of(tools, name, target, calls, &Shown::default(), directory).await
+}
+
+/// The same, and what it shows beside its calls.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn demo_of(
+    tools: &Tools,
+    name: &str,
+    target: &Target,
+    calls: &Calls,
+    shown: &Shown,
+    directory: &Path,
+) -> Result<Finished, Error> {
     eprintln!("starting a local AWS and a sandbox of `{}`", target.sandbox.profile);
     let ministack = MiniStack::start(&tools.python, directory).await?;
     eprintln!("deploying the template");
@@ -89,9 +117,13 @@ pub async fn demo(
     let started = Started::default();
     let machine = stack.outputs().throttled_call_arn.clone();
     let limit = target.sandbox.limit;
+    let Shown { rate, outage } = shown;
+    let (rate, outage) = (rate.as_ref(), outage.as_ref());
+    let watched = Watched { totals: calls.of, limit, rate, outage };
     let executions = tokio::select! {
         ended = run::run_items(&stack, &machine, &items, calls.high_every, &started) => ended?,
-        never = progress::watch(&stack, calls.of, limit, &started) => match never {},
+        never = progress::watch(&stack, &watched, &started) => match never {},
+        never = strike(outage, &stack, items.len()) => match never? {},
     };
     stack.settle(SETTLE_TIMEOUT).await?;
     let report = Report::new(&Observed {
@@ -103,8 +135,25 @@ pub async fn demo(
         sandbox: &stack.sandbox().report().await?,
         worker: stack.worker_counts()?,
         dead_letters: stack.depth(&stack.outputs().dead_letter_queue_url).await?.total(),
+        rate,
+        outage: outage.and_then(Outage::span),
     });
     Ok(Finished { report, stack, ministack })
+}
+
+/// Lets an outage happen, if there is to be one, and never ends.
+///
+/// # Errors
+/// If the sandbox does not answer.
+pub async fn strike(
+    outage: Option<&Outage>,
+    stack: &Stack,
+    calls: usize,
+) -> Result<Infallible, sandbox::Error> {
+    match outage {
+        Some(outage) => outage.strike(stack.sandbox(), calls).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Calls {

@@ -4,17 +4,15 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use futures::future::try_join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
-use slowlane_deployer::{Addition, Deployer, Endpoint, Progress};
-use slowlane_local::Tools;
 
 use super::Shown;
-use super::scene::{Scene, order, repository};
+use super::door::{Door, unprioritised};
+use super::scene::{Scene, order};
 
-const STACK_NAME: &str = "slowlane-demo-door";
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -131,42 +129,7 @@ async fn paced(scene: &Scene<'_>, machine: &str, pace: Pace, calls: usize) -> an
     })
 }
 
-/// A call that is made at once has no priority.
-fn unprioritised(key: &str) -> Value {
-    let mut call = order(key, "NORMAL", true);
-    call.as_object_mut().and_then(|call| call.remove("priority"));
-    call
-}
-
-/// The deployed front door.
-struct Door {
-    url: String,
-    /// A caller's function.
-    caller: String,
-    http: reqwest::Client,
-}
-
 impl Door {
-    async fn open(scene: &Scene<'_>) -> anyhow::Result<Self> {
-        let api = format!("{}/services/rest/record/v1", scene.stack.sandbox().endpoint());
-        let mut addition =
-            Addition::cascade(STACK_NAME, &repository(), &Tools::from_env()?.lambdas)
-                .parameter("ApiUrl", api)
-                // Nobody else reaches a server on this machine's loopback.
-                .parameter("FrontDoorAuth", "NONE")
-                .parameter("ThrottledCallArn", &scene.stack.outputs().throttled_call_arn);
-        addition.local_log_dir = Some(scene.stack.directory().to_owned());
-        let endpoint = scene.stack.sdk().endpoint_url().context("the local AWS has a URL")?;
-        let deployer = Deployer::new(Endpoint::Local { url: endpoint.to_owned() }).await;
-        let outputs = deployer.add(&addition, &Progress::stderr()).await?;
-        let url = outputs.get("FrontDoorUrl").context("the front door has a URL")?;
-        // The local AWS serves the host `ID.lambda-url.REGION.on.aws` by its path.
-        let id = url.trim_start_matches("https://").split('.').next().unwrap_or_default();
-        let url = format!("{endpoint}/_aws/lambda-url/{id}");
-        let caller = outputs.get("FirstCallerArn").context("a caller has a name")?.clone();
-        Ok(Self { url, caller, http: reqwest::Client::builder().no_proxy().build()? })
-    }
-
     async fn run(
         &self,
         scene: &Scene<'_>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use aws_config::SdkConfig;
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use serde_json::Value;
 use slowlane_deployer::{Deployer, Endpoint, Progress};
 use slowlane_local::report::Observed;
@@ -41,7 +41,13 @@ pub(crate) struct Ended {
 /// The API with a limit of 2 and calls of 50 ms, without faults, reached by the doorbell.
 pub(crate) fn settings() -> Settings {
     Settings {
-        sandbox: sandbox::Settings { limit: 2, latency_ms: 50, fault: None, open: false },
+        sandbox: sandbox::Settings {
+            limit: 2,
+            rates: Vec::new(),
+            latency_ms: 50,
+            fault: None,
+            open: false,
+        },
         dispatch: Dispatch::Doorbell,
         on_higher: OnHigher::Swap,
         parameters: Vec::new(),
@@ -97,6 +103,8 @@ impl Scenario {
             sandbox: &self.stack.sandbox().report().await?,
             worker: self.stack.worker_counts()?,
             dead_letters: self.dead_letters().await?,
+            rate: None,
+            outage: None,
         }))
     }
 
@@ -118,10 +126,24 @@ impl Scenario {
 
     /// Starts one execution and waits for its end.
     pub(crate) async fn execute(&self, machine: &str, input: &Value) -> anyhow::Result<Ended> {
+        self.end_of(&self.start(machine, input).await?).await
+    }
+
+    /// Starts one execution and answers its ARN.
+    pub(crate) async fn start(&self, machine: &str, input: &Value) -> anyhow::Result<String> {
         let sfn = aws_sdk_sfn::Client::new(self.stack.sdk());
         let input = input.to_string();
         let started = sfn.start_execution().state_machine_arn(machine).input(input).send().await?;
-        self.end_of(&started.execution_arn).await
+        Ok(started.execution_arn)
+    }
+
+    /// What happened in an execution, a line for each state and each failure, for a snapshot.
+    pub(crate) async fn history(&self, arn: &str) -> anyhow::Result<String> {
+        let sfn = aws_sdk_sfn::Client::new(self.stack.sdk());
+        let events = sfn.get_execution_history().execution_arn(arn).into_paginator().items();
+        let events: Vec<_> = events.send().try_collect().await?;
+        let lines: Vec<String> = events.iter().filter_map(history_line).collect();
+        Ok(lines.join("\n"))
     }
 
     /// Waits for the end of an execution.
@@ -169,6 +191,24 @@ impl Scenario {
             .await?;
         received.messages.unwrap_or_default().pop().context("no message came within 20 s")
     }
+}
+
+/// What a history's event says; nothing for one that only repeats another. Tokens, ids and times are left
+/// out, since they differ from run to run.
+fn history_line(event: &HistoryEvent) -> Option<String> {
+    if let Some(entered) = event.state_entered_event_details() {
+        let kind = event.r#type.as_str().trim_end_matches("StateEntered");
+        return Some(format!("{} ({kind})", entered.name));
+    }
+    if let Some(failed) = event.task_failed_event_details() {
+        return Some(format!("  fails with {}", failed.error().unwrap_or_default()));
+    }
+    if let Some(failed) = event.execution_failed_event_details() {
+        let cause = json_or_null(failed.cause());
+        let message = cause["message"].as_str().unwrap_or_default().to_owned();
+        return Some(format!("FAILED {}: {message}", failed.error().unwrap_or_default()));
+    }
+    event.execution_succeeded_event_details().map(|_| "SUCCEEDED".to_owned())
 }
 
 /// The local AWS of this process, with nothing deployed for the caller.
