@@ -1,5 +1,9 @@
 //! The example machines on the whole path: what they do to the API, and how they end.
 
+mod dynamic_map;
+mod saga;
+mod slow_lane;
+
 use std::path::Path;
 
 use anyhow::Context;
@@ -27,14 +31,28 @@ fn order(key: &str, good: bool) -> Value {
 
 /// Creates an example machine, filled in as a team fills it in.
 async fn example(scenario: &Scenario, name: &str) -> anyhow::Result<String> {
+    example_with(scenario, name, &[]).await
+}
+
+/// The same with names of its own for what the machine calls, before those of the scenario's stack.
+async fn example_with(
+    scenario: &Scenario,
+    name: &str,
+    own: &[(&str, &str)],
+) -> anyhow::Result<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../state-machines/examples");
+    let mut definition = std::fs::read_to_string(directory.join(format!("{name}.asl.json")))?;
     let outputs = scenario.stack.outputs();
     let grace = outputs.grace_seconds.as_deref().context("a new stack has a grace")?;
-    let definition = std::fs::read_to_string(directory.join(format!("{name}.asl.json")))?
-        .replace("${EnqueuerArn}", &outputs.enqueuer_function_name)
-        .replace("${SlowEnqueuerArn}", &outputs.enqueuer_function_name)
-        .replace("${DefaultDeadlineSeconds}", "600")
-        .replace("${GraceSeconds}", grace);
+    let stacks = [
+        ("EnqueuerArn", outputs.enqueuer_function_name.as_str()),
+        ("SlowEnqueuerArn", &outputs.enqueuer_function_name),
+        ("DefaultDeadlineSeconds", "600"),
+        ("GraceSeconds", grace),
+    ];
+    for (placeholder, value) in own.iter().chain(&stacks) {
+        definition = definition.replace(&format!("${{{placeholder}}}"), value);
+    }
     scenario.machine(name, &serde_json::from_str(&definition)?).await
 }
 
@@ -59,50 +77,6 @@ async fn answers(scenario: &Scenario) -> anyhow::Result<Vec<String>> {
         format!("{} {record} {}", call.method, call.status)
     });
     Ok(told.collect())
-}
-
-#[tokio::test]
-async fn a_saga_undoes_its_first_call_when_the_second_is_refused() -> anyhow::Result<()> {
-    let scenario = Scenario::deploy("saga", settings()).await?;
-    let machine = example(&scenario, "saga").await?;
-    let undo = json!({
-        "priority": "NORMAL",
-        "idempotency_key": "first/undo",
-        "request": { "method": "DELETE", "resource": "salesOrder/eid:first" },
-    });
-    let mut saga =
-        json!({ "first": order("first", true), "second": order("second", false), "undo": undo });
-    let ended = scenario.execute(&machine, &saga).await?;
-    assert_eq!(ended.error, "Slowlane.Rejected", "{ended:?}");
-    assert_eq!(ended.cause["message"], "the second call failed, and the first was undone");
-    assert_eq!(answers(&scenario).await?, ["PUT first 204", "PUT second 400", "DELETE first 204"],);
-
-    saga["first"] = order("third", true);
-    saga["second"] = order("fourth", true);
-    let ended = scenario.execute(&machine, &saga).await?;
-    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
-    assert_eq!(answers(&scenario).await?[3..], ["PUT third 204", "PUT fourth 204"]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_call_that_stays_throttled_goes_by_the_slow_lane() -> anyhow::Result<()> {
-    let mut settings = settings();
-    // Once in each lane: a throttled call rests for longer than this one has patience.
-    settings.sandbox.fault = Some("429-burst:2".to_owned());
-    let scenario = Scenario::deploy("slow-lane", settings).await?;
-    let machine = example(&scenario, "slow-lane-fallback").await?;
-    let mut call = order("throttled", true);
-    call["priority"] = json!("HIGH");
-    call["patience_secs"] = json!(2);
-    let ended = scenario.execute(&machine, &call).await?;
-    assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
-    assert_eq!(ended.output["lane"], "slow", "{ended:?}");
-    assert_eq!(answers(&scenario).await?, ["PUT throttled 204"], "it is made once");
-
-    let ended = scenario.execute(&machine, &order("at-once", true)).await?;
-    assert_eq!(ended.output["lane"], "fast", "{ended:?}");
-    Ok(())
 }
 
 const ITEMS: usize = 200;
