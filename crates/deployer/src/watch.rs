@@ -12,6 +12,7 @@
 //! An alarm costs $0.10 a month for each metric that it reads, a dashboard $3 (us-east-1, 2026-11).
 
 mod alarms;
+pub mod math;
 pub mod metrics;
 mod panels;
 pub mod yaml;
@@ -92,6 +93,24 @@ impl Alarm {
             Signal::Expression { of, .. } => (None, of),
         };
         one.into_iter().chain(several.iter().map(|(_, metric)| *metric))
+    }
+
+    /// What is compared with [`at_least`](Self::at_least), of the values that its metrics have in a
+    /// period; `None` where there is no value, which raises no alarm.
+    ///
+    /// # Errors
+    /// If its expression is not understood here.
+    pub fn value(
+        &self,
+        of_metric: impl Fn(&Metric) -> Option<f64>,
+    ) -> Result<Option<f64>, math::NotUnderstood> {
+        match self.signal {
+            Signal::Metric(metric) => Ok(of_metric(&metric)),
+            Signal::Expression { of, expression } => math::value(expression, &|name| {
+                let (_, metric) = of.iter().find(|(known, _)| *known == name)?;
+                of_metric(metric)
+            }),
+        }
     }
 
     /// After how many seconds it begins, counted from when the condition does. CloudWatch looks

@@ -10,6 +10,7 @@
 //!   enforces limits as real ones do.
 //! - [`figures`]: what a run comes to; [`usage`]: the oracle of what the API would have taken.
 //! - [`faults`]: what goes wrong: the cloud's faults, the API's and those of people.
+//! - [`monitor`]: what CloudWatch would be told of it.
 //! - [`narrator`]: a run, told event by event.
 //! - [`strategies`]: other ways for a workflow to reach the API, to compare with.
 //! - [`studies`]: what many runs tell: the [comparison](studies::bench), the
@@ -19,6 +20,7 @@ pub mod api;
 pub mod faults;
 pub mod figures;
 pub mod ledger;
+pub mod monitor;
 pub mod narrator;
 mod plain_doorbell;
 pub mod programs;

@@ -130,7 +130,7 @@ fn simulate(arguments: &Simulate) -> Result<ExitCode> {
     let progress = |opened: u64, waiting: u64| bar.set_position(opened - waiting);
     let watch = arguments.transcript.as_deref().map(narrator).transpose()?;
     let started = Instant::now();
-    let outcome = run(&scenario, Onlooker { progress: &progress, watch })?;
+    let outcome = run(&scenario, Onlooker { progress: &progress, watch, monitor: None })?;
     let took = started.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let row = Row::of(&scenario, &outcome);

@@ -14,6 +14,8 @@ use slowlane_aws_simulator::cloud::lambda::{DEFAULT_EVENT_AGE, FunctionId, Funct
 use slowlane_aws_simulator::cloud::mapping::MappingSettings;
 use slowlane_aws_simulator::cloud::sqs::{QueueId, QueueSettings, Redrive, queue_url};
 use slowlane_aws_simulator::cloud::{Cloud, Context, Environment, Functions, Input, Mapping};
+use slowlane_aws_simulator::faults::Fault as AwsFault;
+use slowlane_aws_simulator::time::Moment;
 use slowlane_enqueuer::Enqueuer;
 use slowlane_limiter::{Limit, Limits};
 use slowlane_message::QueuedCall;
@@ -26,6 +28,7 @@ use slowlane_worker::{Clients, Worker};
 
 use crate::api::{ApiClient, SlowApi};
 use crate::ledger::tenant_name;
+use crate::monitor::Monitor;
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario, Told};
 use crate::strategies::LIMIT;
@@ -80,7 +83,8 @@ pub enum Error {
 }
 
 impl Deployment {
-    /// Makes what the template makes: queues, table, functions and mappings.
+    /// Makes what the template makes: queues, table, functions and mappings. What the worker prints
+    /// goes to `monitor`.
     ///
     /// # Errors
     /// The scenario's numbers do not fit together.
@@ -88,6 +92,7 @@ impl Deployment {
         scenario: &Scenario,
         functions: &Functions,
         api: &SlowApi,
+        monitor: Option<Rc<dyn Monitor>>,
     ) -> Result<Deployment, Error> {
         let cloud = functions.cloud();
         let timing = Timing::for_api_timeout(scenario.api_timeout_secs)?;
@@ -97,6 +102,10 @@ impl Deployment {
             key: "id".to_owned(),
             ttl: Some("expires_at".to_owned()),
         });
+        if scenario.mutant == Some(Mutant::MayNotReceive) {
+            let for_ever = Moment::from_millis(u64::MAX);
+            cloud.state().outages.insert(AwsFault::ReceiveRefused, for_ever);
+        }
         let stack = Rc::new(Stack {
             scenario: scenario.clone(),
             timing,
@@ -104,7 +113,7 @@ impl Deployment {
             limit: Cell::new(scenario.limit),
         });
         let enqueuer = enqueuer(&stack, functions)?;
-        let worker = worker(&stack, functions, api)?;
+        let worker = worker(&stack, functions, api, monitor)?;
         let deployment = Deployment {
             functions: functions.clone(),
             stack,
@@ -178,6 +187,7 @@ impl Deployment {
             })
         };
         match self.dispatch() {
+            _ if self.stack.scenario.mutant == Some(Mutant::NoMapping) => Vec::new(),
             Dispatch::Doorbell | Dispatch::DoorbellPlain => {
                 vec![mapping(self.doorbell, Some(self.stack.most_at_once()))]
             }
@@ -200,8 +210,11 @@ struct Stack {
 impl Stack {
     /// The worker's reserved concurrency.
     fn slots(&self) -> u32 {
-        let too_many = self.scenario.mutant == Some(Mutant::OneSlotTooMany);
-        self.limit.get() + u32::from(too_many)
+        match self.scenario.mutant {
+            Some(Mutant::OneSlotTooMany) => self.limit.get() + 1,
+            Some(Mutant::NoSlots) => 0,
+            _ => self.limit.get(),
+        }
     }
 
     /// `MaximumConcurrency` of the doorbell's mapping: 2 at least (model).
@@ -332,7 +345,12 @@ fn enqueuer(stack: &Rc<Stack>, functions: &Functions) -> Result<FunctionId, Erro
     Ok(functions.create(settings, Rc::new(boot)))
 }
 
-fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<FunctionId, Error> {
+fn worker(
+    stack: &Rc<Stack>,
+    functions: &Functions,
+    api: &SlowApi,
+    monitor: Option<Rc<dyn Monitor>>,
+) -> Result<FunctionId, Error> {
     let config = |stack: &Stack, environment: u64| {
         slowlane_worker::Config::from_vars(|name| stack.of_worker(name, environment))
             .map_err(|error| Error::Environment(error.to_string()))
@@ -354,6 +372,9 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
     let call_visibility = timing.call_visibility;
     let stack = stack.clone();
     let boot = move |sdk: SdkConfig, seed: u64| {
+        if mutant == Some(Mutant::NeverStarts) {
+            return Rc::new(Unbooted) as Rc<dyn Environment>;
+        }
         let config = checked(config(&stack, seed));
         let clients = Clients {
             sqs: clients::sqs(&sdk),
@@ -364,7 +385,12 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
         let sqs = clients.sqs.clone();
         let worker = Worker::new(config, clients, api.client(mutant), seed);
         let worker = checked(worker.map_err(|error| Error::Environment(error.to_string())));
-        let worker = worker.with_metrics(|_| {});
+        let (clock, monitor) = (cloud.clone(), monitor.clone());
+        let worker = worker.with_metrics(move |record| {
+            if let Some(monitor) = &monitor {
+                monitor.printed(clock.now(), record);
+            }
+        });
         if plain {
             let turn = Cell::new(seed >> 32);
             Rc::new(PlainSlot { worker, sqs, turn, share_every, call_visibility })
@@ -383,6 +409,19 @@ fn worker(stack: &Rc<Stack>, functions: &Functions, api: &SlowApi) -> Result<Fun
 /// limit and the wiring.
 fn checked<T>(config: Result<T, Error>) -> T {
     config.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A program that ends before it takes its first event.
+struct Unbooted;
+
+impl Environment for Unbooted {
+    fn handle(
+        self: Rc<Self>,
+        _: Input,
+        _: Context,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>>>> {
+        Box::pin(async { Err("Runtime.ExitError".to_owned()) })
+    }
 }
 
 struct EnqueuerProgram(Enqueuer);

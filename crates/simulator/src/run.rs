@@ -33,6 +33,7 @@ use crate::figures::{Outages, Receives, Tenants, Wait};
 use crate::ledger::{
     Books, End, Invariant, Ledger, Nature, Violation, WaitBound, key_of, tenant_name,
 };
+use crate::monitor::{self, Monitor};
 use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::promises::Promises;
 use crate::scenario::{self, Dispatch, Load, Pause, Scenario};
@@ -165,12 +166,14 @@ pub struct Onlooker<'a> {
     pub progress: &'a dyn Fn(u64, u64),
     /// Sees every event.
     pub watch: Option<Box<dyn Watch>>,
+    /// Is told what CloudWatch is told.
+    pub monitor: Option<Rc<dyn Monitor>>,
 }
 
 impl Onlooker<'_> {
     /// Nobody.
     pub fn nobody() -> Onlooker<'static> {
-        Onlooker { progress: &|_, _| {}, watch: None }
+        Onlooker { progress: &|_, _| {}, watch: None, monitor: None }
     }
 }
 
@@ -201,7 +204,10 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
         }
         let functions = Functions::new(cloud.clone());
         let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario);
-        let deployment = Deployment::create(scenario, &functions, &api)?;
+        let deployment = Deployment::create(scenario, &functions, &api, onlooker.monitor.clone())?;
+        if let Some(monitor) = onlooker.monitor {
+            tokio::task::spawn_local(show_queues(cloud.clone(), monitor));
+        }
         let rival = Rival::create(scenario, &functions, &api);
         if rival.is_some() {
             ledger.books().expect_overruns();
@@ -564,6 +570,14 @@ impl Run {
             enqueuer_bill: enqueuer,
             units: state.dynamo.units(),
         }
+    }
+}
+
+/// Shows the queues to CloudWatch, as long as the run lasts.
+async fn show_queues(cloud: Cloud, monitor: Rc<dyn Monitor>) {
+    loop {
+        tokio::time::sleep(monitor::EVERY).await;
+        monitor.queues(cloud.now(), &monitor::gauges(&cloud));
     }
 }
 

@@ -223,6 +223,14 @@ pub enum Mutant {
     TellsOutages,
     /// All tenants share one tenant's rate.
     OneTenantForAll,
+    /// The worker's reserved concurrency is 0.
+    NoSlots,
+    /// Nothing reads the doorbell.
+    NoMapping,
+    /// The worker's process ends before it takes an event.
+    NeverStarts,
+    /// The worker's role lacks `sqs:ReceiveMessage`.
+    MayNotReceive,
 }
 
 /// A distribution of times: fixed if it has a median only, else log-normal.

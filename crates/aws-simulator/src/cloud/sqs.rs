@@ -402,6 +402,14 @@ impl Sqs {
         }
     }
 
+    /// The age of a queue's oldest message, as `ApproximateAgeOfOldestMessage` has it: those that were
+    /// received three times or more are left out (doc).
+    pub fn age_of_oldest(&self, queue: QueueId, now: Moment) -> Option<Duration> {
+        let messages = self.queue(queue).messages.iter();
+        let counted = messages.filter(|(_, message)| message.receive_count < 3);
+        counted.map(|(_, message)| now.since(message.sent_at)).max()
+    }
+
     /// The text of every message in a queue, for a look at a dead-letter queue.
     pub fn bodies(&self, queue: QueueId) -> impl Iterator<Item = &str> {
         self.queue(queue).messages.iter().map(|(_, m)| &*m.body)

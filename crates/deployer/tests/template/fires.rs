@@ -1,10 +1,9 @@
 //! Each alarm begins by what it is for, and is quiet at full load.
 //!
-//! CloudWatch's metric math is followed as far as the alarms use it ("Using math expressions with
-//! CloudWatch metrics", User Guide): a comparison is 1 or 0, `FILL` puts a number where a metric has
-//! no value, and an expression over a missing value has none.
+//! These are values by hand, one period each. What the simulator's runs make of the alarms is tested
+//! in `tests/it/simulated_cloud/alarms`.
 
-use slowlane_deployer::watch::{ALARMS, Alarm, Signal, Threshold};
+use slowlane_deployer::watch::{ALARMS, Alarm, Signal, Threshold, math};
 use std::collections::BTreeMap;
 
 /// What an alarm's metrics show in one period; those that are not named have no value. A metric
@@ -67,10 +66,7 @@ fn is_raised(alarm: &Alarm, values: &[(&str, f64)]) -> bool {
         Signal::Expression { of, expression } => {
             let known = |id: &&str| of.iter().any(|(known, _)| known == id);
             assert!(values.keys().all(known), "{values:?} in {expression}");
-            let mut rest = expression;
-            let value = both(&mut rest, &values);
-            assert_eq!(rest, "", "{expression}");
-            value[0]
+            math::value(expression, &|name| values.get(name).copied()).unwrap()
         }
     };
     let threshold = match alarm.at_least {
@@ -83,99 +79,4 @@ fn is_raised(alarm: &Alarm, values: &[(&str, f64)]) -> bool {
     };
     // Missing data is not breaching.
     value.is_some_and(|value| value >= threshold)
-}
-
-/// One value, or those of an array.
-type Result = Vec<Option<f64>>;
-type Known<'a> = BTreeMap<&'a str, f64>;
-
-fn eat(rest: &mut &str, token: &str) -> bool {
-    let trimmed = rest.trim_start();
-    let Some(after) = trimmed.strip_prefix(token) else { return false };
-    *rest = after.trim_start();
-    true
-}
-
-fn combine(left: Result, right: Result, with: impl Fn(f64, f64) -> f64) -> Result {
-    vec![left[0].zip(right[0]).map(|(left, right)| with(left, right))]
-}
-
-/// `a AND b`
-fn both(rest: &mut &str, known: &Known<'_>) -> Result {
-    let mut left = compared(rest, known);
-    while eat(rest, "AND") {
-        let truth = |left: f64, right: f64| f64::from(left != 0.0 && right != 0.0);
-        left = combine(left, compared(rest, known), truth);
-    }
-    left
-}
-
-/// `a > b`, `a < b`
-fn compared(rest: &mut &str, known: &Known<'_>) -> Result {
-    let left = sum(rest, known);
-    if eat(rest, ">") {
-        return combine(left, sum(rest, known), |left, right| f64::from(left > right));
-    }
-    if eat(rest, "<") {
-        return combine(left, sum(rest, known), |left, right| f64::from(left < right));
-    }
-    left
-}
-
-fn sum(rest: &mut &str, known: &Known<'_>) -> Result {
-    let mut left = quotient(rest, known);
-    while eat(rest, "+") {
-        left = combine(left, quotient(rest, known), |left, right| left + right);
-    }
-    left
-}
-
-fn quotient(rest: &mut &str, known: &Known<'_>) -> Result {
-    let mut left = single(rest, known);
-    while eat(rest, "/") {
-        left = combine(left, single(rest, known), |left, right| left / right);
-    }
-    left
-}
-
-/// A number, a metric, a function, or something in brackets.
-fn single(rest: &mut &str, known: &Known<'_>) -> Result {
-    if eat(rest, "(") {
-        let inner = both(rest, known);
-        assert!(eat(rest, ")"), "{rest}");
-        return inner;
-    }
-    if eat(rest, "[") {
-        return list(rest, known, "]").concat();
-    }
-    let end = rest.find(|other: char| !other.is_ascii_alphanumeric()).unwrap_or(rest.len());
-    let (word, after) = rest.split_at(end);
-    *rest = after;
-    if let Ok(number) = word.parse() {
-        return vec![Some(number)];
-    }
-    if !eat(rest, "(") {
-        return vec![known.get(word).copied()];
-    }
-    let arguments = list(rest, known, ")");
-    match (word, &arguments[..]) {
-        ("FILL", [value, with]) => vec![value[0].or(with[0])],
-        ("IF", [condition, then, otherwise]) => match condition[0] {
-            Some(0.0) => otherwise.clone(),
-            Some(_) => then.clone(),
-            None => vec![None],
-        },
-        ("MAX", [of]) => vec![of.iter().flatten().copied().reduce(f64::max)],
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Expressions between commas, up to the closing bracket.
-fn list(rest: &mut &str, known: &Known<'_>, end: &str) -> Vec<Result> {
-    let mut items = vec![both(rest, known)];
-    while eat(rest, ",") {
-        items.push(both(rest, known));
-    }
-    assert!(eat(rest, end), "{rest}");
-    items
 }

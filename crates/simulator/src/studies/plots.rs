@@ -85,7 +85,7 @@ pub fn draw(directory: &Path, scenarios: &[Scenario]) -> Result<(), Error> {
     for scenario in scenarios {
         let story = Arc::new(Mutex::new(Story::default()));
         let watch: Box<dyn Watch> = Box::new(Recorder(story.clone()));
-        run(scenario, Onlooker { progress: &|_, _| {}, watch: Some(watch) })?;
+        run(scenario, Onlooker { watch: Some(watch), ..Onlooker::nobody() })?;
         let calls = story.lock().unwrap_or_else(PoisonError::into_inner).calls.clone();
         stories.push((heading(scenario), calls));
     }

@@ -1,5 +1,6 @@
 //! Whole runs on the simulated AWS, in virtual time: enqueuer, queues, mappings and all slots.
 
+mod alarms;
 mod cost;
 mod pause;
 mod rings;
