@@ -10,7 +10,7 @@ use slowlane_local::Tools;
 use super::setup::{Scenario, settings};
 
 /// Runs a command on the scenario's stack, and gives what it printed.
-fn operate(scenario: &Scenario, args: &[&str]) -> anyhow::Result<String> {
+pub(super) fn operate(scenario: &Scenario, args: &[&str]) -> anyhow::Result<String> {
     let endpoint = scenario.stack.sdk().endpoint_url().context("a local AWS has a URL")?;
     // It lies beside the Lambdas, which are built in the same go.
     let program = Tools::from_env()?.lambdas.join("slowlane");

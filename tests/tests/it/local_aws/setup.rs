@@ -93,7 +93,7 @@ impl Scenario {
         Ok((report, executions))
     }
 
-    async fn report(&self, executions: &[Execution]) -> anyhow::Result<Report> {
+    pub(crate) async fn report(&self, executions: &[Execution]) -> anyhow::Result<Report> {
         Ok(Report::new(&Observed {
             dispatch: self.settings.dispatch,
             on_higher: self.settings.on_higher,
