@@ -39,7 +39,7 @@ pub use core::overtake;
 pub use core::quota::{Error as QuotaError, Period, Quota};
 pub use core::rate::{Error as RateError, Margin, Pace, Rate, Window};
 pub use core::register::{Entry, Register, Standing};
-pub use core::view::{Gate, Reason, View, ViewSettings, Waiting};
+pub use core::view::{Gate, Place, Reason, View, ViewSettings, Waiting};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DateListener, DynamoDbStore};
 pub use grant::{Decision, Grant};

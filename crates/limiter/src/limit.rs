@@ -195,6 +195,25 @@ impl Limits {
         Self::try_from(limits)
     }
 
+    /// The target's calls at once, if they are limited to a number.
+    #[must_use]
+    pub fn concurrency(&self) -> Option<u32> {
+        self.of_target().find_map(|limit| match limit.measure {
+            Measure::Concurrency(at_once) => Some(at_once.get()),
+            _ => None,
+        })
+    }
+
+    /// Whether the target's calls at once are as many as the API turns out to take.
+    #[must_use]
+    pub fn is_adaptive(&self) -> bool {
+        self.of_target().any(|limit| limit.measure == Measure::Adaptive)
+    }
+
+    fn of_target(&self) -> impl Iterator<Item = &Limit> {
+        self.iter().filter(|limit| limit.scope == Scope::Target)
+    }
+
     /// As [`from_json`](Self::from_json) reads it.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, SharedCorrection, SystemClock};
+use crate::core::aimd::Aimd;
 use crate::core::control::{Author, Change, Control, ControlRules, Overrides, Record, Report};
 use crate::core::meter::Meter;
 use crate::core::quota::{self, Quota};
 use crate::core::rate::{self, Margin, Rate};
-use crate::core::view::{Gate, View, ViewSettings};
+use crate::core::view::{Gate, Place, View, ViewSettings};
 use crate::memory::MemoryStore;
 use crate::moment::Moment;
 use crate::names::{LimitKey, SlotId};
@@ -229,6 +230,20 @@ impl<S: Store> Limiter<S> {
         self.lock_view().gate(self.now(), &self.inner.slot)
     }
 
+    /// How this process stands among the slots at work, as far as it knows, with a place of its own or
+    /// as one that asks for one; `None` where slots need no places. No request.
+    #[must_use]
+    pub fn place(&self, is_in: bool) -> Option<Place> {
+        let (now, view) = (self.now(), self.lock_view());
+        view.needs_places(now).then(|| view.place(now, &self.inner.slot, is_in))
+    }
+
+    /// What the adaptive concurrency has found so far, as far as this process knows.
+    #[must_use]
+    pub fn adaptive(&self) -> Option<Aimd> {
+        self.lock_view().record().and_then(|record| record.control.adaptive.clone())
+    }
+
     /// What this limiter has done.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -264,16 +279,21 @@ impl<S: Store> Limiter<S> {
 
     /// Tells everybody what became of a call, where that is news to them: most answers are not, and
     /// cost no request. `call` is any name that tells it from other calls. A store that is down is
-    /// counted and warned of: the call has been made, and nothing is to be done about it.
-    pub async fn report(&self, call: &str, report: &Report) {
+    /// counted and warned of: the call has been made, and nothing is to be done about it. Answers
+    /// whether this report has changed the record.
+    pub async fn report(&self, call: &str, report: &Report) -> bool {
         let Inner { slot, settings, .. } = &*self.inner;
         if matches!(report, Report::Throttled { retry_after: None, .. }) {
             self.lock_view().stands_back(self.now());
         }
         let next =
             |control: &Control| control.reported(self.now(), slot, call, report, &settings.rules);
-        if let Err(error) = self.rewrite(next).await {
-            self.store_failed(&error, "take a report");
+        match self.rewrite(next).await {
+            Ok((_, stored)) => stored,
+            Err(error) => {
+                self.store_failed(&error, "take a report");
+                false
+            }
         }
     }
 

@@ -37,11 +37,22 @@ impl<S: Store> Limiter<S> {
         if self.lock_view().must_read_first(self.now()) {
             self.refresh().await;
         }
-        let now = self.now();
-        if let Gate::Shut(waiting) = self.lock_view().gate(now, &self.inner.slot) {
+        let gate = self.lock_view().gate(self.now(), &self.inner.slot);
+        if let Gate::Shut(waiting) = gate {
             self.count_refusal();
             return Ok(Entered::Refused(waiting));
         }
+        self.take_place().await
+    }
+
+    /// As [`enter`](Self::enter), whether or not anybody may call now: for whoever looks at the
+    /// [`gate`](Self::gate) himself, before each call.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter); or nobody knows whether a place that there is none for was given
+    /// back. Then it counts until its lease is over.
+    pub async fn take_place(&self) -> Result<Entered<S>, store::Error> {
+        let now = self.now();
         let mut permit = Permit { limiter: self.clone(), entered_at: now, lease_until: now };
         let record = match permit.renew().await {
             Ok(record) => record,
@@ -94,8 +105,7 @@ impl<S: Store> Permit<S> {
     pub async fn keep(&mut self) -> Result<Standing, store::Error> {
         let limiter = self.limiter.clone();
         let settings = &limiter.inner.settings;
-        let now = limiter.now();
-        if self.lease_until.since(now) * 3 <= settings.lease * 2 {
+        if self.is_due() {
             if let Err(error) = self.renew().await {
                 limiter.store_failed(&error, "renew a lease");
                 if settings.fallback == crate::Fallback::Refuse {
@@ -108,6 +118,25 @@ impl<S: Store> Permit<S> {
         let slot = &limiter.inner.slot;
         let standing = limiter.lock_view().standing(limiter.now(), slot);
         Ok(standing)
+    }
+
+    /// As [`keep`](Self::keep), and the control record is read or the lease renewed in any case: for
+    /// whoever has reason to believe that somebody has just changed it.
+    ///
+    /// # Errors
+    /// As [`keep`](Self::keep).
+    pub async fn look(&mut self) -> Result<Standing, store::Error> {
+        if !self.is_due() {
+            self.limiter.look().await;
+        }
+        self.keep().await
+    }
+
+    /// Whether its lease is to be renewed: a third of it is over.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let lease = self.limiter.inner.settings.lease;
+        self.lease_until.since(self.limiter.now()) * 3 <= lease * 2
     }
 
     /// Until when the place counts without being kept.

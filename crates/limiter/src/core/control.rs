@@ -164,6 +164,8 @@ pub enum Report {
 pub struct ControlRules {
     /// The breaker; `None` is none.
     pub breaker: Option<BreakerRules>,
+    /// Calls at once, where nobody has set another number; `None` is as many as the ceiling.
+    pub concurrency: Option<u32>,
     /// The adaptive concurrency; `None` is none.
     pub adaptive: Option<AimdRules>,
     /// How long everybody waits when the API throttles and does not say for how long. With an
@@ -176,10 +178,12 @@ pub struct ControlRules {
 }
 
 impl Default for ControlRules {
-    /// The breaker's defaults, no adaptive concurrency, 1 s, a day, 50 of 1,000.
+    /// The breaker's defaults, no concurrency below the ceiling, none that is adaptive, 1 s, a day,
+    /// 50 of 1,000.
     fn default() -> Self {
         Self {
             breaker: Some(BreakerRules::default()),
+            concurrency: None,
             adaptive: None,
             pause_when_throttled: Duration::from_secs(1),
             longest_hold: Duration::from_secs(24 * 60 * 60),
@@ -275,11 +279,11 @@ impl Control {
         Some(Self { breaker, ..self.next() })
     }
 
-    /// Slots that may work at once: what was set live and what the adaptive limit has found, and
-    /// never more than the ceiling.
+    /// Slots that may work at once: what was set live, or else configured, and what the adaptive limit
+    /// has found, and never more than the ceiling.
     #[must_use]
     pub fn concurrency(&self, ceiling: u32, rules: &ControlRules) -> u32 {
-        let set = self.limits.concurrency.unwrap_or(ceiling);
+        let set = self.limits.concurrency.or(rules.concurrency).unwrap_or(ceiling);
         let adaptive = rules.adaptive.as_ref().zip(self.adaptive.as_ref());
         let found = adaptive.map_or(ceiling, |(rules, found)| found.within(rules));
         set.min(found).min(ceiling)

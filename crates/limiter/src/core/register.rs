@@ -53,9 +53,15 @@ impl Register {
     /// and only the second sees both. So it never lets one too many in, whatever the clocks say.
     #[must_use]
     pub fn admits(&self, slot: &SlotId, now: Moment, limit: u32) -> Standing {
-        let others = self.slots.iter().filter(|(id, e)| *id != slot && e.lease_until > now);
-        let live = u32::try_from(others.count()).unwrap_or(u32::MAX).saturating_add(1);
+        let live = self.others(slot, now).saturating_add(1);
         standing(live <= limit, live, limit)
+    }
+
+    /// Slots beside this one whose lease holds at `now`.
+    #[must_use]
+    pub fn others(&self, slot: &SlotId, now: Moment) -> u32 {
+        let others = self.slots.iter().filter(|(id, e)| *id != slot && e.lease_until > now);
+        u32::try_from(others.count()).unwrap_or(u32::MAX)
     }
 
     /// What it says of a slot that is at work: of too many the youngest stand down.

@@ -133,6 +133,27 @@ pub struct Waiting {
     pub until: Option<Moment>,
 }
 
+/// How a slot stands among those at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whether it may work.
+    pub standing: Standing,
+    /// Other slots at work.
+    pub others: u32,
+    /// Of them, those that have been longer.
+    pub older: u32,
+    /// As many as there may be.
+    pub limit: u32,
+}
+
+impl Place {
+    /// Places that nobody has, this slot's own not among them.
+    #[must_use]
+    pub fn free(&self) -> u32 {
+        self.limit.saturating_sub(self.others.saturating_add(1))
+    }
+}
+
 /// Whether calls may be made, as far as the control record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -218,6 +239,41 @@ impl View {
         trusted.map_or(*ceiling, |seen| seen.record.control.concurrency(*ceiling, rules))
     }
 
+    /// Whether slots need places: fewer may be at work than the ceiling, or as many as the API turns
+    /// out to take.
+    #[must_use]
+    pub fn needs_places(&self, now: Moment) -> bool {
+        let ViewSettings { ceiling, rules, .. } = &self.settings;
+        rules.adaptive.is_some() || self.concurrency(now) < *ceiling
+    }
+
+    /// How `slot` stands among those at work, as far as is known: one that `is_in` by its rank, and
+    /// one that is not as if it came now.
+    #[must_use]
+    pub fn place(&self, now: Moment, slot: &SlotId, is_in: bool) -> Place {
+        let limit = self.concurrency(now);
+        let Some(seen) = self.seen.as_ref().filter(|_| self.is_trusted(now)) else {
+            // Within the ceiling, which the platform keeps.
+            return Place { standing: Standing::Stays, others: 0, older: 0, limit };
+        };
+        let register = &seen.record.register;
+        let others = register.others(slot, now);
+        // One whose entry was tidied away enters itself anew when it renews it.
+        let older = register.rank(slot, now).filter(|_| is_in);
+        let standing = match older {
+            Some(_) => register.standing(slot, now, limit),
+            None if is_in => Standing::Stays,
+            None => register.admits(slot, now, limit),
+        };
+        Place { standing, others, older: older.unwrap_or(others), limit }
+    }
+
+    /// When what is known of the record was read, or written.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Moment> {
+        self.seen.as_ref().map(|seen| seen.as_of)
+    }
+
     /// Whether `slot` may call now.
     ///
     /// A pause that was seen stays, however long ago that was: only who reads the record can learn
@@ -242,7 +298,7 @@ impl View {
             }
             // Nobody can be elected where the record cannot be written.
             BreakerGate::Probe { kind } if self.is_trusted(now) => Gate::Probe { kind },
-            BreakerGate::SlowStart { at_most, until } if self.place(slot, now) >= at_most => {
+            BreakerGate::SlowStart { at_most, until } if self.whereabouts(slot, now) >= at_most => {
                 let reason = Reason::SlowStart { at_most };
                 Gate::Shut(Waiting { reason, until: Some(until) })
             }
@@ -252,7 +308,7 @@ impl View {
 
     /// Whereabouts in the fleet a slot stands, from 0: by the register, or by its name where slots
     /// are not registered.
-    fn place(&self, slot: &SlotId, now: Moment) -> u32 {
+    fn whereabouts(&self, slot: &SlotId, now: Moment) -> u32 {
         let rank = self.record().and_then(|record| record.register.rank(slot, now));
         rank.unwrap_or_else(|| {
             let mut hasher = DefaultHasher::new();
