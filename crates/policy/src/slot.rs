@@ -27,6 +27,8 @@
 //! * While the gate is shut it receives nothing, and lets the rings sleep ([`Gate`]).
 //! * Where the target has rates, each call goes at the moment of its [`Grant`]. While the rates bind,
 //!   the slot has the grant before it looks for the call.
+//! * Where fewer slots may be at work than there are, it has a place among them ([`Places`]), or
+//!   stands down.
 //! * A slot that works wakes others for rings that no poller has taken, as far as it is allowed
 //!   ([`wake`](crate::wake)): a mapping begins with few pollers.
 //!
@@ -43,8 +45,8 @@
 //! # use std::num::NonZeroU32;
 //! # use std::time::Duration;
 //! # use slowlane_message::Priority;
-//! # use slowlane_policy::slot::{Action, Event, Found, Gate, Polled, Prepared, Rates, Settings};
-//! # use slowlane_policy::slot::Slot;
+//! # use slowlane_policy::slot::{Action, Event, Found, Gate, Places, Polled, Prepared, Rates};
+//! # use slowlane_policy::slot::{Settings, Slot};
 //! let settings = Settings {
 //!     gate: Gate::Open,
 //!     share_every: NonZeroU32::new(10).unwrap(),
@@ -54,6 +56,7 @@
 //!     allowance: 0,
 //!     turn: 0,
 //!     rates: Rates::None,
+//!     places: Places::Unlimited,
 //! };
 //! let now = Duration::ZERO;
 //! let mut slot = Slot::<&str, &str, &str, &str, ()>::new(now, settings);
@@ -68,13 +71,13 @@
 //!
 //! # Its state
 //!
-//! Six things happen side by side, each with its states: the API, the next call, the rings, the
-//! waking of others, what is known of the control record, and the grants. What a further limit asks
-//! of a slot has its place in them: standing down is to stop before `stop_at`.
+//! Seven things happen side by side, each with its states: the API, the next call, the rings, the
+//! waking of others, what is known of the control record, the grants, and the slot's place.
 
 mod control;
 mod grants;
 mod io;
+mod places;
 mod search;
 mod state;
 #[cfg(test)]
@@ -93,6 +96,8 @@ pub use self::grants::{Grant, Rates, Reserved};
 pub use self::io::{
     Action, Candidate, CannotPoll, End, Event, Found, Left, Polled, Prepared, Settings,
 };
+use self::places::Place;
+pub use self::places::Places;
 use self::state::{Api, Fetch, Next, OwnRing, Polling, Rings, Waking};
 use crate::prefetch::ServiceTimes;
 use crate::timing::RING_RENEWAL;
@@ -129,6 +134,7 @@ pub struct Slot<M, C, A, R, G> {
     polling: Polling,
     control: Control,
     grants: Grants<G>,
+    place: Place,
     times: ServiceTimes,
     turn: u64,
     /// How many candidates were held, which gives each its name.
@@ -158,6 +164,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             polling: Polling::Possible,
             control: Control::new(now, settings.gate),
             grants: Grants::new(settings.rates),
+            place: Place::new(settings.places),
             times: ServiceTimes::default(),
             turn: settings.turn,
             candidates: 0,
@@ -206,6 +213,8 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             }
             Event::Reserved(reserved) => self.on_reserved(now, reserved),
             Event::GaveUpGrant | Event::RangForMore => {}
+            Event::TookPlace { taken, places } => self.on_took_place(taken, places),
+            Event::LeftPlace(left) => self.on_left_place(left),
             Event::Ended(left) => self.on_left(now, left),
             Event::CollectedRings(rings) => self.on_collected_rings(rings),
             Event::ReturnedRings(returned) => self.own_ring.must_return |= !returned,
@@ -213,7 +222,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             Event::ThinnedOut(true) => self.rings.disturb(),
             Event::ThinnedOut(false) | Event::HeldRing => {}
             Event::Woke { slots, allowance_used } => self.on_woke(slots, allowance_used),
-            Event::ControlRead(gate) => self.on_control_read(gate),
+            Event::ControlRead(gate, places) => self.on_control_read(gate, places),
             Event::ClearedRings { any } => self.on_cleared_rings(now, any),
         }
         self.advance(now);
@@ -273,7 +282,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     /// What a slot that [has ended](Self::has_ended) leaves to be done.
     pub fn end(self, now: Moment) -> End<R> {
         let asleep_until = self.asleep_until().unwrap_or(now);
-        let leaves = self.leaves_to_others();
+        let leaves = self.leaves_to_others() || self.leaves_to_those_at_work();
         let Slot { settings, collected, own_ring, polling, rings, .. } = self;
         let hidden = own_ring.hidden_until.saturating_sub(now);
         let seen_to = rings == Rings::Silent || leaves;
@@ -299,11 +308,14 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     /// Starts whatever follows from how things stand.
     fn advance(&mut self, now: Moment) {
         self.give_up_void(now);
+        self.take_place_for_call();
         if self.api.is_busy() {
             return self.keep_granted(now);
         }
         match std::mem::replace(&mut self.next, Next::None) {
-            Next::Held { ready, .. } if self.grants.let_go(now) => self.launch(now, ready),
+            Next::Held { ready, .. } if self.grants.let_go(now) && self.place.let_go() => {
+                self.launch(now, ready);
+            }
             Next::None => self.begin(now),
             // Either the next event decides, or the moment of a grant.
             other => {
@@ -315,7 +327,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
 
     /// Whether a call that is received could be made.
     fn may_receive(&self) -> bool {
-        self.control.is_open() && !self.is_too_early()
+        self.control.is_open() && !self.is_too_early() && !self.place.is_full()
     }
 
     fn may_sweep(&self, now: Moment) -> bool {
@@ -333,7 +345,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         let grant = self.grants.take();
         self.act(Action::Call { call: ready, grant });
         // Where there is one call there need not be more.
-        if self.answered > 0 && self.grants.more_wanted() {
+        if self.answered > 0 && (self.grants.more_wanted() || self.place.more_wanted()) {
             self.act(Action::RingForMore);
         }
         self.wake_others();
@@ -342,6 +354,10 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     /// When the next call is to be fetched, to be given back, or to go.
     fn act_at(&self) -> Option<Moment> {
         let Api::Busy { since, fetch } = self.api else {
+            if !self.place.let_go() {
+                // The answer to who asks for a place decides, or its grant becomes void.
+                return self.grants.held().map(Grant::usable_until);
+            }
             let looks_for = matches!(self.next, Next::None).then(|| self.sweep_at()).flatten();
             let at = [looks_for, self.last_look_at(), self.launch_at()];
             return at.into_iter().flatten().min();
@@ -361,7 +377,10 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     }
 
     fn may_fetch(&self) -> bool {
-        self.control.gate == Gate::Open && self.rings.is_at_rest() && !self.grants.come_first()
+        self.control.gate == Gate::Open
+            && self.rings.is_at_rest()
+            && !self.grants.come_first()
+            && !self.place.is_full()
     }
 
     fn on_collected_rings(&mut self, rings: Vec<R>) {
@@ -370,11 +389,15 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         if !self.may_receive() {
             self.rings = Rings::Kept;
         } else if all || self.collected.len() >= RINGS_AT_ONCE {
-            self.rings = Rings::Listening { unanswered: Priority::ALL.len(), silent: true };
-            Priority::ALL.into_iter().for_each(|priority| self.act(Action::Listen(priority)));
+            self.leave_place_and_listen();
         } else {
             self.act(Action::CollectRings);
         }
+    }
+
+    fn listen(&mut self) {
+        self.rings = Rings::Listening { unanswered: Priority::ALL.len(), silent: true };
+        Priority::ALL.into_iter().for_each(|priority| self.act(Action::Listen(priority)));
     }
 
     /// A poll of the listening was answered.
@@ -428,7 +451,8 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     }
 
     fn wake_others(&mut self) {
-        if self.grants.rates != Rates::None && self.grants.bind {
+        let rates_bind = self.grants.rates != Rates::None && self.grants.bind;
+        if rates_bind || !self.place.has_room() {
             // More slots would have nothing to do.
             return;
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::io::Action;
 use super::state::{Next, Rings};
-use super::{Moment, Slot};
+use super::{Moment, Places, Slot};
 use crate::timing::RING_LEAD;
 
 /// How often a slot at work reads the control record.
@@ -119,8 +119,10 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         self.act(Action::ReadControl);
     }
 
-    pub(super) fn on_control_read(&mut self, gate: Gate) {
+    pub(super) fn on_control_read(&mut self, gate: Gate, places: Places) {
         self.control.reads -= 1;
+        self.place.others_at_work = places == Places::Full { rings_back_at: None };
+        self.on_places(places);
         self.on_gate(gate);
     }
 
@@ -129,7 +131,9 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         self.control.gate = gate;
         match (gate, self.rings) {
             (Gate::Open | Gate::Probe { .. }, Rings::Confirming | Rings::Asleep) => {
-                self.rings = match self.is_too_early() {
+                self.rings = match self.place.is_full() {
+                    _ if self.is_too_early() => Rings::Asleep,
+                    true if self.control.reads > 0 => Rings::Confirming,
                     true => Rings::Asleep,
                     false => Rings::Kept,
                 };
@@ -140,27 +144,27 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             _ => {}
         }
         if !self.control.is_open() {
-            match std::mem::replace(&mut self.next, Next::None) {
-                Next::Held { ready, .. } => self.act(Action::GiveBack(ready)),
-                other => self.next = other,
-            }
+            self.give_back_held();
         }
     }
 
     /// Until when the rings sleep: the gate is shut, or it is too early for a grant and nobody has one
-    /// that is still to come.
+    /// that is still to come, or others have all places and are not known to be at work.
     pub(super) fn asleep_until(&self) -> Option<Moment> {
         match self.control.gate {
             Gate::Shut { rings_back_at } => Some(rings_back_at),
-            Gate::Open | Gate::Probe { .. } => self.too_early_until(),
+            Gate::Open | Gate::Probe { .. } if self.is_too_early() => self.too_early_until(),
+            Gate::Open | Gate::Probe { .. } => self.full_until(),
         }
     }
 
     /// Lets the rings sleep, if no call may be made now and nothing is under way that may change
     /// that.
     pub(super) fn sleep_perhaps(&mut self, now: Moment) {
-        let asleep = !self.control.is_open() || self.is_too_early();
-        if asleep && self.may_sleep() {
+        if self.may_receive() || !self.may_sleep() {
+            return;
+        }
+        if !self.stands_down() || self.leave_place() {
             self.return_collected();
             self.rings = Rings::Clearing;
             let back_after = self.asleep_until().map(|until| until.saturating_sub(now));
@@ -170,16 +174,24 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
 
     pub(super) fn on_cleared_rings(&mut self, now: Moment, any: bool) {
         let opens = self.control.is_open();
-        if any && !(opens && self.is_too_early()) {
+        let stands_down = self.stands_down();
+        if stands_down || (any && !(opens && self.is_too_early())) {
             self.read_control(now);
         }
         self.rings = match (opens, any) {
             // What the rings were sent for is looked at by those who have the grants.
             (true, _) if self.is_too_early() => Rings::Asleep,
+            // The same by those who have the places, if they still have them now.
+            (true, _) if stands_down => Rings::Confirming,
             (true, _) => Rings::Kept,
             (false, true) => Rings::Confirming,
             (false, false) => Rings::Asleep,
         };
+    }
+
+    /// Whether it is for want of a place alone that the slot may not call.
+    fn stands_down(&self) -> bool {
+        self.control.is_open() && self.place.is_full() && !self.is_too_early()
     }
 
     pub(super) fn return_collected(&mut self) {

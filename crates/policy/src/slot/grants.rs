@@ -200,10 +200,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
                     true => Has::Nothing,
                     false => Has::TooEarly { rings_back_at },
                 };
-                match std::mem::replace(&mut self.next, Next::None) {
-                    Next::Held { ready, .. } => self.act(Action::GiveBack(ready)),
-                    other => self.next = other,
-                }
+                self.give_back_held();
             }
         }
     }
@@ -229,9 +226,10 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         if self.grants.rates == Rates::None {
             return;
         }
+        let has_place = self.api.is_busy() || self.place.let_go();
         let may_ask = !self.api.is_busy() || self.reserve_at().is_some_and(|at| at <= now);
         match (&mut self.next, &self.grants.has) {
-            (Next::Held { units, grants_left, .. }, Has::Nothing) if may_ask => {
+            (Next::Held { units, grants_left, .. }, Has::Nothing) if may_ask && has_place => {
                 let units = *units;
                 *grants_left = grants_left.saturating_sub(1);
                 self.reserve(units);
@@ -246,6 +244,8 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         let may_sweep = self.may_sweep(now);
         match (&self.grants.has, may_sweep) {
             (Has::Grant(_), false) => self.give_up_grant(),
+            // The slot looks for a call once it has a place.
+            (Has::Grant(_) | Has::Nothing, true) if !self.place.let_go() => self.take_place(),
             (Has::Grant(_), true) if self.sweep_at().is_some_and(|at| at > now) => {}
             (Has::Nothing, true) if self.grants.come_first() => self.reserve(1),
             (Has::Grant(_) | Has::Nothing, true) => self.sweep(now),

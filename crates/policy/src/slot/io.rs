@@ -5,7 +5,7 @@ use std::time::Duration;
 use slowlane_message::Priority;
 
 use super::grants::{Rates, Reserved};
-use super::{Gate, Moment};
+use super::{Gate, Moment, Places};
 
 /// What a slot is told at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub turn: u64,
     /// What each call needs of the target's rates.
     pub rates: Rates,
+    /// How many slots may be at work.
+    pub places: Places,
 }
 
 /// What the driver has to do. Each action is answered by exactly one [`Event`], which is named
@@ -87,6 +89,10 @@ pub enum Action<M, C, A, R, G> {
     },
     /// Ring once, so that another slot joins in: [`Event::RangForMore`].
     RingForMore,
+    /// Take a place among the slots at work: [`Event::TookPlace`].
+    TakePlace,
+    /// Give the place back: [`Event::LeftPlace`].
+    LeavePlace,
 }
 
 /// What has come of an [`Action`].
@@ -131,7 +137,16 @@ pub enum Event<M, C, A, R, G> {
         allowance_used: u32,
     },
     /// The control record was read, or is known as well as it can be: as it stands now.
-    ControlRead(Gate),
+    ControlRead(Gate, Places),
+    /// A place was asked for.
+    TookPlace {
+        /// Whether the slot has one.
+        taken: bool,
+        /// As they stand now.
+        places: Places,
+    },
+    /// Whether the place was surely given back.
+    LeftPlace(bool),
     /// The rings on the doorbell sleep or are gone.
     ClearedRings {
         /// Whether there were any, or may have been.

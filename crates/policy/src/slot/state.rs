@@ -84,6 +84,8 @@ pub(super) enum Rings {
     Kept,
     /// A search has found nothing. Before it listens, the slot collects what rings there are.
     Collecting,
+    /// Before it listens, the slot gives its place back.
+    Leaving,
     /// All three queues are polled at once, for long enough to ask all of SQS's servers.
     Listening {
         /// Polls without an answer.
@@ -107,6 +109,7 @@ impl Rings {
         match self {
             Rings::Kept
             | Rings::Collecting
+            | Rings::Leaving
             | Rings::Clearing
             | Rings::Confirming
             | Rings::Asleep => {}

@@ -3,7 +3,7 @@
 use super::world::{Hand, SHUT, STOP_AT, Silence, TestAction, World};
 use crate::slot::grants::CALL_LEAD;
 use crate::slot::state::{Next, Sweep};
-use crate::slot::{Action, End, Gate, Grant, READ_EVERY, Rates};
+use crate::slot::{Action, End, Gate, Grant, Places, READ_EVERY, Rates};
 
 impl World {
     pub(super) fn check(&mut self, action: &TestAction) -> Result<(), String> {
@@ -15,6 +15,7 @@ impl World {
             return Err(format!("it searches twice at once: {action:?}"));
         }
         self.check_gate(action)?;
+        self.check_place(action)?;
         match action {
             Action::Sweep(queue) => {
                 let first = matches!(self.slot.next, Next::Searching(Sweep { polled: 1, .. }));
@@ -61,6 +62,8 @@ impl World {
             | Action::HoldRing
             | Action::WakeOthers(_)
             | Action::RingForMore
+            | Action::TakePlace
+            | Action::LeavePlace
             | Action::ReadControl
             | Action::ClearRings { .. } => {}
         }
@@ -90,11 +93,50 @@ impl World {
                 self.read_at = self.now;
                 Ok(())
             }
-            Action::ClearRings { .. } if !shut && !self.too_early => {
+            Action::ClearRings { .. } if !shut && !self.too_early && !self.is_full() => {
                 Err("it takes rings although calls are made".to_owned())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where slots need places, none calls or listens for the last time but as it may, and one that
+    /// stands down receives nothing.
+    fn check_place(&mut self, action: &TestAction) -> Result<(), String> {
+        let leaves = self.pending.contains(&Action::LeavePlace);
+        match action {
+            Action::Call { .. } if self.places != Places::Unlimited && !self.has_place => {
+                return Err("a call without a place".to_owned());
+            }
+            Action::Sweep(_)
+            | Action::Listen(_)
+            | Action::LookAgain(_)
+            | Action::Prepare { .. }
+            | Action::Call { .. }
+            | Action::WakeOthers(_)
+            | Action::RingForMore
+                if self.is_full() =>
+            {
+                return Err(format!("it goes on although others have all places: {action:?}"));
+            }
+            Action::Listen(_) if self.has_place || leaves => {
+                return Err("it listens for the last time and has its place".to_owned());
+            }
+            Action::TakePlace if self.has_place || self.pending.contains(&Action::TakePlace) => {
+                return Err("it asks for a place and has one, or has asked".to_owned());
+            }
+            Action::LeavePlace if !self.has_place || leaves => {
+                return Err("it gives a place back that it does not have".to_owned());
+            }
+            Action::ReadControl => {
+                let clears = |action: &TestAction| matches!(action, Action::ClearRings { .. });
+                self.read_with_nothing =
+                    self.hands.is_empty() && !self.has_place && !self.pending.iter().any(clears);
+            }
+            Action::ClearRings { .. } => self.others_at_work = false,
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Where calls need a grant, each has one of its own, and goes at its moment.
@@ -127,6 +169,11 @@ impl World {
         if held == rings { Ok(()) } else { Err(format!("it holds rings {held:?}, not {rings:?}")) }
     }
 
+    /// Whether others surely look for what the slot's ring was sent for.
+    fn left_to_others(&self) -> bool {
+        self.others_first || self.others_at_work
+    }
+
     pub(super) fn check_end(&mut self) -> Result<(), String> {
         if !self.hands.is_empty() {
             return Err(format!("messages have not ended: {:?}", self.hands));
@@ -139,7 +186,7 @@ impl World {
         match self.slot.clone().end(self.now) {
             End::Served { collected } => {
                 self.let_go(&collected)?;
-                match (silent || self.others_first, self.must_return, hidden) {
+                match (silent || self.left_to_others(), self.must_return, hidden) {
                     (true, false, false) => Ok(()),
                     _ => Err(format!(
                         "the ring is let go: silent {silent}, failed {}, hidden {hidden}",
@@ -150,7 +197,7 @@ impl World {
             End::HandedOver { hide_ring, collected, ring, ring_may_go } => {
                 self.let_go(&collected)?;
                 let outlasts = hide_ring.unwrap_or(self.slot.settings.call_visibility);
-                if !ring && !silent && !self.others_first {
+                if !ring && !silent && !self.left_to_others() {
                     Err("nobody is rung for what may be left".to_owned())
                 } else if ring_may_go && (self.must_return || hidden) {
                     Err("the ring may go although it must come back".to_owned())
@@ -158,7 +205,7 @@ impl World {
                     Err("the ring comes back before the call that is hidden".to_owned())
                 } else if !silent && matches!(self.told, Gate::Shut { .. }) {
                     Err("it rings although the gate is shut".to_owned())
-                } else if !silent && !self.others_first && self.now < STOP_AT {
+                } else if !silent && !self.left_to_others() && self.now < STOP_AT {
                     Err("it gives up before its time".to_owned())
                 } else {
                     Ok(())
@@ -166,7 +213,8 @@ impl World {
             }
             End::Asleep { ring_back_after } => {
                 self.let_go(&[])?;
-                if !matches!(self.told, Gate::Shut { .. }) && !self.too_early {
+                let shut = matches!(self.told, Gate::Shut { .. });
+                if !shut && !self.too_early && !self.is_full() {
                     Err("it sleeps although calls are made".to_owned())
                 } else if self.unconfirmed > 0 {
                     Err("it sleeps and may have taken the ring that calls it back".to_owned())

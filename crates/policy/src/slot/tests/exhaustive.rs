@@ -93,78 +93,126 @@ fn explored(name: &str, world: World) {
 
 #[test]
 fn a_slot_from_its_start() {
-    let budget = Budget { messages: 2, failures: 1, rings: 1, timeouts: 1, gates: 0, grants: 0 };
+    let budget =
+        Budget { messages: 2, failures: 1, rings: 1, timeouts: 1, gates: 0, grants: 0, places: 0 };
     explored("from its start", World::cold(budget, 0, None));
 }
 
 #[test]
 fn a_slot_at_work() {
-    let budget = Budget { messages: 1, failures: 1, rings: 1, timeouts: 2, gates: 0, grants: 0 };
+    let budget =
+        Budget { messages: 1, failures: 1, rings: 1, timeouts: 2, gates: 0, grants: 0, places: 0 };
     explored("at work", World::warm(budget, 0, None));
 }
 
 #[test]
 fn a_slot_at_work_for_longer() {
-    let budget = Budget { messages: 2, failures: 1, rings: 1, timeouts: 1, gates: 0, grants: 0 };
+    let budget =
+        Budget { messages: 2, failures: 1, rings: 1, timeouts: 1, gates: 0, grants: 0, places: 0 };
     explored("at work for longer", World::warm(budget, 0, None));
 }
 
 #[test]
 fn a_slot_whose_calls_run_late() {
-    let budget = Budget { messages: 2, failures: 0, rings: 1, timeouts: 2, gates: 0, grants: 0 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 1, timeouts: 2, gates: 0, grants: 0, places: 0 };
     explored("whose calls run late", World::warm(budget, 0, None));
 }
 
 #[test]
 fn a_slot_that_wakes_others() {
-    let budget = Budget { messages: 2, failures: 0, rings: 1, timeouts: 1, gates: 0, grants: 0 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 1, timeouts: 1, gates: 0, grants: 0, places: 0 };
     explored("waking others", World::cold(budget, 2, None));
 }
 
 #[test]
 fn a_slot_at_work_whose_gate_shuts() {
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 2, gates: 2, grants: 0 };
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 2, gates: 2, grants: 0, places: 0 };
     explored("whose gate shuts", World::warm(budget, 0, None));
 }
 
 #[test]
 fn a_slot_at_its_start_whose_gate_shuts() {
-    let budget = Budget { messages: 1, failures: 1, rings: 0, timeouts: 1, gates: 2, grants: 0 };
+    let budget =
+        Budget { messages: 1, failures: 1, rings: 0, timeouts: 1, gates: 2, grants: 0, places: 0 };
     explored("whose gate shuts at its start", World::cold(budget, 1, None));
 }
 
 #[test]
 fn a_slot_that_is_woken_in_front_of_a_shut_gate() {
-    let budget = Budget { messages: 2, failures: 0, rings: 1, timeouts: 1, gates: 1, grants: 0 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 1, timeouts: 1, gates: 1, grants: 0, places: 0 };
     explored("in front of a shut gate", World::shut_out(budget, None));
 }
 
 #[test]
 fn a_slot_that_gets_its_grants_first() {
-    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
     explored("with grants first", World::rated(budget, Rates::Calls, true, None));
 }
 
 #[test]
 fn a_slot_that_gets_its_grants_first_and_whose_requests_fail() {
-    let budget = Budget { messages: 1, failures: 1, rings: 0, timeouts: 2, gates: 0, grants: 1 };
+    let budget =
+        Budget { messages: 1, failures: 1, rings: 0, timeouts: 2, gates: 0, grants: 1, places: 0 };
     explored("with grants first and failures", World::rated(budget, Rates::Calls, true, None));
 }
 
 #[test]
 fn a_slot_whose_calls_have_units() {
-    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
     explored("with units", World::rated(budget, Rates::Units, true, None));
 }
 
 #[test]
 fn a_slot_with_grants_whose_gate_shuts() {
-    let budget = Budget { messages: 1, failures: 0, rings: 1, timeouts: 2, gates: 1, grants: 1 };
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 1, timeouts: 2, gates: 1, grants: 1, places: 0 };
     explored("with grants and a gate", World::rated(budget, Rates::Calls, true, None));
 }
 
 #[test]
 fn a_slot_at_work_under_rates() {
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 3, gates: 0, grants: 2 };
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 3, gates: 0, grants: 2, places: 0 };
     explored("at work under rates", World::warm_under_rates(budget, None));
+}
+
+#[test]
+fn a_slot_that_needs_a_place() {
+    let budget =
+        Budget { messages: 1, failures: 1, rings: 1, timeouts: 1, gates: 0, grants: 0, places: 1 };
+    explored("that needs a place", World::placed(budget, Rates::None, None));
+}
+
+#[test]
+fn a_slot_that_stands_down() {
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 1, timeouts: 1, gates: 0, grants: 0, places: 2 };
+    explored("that stands down", World::placed(budget, Rates::None, None));
+}
+
+#[test]
+fn a_slot_at_work_that_stands_down() {
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 0, grants: 0, places: 2 };
+    explored("at work that stands down", World::warm_under_places(budget, None));
+}
+
+#[test]
+fn a_slot_that_needs_a_place_and_whose_gate_shuts() {
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 1, grants: 0, places: 2 };
+    explored("with places and a gate", World::placed(budget, Rates::None, None));
+}
+
+#[test]
+fn a_slot_that_needs_a_place_and_grants() {
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 1, places: 1 };
+    explored("with places and grants", World::placed(budget, Rates::Calls, None));
 }

@@ -3,14 +3,16 @@
 use super::exhaustive::explore;
 use super::world::{Budget, Mutant, STOP_AT, TestSlot, World};
 use crate::slot::grants::Has;
+use crate::slot::places;
 use crate::slot::state::{Api, Next, Rings};
-use crate::slot::{Action, Gate, Moment, Rates};
+use crate::slot::{Action, Gate, Moment, Places, Rates};
 use slowlane_message::Priority;
 
 /// The mutant does something that is `wrong`, after much or little.
 fn is_caught(mutant: Mutant, wrong: &str) {
     let found = [(0, 1), (1, 0), (2, 0), (1, 1)].into_iter().find_map(|(messages, failures)| {
-        let budget = Budget { messages, failures, rings: 1, timeouts: 2, gates: 0, grants: 0 };
+        let budget =
+            Budget { messages, failures, rings: 1, timeouts: 2, gates: 0, grants: 0, places: 0 };
         explore(World::warm(budget, 0, Some(mutant)), Some(mutant)).err()
     });
     let found = found.expect("the mutant lives");
@@ -120,7 +122,8 @@ fn one_that_settles_twice() {
             slot.act(settle);
         }
     };
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 0, gates: 0, grants: 0 };
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 0, gates: 0, grants: 0, places: 0 };
     let found = explore(World::cold(budget, 0, None), Some(mutant)).unwrap_err();
     assert!(found.what.contains("becomes Leaving and was Some(Leaving)"), "{found:#?}");
 }
@@ -150,7 +153,8 @@ fn one_that_goes_round_in_circles() {
 
 /// The mutant does something that is `wrong`, with a gate that shuts and opens.
 fn is_caught_at_the_gate(mutant: Mutant, wrong: &str) {
-    let budget = Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 1, grants: 0 };
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 1, gates: 1, grants: 0, places: 0 };
     let found = explore(World::warm(budget, 0, Some(mutant)), Some(mutant));
     let found = found.and_then(|_| explore(World::shut_out(budget, Some(mutant)), Some(mutant)));
     let found = found.expect_err("the mutant lives");
@@ -231,14 +235,16 @@ fn one_that_makes_a_second_call_as_the_probe() {
             slot.control.gate = Gate::Open;
         }
     };
-    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 0, gates: 1, grants: 0 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 0, timeouts: 0, gates: 1, grants: 0, places: 0 };
     let found = explore(World::shut_out(budget, Some(mutant)), Some(mutant)).unwrap_err();
     assert!(found.what.contains("although the gate is shut"), "{found:#?}");
 }
 
 /// The mutant does something that is `wrong`, under rates.
 fn is_caught_under_rates(mutant: Mutant, wrong: &str) {
-    let budget = Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2 };
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
     let found = explore(World::rated(budget, Rates::Calls, true, Some(mutant)), Some(mutant));
     let found = found.and_then(|_| {
         explore(World::rated(budget, Rates::Units, true, Some(mutant)), Some(mutant))
@@ -309,4 +315,97 @@ fn one_that_lets_its_ring_go_although_nobody_has_a_grant() {
         }
     };
     is_caught_under_rates(mutant, "the ring is let go");
+}
+
+/// The mutant does something that is `wrong`, where slots need places.
+fn is_caught_at_its_place(mutant: Mutant, wrong: &str) {
+    let found = [(0, 1), (1, 0), (1, 1)].into_iter().find_map(|(messages, places)| {
+        let budget =
+            Budget { messages, failures: 0, rings: 1, timeouts: 1, gates: 0, grants: 0, places };
+        let placed = World::placed(budget, Rates::None, Some(mutant));
+        let at_work = World::warm_under_places(budget, Some(mutant));
+        [placed, at_work].into_iter().find_map(|world| explore(world, Some(mutant)).err())
+    });
+    let found = found.expect("the mutant lives");
+    println!("{}, after {} steps", found.what, found.steps.len());
+    assert!(found.what.contains(wrong), "{found:#?}");
+}
+
+#[test]
+fn one_that_does_not_wait_for_its_place() {
+    let mutant: Mutant = |_, slot, now| {
+        if slot.place.has == places::Has::Asked && matches!(slot.next, Next::Held { .. }) {
+            slot.place.has = places::Has::Place;
+            slot.advance(now);
+        }
+    };
+    is_caught_at_its_place(mutant, "a call without a place");
+}
+
+#[test]
+fn one_that_does_not_stand_down() {
+    let mutant: Mutant = |_, slot, now| {
+        if slot.place.is_full() {
+            slot.place.known = Places::Unlimited;
+            slot.advance(now);
+        }
+    };
+    is_caught_at_its_place(mutant, "although others have all places");
+}
+
+#[test]
+fn one_that_keeps_its_place_while_it_listens() {
+    let mutant: Mutant = |before, slot, _| {
+        if before.place.has == places::Has::Place && slot.rings == Rings::Leaving {
+            without(slot, |action| *action == Action::LeavePlace);
+            slot.place.has = places::Has::Nothing;
+            slot.leave_place_and_listen();
+        }
+    };
+    is_caught_at_its_place(mutant, "it listens for the last time and has its place");
+}
+
+#[test]
+fn one_that_lets_its_ring_go_without_looking_whether_others_are_at_work() {
+    let mutant: Mutant = |before, slot, _| {
+        if before.rings == Rings::Clearing && slot.rings == Rings::Confirming {
+            slot.rings = Rings::Asleep;
+            slot.control.reads -= 1;
+            without(slot, |action| *action == Action::ReadControl);
+        }
+    };
+    is_caught_at_its_place(mutant, "the ring is let go");
+}
+
+#[test]
+fn one_that_takes_it_for_granted_that_others_are_at_work() {
+    let mutant: Mutant = |_, slot, _| {
+        slot.place.others_at_work = slot.place.is_full();
+    };
+    is_caught_at_its_place(mutant, "the ring is let go");
+}
+
+#[test]
+fn one_that_asks_again_although_it_has_a_place() {
+    let mutant: Mutant = |before, slot, _| {
+        if (before.place.has, slot.place.has) == (places::Has::Asked, places::Has::Place) {
+            slot.place.has = places::Has::Nothing;
+            slot.take_place();
+        }
+    };
+    is_caught_at_its_place(mutant, "it asks for a place and has one");
+}
+
+#[test]
+fn one_that_stands_down_in_its_place() {
+    let mutant: Mutant = |before, slot, now| {
+        let leaves =
+            (before.place.has, slot.place.has) == (places::Has::Place, places::Has::Leaving);
+        if leaves && slot.rings == Rings::Kept {
+            without(slot, |action| *action == Action::LeavePlace);
+            slot.place.has = places::Has::Nothing;
+            slot.advance(now);
+        }
+    };
+    is_caught_at_its_place(mutant, "the ring is let go");
 }

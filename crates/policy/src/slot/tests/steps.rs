@@ -6,8 +6,8 @@ use slowlane_message::Priority::{Batch, High, Normal};
 
 use super::world::{SHUT, STOP_AT, TestSlot, settings};
 use crate::slot::{
-    Action, Candidate, CannotPoll, End, Event, Found, Gate, Grant, Left, Moment, Polled, Prepared,
-    READ_EVERY, Rates, Reserved, Settings, Slot, rings_asleep_for,
+    Action, Candidate, CannotPoll, End, Event, Found, Gate, Grant, Left, Moment, Places, Polled,
+    Prepared, READ_EVERY, Rates, Reserved, Settings, Slot, rings_asleep_for,
 };
 use crate::timing::{RING_LEAD, RING_RENEWAL};
 use slowlane_message::Priority;
@@ -169,7 +169,7 @@ fn the_ring_is_held_anew_while_a_call_takes_long() {
         while let Some(look_at) = slot.next_timeout().filter(|look_at| *look_at < at) {
             slot.handle_timeout(look_at);
             assert_eq!(actions(&mut slot), [Action::ReadControl]);
-            slot.handle(look_at, Event::ControlRead(Gate::Open));
+            slot.handle(look_at, Event::ControlRead(Gate::Open, Places::Unlimited));
         }
         assert_eq!(slot.next_timeout(), Some(at));
         slot.handle_timeout(at);
@@ -245,7 +245,7 @@ fn a_slot_that_is_woken_in_front_of_a_shut_gate_receives_nothing_and_lets_the_ri
     // It has taken rings; whoever resumes may have sent one of them.
     let cleared = after(&mut slot, ms(50), Event::ClearedRings { any: true });
     assert_eq!(cleared, [Action::ReadControl]);
-    assert_eq!(after(&mut slot, ms(60), Event::ControlRead(SHUT)), []);
+    assert_eq!(after(&mut slot, ms(60), Event::ControlRead(SHUT, Places::Unlimited)), []);
     assert!(slot.has_ended());
     assert_eq!(slot.end(ms(60)), End::Asleep { ring_back_after: back_after - ms(60) });
 }
@@ -256,7 +256,7 @@ fn a_slot_that_has_taken_the_ring_of_who_resumed_goes_on() {
     actions(&mut slot);
     slot.handle(ms(50), Event::ClearedRings { any: true });
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
-    let resumed = after(&mut slot, ms(60), Event::ControlRead(Gate::Open));
+    let resumed = after(&mut slot, ms(60), Event::ControlRead(Gate::Open, Places::Unlimited));
     assert_eq!(resumed, [Action::Sweep(High)]);
 }
 
@@ -269,7 +269,10 @@ fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is
     after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
     slot.handle_timeout(READ_EVERY);
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
-    assert_eq!(after(&mut slot, READ_EVERY, Event::ControlRead(SHUT)), [Action::GiveBack(5)]);
+    assert_eq!(
+        after(&mut slot, READ_EVERY, Event::ControlRead(SHUT, Places::Unlimited)),
+        [Action::GiveBack(5)]
+    );
     slot.handle(READ_EVERY, Event::Ended(Left::Visible));
     let ended = ms(1_200);
     let answered = Event::Answered { answered: 4, took: ms(400) };
@@ -392,4 +395,106 @@ fn while_rates_do_not_bind_the_next_call_is_fetched_first_and_its_grant_asked_fo
     let call = Action::Call { call: 5, grant: Some(1) };
     // Slots are what is short now, and there is more than one call.
     assert_eq!(follows, [Action::Settle(4), Action::ReadControl, call, Action::RingForMore]);
+}
+
+const PLACE: Places = Places::Limited { more_wanted: false };
+const FULL: Places = Places::Full { rings_back_at: None };
+const TOOK_PLACE: Event<u8, u8, u8, u8, u8> = Event::TookPlace { taken: true, places: PLACE };
+
+/// A slot that needs a place, woken just now.
+fn placed() -> TestSlot {
+    let mut slot = TestSlot::new(Moment::ZERO, Settings { places: PLACE, ..settings(0) });
+    assert_eq!(actions(&mut slot), [Action::TakePlace]);
+    slot
+}
+
+#[test]
+fn a_slot_for_which_there_is_no_place_takes_the_rings_looks_again_and_leaves() {
+    let full_for_now = Places::Full { rings_back_at: Some(ms(7_000)) };
+    for (places, back_after, end) in [
+        (FULL, None, End::Served { collected: vec![] }),
+        (full_for_now, Some(ms(6_990)), End::Asleep { ring_back_after: ms(6_970) }),
+    ] {
+        let mut slot = placed();
+        let cleared = after(&mut slot, ms(10), Event::TookPlace { taken: false, places });
+        assert_eq!(cleared, [Action::ClearRings { back_after }]);
+        let looks = after(&mut slot, ms(20), Event::ClearedRings { any: false });
+        assert_eq!(looks, [Action::ReadControl]);
+        assert_eq!(after(&mut slot, ms(30), Event::ControlRead(Gate::Open, places)), []);
+        assert!(slot.has_ended());
+        assert_eq!(slot.end(ms(30)), end);
+    }
+}
+
+#[test]
+fn a_slot_that_finds_a_place_free_at_last_goes_on() {
+    let mut slot = placed();
+    after(&mut slot, ms(10), Event::TookPlace { taken: false, places: FULL });
+    after(&mut slot, ms(20), Event::ClearedRings { any: true });
+    let again = after(&mut slot, ms(30), Event::ControlRead(Gate::Open, PLACE));
+    assert_eq!(again, [Action::TakePlace]);
+    assert_eq!(after(&mut slot, ms(40), TOOK_PLACE), [Action::Sweep(High)]);
+}
+
+#[test]
+fn a_slot_gives_its_place_back_before_it_listens_and_takes_another_for_what_it_hears() {
+    let (mut slot, now) = (placed(), Moment::ZERO);
+    after(&mut slot, now, TOOK_PLACE);
+    (0..3).for_each(|_| slot.handle(now, Event::Swept(NOTHING)));
+    assert_eq!(actions(&mut slot).last(), Some(&Action::CollectRings));
+    let leaves = after(&mut slot, now, Event::CollectedRings(vec![]));
+    assert_eq!(leaves, [Action::LeavePlace]);
+    let listens = after(&mut slot, now, Event::LeftPlace(true));
+    assert_eq!(listens, [High, Normal, Batch].map(Action::Listen));
+    let hears = after(&mut slot, now, Event::Heard(found(1, Batch)));
+    assert_eq!(hears, [Action::Prepare { message: 1, look: false }, Action::TakePlace]);
+    assert_eq!(after(&mut slot, now, Event::Prepared(ready(1), None)), []);
+    let calls = after(&mut slot, now, TOOK_PLACE);
+    assert_eq!(calls, [Action::Call { call: 1, grant: None }]);
+}
+
+#[test]
+fn a_slot_that_is_one_too_many_ends_its_call_and_stands_down() {
+    let (mut slot, since) = busy();
+    let full = Event::ControlRead(Gate::Open, FULL);
+    slot.heed_places(since, PLACE);
+    assert_eq!(actions(&mut slot), [Action::TakePlace]);
+    after(&mut slot, since, TOOK_PLACE);
+    slot.handle_timeout(since + ms(195));
+    assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
+    after(&mut slot, since + ms(196), Event::Swept(found(5, High)));
+    after(&mut slot, since + ms(197), Event::Prepared(ready(5), None));
+    slot.handle_timeout(READ_EVERY);
+    assert_eq!(actions(&mut slot), [Action::ReadControl]);
+    assert_eq!(after(&mut slot, READ_EVERY, full.clone()), [Action::GiveBack(5)]);
+    slot.handle(READ_EVERY, Event::Ended(Left::Visible));
+    let answered = Event::Answered { answered: 4, took: ms(400) };
+    assert_eq!(after(&mut slot, ms(1_200), answered), [Action::Settle(4)]);
+    let settled = after(&mut slot, ms(1_210), Event::Ended(Left::Covered));
+    assert_eq!(settled, [Action::LeavePlace]);
+    let left = after(&mut slot, ms(1_215), Event::LeftPlace(true));
+    assert_eq!(left, [Action::ClearRings { back_after: None }]);
+    after(&mut slot, ms(1_220), Event::ClearedRings { any: true });
+    after(&mut slot, ms(1_230), full);
+    assert_eq!(slot.end(ms(1_230)), End::Served { collected: vec![] });
+}
+
+#[test]
+fn a_slot_that_sees_a_place_free_rings_once_until_all_are_taken_again() {
+    let (mut slot, since) = busy();
+    let rings = |slot: &mut TestSlot, call: u8, now: Moment| {
+        slot.handle(now, Event::Answered { answered: call, took: ms(200) });
+        slot.handle(now, Event::Ended(Left::Covered));
+        slot.handle(now, Event::Swept(found(call + 1, High)));
+        slot.handle(now, Event::Prepared(ready(call + 1), None));
+        actions(slot).contains(&Action::RingForMore)
+    };
+    slot.heed_places(since, PLACE);
+    slot.handle(since, TOOK_PLACE);
+    let room = Places::Limited { more_wanted: true };
+    let told = [(PLACE, false), (room, true), (room, false), (PLACE, false), (room, true)];
+    for (call, (places, expected)) in (4..).zip(told) {
+        slot.heed_places(since, places);
+        assert_eq!(rings(&mut slot, call, since + ms(200)), expected, "after call {call}");
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::prefetch::HISTORY;
 use crate::slot::{
-    Action, CannotPoll, Event, Found, Gate, Grant, Left, Moment, Polled, Prepared, READ_EVERY,
-    Rates, Reserved, Settings, Slot,
+    Action, CannotPoll, Event, Found, Gate, Grant, Left, Moment, Places, Polled, Prepared,
+    READ_EVERY, Rates, Reserved, Settings, Slot,
 };
 use slowlane_message::Priority;
 
@@ -39,6 +39,16 @@ pub(super) const TOO_EARLY: Reserved<u8> =
 /// Others have grants that are still to come.
 const OTHERS_FIRST: Reserved<u8> = Reserved::TooEarly { rings_back_at: None };
 
+/// There is a place.
+pub(super) const PLACE: Places = Places::Limited { more_wanted: false };
+/// There is one, and one more.
+pub(super) const ROOM: Places = Places::Limited { more_wanted: true };
+/// Others have all places, and are at work.
+pub(super) const FULL: Places = Places::Full { rings_back_at: None };
+/// Others have all places, as far as is known.
+pub(super) const FULL_PERHAPS: Places =
+    Places::Full { rings_back_at: Some(Duration::from_secs(60)) };
+
 pub(super) fn settings(allowance: u32) -> Settings {
     Settings {
         gate: Gate::Open,
@@ -49,6 +59,7 @@ pub(super) fn settings(allowance: u32) -> Settings {
         allowance,
         turn: 0,
         rates: Rates::None,
+        places: Places::Unlimited,
     }
 }
 
@@ -67,6 +78,8 @@ pub(super) struct Budget {
     pub(super) gates: u8,
     /// Questions that are answered with a grant.
     pub(super) grants: u8,
+    /// Times that the places change.
+    pub(super) places: u8,
 }
 
 /// Where a message is that was found.
@@ -97,6 +110,8 @@ pub(super) enum Step {
     Timeout,
     /// The gate is known otherwise than by a read.
     Told(Gate),
+    /// So are the places.
+    ToldPlaces(Places),
     /// Much time passes at once, until the slot must stop.
     TimeIsUp,
 }
@@ -131,6 +146,14 @@ pub(super) struct World {
     pub(super) too_early: bool,
     /// Whether others then had grants that were still to come.
     pub(super) others_first: bool,
+    /// What the slot has been told of the places.
+    pub(super) places: Places,
+    /// Whether the slot has one.
+    pub(super) has_place: bool,
+    /// Whether the latest read began when the slot had let everything go.
+    pub(super) read_with_nothing: bool,
+    /// Whether others were at work after that.
+    pub(super) others_at_work: bool,
 }
 
 impl World {
@@ -151,6 +174,22 @@ impl World {
             let asked = [Action::Reserve { units: 1 }];
             assert_eq!(world.pending, asked);
         }
+        world
+    }
+
+    /// A slot at its start, of which fewer may be at work than there are.
+    pub(super) fn placed(budget: Budget, rates: Rates, mutant: Option<Mutant>) -> Self {
+        let world = Self::woken(budget, Settings { places: PLACE, rates, ..settings(0) }, mutant);
+        assert_eq!(world.pending, [Action::TakePlace]);
+        world
+    }
+
+    /// As [`warm`](Self::warm), and from now on fewer slots may be at work than there are.
+    pub(super) fn warm_under_places(budget: Budget, mutant: Option<Mutant>) -> Self {
+        let mut world = Self::warm(budget, 0, mutant);
+        world.is_told_places(PLACE, true);
+        world.slot.heed_places(world.now, PLACE);
+        world.take_actions().unwrap();
         world
     }
 
@@ -179,6 +218,10 @@ impl World {
             granted: 0,
             too_early: false,
             others_first: false,
+            places: settings.places,
+            has_place: false,
+            read_with_nothing: false,
+            others_at_work: false,
         };
         if !bind {
             // As a process knows it that has worked before.
@@ -252,6 +295,7 @@ impl World {
         }
         if !self.slot.has_ended() {
             steps.extend(self.other_gates().into_iter().map(Step::Told));
+            steps.extend(self.other_places().into_iter().map(Step::ToldPlaces));
         }
         if self.now < STOP_AT && !self.slot.has_ended() {
             steps.push(Step::TimeIsUp);
@@ -321,7 +365,21 @@ impl World {
             ],
             Action::ReadControl => {
                 let gates = [vec![self.told], self.other_gates()].concat();
-                gates.into_iter().map(Event::ControlRead).collect()
+                let gates = gates.into_iter().map(|gate| Event::ControlRead(gate, self.places));
+                let places = self.other_places().into_iter();
+                gates.chain(places.map(|places| Event::ControlRead(self.told, places))).collect()
+            }
+            Action::TakePlace => {
+                let others = self.other_places().into_iter();
+                let took = |places| {
+                    let taken = !matches!(places, Places::Full { .. });
+                    Event::TookPlace { taken, places }
+                };
+                [self.places].into_iter().chain(others).map(took).collect()
+            }
+            Action::LeavePlace => {
+                let lost = (self.budget.failures > 0).then_some(false);
+                [Some(true), lost].into_iter().flatten().map(Event::LeftPlace).collect()
             }
             Action::ClearRings { .. } => {
                 [false, true].map(|any| Event::ClearedRings { any }).into()
@@ -337,6 +395,12 @@ impl World {
             Gate::Shut { .. } => vec![Gate::Open, PROBE],
             Gate::Probe { .. } => vec![Gate::Open, SHUT],
         }
+    }
+
+    /// What the places may become.
+    fn other_places(&self) -> Vec<Places> {
+        let all = [Places::Unlimited, PLACE, ROOM, FULL, FULL_PERHAPS].into_iter();
+        all.filter(|places| self.budget.places > 0 && *places != self.places).collect()
     }
 
     /// What can come of a poll of this queue.
@@ -373,6 +437,10 @@ impl World {
             Step::Told(gate) => {
                 self.is_told(gate);
                 self.slot.heed(self.now, gate);
+            }
+            Step::ToldPlaces(places) => {
+                self.is_told_places(places, false);
+                self.slot.heed_places(self.now, places);
             }
             Step::TimeIsUp => self.now = STOP_AT,
         }
@@ -422,14 +490,24 @@ impl World {
                 self.too_early = true;
                 self.others_first = rings_back_at.is_none();
             }
-            (_, Event::ControlRead(gate)) => {
+            (_, Event::ControlRead(gate, places)) => {
                 self.is_told(*gate);
+                self.is_told_places(*places, false);
+                self.others_at_work = self.read_with_nothing && *places == FULL;
                 self.unconfirmed = self.unconfirmed.saturating_sub(1);
             }
+            (_, Event::TookPlace { taken, places }) => {
+                self.has_place = *taken;
+                self.is_told_places(*places, false);
+            }
+            (_, Event::LeftPlace(left)) => {
+                self.has_place = false;
+                if !left {
+                    self.fail();
+                }
+            }
             // A slot that is too early is not called back: others have the grants.
-            (_, Event::ClearedRings { any: true })
-                if !self.too_early || matches!(self.told, Gate::Shut { .. }) =>
-            {
+            (_, Event::ClearedRings { any }) if self.is_to_look(*any) => {
                 let reads = |action: &&TestAction| matches!(action, Action::ReadControl);
                 self.unconfirmed = self.pending.iter().filter(reads).count() + 1;
             }
@@ -477,6 +555,24 @@ impl World {
     fn is_told(&mut self, gate: Gate) {
         self.budget.gates -= u8::from(gate != self.told);
         self.told = gate;
+    }
+
+    /// Whether a slot that has cleared the rings has to look once more before it leaves.
+    fn is_to_look(&self, any: bool) -> bool {
+        let shut = matches!(self.told, Gate::Shut { .. });
+        match self.too_early {
+            true => any && shut,
+            false => any || (self.is_full() && !shut),
+        }
+    }
+
+    fn is_told_places(&mut self, places: Places, at_no_cost: bool) {
+        self.budget.places -= u8::from(places != self.places && !at_no_cost);
+        self.places = places;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.places, Places::Full { .. })
     }
 
     fn fail(&mut self) {

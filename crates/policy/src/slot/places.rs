@@ -1,0 +1,200 @@
+//! Places: how many slots may be at work, where those are fewer than there are.
+//!
+//! The slots at work stand in a register that all of them share, and each has a place in it. A slot
+//! takes its place before it looks for a call, or beside its running call if only then a number was
+//! set, and makes no call without one.
+//!
+//! * A slot for which there is none **stands down**: the call that it has at the API goes on to its
+//!   end, and what it holds goes back. Then it gives its place back, takes the rings off the
+//!   doorbell, reads the record once more, and lets its own ring go as well: the slots that have the
+//!   places look for what the rings were sent for. Nobody is woken for nothing again and again.
+//! * A slot gives its place back *before* it listens for the last time. So whoever sees others in
+//!   their places knows that each of them still has to listen: to all that was visible by then.
+//!   And of several that stand down at once the last one sees nobody, and lets its ring sleep.
+//! * A slot at work rings for another, once, where it sees that a place is free.
+//!
+//! What reading has not confirmed strands nothing: then the slot's ring sleeps, and comes back.
+
+use super::io::Action;
+use super::state::{Next, Rings};
+use super::{Moment, Slot};
+
+/// How many slots may be at work, as far as it concerns one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Places {
+    /// As many as there are: none needs a place.
+    #[default]
+    Unlimited,
+    /// Fewer, and this slot is not one too many.
+    Limited {
+        /// A place is free, and this is the slot that is to ring for another.
+        more_wanted: bool,
+    },
+    /// Others have all places.
+    Full {
+        /// When sleeping rings are to come back. None need sleep if the others are known to be at
+        /// work: they look for calls after that.
+        rings_back_at: Option<Moment>,
+    },
+}
+
+/// What the slot knows of the places, and what it has of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) known: Places,
+    pub(super) has: Has,
+    /// Whether the slot has rung for another since all places were taken.
+    pub(super) rang: bool,
+    /// Whether the latest read has shown others at work, who have all places.
+    pub(super) others_at_work: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Has {
+    Nothing,
+    /// One was asked for.
+    Asked,
+    Place,
+    /// It is being given back.
+    Leaving,
+}
+
+impl Place {
+    pub(super) fn new(known: Places) -> Self {
+        Self { known, has: Has::Nothing, rang: false, others_at_work: false }
+    }
+
+    pub(super) fn is_full(self) -> bool {
+        matches!(self.known, Places::Full { .. })
+    }
+
+    /// Whether a call may be made, as far as places go.
+    pub(super) fn let_go(self) -> bool {
+        match self.known {
+            Places::Unlimited => true,
+            Places::Limited { .. } => self.has == Has::Place,
+            Places::Full { .. } => false,
+        }
+    }
+
+    /// Whether a place is to be asked for.
+    fn is_wanted(self) -> bool {
+        matches!(self.known, Places::Limited { .. }) && self.has == Has::Nothing
+    }
+
+    fn is_known(&mut self, known: Places) {
+        self.known = known;
+        self.rang &= known == (Places::Limited { more_wanted: true });
+    }
+
+    /// Whether more slots would have something to do.
+    pub(super) fn has_room(self) -> bool {
+        matches!(self.known, Places::Unlimited | Places::Limited { more_wanted: true })
+    }
+
+    /// Whether another slot is to be rung for: those that stood down took the rings with them.
+    pub(super) fn more_wanted(&mut self) -> bool {
+        let wanted = self.known == Places::Limited { more_wanted: true } && !self.rang;
+        self.rang |= wanted;
+        wanted
+    }
+}
+
+impl<M, C, A, R, G> Slot<M, C, A, R, G> {
+    /// Takes in what has become known of the places otherwise than by a read.
+    pub fn heed_places(&mut self, now: Moment, places: Places) {
+        self.on_places(places);
+        self.advance(now);
+    }
+
+    /// What the slot knows of the places.
+    pub fn places(&self) -> Places {
+        self.place.known
+    }
+
+    pub(super) fn on_places(&mut self, places: Places) {
+        self.place.is_known(places);
+        if self.place.is_full() {
+            self.give_back_held();
+        } else if self.rings == Rings::Asleep && self.may_receive() {
+            self.rings = Rings::Kept;
+        }
+    }
+
+    /// Gives back the call that is ready, if there is one.
+    pub(super) fn give_back_held(&mut self) {
+        match std::mem::replace(&mut self.next, Next::None) {
+            Next::Held { ready, .. } => self.act(Action::GiveBack(ready)),
+            other => self.next = other,
+        }
+    }
+
+    /// Asks for a place that the slot needs for what it has in hand.
+    pub(super) fn take_place_for_call(&mut self) {
+        let has_call = matches!(self.next, Next::Preparing { .. } | Next::Held { .. });
+        if has_call || self.api.is_busy() {
+            self.take_place();
+        }
+    }
+
+    /// Asks for a place, if the slot needs one and has not asked.
+    pub(super) fn take_place(&mut self) {
+        if self.place.is_wanted() {
+            self.place.has = Has::Asked;
+            self.act(Action::TakePlace);
+        }
+    }
+
+    pub(super) fn on_took_place(&mut self, taken: bool, places: Places) {
+        self.place.has = if taken { Has::Place } else { Has::Nothing };
+        self.on_places(places);
+        if self.rings == Rings::Leaving {
+            self.leave_place_and_listen();
+        }
+    }
+
+    /// Gives the place back, if the slot has one, and listens.
+    pub(super) fn leave_place_and_listen(&mut self) {
+        self.rings = match self.leave_place() {
+            true if self.may_receive() => return self.listen(),
+            true => Rings::Kept,
+            // The answer decides.
+            false => Rings::Leaving,
+        };
+    }
+
+    /// Gives the place back, if the slot has one. Says whether it has none.
+    pub(super) fn leave_place(&mut self) -> bool {
+        if self.place.has == Has::Place {
+            self.place.has = Has::Leaving;
+            self.act(Action::LeavePlace);
+        }
+        self.place.has == Has::Nothing
+    }
+
+    pub(super) fn on_left_place(&mut self, left: bool) {
+        self.place.has = Has::Nothing;
+        // Others may take it for a slot that has still to listen.
+        self.own_ring.must_return |= !left;
+        if self.rings == Rings::Leaving {
+            self.leave_place_and_listen();
+        }
+    }
+
+    /// Whether the slot leaves to others what the rings were sent for: they have the places, and
+    /// were seen to have them after the slot had let everything go.
+    pub(super) fn leaves_to_those_at_work(&self) -> bool {
+        self.place.is_full()
+            && self.place.others_at_work
+            && self.rings == Rings::Asleep
+            && self.control.is_open()
+    }
+
+    /// Until when the rings sleep of a slot that stands down.
+    pub(super) fn full_until(&self) -> Option<Moment> {
+        match self.place.known {
+            Places::Full { rings_back_at } => rings_back_at,
+            Places::Unlimited | Places::Limited { .. } => None,
+        }
+    }
+}
