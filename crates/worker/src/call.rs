@@ -143,6 +143,8 @@ pub(crate) struct Ended {
     pub(crate) asked: Option<(Instant, Duration)>,
     /// How long the slot had to wait for the call's grant, if it needed one.
     pub(crate) wait_for_grant: Option<Duration>,
+    /// The calls at once that were in effect, where fewer may be made than there are slots.
+    pub(crate) concurrency: Option<u32>,
     pub(crate) why: Option<String>,
 }
 
@@ -153,6 +155,15 @@ impl<T: Target> Calls<T> {
             Prepared::Ready(ready) => ready,
             Prepared::Ended(ended) => return ended,
         };
+        if self.limits.concurrency().is_some() && !self.limits.take_place().await {
+            return self.give_back_ungranted(ready, &self.limits.no_place()).await;
+        }
+        let ended = self.make_and_settle(ready).await;
+        self.limits.leave_place().await;
+        ended
+    }
+
+    async fn make_and_settle(&self, ready: Ready) -> Ended {
         let grant = match self.limits.rates() {
             Rates::None => None,
             Rates::Calls | Rates::Units => match self.limits.reserve(ONE_CALL).await {

@@ -77,6 +77,8 @@ pub enum Dispatch {
         on_higher: OnHigher,
         /// `MAX_DEFERRALS`: after this many receives a call runs regardless.
         max_deferrals: u32,
+        /// `API_CONCURRENCY`, as in the other wiring, if it is set.
+        limit: Option<u32>,
     },
     /// A ring wakes a slot, which polls the queues itself.
     Doorbell {
@@ -166,11 +168,11 @@ impl Config {
         })
     }
 
-    /// How many slots there may be, where the wiring says so.
+    /// How many slots there may be, if that is set.
     pub(crate) fn slots(&self) -> Option<u32> {
         match self.dispatch {
             Dispatch::Doorbell { limit, .. } => Some(limit),
-            Dispatch::Deferral { .. } => None,
+            Dispatch::Deferral { limit, .. } => limit,
         }
     }
 
@@ -210,7 +212,12 @@ fn read_dispatch(env: &mut Env<'_>) -> Result<Dispatch, Recorded> {
         Wiring::Deferral => {
             let on_higher = env.required("ON_HIGHER", "`swap` or `yield`");
             let max_deferrals = env.required("MAX_DEFERRALS", "a whole number of receives");
-            Ok(Dispatch::Deferral { on_higher: on_higher?, max_deferrals: max_deferrals? })
+            let limit = env.maybe("API_CONCURRENCY", "how many calls the API may have at once");
+            Ok(Dispatch::Deferral {
+                on_higher: on_higher?,
+                max_deferrals: max_deferrals?,
+                limit: limit?,
+            })
         }
     }
 }
@@ -321,9 +328,10 @@ mod tests {
     fn limits_are_read_and_one_that_is_not_kept_is_refused_by_name() {
         let limits = |text| environment(&[("LIMITS", text)]).map(|config| config.limits.len());
         assert_eq!(limits(r#"[{"rate":"100/20s"},{"quota":"15000/1d"}]"#), Ok(2));
+        assert_eq!(limits(r#"[{"concurrency":3},{"adaptive":true}]"#), Ok(2));
         assert_eq!(limits("[]"), Ok(0));
         for (text, told) in [
-            (r#"[{"adaptive":true}]"#, r#"does not keep {"adaptive":true} yet"#),
+            (r#"[{"adaptive":true,"per":"tenant"}]"#, "does not keep"),
             (r#"[{"rate":"100/20s","per":"tenant"}]"#, "does not keep"),
             (r#"[{"rate":"100"}]"#, "limits[1].rate"),
         ] {

@@ -83,11 +83,13 @@ impl<T: Target> Worker<T> {
                     rung_after_switch: Cell::new(None),
                 })
             }
-            Dispatch::Deferral { on_higher, max_deferrals } => Wiring::Deferral(DeferralSettings {
-                on_higher: *on_higher,
-                max_deferrals: *max_deferrals,
-                max_wait: config.max_wait,
-            }),
+            Dispatch::Deferral { on_higher, max_deferrals, .. } => {
+                Wiring::Deferral(DeferralSettings {
+                    on_higher: *on_higher,
+                    max_deferrals: *max_deferrals,
+                    max_wait: config.max_wait,
+                })
+            }
         };
         let reporter = Reporter {
             clock: clock.clone(),
@@ -160,7 +162,8 @@ impl<T: Target> Worker<T> {
 
     fn report(&self, response: SqsBatchResponse, mut counts: Counts) -> Handled {
         counts.grants_of_own_share += self.calls.limits.take_grants_of_own_share();
-        self.reporter.invocation(counts, self.wiring.doorbell().is_some());
+        let concurrency = self.calls.limits.concurrency();
+        self.reporter.invocation(counts, self.wiring.doorbell().is_some(), concurrency);
         Handled { response, counts }
     }
 

@@ -6,12 +6,14 @@
 //! wait, or refuses everybody. Then the breaker is open and one slot, elected by a write, finds out by
 //! its next call whether the API can answer again.
 //!
-//! Beside it stand the target's rates, and when calls may go under them ([`grants`]).
+//! Beside it stand the target's rates, and when calls may go under them ([`grants`]), and the places
+//! of the slots at work, where fewer may be than there are ([`concurrency`]).
 //!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
 //! limited anything. Only what somebody was seen to shut stays shut. A process that has seen nothing
 //! yet reads twice before it works.
 
+mod concurrency;
 mod grants;
 
 use std::cell::Cell;
@@ -20,8 +22,8 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use slowlane_limiter::{
-    self as limiter, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind, Fallback,
-    Gate, Limit, Limiter, Margin, Measure, Moment, Rate, Reason, Report, Scope, Settings,
+    self as limiter, AimdRules, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind,
+    Fallback, Gate, Limit, Limiter, Margin, Measure, Moment, Rate, Reason, Report, Scope, Settings,
     SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
@@ -64,6 +66,10 @@ pub(crate) struct Limits {
     woken: Cell<u64>,
     /// The ring of this process that comes back for the next probe.
     for_probe: Cell<Option<ForProbe>>,
+    /// This process's place among the slots at work.
+    own: concurrency::Own,
+    /// Whether the concurrency is adaptive.
+    adapts: bool,
 }
 
 /// The one ring that comes back for a probe.
@@ -89,6 +95,8 @@ pub(crate) enum Moved {
     No,
     /// The breaker has closed: every slot is wanted again.
     Closed,
+    /// The adaptive concurrency has risen: one slot more is wanted.
+    Raised,
 }
 
 impl Limits {
@@ -107,6 +115,7 @@ impl Limits {
         let rates: Vec<Rate> = config.limits.iter().filter_map(Limit::rate).collect();
         let margin = Margin::default();
         let horizon = horizon_of(&rates, &margin);
+        let adapts = config.limits.is_adaptive();
         let settings = Settings {
             rates,
             quotas: config.limits.iter().filter_map(Limit::quota).collect(),
@@ -114,12 +123,15 @@ impl Limits {
             horizon: Some(horizon),
             fallback: Fallback::Split(slots),
             ceiling: slots,
+            lease: concurrency::LEASE,
             rules: ControlRules {
                 breaker: Some(BreakerRules {
                     calls: slots.clamp(2, MOST_SUSPECTS) as usize,
                     probe_lease: config.call_visibility,
                     ..BreakerRules::default()
                 }),
+                concurrency: config.limits.concurrency(),
+                adaptive: adapts.then(|| AimdRules::up_to(slots)),
                 // Only the call that was throttled waits, unless the API says for how long.
                 pause_when_throttled: Duration::ZERO,
                 longest_hold: LONGEST_HOLD,
@@ -138,6 +150,8 @@ impl Limits {
             opened_here: Cell::new(false),
             woken: Cell::new(0),
             for_probe: Cell::new(None),
+            own: concurrency::Own::default(),
+            adapts,
         })
     }
 
@@ -159,7 +173,7 @@ impl Limits {
 
     /// Reads the record. Answers as [`refresh`](Self::refresh).
     pub(crate) async fn look(&self) -> Option<FailureKind> {
-        self.within(self.limiter.look()).await;
+        self.read_or_renew().await;
         self.elected().await
     }
 
@@ -179,6 +193,11 @@ impl Limits {
         }
         self.probing.set(Probing::Elected);
         Some(kind)
+    }
+
+    /// The fleet's time.
+    pub(crate) fn now(&self) -> Moment {
+        self.limiter.now()
     }
 
     /// Why no call may be made, and until when at least.
@@ -252,7 +271,8 @@ impl Limits {
     /// Tells everybody what became of a call, where that is news to them: most answers are not.
     pub(crate) async fn report(&self, call: &str, report: &Report) -> Moved {
         let out = self.is_out_of_order();
-        self.limiter.report(call, report).await;
+        let before = self.concurrency();
+        let is_news = self.limiter.report(call, &concurrency::with_places(self, report)).await;
         let was_probe = self.probing.replace(Probing::No) == Probing::UnderWay;
         match (out, self.is_out_of_order()) {
             (false, true) => self.opened_here.set(true),
@@ -263,11 +283,15 @@ impl Limits {
             }
             _ => {}
         }
-        Moved::No
+        match is_news && self.concurrency() > before {
+            true => Moved::Raised,
+            false => Moved::No,
+        }
     }
 
     /// A slot ends. If it was the probe and there was no call, the next slot may probe at once.
     pub(crate) async fn leave(&self) {
+        self.leave_place().await;
         if self.probing.get() == Probing::Elected {
             self.report("", &Report::NoProbe).await;
         }
@@ -276,10 +300,14 @@ impl Limits {
 
 /// Whether the worker keeps such a limit.
 pub(crate) fn keeps(limit: &Limit) -> bool {
-    matches!(
-        (&limit.measure, &limit.scope),
-        (Measure::Rate { largest: None, .. } | Measure::Quota { largest: None, .. }, Scope::Target)
-    )
+    let counts_calls = matches!(
+        limit.measure,
+        Measure::Rate { largest: None, .. }
+            | Measure::Quota { largest: None, .. }
+            | Measure::Concurrency(_)
+            | Measure::Adaptive
+    );
+    counts_calls && limit.scope == Scope::Target
 }
 
 /// A client that gives up in time.

@@ -28,8 +28,13 @@ impl Reporter {
     }
 
     /// Records an invocation at its end.
-    pub(crate) fn invocation(&self, counts: Counts, doorbell: bool) {
-        (self.emit)(&counts.into_emf(&self.namespace, self.clock.now(), doorbell));
+    pub(crate) fn invocation(&self, counts: Counts, doorbell: bool, concurrency: Option<u32>) {
+        let record = counts.record(&self.namespace, self.clock.now(), doorbell);
+        let record = match concurrency {
+            Some(at_once) => record.metric("EffectiveConcurrency", Unit::Count, at_once.into()),
+            None => record,
+        };
+        (self.emit)(&record.into_json());
     }
 }
 
@@ -52,6 +57,8 @@ pub struct Counts {
     pub slots_woken: u32,
     /// Rings and calls that were put to sleep because no call may be made.
     pub put_to_sleep: u32,
+    /// Slots that stood down because others had all places.
+    pub stood_down: u32,
     /// Grants of this process's own share of the rates, because their store could not be reached.
     pub grants_of_own_share: u32,
 }
@@ -65,7 +72,10 @@ impl Counts {
             | Disposition::Unknown
             | Disposition::TriedAgainLater
             | Disposition::Unrung { .. } => self.retries += 1,
-            Disposition::GivenBack | Disposition::NoGrant | Disposition::Waiting => {}
+            Disposition::GivenBack
+            | Disposition::NoGrant
+            | Disposition::NoPlace
+            | Disposition::Waiting => {}
             ended => self.ended += u32::from(ended.is_end()),
         }
     }
@@ -75,7 +85,7 @@ impl Counts {
         *self == Counts::default()
     }
 
-    fn into_emf(self, namespace: &str, now: Timestamp, doorbell: bool) -> Value {
+    fn record(self, namespace: &str, now: Timestamp, doorbell: bool) -> Record {
         let empty_ring = doorbell && self.is_empty_ring();
         Record::new(namespace, now)
             .metric("Invocations", Unit::Count, 1.0)
@@ -84,10 +94,10 @@ impl Counts {
             .metric("GiveBacks", Unit::Count, self.give_backs.into())
             .metric("SlotsWoken", Unit::Count, self.slots_woken.into())
             .metric("PutToSleep", Unit::Count, self.put_to_sleep.into())
+            .metric("StoodDown", Unit::Count, self.stood_down.into())
             .metric("GrantsOfOwnShare", Unit::Count, self.grants_of_own_share.into())
             .metric("Throttles", Unit::Count, self.throttles.into())
             .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
-            .into_json()
     }
 }
 
@@ -101,6 +111,7 @@ impl AddAssign for Counts {
         self.retries += other.retries;
         self.slots_woken += other.slots_woken;
         self.put_to_sleep += other.put_to_sleep;
+        self.stood_down += other.stood_down;
         self.grants_of_own_share += other.grants_of_own_share;
     }
 }
@@ -140,6 +151,9 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
     }
     if let Some(wait) = ended.wait_for_grant {
         record = record.metric("GrantWaitMs", Unit::Milliseconds, millis(wait));
+    }
+    if let Some(at_once) = ended.concurrency {
+        record = record.property("concurrency", at_once);
     }
     if let Some(why) = &ended.why {
         record = record.property("why", why.as_str());

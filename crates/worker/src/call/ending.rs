@@ -66,7 +66,8 @@ impl<T: Target> Calls<T> {
         if disposition.is_end() {
             self.deletes.delete(&received, delete).await;
         }
-        Ended { disposition, received, queued, asked: None, wait_for_grant: None, why }
+        let concurrency = self.limits.concurrency();
+        Ended { disposition, received, queued, asked: None, wait_for_grant: None, concurrency, why }
     }
 
     /// The stored result of an earlier run goes to the workflow that waits now.
@@ -260,7 +261,9 @@ impl<T: Target> Calls<T> {
             if let ReadyTo::Run(claim) = claimed {
                 claim.release_untried().await?;
             }
-            let given_back = self.give_back(&call, after, Disposition::NoGrant).await;
+            let lacks_place = matches!(waiting.reason, limiter::Reason::NoSlot { .. });
+            let lacks = if lacks_place { Disposition::NoPlace } else { Disposition::NoGrant };
+            let given_back = self.give_back(&call, after, lacks).await;
             Ok(Ending {
                 why: given_back.why.or_else(|| Some(waiting.reason.to_string())),
                 ..given_back

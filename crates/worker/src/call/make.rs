@@ -27,6 +27,9 @@ impl<T: Target> Calls<T> {
             ReadyTo::Run(claim) => self.send(&call.queued, claim, &mut grant).await,
             ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown, &mut grant).await,
         };
+        if let Answer::Made(_, Outcome::Throttled { .. }) = &answer {
+            self.limits.was_too_much();
+        }
         let wait_for_grant = grant.as_ref().map(Grant::wait);
         if let (Answer::TooLate | Answer::NotMade(_), Some(unused)) = (&answer, grant) {
             self.limits.give_back(unused).await;

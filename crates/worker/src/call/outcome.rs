@@ -32,6 +32,8 @@ pub(crate) enum Disposition {
     GivenBack,
     /// The target's rates let it go only later, and it was given back until then.
     NoGrant,
+    /// Others had all places at the API, and it was given back for a while.
+    NoPlace,
     /// A step of it failed: it is tried again later.
     TriedAgainLater,
     /// It went back to its queue and could not be rung for, so the invocation's own ring must come
@@ -58,6 +60,7 @@ impl Disposition {
             Disposition::Waiting,
             Disposition::GivenBack,
             Disposition::NoGrant,
+            Disposition::NoPlace,
             Disposition::TriedAgainLater,
             Disposition::Unrung { hidden_for: Duration::ZERO },
         ];
@@ -80,6 +83,7 @@ impl Disposition {
             | Disposition::Waiting
             | Disposition::GivenBack
             | Disposition::NoGrant
+            | Disposition::NoPlace
             | Disposition::TriedAgainLater
             | Disposition::Unrung { .. } => false,
         }
@@ -100,6 +104,7 @@ impl Disposition {
             Disposition::Waiting => "waiting",
             Disposition::GivenBack => "given-back",
             Disposition::NoGrant => "no-grant",
+            Disposition::NoPlace => "no-place",
             Disposition::TriedAgainLater => "tried-again-later",
             Disposition::Unrung { .. } => "unrung",
         }

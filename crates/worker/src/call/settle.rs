@@ -44,12 +44,17 @@ impl<T: Target> Calls<T> {
             self.renew_credentials().await;
         }
         let moved = self.limits.report(call.queued.idempotency_key.as_str(), &report).await;
-        if let (Moved::Closed, Some(doorbell)) = (moved, &self.doorbell) {
+        let wanted = match moved {
+            Moved::No => 0,
             // Their rings sleep.
-            let others = self.config.slots().unwrap_or(1).saturating_sub(1);
-            if let Err(error) = doorbell.ring_for_slots(others).await {
-                tracing::warn!(error = chain(&error), "the other slots come back within minutes");
-            }
+            Moved::Closed => self.config.slots().unwrap_or(1).saturating_sub(1),
+            // Those that stood down took the rings with them.
+            Moved::Raised => 1,
+        };
+        if let Some(doorbell) = self.doorbell.as_ref().filter(|_| wanted > 0)
+            && let Err(error) = doorbell.ring_for_slots(wanted).await
+        {
+            tracing::warn!(error = chain(&error), "other slots come back within minutes");
         }
     }
 

@@ -46,6 +46,7 @@ impl<T: Target> Invocation<'_, T> {
             allowance,
             turn: self.slots.turn.get(),
             rates: self.calls.limits.rates(),
+            places: self.calls.limits.places(Duration::ZERO),
         };
         let mut slot = Slot::new(Duration::ZERO, settings);
         let mut counts = Counts::default();
@@ -74,6 +75,8 @@ impl<T: Target> Invocation<'_, T> {
             self.slots.turn.set(slot.turn());
         }
         self.calls.limits.leave().await;
+        let full = matches!(slot.places(), slot::Places::Full { .. });
+        counts.stood_down += u32::from(full);
         let end = slot.end(began.elapsed());
         counts.put_to_sleep += u32::from(matches!(end, End::Asleep { .. }));
         let ring_served = self.leave(end, &woken_by.ring).await;
@@ -81,11 +84,15 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     /// Tells the slot of the gate: its own call may have shut or opened it, or have moved the moment
-    /// at which rings are to come back. And it tells of rates that were set or taken away.
+    /// at which rings are to come back. And it tells of rates and places that were set or taken away.
     fn heed(&self, slot: &mut Slot, began: Instant) {
         let rates = self.calls.limits.rates();
         if slot.rates() != rates {
             slot.heed_rates(began.elapsed(), rates);
+        }
+        let places = self.calls.limits.places(began.elapsed());
+        if slot.places() != places {
+            slot.heed_places(began.elapsed(), places);
         }
         let gate = self.calls.limits.gate(began.elapsed());
         let opens = !matches!(gate, slot::Gate::Shut { .. });
@@ -156,9 +163,17 @@ impl<T: Target> Invocation<'_, T> {
                 Event::Woke { slots: woken.slots, allowance_used: woken.allowance_used }
             }
             Action::ReadControl => {
+                let limits = &self.calls.limits;
+                let looked_at = limits.now();
                 self.calls.look_at_limit().await;
-                Event::ControlRead(self.calls.limits.gate(began.elapsed()))
+                let since = began.elapsed();
+                Event::ControlRead(limits.gate(since), limits.places_seen(since, looked_at))
             }
+            Action::TakePlace => {
+                let taken = self.calls.limits.take_place().await;
+                Event::TookPlace { taken, places: self.calls.limits.places(began.elapsed()) }
+            }
+            Action::LeavePlace => Event::LeftPlace(self.calls.limits.leave_place().await),
             Action::ClearRings { back_after } => {
                 Event::ClearedRings { any: self.clear_rings(back_after).await }
             }

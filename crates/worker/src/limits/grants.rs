@@ -12,6 +12,7 @@ use slowlane_policy::slot::{self, rings_asleep_for};
 use tokio::time::sleep;
 
 use super::Limits;
+use super::concurrency::LEASE;
 use slowlane_lambda::logs::chain;
 
 /// What a call counts for in rates and quotas: those that count units are refused.
@@ -99,7 +100,12 @@ impl Limits {
             // after it.
             Reason::NoGrant { .. } => {
                 let others = self.limiter.interval().is_some_and(|apart| apart <= self.horizon);
-                (!others).then(|| free_in.unwrap_or_default())
+                match others {
+                    // Who has it may be about to leave its place to whoever trusts in this slot.
+                    true if self.concurrency().is_some() => Some(LEASE),
+                    true => None,
+                    false => Some(free_in.unwrap_or_default()),
+                }
             }
             _ => Some(rings_asleep_for(now, free_in)),
         }

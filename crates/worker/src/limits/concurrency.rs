@@ -1,0 +1,171 @@
+//! Calls at once, where fewer may be made than there are slots: this process's place among the slots
+//! at work.
+//!
+//! The places are entries in the limit's control record, each with a lease, which its slot renews
+//! beside its once-a-second look. How many there are is configured, set live, or found out: an
+//! adaptive concurrency rises by one while all places are taken and all goes well, and falls by three
+//! tenths when the API says that it is too much. A slot whose call was refused stands down by itself.
+//!
+//! Where as many may work as there are slots, and no adaptive concurrency is kept, there are no
+//! places, and nothing of this costs anything.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use slowlane_lambda::logs::chain;
+use slowlane_limiter::{
+    Aimd, DynamoDbStore, Entered, Moment, Permit, Reason, Report, Standing, Waiting,
+};
+use slowlane_policy::slot;
+use tokio::sync::Mutex;
+
+use super::Limits;
+
+/// How long an entry counts that its slot does not renew. A slot that was killed leaves one, and its
+/// ring comes back later than that.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// How long a slot makes no call whose call was refused, nor rings for others.
+const STANDS_BACK: Duration = Duration::from_secs(1);
+/// How long after a fall of the adaptive concurrency nobody rings for more slots: those that are one
+/// too many are still about to stand down.
+const CALM: Duration = Duration::from_secs(2);
+
+/// This process's place.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// Whoever renews the lease holds it until the answer has come: a place that is given back
+    /// meanwhile would be entered again.
+    permit: Mutex<Option<Permit<DynamoDbStore>>>,
+    has_place: Cell<bool>,
+    /// Until when this process makes no call, because one was just refused.
+    stands_back_until: Cell<Moment>,
+    /// Until when an entry of this process's may count that is none: nobody knows what became of a
+    /// write.
+    unsure_until: Cell<Moment>,
+}
+
+impl Limits {
+    /// The places as a slot is to be told of them that began `since` ago.
+    pub(crate) fn places(&self, since: Duration) -> slot::Places {
+        let has_place = self.own.has_place.get();
+        let Some(place) = self.limiter.place(has_place) else {
+            return slot::Places::Unlimited;
+        };
+        let now = self.limiter.now();
+        let stands_back_until = self.own.stands_back_until.get();
+        if place.standing == Standing::Stays && stands_back_until <= now {
+            let rings = has_place && place.older < place.free() && !self.has_just_fallen(now);
+            return slot::Places::Limited { more_wanted: rings };
+        }
+        let unsure_until = self.own.unsure_until.get();
+        let back_at = match place.others {
+            0 => Some(stands_back_until.max(now.plus(STANDS_BACK)).max(unsure_until)),
+            _ => Some(unsure_until).filter(|until| *until > now),
+        };
+        let rings_back_at = back_at.map(|at| since + self.limiter.until(at));
+        slot::Places::Full { rings_back_at }
+    }
+
+    /// The same for a slot that has looked at the record, which began at `looked_at`. If it could not
+    /// be read, nobody knows whether others are at work.
+    pub(crate) fn places_seen(&self, since: Duration, looked_at: Moment) -> slot::Places {
+        let was_read = self.limiter.view().as_of().is_some_and(|as_of| as_of >= looked_at);
+        match self.places(since) {
+            slot::Places::Full { rings_back_at: None } if !was_read => {
+                slot::Places::Full { rings_back_at: Some(since + LEASE) }
+            }
+            places => places,
+        }
+    }
+
+    /// Takes a place, if there is one, and says whether there is.
+    pub(crate) async fn take_place(&self) -> bool {
+        let mut permit = self.own.permit.lock().await;
+        let full = matches!(self.places(Duration::ZERO), slot::Places::Full { .. });
+        if permit.is_none() && !full {
+            match self.limiter.take_place().await {
+                Ok(Entered::Permit(taken)) => *permit = Some(taken),
+                Ok(Entered::Refused(_)) => {}
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "a slot that stands down may count");
+                    self.is_unsure();
+                }
+            }
+        }
+        self.own.has_place.set(permit.is_some());
+        permit.is_some()
+    }
+
+    /// Gives the place back, if this process has one, and says whether it surely counts no more.
+    pub(crate) async fn leave_place(&self) -> bool {
+        let mut permit = self.own.permit.lock().await;
+        self.own.has_place.set(false);
+        if let Some(permit) = permit.take()
+            && let Err(error) = permit.leave().await
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "a slot that has left counts until its lease is over"
+            );
+            self.is_unsure();
+        }
+        self.own.unsure_until.get() <= self.limiter.now()
+    }
+
+    /// Reads the record, or renews this slot's lease, which is to read it too.
+    pub(super) async fn read_or_renew(&self) {
+        let mut permit = self.own.permit.lock().await;
+        let Some(permit) = permit.as_mut() else {
+            return self.within(self.limiter.look()).await;
+        };
+        let renewed = permit.look().await;
+        if renewed.is_err() || permit.is_due() {
+            self.is_unsure();
+        }
+    }
+
+    fn is_unsure(&self) {
+        self.own.unsure_until.set(self.limiter.now().plus(LEASE * 2));
+    }
+
+    /// The API has refused a call of this process's because it was too much.
+    pub(crate) fn was_too_much(&self) {
+        if self.adapts {
+            self.own.stands_back_until.set(self.limiter.now().plus(STANDS_BACK));
+        }
+    }
+
+    /// Whether all places were taken while a call ran.
+    pub(super) fn all_in_use(&self) -> bool {
+        let place = self.limiter.place(self.own.has_place.get());
+        place.is_some_and(|place| self.own.has_place.get() && place.free() == 0)
+    }
+
+    /// The calls at once that are in effect, where places are kept.
+    pub(crate) fn concurrency(&self) -> Option<u32> {
+        self.limiter.place(self.own.has_place.get()).map(|place| place.limit)
+    }
+
+    fn has_just_fallen(&self, now: Moment) -> bool {
+        let found = |found: &Aimd| now.since(found.lowered_at) < CALM;
+        self.adapts && self.limiter.adaptive().is_some_and(|aimd| found(&aimd))
+    }
+
+    /// Why a call that a mapping has brought is not made, and until when at least.
+    pub(crate) fn no_place(&self) -> Waiting {
+        let place = self.limiter.place(false);
+        let (live, limit) = place.map_or((0, 0), |place| (place.others, place.limit));
+        let until = Some(self.limiter.now().plus(STANDS_BACK));
+        Waiting { reason: Reason::NoSlot { live, limit }, until }
+    }
+}
+
+/// A report with what this process knows of the places.
+pub(super) fn with_places(limits: &Limits, report: &Report) -> Report {
+    match report {
+        Report::Answered { latency, .. } => {
+            Report::Answered { latency: *latency, all_in_use: limits.all_in_use() }
+        }
+        report => report.clone(),
+    }
+}
