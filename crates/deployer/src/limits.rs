@@ -12,8 +12,8 @@ use crate::{Deployed, aws};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use slowlane_limiter::{
-    Change, DynamoDbStore, LimitError, LimitKey, Limiter, Limits, NameError, Overrides, Scope,
-    Settings, SlotId,
+    AimdRules, Change, ControlRules, DynamoDbStore, LimitError, LimitKey, Limiter, Limits,
+    NameError, Overrides, Scope, Settings, SlotId,
 };
 use slowlane_message::Ring;
 use std::time::Duration;
@@ -97,6 +97,11 @@ impl Limit {
             ceiling,
             rates: of_target().filter_map(slowlane_limiter::Limit::rate).collect(),
             quotas: of_target().filter_map(slowlane_limiter::Limit::quota).collect(),
+            rules: ControlRules {
+                concurrency: configured.concurrency(),
+                adaptive: configured.is_adaptive().then(|| AimdRules::up_to(ceiling)),
+                ..ControlRules::default()
+            },
             ..Settings::default()
         };
         Ok(Self {

@@ -25,7 +25,7 @@ pub(crate) fn is_kept(limit: &Limit) -> bool {
             largest.is_none()
         }
         (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Tenant | Scope::Shared(_)) => false,
-        (Measure::Concurrency(_) | Measure::Adaptive, _) => false,
+        (Measure::Concurrency(_) | Measure::Adaptive, scope) => *scope == Scope::Target,
     }
 }
 
@@ -52,6 +52,7 @@ mod tests {
             r#"{"quota":"2/1d"}"#,
             r#"{"concurrency":2}"#,
             r#"{"adaptive":true}"#,
+            r#"{"concurrency":2,"name":"org"}"#,
             r#"{"rate":"2/s","per":"tenant"}"#,
             r#"{"rate":"2/s","name":"org"}"#,
         ] {

@@ -11,6 +11,7 @@ impl Standing {
     /// only if calls wait: it is always a little ahead of the calls that are made.
     pub fn holds_up(&self, calls_wait: bool) -> Vec<String> {
         let mut told: Vec<String> = self.hindrances().collect();
+        told.extend(self.full().filter(|_| calls_wait));
         let spent = self.quotas().filter(|(quota, spent)| spent.units >= quota.units);
         told.extend(spent.map(|(quota, spent)| {
             format!("the quota {quota} is spent: no call before {}", spent.resets_at)
@@ -64,7 +65,9 @@ fn reset_after(quota: &Quota, spent: Spent, ahead: u64) -> Option<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slowlane_limiter::{LimitKey, Limits, Meter, Record, Standings};
+    use slowlane_limiter::{
+        Aimd, AimdRules, Entry, LimitKey, Limits, Meter, Record, SlotId, Standings,
+    };
     use std::time::Duration;
 
     const NOW: Moment = Moment(1_800_000_000_000_000);
@@ -149,5 +152,25 @@ mod tests {
         let told = "the rate 100/20s binds: a call each 202 ms, the next in 2000 ms";
         assert_eq!(binds.holds_up(true), [told]);
         assert!(binds.holds_up(false).is_empty(), "nobody waits for it");
+    }
+
+    #[test]
+    fn places_that_are_all_taken_are_told_and_what_let_them_be_so_few() {
+        let told = |limits: &str, slots: usize| {
+            let mut standing = standing(limits, &[], &[]);
+            standing.standings.concurrency = 2;
+            let entry = Entry { entered_at: NOW, lease_until: after(10) };
+            let entries = (0..slots).map(|slot| (SlotId::from(slot as u64), entry));
+            standing.standings.record.register.slots = entries.collect();
+            standing.standings.record.control.adaptive =
+                Some(Aimd { value: 2, ..Aimd::new(&AimdRules::up_to(5)) });
+            (standing.holds_up(true), standing.holds_up(false))
+        };
+        let full = |why: &str| vec![format!("all places are taken: 2 calls at once of 5, {why}")];
+        let adaptive = r#"[{"adaptive":true}]"#;
+        let found = full("as many as the API turned out to take");
+        assert_eq!(told(adaptive, 2), (found, Vec::new()));
+        assert_eq!(told(adaptive, 1), (Vec::new(), Vec::new()));
+        assert_eq!(told("[]", 3), (full("below the ceiling"), Vec::new()));
     }
 }

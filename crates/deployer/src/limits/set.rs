@@ -45,10 +45,11 @@ impl InEffect {
     /// What was set, and in place of what was not the limits of the target as they were deployed.
     pub(super) fn of(set: &Overrides, ceiling: u32, configured: &Limits) -> Self {
         let of_target = || configured.iter().filter(|limit| limit.scope == Scope::Target);
+        let at_once = set.concurrency.or(configured.concurrency());
         let rates = set.rates.clone();
         let quotas = set.quotas.clone();
         Self {
-            concurrency: set.concurrency.unwrap_or(ceiling).min(ceiling),
+            concurrency: at_once.unwrap_or(ceiling).min(ceiling),
             rates: rates.unwrap_or_else(|| of_target().filter_map(Limit::rate).collect()),
             quotas: quotas.unwrap_or_else(|| of_target().filter_map(Limit::quota).collect()),
         }
@@ -132,6 +133,13 @@ mod tests {
         let as_configured = set(&Overrides::default());
         assert_eq!((as_configured.concurrency, as_configured.rates), (5, vec![rate(100)]));
         assert_eq!(as_configured.quotas, [day]);
+        let text = r#"[{"concurrency":3}]"#;
+        let fewer = Limits::from_json(text).unwrap();
+        let at_once = |set| {
+            let set = Overrides { concurrency: set, ..Overrides::default() };
+            InEffect::of(&set, 5, &fewer).concurrency
+        };
+        assert_eq!([None, Some(2), Some(4), Some(9)].map(at_once), [3, 2, 4, 5]);
         let some = Overrides { concurrency: Some(9), rates: Some(Vec::new()), quotas: None };
         assert_eq!((set(&some).concurrency, set(&some).rates), (5, Vec::new()));
 

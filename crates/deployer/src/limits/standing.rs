@@ -4,8 +4,8 @@ use super::set::InEffect;
 use crate::text;
 use serde_json::{Value, json};
 use slowlane_limiter::{
-    Author, Breaker, Change, Control, Limit, LimitKey, Limits, Measure, Mode, Moment, Overrides,
-    Quota, Rate, Scope, Spent, Standings,
+    Aimd, AimdRules, Author, Breaker, Change, Control, Limit, LimitKey, Limits, Measure, Mode,
+    Moment, Overrides, Quota, Rate, Scope, Spent, Standings,
 };
 
 /// How a limit stands at a moment.
@@ -90,6 +90,9 @@ impl Standing {
             "why": by.map(|by| &by.why),
             "concurrency": self.standings.concurrency,
             "ceiling": self.ceiling,
+            "adaptive": self.adaptive().map(|found| {
+                json!({ "found": found.value, "too_much": found.too_much })
+            }),
             "configured": self.configured,
             "effective": self.effective().as_json(),
             "used": { "rates": rates.collect::<Vec<_>>(), "quotas": quotas.collect::<Vec<_>>() },
@@ -136,6 +139,27 @@ impl Standing {
         let all = self.standings.record.register.slots.iter();
         let live = all.filter(|(_, entry)| entry.lease_until > self.now);
         live.map(|(slot, entry)| (slot.as_str(), entry.entered_at, entry.lease_until))
+    }
+
+    /// What the adaptive concurrency has found, where there is one. It begins at the ceiling.
+    fn adaptive(&self) -> Option<Aimd> {
+        let begins = || Aimd::new(&AimdRules::up_to(self.ceiling));
+        let found = self.control().adaptive.clone();
+        self.configured.is_adaptive().then(|| found.unwrap_or_else(begins))
+    }
+
+    /// What lets fewer calls be made at once than the ceiling, where all places are taken.
+    pub(super) fn full(&self) -> Option<String> {
+        let (at_once, slots) = (self.standings.concurrency, self.slots().count());
+        let is_full = at_once < self.ceiling && slots >= usize::try_from(at_once).ok()?;
+        let found = self.adaptive().filter(|found| found.value <= at_once);
+        let why = match found {
+            Some(_) => "as many as the API turned out to take",
+            None => "below the ceiling",
+        };
+        is_full.then(|| {
+            format!("all places are taken: {at_once} calls at once of {}, {why}", self.ceiling)
+        })
     }
 
     /// Until when nobody calls because the API said so.
@@ -190,6 +214,7 @@ impl Standing {
     /// Each limit: as it was deployed, as it is in effect, and what is used of it.
     fn limits_table(&self) -> String {
         let configured = InEffect::of(&Overrides::default(), self.ceiling, &self.configured);
+        let set = InEffect::of(&self.control().limits, self.ceiling, &self.configured);
         let slots = self.slots().count();
         let at_once = match slots {
             0 => "-".to_owned(),
@@ -197,10 +222,15 @@ impl Standing {
         };
         let mut rows = vec![[
             "calls at once".to_owned(),
-            self.ceiling.to_string(),
-            self.standings.concurrency.to_string(),
+            configured.concurrency.to_string(),
+            set.concurrency.to_string(),
             at_once,
         ]];
+        rows.extend(self.adaptive().map(|found| {
+            let too_much = found.too_much.map(|at_once| format!("{at_once} was too much"));
+            let told = too_much.unwrap_or_else(|| "-".to_owned());
+            ["adaptive".to_owned(), "as the API takes".to_owned(), found.value.to_string(), told]
+        }));
         let used = self.rates().map(|(rate, free_at)| {
             let ahead = free_at.since(self.now);
             let used = if ahead.is_zero() {
@@ -225,8 +255,7 @@ impl Standing {
 /// of their own.
 fn configured_only(limit: &Limit) -> Option<[String; 4]> {
     let whose = match (&limit.scope, &limit.measure) {
-        (Scope::Target, Measure::Rate { .. } | Measure::Quota { .. }) => return None,
-        (Scope::Target, _) => String::new(),
+        (Scope::Target, _) => return None,
         (Scope::Tenant, _) => " of each tenant".to_owned(),
         (Scope::Shared(name), _) => format!(" shared by {name}"),
     };

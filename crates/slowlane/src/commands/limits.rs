@@ -5,7 +5,7 @@ use crate::output::{print, print_json};
 use crate::place::Place;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use slowlane_config::{Limit, LimitError, Limits as Listed, Measure, Scope};
+use slowlane_config::{Limit, LimitError, Limits as Listed};
 use slowlane_deployer::limits::Setting;
 use std::num::NonZeroU32;
 
@@ -34,11 +34,11 @@ Examples:
 struct Show {
     #[command(flatten)]
     place: Place,
-    /// Print JSON: {limit, mode, until, who, why, concurrency, ceiling, configured, effective, used,
-    /// slots, held_until, breaker, changes: [{at, who, why, change}]}
+    /// Print JSON: {limit, mode, until, who, why, concurrency, ceiling, adaptive, configured,
+    /// effective, used, slots, held_until, breaker, changes: [{at, who, why, change}]}
     ///
     /// `mode` is run, paused or draining. `configured` has the limits as they were deployed,
-    /// `effective` those that count now: {concurrency, rates, quotas}. `used` is {rates: [{rate,
+    /// `adaptive` what was found out, {found, too_much}, `effective` those that count now: {concurrency, rates, quotas}. `used` is {rates: [{rate,
     /// next_free_at}], quotas: [{quota, spent, left, resets_at}]}, `slots` the register's [{slot, since,
     /// until}], and `breaker` is closed, open or half-open.
     #[arg(long)]
@@ -52,8 +52,10 @@ struct Show {
 /// ceiling: more calls at once need a deploy.
 #[derive(Args)]
 #[command(after_help = "\
-Examples: half the rate for now; tokens a minute, in calls of up to 4,000; as it was deployed
+Examples: half the rate for now; three calls at once; tokens a minute, in calls of up to 4,000; as it
+was deployed
   slowlane limits set --rate 50/20s --why \"the vendor asked\" --stage prod --target crm
+  slowlane limits set --concurrency 3 --why \"a slow day\" --stage prod --target crm
   slowlane limits set --rate 15000/1m,largest=4000 --why \"we share the quota until Friday\"
   slowlane limits set --as-configured --why \"that is over\"")]
 struct Set {
@@ -61,7 +63,7 @@ struct Set {
     place: Place,
     #[command(flatten)]
     by: By,
-    /// Calls at once
+    /// Calls at once, up to the worker's reserved concurrency
     #[arg(long, value_name = "NUMBER")]
     concurrency: Option<NonZeroU32>,
     /// A rate, as often as there are several: 100/20s, 2/s,bucket=40, 30000/1m,largest=4000
@@ -123,10 +125,7 @@ impl Set {
     }
 
     fn setting(&self) -> Result<Setting, Ended> {
-        let concurrency = self
-            .concurrency
-            .map(|at_once| Limit { measure: Measure::Concurrency(at_once), scope: Scope::Target });
-        let mut named = self.rate.iter().chain(&self.quota).chain(&concurrency);
+        let mut named = self.rate.iter().chain(&self.quota);
         if let Some(limit) = named.find(|limit| !is_kept(limit)) {
             let measure = limit.measure.word();
             let told = format!("a deployed worker does not keep a {measure} yet: {limit}");

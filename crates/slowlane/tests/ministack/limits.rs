@@ -115,6 +115,12 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
     assert_eq!(was_set["now"]["concurrency"], 3, "what is not named stays: {was_set:#}");
     let effective = was_set["now"].clone();
 
+    let typed = [&["limits", "set", "--concurrency", "2"], &WHY[..]].concat();
+    let was_set = local.told_json(&typed)?;
+    assert_eq!(was_set["now"]["concurrency"], 2, "{was_set:#}");
+    let effective =
+        json!({ "concurrency": 2, "rates": effective["rates"], "quotas": effective["quotas"] });
+
     let doorbell = outputs.doorbell_queue_url.context("a doorbell")?;
     let rings = slowlane_deployer::queues::depth(&local.sqs(), &doorbell).await?.total();
     let back = [&["limits", "set", "--as-configured"], &WHY[..]].concat();
@@ -128,7 +134,7 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
         (&[][..], "say what to set: --concurrency, --rate"),
         (&["--rate", "100"], "`100` is no number of calls in a span of time"),
         (&["--concurrency", "0"], "--concurrency"),
-        (&["--concurrency", "3"], "a deployed worker does not keep a concurrency yet"),
+        (&["--rate", "3000/1m,largest=40"], "a deployed worker does not keep a rate yet"),
     ] {
         let output = local.run_on("trial", &[&["limits", "set"], args, &WHY[..]].concat())?;
         let said = String::from_utf8(output.stderr)?;
