@@ -122,6 +122,8 @@ pub enum Invariant {
     Success,
     /// No window of the API's is passed by limits that were told.
     RateKept,
+    /// No more calls are made at once than was told, or than an operator has set.
+    ConcurrencyKept,
     /// No call is made while an operator has paused the target, but those that were in hand.
     PauseKept,
     /// While the API is out of order, no workflow fails but by its deadline.
@@ -319,6 +321,7 @@ impl Books {
             self.violated(now, Invariant::Limit, what);
         }
         self.check(now, self.promises.on_request(now, self.longest_call));
+        self.check(now, self.promises.on_calls(now, self.at_api, self.longest_call));
     }
 
     /// It has its answer, gave up, or died.

@@ -8,7 +8,7 @@ use slowlane_aws_simulator::time::Moment;
 use crate::api::limits::Refused;
 use crate::faults::Fault;
 use crate::ledger::{End, Invariant};
-use crate::scenario::{Kept, Pause, Scenario};
+use crate::scenario::{Kept, Lowered, Pause, Scenario};
 
 /// From an operator's pause until everybody knows it.
 const KNOWN_AFTER: Duration = Duration::from_secs(2);
@@ -34,10 +34,21 @@ pub struct Promises {
     /// No call is made in these.
     pauses: Vec<Pause>,
     known_after: Duration,
+    /// So many calls are made at once.
+    at_once: Option<AtOnce>,
     /// While the API is out of order, no workflow fails but by its deadline.
     outages: bool,
     /// Tenants but this one wait for [`QUIET_WAIT`] at most.
     noisy: Option<u32>,
+}
+
+/// How many calls are made at once.
+#[derive(Clone, Debug, PartialEq)]
+struct AtOnce {
+    /// As it was told.
+    told: Option<u32>,
+    /// As it was set meanwhile.
+    lowered: Vec<Lowered>,
 }
 
 /// A promise that was broken, and how.
@@ -62,11 +73,24 @@ impl Promises {
         // own repeats that takes six failures in a row.
         let reads_fail = scenario.sdk_attempts == 1 && strike(&READ_FAILS);
         let pauses = keeps(Kept::Pause) && !strike(&cut_off) && !reads_fail;
+        // A slot whose lease runs out unknown to it, or that cannot reach the register, calls on.
+        let unlimited = [
+            Fault::Aws(AwsFault::ClockSkew),
+            Fault::Aws(AwsFault::ClockSteps),
+            Fault::Aws(AwsFault::SlowRequest),
+        ];
+        let strays = strike(&cut_off) || strike(&unlimited) || reads_fail;
+        let at_once = AtOnce {
+            told: scenario.limits.iter().filter_map(|told| told.concurrency).min(),
+            lowered: scenario.lowered.clone(),
+        };
+        let is_set = at_once.told.is_some() || !at_once.lowered.is_empty();
         let outages = keeps(Kept::Breaker) && !scenario.api.outages.is_empty();
         let quiet = keeps(Kept::TenantRate) && faults.is_faultless();
         Promises {
             rates: rates && !strike(&late),
             pauses: if pauses { scenario.pauses.clone() } else { Vec::new() },
+            at_once: (is_set && keeps(Kept::Concurrency) && !strays).then_some(at_once),
             known_after: if faults.is_faultless() { KNOWN_AFTER } else { KNOWN_AFTER_FAULTS },
             outages: outages && !Fault::ALL.iter().any(|fault| fails_calls(*fault, faults)),
             noisy: scenario.noisy_tenant().filter(|_| quiet),
@@ -80,6 +104,23 @@ impl Promises {
         let pause = self.pauses.iter().find(|pause| known(pause) < now && now < pause.ends())?;
         let since = now.since(pause.begins());
         Some((Invariant::PauseKept, format!("a call is made {since:?} after the pause")))
+    }
+
+    /// So many calls of live invocations are at the API, whose longest call so far took `longest`: one
+    /// that was fetched when a lower number came may follow the call that ran then.
+    pub fn on_calls(&self, now: Moment, calls: u32, longest: Duration) -> Option<Broken> {
+        let AtOnce { told, lowered } = self.at_once.as_ref()?;
+        let is_known = |lowered: &&Lowered| {
+            lowered.begins().plus(self.known_after + longest) < now && now < lowered.ends()
+        };
+        let set = lowered.iter().find(is_known).map(|lowered| lowered.concurrency);
+        let is_changing = |lowered: &Lowered| {
+            lowered.begins() <= now && now < lowered.ends().plus(self.known_after + longest)
+        };
+        let told = told.filter(|_| !lowered.iter().any(is_changing));
+        let most = set.or(told)?;
+        let what = format!("{calls} calls at once, of {most}");
+        (calls > most).then_some((Invariant::ConcurrencyKept, what))
     }
 
     /// The API refuses a call.

@@ -235,11 +235,13 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
 }
 
 /// The bound that `slowlane_policy::dispatch` states, where it holds: the doorbell, no faults, and
-/// an API whose longest call is known, which nobody pauses and which has no limit but the ceiling. A mapping starts with five pollers whatever the limit.
+/// an API whose longest call is known, which nobody pauses and which has no limit but the ceiling. A
+/// mapping starts with five pollers whatever the limit.
 fn wait_bound(scenario: &Scenario, rates: &Rates) -> Option<WaitBound> {
     let doorbell = scenario.dispatch == Dispatch::Doorbell;
     let is_slow = scenario.api.p99_ms.is_some() || scenario.api.is_harder_than_its_limit();
-    let waits_for_more = !scenario.pauses.is_empty() || !scenario.limits.is_empty();
+    let is_steered = !scenario.pauses.is_empty() || !scenario.lowered.is_empty();
+    let waits_for_more = is_steered || !scenario.limits.is_empty();
     if !doorbell || !rates.is_faultless() || is_slow || waits_for_more {
         return None;
     }
@@ -282,6 +284,9 @@ impl Run {
                 let sent = run.requests_between(pause.begins(), pause.ends()).await;
                 run.ledger.books().figures().sent_in_pause(sent);
             });
+        }
+        for lowered in self.scenario.lowered.clone() {
+            tokio::task::spawn_local(self.clone().operators_lower(lowered));
         }
         for outage in self.scenario.api.outages.clone() {
             let run = self.clone();

@@ -17,7 +17,7 @@ use slowlane_message::Priority;
 
 pub use api::{Api, Others, Outage, OutageKind, Per, Rate, Window};
 pub use load::{Drawn, Load, Units};
-pub use told::{Kept, Pause, Told, ToldRate};
+pub use told::{Kept, Lowered, Pause, Told, ToldRate};
 
 use crate::faults::Fault;
 
@@ -45,6 +45,9 @@ pub struct Scenario {
     /// When operators pause the target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Pause>,
+    /// When operators let fewer calls be made at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lowered: Vec<Lowered>,
     /// How long an AWS request takes, there and back.
     pub aws: Times,
     /// How long a new environment takes until it can handle its first event.
@@ -90,6 +93,7 @@ impl Default for Scenario {
             api: Api::fixed(200.0),
             limits: Vec::new(),
             pauses: Vec::new(),
+            lowered: Vec::new(),
             aws: Times { median_ms: 6.0, p99_ms: Some(40.0) },
             cold_start: Times { median_ms: 80.0, p99_ms: Some(250.0) },
             api_timeout_secs: 30,
@@ -311,7 +315,8 @@ impl Scenario {
     pub fn tells_more_than_is_kept(&self) -> Option<Kept> {
         let told = self.limits.iter().map(Told::kind);
         let paused = self.pauses.iter().map(|_| Kept::Pause);
-        told.chain(paused).find(|kind| !self.dispatch.takes(*kind))
+        let lowered = self.lowered.iter().map(|_| Kept::Concurrency);
+        told.chain(paused).chain(lowered).find(|kind| !self.dispatch.takes(*kind))
     }
 
     /// A scenario may be read whatever its way of dispatch, which the command line may change.

@@ -6,8 +6,8 @@ use slowlane_message::Priority;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{
-    Api, Dispatch, Load, Mutant, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told,
-    ToldRate, Window,
+    Api, Dispatch, Load, Lowered, Mutant, Others, Outage, OutageKind, Pause, Per, Rate, Scenario,
+    Told, ToldRate, Window,
 };
 
 fn play(scenario: &Scenario) -> Outcome {
@@ -55,6 +55,20 @@ fn noisy() -> Scenario {
     Scenario { limits, ..limited(api, load) }
 }
 
+/// Calls of the worker with twelve slots, of which two may be at work, or which find out how many.
+fn placed(told: Told) -> Scenario {
+    Scenario {
+        limit: 12,
+        limits: vec![told],
+        load: vec![Load::new(Priority::Batch, 200, 0.0)],
+        ..Scenario::default()
+    }
+}
+
+fn two_at_once() -> Scenario {
+    placed(Told { concurrency: Some(2), ..Told::default() })
+}
+
 #[test]
 fn every_promise_bites() {
     let cases = [
@@ -64,6 +78,21 @@ fn every_promise_bites() {
             Mutant::LimitsAlone,
             Scenario { dispatch: Dispatch::Doorbell, limit: 20, ..windowed(Window::Sliding) },
             Invariant::RateKept,
+        ),
+        (Mutant::LimitsAlone, two_at_once(), Invariant::ConcurrencyKept),
+        (
+            Mutant::LimitsAlone,
+            Scenario { dispatch: Dispatch::DeferralSwap, ..two_at_once() },
+            Invariant::ConcurrencyKept,
+        ),
+        (
+            Mutant::DeafToOperators,
+            Scenario {
+                limits: Vec::new(),
+                lowered: vec![Lowered { from_secs: 1, for_secs: 600, concurrency: 2 }],
+                ..two_at_once()
+            },
+            Invariant::ConcurrencyKept,
         ),
         (Mutant::DeafToOperators, paused(), Invariant::PauseKept),
         (
@@ -195,4 +224,45 @@ fn the_worker_waits_for_the_reset_of_a_quota_and_costs_little_meanwhile() {
     assert!(measures.aws_requests() < 50 * 25, "{measures:?}");
     let without = play(&Scenario { limits: Vec::new(), ..scenario });
     assert!(without.measures.makespan.as_secs() < 10);
+}
+
+/// Two of twelve slots work all the time, and nobody is woken for nothing again and again.
+#[test]
+fn slots_that_have_no_place_cost_little() {
+    let scenario = Scenario { limit: 12, ..two_at_once() };
+    let outcome = play(&scenario);
+    assert_eq!(outcome.violations, []);
+    let measures = outcome.measures;
+    assert_eq!((measures.calls, measures.failed), (200, 0), "{:?}", outcome.ends);
+    // 200 ms each, two at once.
+    let makespan = measures.makespan.as_secs();
+    assert!((20..=24).contains(&makespan), "{makespan} s");
+    let alone = play(&Scenario { limit: 2, limits: Vec::new(), ..scenario }).measures;
+    let more = measures.aws_requests() as f64 / alone.aws_requests() as f64;
+    assert!(more < 1.1, "{more}: {} requests", measures.aws_requests());
+    assert_eq!(alone.limiter_writes, 0);
+}
+
+/// What the API takes is found out within seconds, and again when it takes more.
+#[test]
+fn an_adaptive_concurrency_follows_what_the_api_takes() {
+    let api = Api {
+        concurrency: Some(12),
+        concurrency_steps: vec![(10, 4), (40, 12)],
+        ..Api::fixed(200.0)
+    };
+    let adaptive = Scenario {
+        api,
+        load: vec![Load::new(Priority::Batch, 1_800, 0.0)],
+        ..placed(Told { adaptive: true, ..Told::default() })
+    };
+    let blind = Scenario { limits: Vec::new(), ..adaptive.clone() };
+    let [found, blind] = [adaptive, blind].map(|scenario| play(&scenario));
+    assert_eq!((found.violations, found.measures.failed), (Vec::new(), 0));
+    let [refused, blindly] = [found.measures.http_429, blind.measures.http_429];
+    assert!((4..50).contains(&refused) && blindly > 10 * refused, "{refused}, {blindly}");
+    let used = found.measures.permitted_used.unwrap();
+    assert!(used > 0.80, "{used}");
+    let full = found.measures.full_use_after_rise.unwrap();
+    assert!(full.as_secs() <= 25, "{full:?}");
 }

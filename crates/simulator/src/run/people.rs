@@ -6,14 +6,14 @@ use std::time::Duration;
 use slowlane_aws_simulator::cloud::sqs::LARGEST_MESSAGE;
 use slowlane_aws_simulator::time::{Moment, Skew};
 use slowlane_aws_simulator::transcript::{Caller, Event};
-use slowlane_limiter::{Author, Change};
+use slowlane_limiter::{Author, Change, Overrides};
 use slowlane_message::Ring;
 
 use super::{Run, TICK, plain, timestamp};
 use crate::faults::Fault;
 use crate::ledger::call_in;
 use crate::programs::TABLE;
-use crate::scenario::{Dispatch, Mutant, Pause};
+use crate::scenario::{Dispatch, Lowered, Mutant, Pause};
 use crate::strategies;
 
 /// The longest until an operator who has lost a ring rings again.
@@ -169,6 +169,25 @@ impl Run {
             if change == Change::Resume {
                 self.ring_for_slots();
             }
+            self.cloud.state().saw(self.cloud.now(), Event::Run("limit changed", 0, 0));
+        }
+    }
+
+    /// An operator lets fewer calls be made at once, and later as many as were configured.
+    pub(super) async fn operators_lower(self: Rc<Self>, lowered: Lowered) {
+        let clock = self.cloud.clock();
+        let sdk = self.cloud.sdk(Caller::Person, Skew::NONE);
+        let fewer = Overrides { concurrency: Some(lowered.concurrency), ..Overrides::default() };
+        let changes = [(lowered.begins(), fewer), (lowered.ends(), Overrides::default())];
+        for (at, limits) in changes {
+            clock.sleep_until(at).await;
+            let by = Author::new("an operator", "the vendor asks for it");
+            let change = Change::SetLimits { limits };
+            while strategies::change_limit(&sdk, TABLE, &change, &by).await.is_err() {
+                tokio::time::sleep(TICK).await;
+            }
+            // There may be more room than before.
+            self.ring_for_slots();
             self.cloud.state().saw(self.cloud.now(), Event::Run("limit changed", 0, 0));
         }
     }

@@ -64,6 +64,20 @@ pub struct Pause {
     pub for_secs: u64,
 }
 
+/// An operator lets fewer calls be made at once, and later as many as were configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lowered {
+    /// From which second of the run on.
+    pub from_secs: u64,
+    /// For how long.
+    #[serde(deserialize_with = "positive")]
+    pub for_secs: u64,
+    /// Calls at once meanwhile.
+    #[serde(deserialize_with = "positive")]
+    pub concurrency: u32,
+}
+
 /// A kind of thing that can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
@@ -89,7 +103,8 @@ pub enum Kept {
 
 /// What the worker keeps beside its ceiling. Whoever teaches it another kind adds it here: then
 /// scenarios may tell it, invariants watch it, and `bench --limits` judges it.
-const KEPT_BY_THE_WORKER: &[Kept] = &[Kept::Rate, Kept::Quota, Kept::Pause];
+const KEPT_BY_THE_WORKER: &[Kept] =
+    &[Kept::Rate, Kept::Quota, Kept::Concurrency, Kept::Adaptive, Kept::Pause];
 
 /// What a function with `slowlane-limiter` in it keeps.
 const KEPT_BY_THE_LIMITER: &[Kept] =
@@ -193,6 +208,18 @@ impl Pause {
     }
 
     /// When he resumes.
+    pub fn ends(&self) -> Moment {
+        Moment::from_millis((self.from_secs + self.for_secs) * 1_000)
+    }
+}
+
+impl Lowered {
+    /// When the operator lowers it.
+    pub fn begins(&self) -> Moment {
+        Moment::from_millis(self.from_secs * 1_000)
+    }
+
+    /// When he sets it back.
     pub fn ends(&self) -> Moment {
         Moment::from_millis((self.from_secs + self.for_secs) * 1_000)
     }

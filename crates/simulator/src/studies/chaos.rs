@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn every_hardness_of_an_api_is_drawn() {
         let drawn: Vec<Scenario> = (0..300).map(|seed| scenario(seed, None)).collect();
-        let are_drawn: [fn(&Scenario) -> bool; 8] = [
+        let are_drawn: [fn(&Scenario) -> bool; 11] = [
             |scenario| !scenario.api.outages.is_empty(),
             |scenario| !scenario.api.rates.is_empty(),
             |scenario| scenario.api.rates.iter().any(|rate| rate.per.is_some()),
@@ -348,6 +348,9 @@ mod tests {
             |scenario| !scenario.api.concurrency_steps.is_empty(),
             |scenario| !scenario.limits.is_empty(),
             |scenario| !scenario.pauses.is_empty(),
+            |scenario| !scenario.lowered.is_empty(),
+            |scenario| scenario.limits.iter().any(|told| told.adaptive),
+            |scenario| scenario.limits.iter().any(|told| told.concurrency.is_some()),
             |scenario| scenario.load[0].tenants > 0,
         ];
         for (at, is_drawn) in are_drawn.iter().enumerate() {

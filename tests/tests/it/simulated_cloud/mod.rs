@@ -3,4 +3,5 @@
 mod alarms;
 mod cost;
 mod pause;
+mod places;
 mod rings;

@@ -5,8 +5,8 @@ use slowlane_aws_simulator::chance::Dice;
 
 use crate::faults::Fault;
 use crate::scenario::{
-    Dispatch, Kept, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told, ToldRate, Units,
-    Window,
+    Dispatch, Kept, Lowered, Others, Outage, OutageKind, Pause, Per, Rate, Scenario, Told,
+    ToldRate, Units, Window,
 };
 
 /// The most units of a call.
@@ -32,6 +32,7 @@ pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
         limit(scenario);
     } else if dice.happens(0.5) {
         tell(scenario);
+        tell_at_once(scenario, dice);
     }
     if scenario.dispatch.keeps(Kept::Pause) && dice.happens(0.5) {
         let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
@@ -123,6 +124,23 @@ fn tell(scenario: &mut Scenario) {
     let most_units = scenario.load.iter().map(|load| load.most_units()).max();
     let told = scenario.api.rates.iter().map(|rate| told(rate, most_units.unwrap_or(1)));
     scenario.limits = told.filter(|told| scenario.dispatch.keeps(told.kind())).collect();
+}
+
+/// Tells of fewer calls at once than there may be slots, or that they are to be found out.
+fn tell_at_once(scenario: &mut Scenario, dice: &mut Dice) {
+    let fewer = 1 + dice.below(scenario.limit.into()) as u32;
+    let at_once = Told { concurrency: Some(fewer), ..Told::default() };
+    let adaptive = Told { adaptive: true, ..Told::default() };
+    for told in [at_once, adaptive] {
+        if dice.happens(0.5) && scenario.dispatch.keeps(told.kind()) {
+            scenario.limits.push(told);
+        }
+    }
+    if dice.happens(0.3) && scenario.dispatch.keeps(Kept::Concurrency) {
+        let concurrency = 1 + dice.below(scenario.limit.into()) as u32;
+        let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
+        scenario.lowered.push(Lowered { from_secs, for_secs, concurrency });
+    }
 }
 
 /// A rate as somebody tells it who has read the API's documents.
