@@ -158,7 +158,7 @@ impl<T: Target> Calls<T> {
         if self.limits.concurrency().is_some() && !self.limits.take_place().await {
             return self.give_back_ungranted(ready, &self.limits.no_place()).await;
         }
-        let ended = self.make_and_settle(ready).await;
+        let ended = self.limits.keeping_place(self.make_and_settle(ready)).await;
         self.limits.leave_place().await;
         ended
     }

@@ -283,9 +283,9 @@ impl Limits {
             }
             _ => {}
         }
-        match is_news && self.concurrency() > before {
-            true => Moved::Raised,
-            false => Moved::No,
+        match (before, self.concurrency()) {
+            (Some(before), Some(now)) if is_news && now > before => Moved::Raised,
+            _ => Moved::No,
         }
     }
 

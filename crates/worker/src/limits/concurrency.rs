@@ -10,14 +10,17 @@
 //! places, and nothing of this costs anything.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter::{
     Aimd, DynamoDbStore, Entered, Moment, Permit, Reason, Report, Standing, Waiting,
 };
 use slowlane_policy::slot;
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::Limits;
 
@@ -121,6 +124,24 @@ impl Limits {
         let renewed = permit.look().await;
         if renewed.is_err() || permit.is_due() {
             self.is_unsure();
+        }
+    }
+
+    /// Does something that takes long, and keeps the place meanwhile, if this process has one.
+    pub(crate) async fn keeping_place<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            let wait = pin!(sleep(LEASE / 3));
+            if let Either::Left((done, _)) = select(work.as_mut(), wait).await {
+                return done;
+            }
+            if self.own.has_place.get() {
+                let renews = pin!(self.read_or_renew());
+                if let Either::Left((done, renews)) = select(work.as_mut(), renews).await {
+                    renews.await;
+                    return done;
+                }
+            }
         }
     }
 
