@@ -374,7 +374,7 @@ fn one_that_lets_its_ring_go_without_looking_whether_others_are_at_work() {
             without(slot, |action| *action == Action::ReadControl);
         }
     };
-    is_caught_at_its_place(mutant, "the ring is let go");
+    is_caught_at_its_place(mutant, "may have taken the ring that calls it back");
 }
 
 #[test]
