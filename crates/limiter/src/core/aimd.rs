@@ -69,8 +69,9 @@ impl Aimd {
             return None;
         }
         let floor = rules.floor.max(1);
-        let less = u64::from(self.value) * 7 / 10;
-        let value = u32::try_from(less).unwrap_or(self.value).max(floor);
+        // To the nearest: a small number would else fall by half, and take as long to come back.
+        let less = u32::try_from((u64::from(self.value) * 7 + 5) / 10).unwrap_or(self.value);
+        let value = less.min(self.value.saturating_sub(1)).max(floor);
         Some(Self {
             value,
             changed_at: now,

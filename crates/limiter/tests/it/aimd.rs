@@ -156,7 +156,12 @@ fn one_step_in_each_round_trip() {
     let soon = START.plus(seconds(5)).plus(millis(20));
     assert!(up.on_throttled(soon, millis(20), &rules).is_some(), "it left after the step up");
     let again = down.on_throttled(START.plus(seconds(1)), Duration::ZERO, &rules).unwrap();
-    assert_eq!(again.value, 9);
+    assert_eq!(again.value, 10);
+    let next = |value| {
+        let found = Aimd { value, ..again.clone() };
+        found.on_throttled(START.plus(seconds(9)), Duration::ZERO, &rules).unwrap().value
+    };
+    assert_eq!([20, 10, 7, 6, 5, 4, 3, 2, 1].map(next), [14, 7, 5, 4, 4, 3, 2, 1, 1]);
     let one = Aimd { value: 1, ..again };
     let still = one.on_throttled(START.plus(seconds(9)), Duration::ZERO, &rules).unwrap();
     assert_eq!(still.value, 1, "never below the floor");
