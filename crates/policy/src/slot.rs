@@ -345,8 +345,14 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         let grant = self.grants.take();
         self.act(Action::Call { call: ready, grant });
         // Where there is one call there need not be more.
-        if self.answered > 0 && (self.grants.more_wanted() || self.place.more_wanted()) {
-            self.act(Action::RingForMore);
+        if self.answered > 0 {
+            let has_room = self.place.more_wanted(now);
+            if has_room {
+                self.may_wake(1);
+            }
+            if self.grants.more_wanted() || has_room {
+                self.act(Action::RingForMore);
+            }
         }
         self.wake_others();
     }
@@ -462,6 +468,12 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             self.waking = Waking::Asking { allowance };
             self.act(Action::WakeOthers(allowance));
         }
+    }
+
+    /// The slot may wake so many others, whether or not it has done so before.
+    fn may_wake(&mut self, slots: u32) {
+        let (Waking::Resting { allowance } | Waking::Asking { allowance }) = &mut self.waking;
+        *allowance = slots.max(*allowance);
     }
 
     /// Where one ring was left there may be more.

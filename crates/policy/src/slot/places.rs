@@ -11,13 +11,21 @@
 //! * A slot gives its place back *before* it listens for the last time. So whoever sees others in
 //!   their places knows that each of them still has to listen: to all that was visible by then.
 //!   And of several that stand down at once the last one sees nobody, and lets its ring sleep.
-//! * A slot at work rings for another, once, where it sees that a place is free.
+//! * A slot at work rings for another where it sees that a place is free, and may wake one. It does
+//!   so again each second, and not for ever: where nobody comes there is no work.
 //!
 //! What reading has not confirmed strands nothing: then the slot's ring sleeps, and comes back.
+
+use std::time::Duration;
 
 use super::io::Action;
 use super::state::{Next, Rings};
 use super::{Moment, Slot};
+
+/// How long after a ring for a free place a slot rings again.
+const RINGS_APART: Duration = Duration::from_secs(1);
+/// How often a slot rings while a place is free.
+const MOST_RINGS: u32 = 16;
 
 /// How many slots may be at work, as far as it concerns one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +51,9 @@ pub enum Places {
 pub(super) struct Place {
     pub(super) known: Places,
     pub(super) has: Has,
-    /// Whether the slot has rung for another since all places were taken.
-    pub(super) rang: bool,
+    /// How often the slot has rung for another since all places were taken, and when it may again.
+    pub(super) rang: u32,
+    pub(super) rings_from: Moment,
     /// Whether the latest read has shown others at work, who have all places.
     pub(super) others_at_work: bool,
 }
@@ -61,7 +70,8 @@ pub(super) enum Has {
 
 impl Place {
     pub(super) fn new(known: Places) -> Self {
-        Self { known, has: Has::Nothing, rang: false, others_at_work: false }
+        let (rang, rings_from) = (0, Moment::ZERO);
+        Self { known, has: Has::Nothing, rang, rings_from, others_at_work: false }
     }
 
     pub(super) fn is_full(self) -> bool {
@@ -84,7 +94,9 @@ impl Place {
 
     fn is_known(&mut self, known: Places) {
         self.known = known;
-        self.rang &= known == (Places::Limited { more_wanted: true });
+        if known != (Places::Limited { more_wanted: true }) {
+            (self.rang, self.rings_from) = (0, Moment::ZERO);
+        }
     }
 
     /// Whether more slots would have something to do.
@@ -93,9 +105,13 @@ impl Place {
     }
 
     /// Whether another slot is to be rung for: those that stood down took the rings with them.
-    pub(super) fn more_wanted(&mut self) -> bool {
-        let wanted = self.known == Places::Limited { more_wanted: true } && !self.rang;
-        self.rang |= wanted;
+    pub(super) fn more_wanted(&mut self, now: Moment) -> bool {
+        let is_room = self.known == Places::Limited { more_wanted: true };
+        let wanted = is_room && self.rings_from <= now && self.rang < MOST_RINGS;
+        if wanted {
+            self.rings_from = now + RINGS_APART;
+            self.rang += 1;
+        }
         wanted
     }
 }
@@ -113,6 +129,10 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     }
 
     pub(super) fn on_places(&mut self, places: Places) {
+        if places == Places::Unlimited && self.place.known != places {
+            // Those that stood down are wanted again.
+            self.may_wake(self.settings.allowance.max(1));
+        }
         self.place.is_known(places);
         if self.place.is_full() {
             self.give_back_held();

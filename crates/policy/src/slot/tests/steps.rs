@@ -480,7 +480,7 @@ fn a_slot_that_is_one_too_many_ends_its_call_and_stands_down() {
 }
 
 #[test]
-fn a_slot_that_sees_a_place_free_rings_once_until_all_are_taken_again() {
+fn a_slot_that_sees_a_place_free_rings_each_second_until_all_are_taken() {
     let (mut slot, since) = busy();
     let rings = |slot: &mut TestSlot, call: u8, now: Moment| {
         slot.handle(now, Event::Answered { answered: call, took: ms(200) });
@@ -492,9 +492,16 @@ fn a_slot_that_sees_a_place_free_rings_once_until_all_are_taken_again() {
     slot.heed_places(since, PLACE);
     slot.handle(since, TOOK_PLACE);
     let room = Places::Limited { more_wanted: true };
-    let told = [(PLACE, false), (room, true), (room, false), (PLACE, false), (room, true)];
-    for (call, (places, expected)) in (4..).zip(told) {
-        slot.heed_places(since, places);
-        assert_eq!(rings(&mut slot, call, since + ms(200)), expected, "after call {call}");
+    let told = [
+        (200, PLACE, false),
+        (400, room, true),
+        (1_399, room, false),
+        (1_400, room, true),
+        (1_600, PLACE, false),
+        (1_800, room, true),
+    ];
+    for (call, (after_ms, places, expected)) in (4..).zip(told) {
+        slot.heed_places(since + ms(after_ms), places);
+        assert_eq!(rings(&mut slot, call, since + ms(after_ms)), expected, "after {after_ms} ms");
     }
 }
