@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
 use crate::record::{Record, Write};
-use crate::request::RecordId;
 use crate::store::{Cursor, Error, Page, Store, Written};
 
 /// Any [`Store`] behind one type, so that a `Guard<BoxStore>` needs no type parameter.

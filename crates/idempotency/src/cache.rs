@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
+use crate::payload::PayloadHash;
 use crate::record::Record;
-use crate::request::{PayloadHash, RecordId};
 
 /// The most recently used completed results. Only these can be cached: whatever is
 /// unfinished changes without this process seeing it.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::{Clock, EpochMs};
-use crate::guard::Inner;
+use crate::inner::Inner;
+use crate::key::RecordId;
+use crate::payload::PayloadHash;
 use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{PayloadHash, RecordId, Terms};
+use crate::request::Terms;
 use crate::store::{self, Store, Written};
 
 /// The right to run one call. Owned and `'static`, so that it can move into a task.
@@ -472,9 +474,9 @@ impl<S: Store, P> Claim<S, P> {
     /// expired.
     ///
     /// It is a fence for a target that refuses numbers lower than the greatest one it saw for the
-    /// key, and that forgets the key before the record is deleted. It does not stop a process that
-    /// was paused for longer than the record lived. A target that remembers for ever would refuse
-    /// the calls of the key's next life.
+    /// key. The target must forget the key before the record is deleted. It does not stop a process
+    /// that was paused for longer than the record lived. A target that remembers for ever would
+    /// refuse the calls of the key's next life.
     pub fn attempt(&self) -> u64 {
         self.record.holder.attempt
     }

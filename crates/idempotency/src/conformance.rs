@@ -23,9 +23,11 @@ use uuid::Uuid;
 
 use crate::clock::EpochMs;
 use crate::guard::{Claimed, Guard};
+use crate::key::{Key, RecordId, Scope};
 use crate::memory::MemoryStore;
+use crate::payload::PayloadHash;
 use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{Key, PayloadHash, RecordId, Request, Scope};
+use crate::request::Request;
 use crate::store::{self, Store, Written};
 
 /// What a store did wrong.

@@ -15,8 +15,9 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
+use crate::payload::PayloadHash;
 use crate::record::{Record, Status, StoredResult, When, Write};
-use crate::request::{PayloadHash, RecordId};
 use crate::store::{Cursor, Error, Page, Store, Written, boxed};
 
 mod item;

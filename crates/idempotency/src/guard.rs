@@ -6,76 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::claim::{self, Claim};
-use crate::clock::{Clock, EpochMs, SystemClock};
+use crate::clock::EpochMs;
+use crate::inner::Inner;
+use crate::key::{Key, RecordId, Scope};
 use crate::record::{Holder, MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{Key, RecordId, Request, Scope, Span};
+use crate::request::{Request, Span};
+use crate::settings::Settings;
 use crate::store::{self, Cursor, Page, Store, Written};
 use crate::unknown::Unknown;
-
-/// Parameters of the protocol. All have defaults: `Settings { expiry, ..Settings::default() }`.
-#[derive(Clone)]
-pub struct Settings {
-    /// Where the time comes from. Default: the operating system.
-    pub clock: Arc<dyn Clock>,
-    /// The most by which the clocks of two claimants may differ. A lease, a settle
-    /// window or a result that another claimant wrote counts as over only this much
-    /// later. Default: 2 s (AWS keeps its hosts within milliseconds).
-    pub skew_margin: Duration,
-    /// The lease of a request that names none. Default: 60 s.
-    pub lease: Duration,
-    /// How long the target may still be at work on a request after its caller has given
-    /// up on it, for a request that does not [say](Request::settles_after). Only after that
-    /// does the target's "I do not have it" count. Default: 30 s.
-    pub settle_window: Duration,
-    /// How long a result is kept and replayed. Default: 24 h.
-    pub expiry: Duration,
-    /// How many completed results to keep in this process's memory, to replay them
-    /// without a request to the store. Unfinished calls are never cached. Default: none.
-    pub cached_results: Option<NonZeroUsize>,
-    /// Names a new claim; no two claims of any process may get the same name. Default: a
-    /// random UUID; a simulator gives seeded ones.
-    pub new_owner: Arc<dyn Fn() -> Uuid + Send + Sync>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            skew_margin: Duration::from_secs(2),
-            lease: Duration::from_secs(60),
-            settle_window: Duration::from_secs(30),
-            expiry: Duration::from_secs(24 * 60 * 60),
-            cached_results: None,
-            new_owner: Arc::new(Uuid::new_v4),
-        }
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("skew_margin", &self.skew_margin)
-            .field("lease", &self.lease)
-            .field("settle_window", &self.settle_window)
-            .field("expiry", &self.expiry)
-            .field("cached_results", &self.cached_results)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Lets each request run once. Cheap to clone; clones share the store and the cache.
 pub struct Guard<S> {
     pub(crate) inner: Arc<Inner<S>>,
-}
-
-pub(crate) struct Inner<S> {
-    pub(crate) store: S,
-    pub(crate) settings: Settings,
-    pub(crate) cache: Option<Cache>,
 }
 
 /// What the guard knows about a request.
@@ -157,11 +102,11 @@ impl<S: Store> Guard<S> {
     ) -> Result<Claimed<S>, claim::Error> {
         let inner = &self.inner;
         let now = inner.now();
-        if let Some(result) = inner.cached(request, now) {
+        if let Some(result) = self.cached(request, now) {
             tracing::debug!(id = %request.id, "replayed from the local cache");
             return Ok(Claimed::Replay(result));
         }
-        let record = inner.claimed_record(request, owner, now)?;
+        let record = self.claimed_record(request, owner, now)?;
         let lapsed_before = inner.surely_past(now);
         let when = When::Free { lapsed_before, earlier_payload: request.earlier_payload };
         let write = Write { record, when };
@@ -254,6 +199,41 @@ impl<S: Store> Guard<S> {
     pub async fn count_unresolved(&self) -> Result<u64, store::Error> {
         let lapsed_before = self.inner.surely_past(self.inner.now());
         self.inner.store.count_unresolved(lapsed_before).await
+    }
+
+    fn cached(&self, request: &Request, now: EpochMs) -> Option<Value> {
+        self.inner.cache.as_ref()?.get(&request.id, request.payload, now)
+    }
+
+    fn claimed_record(
+        &self,
+        request: &Request,
+        owner: Owner,
+        now: EpochMs,
+    ) -> Result<Record, claim::Error> {
+        let Request { id, payload, terms, .. } = request;
+        let Span { lease_until, settles_at, kept_until } = terms
+            .span(&self.inner.settings, now)
+            .map_err(|lease_until| claim::Error::NoTimeLeft { id: id.clone(), lease_until, now })?;
+        Ok(Record {
+            id: id.clone(),
+            status: Status::Claimed,
+            // The attempt number of a key without a record.
+            holder: Holder { owner, attempt: 1 },
+            payload: *payload,
+            repeatable: terms.repeatable,
+            claimed_at: now,
+            lease_until,
+            dispatched_at: None,
+            unknown_since: None,
+            settles_at: Some(settles_at),
+            completed_at: None,
+            untried: 0,
+            maybe_executed_before: MaybeExecuted::No,
+            why: None,
+            result: None,
+            kept_until: Some(kept_until),
+        })
     }
 
     fn ours(&self, record: Record, request: &Request) -> Claimed<S> {
@@ -359,56 +339,6 @@ pub(crate) fn result_value(record: &Record) -> Result<Value, store::Error> {
             record.id, pointer.location
         ))),
         None => Err(store::Error::Unreadable(format!("{}: completed without a result", record.id))),
-    }
-}
-
-impl<S> Inner<S> {
-    pub(crate) fn now(&self) -> EpochMs {
-        self.settings.clock.now().into()
-    }
-
-    pub(crate) fn new_owner(&self) -> Owner {
-        Owner((self.settings.new_owner)())
-    }
-
-    /// What lies before this moment is over by every clock within the margin.
-    pub(crate) fn surely_past(&self, now: EpochMs) -> EpochMs {
-        now.minus(self.settings.skew_margin)
-    }
-
-    fn cached(&self, request: &Request, now: EpochMs) -> Option<Value> {
-        self.cache.as_ref()?.get(&request.id, request.payload, now)
-    }
-
-    fn claimed_record(
-        &self,
-        request: &Request,
-        owner: Owner,
-        now: EpochMs,
-    ) -> Result<Record, claim::Error> {
-        let Request { id, payload, terms, .. } = request;
-        let Span { lease_until, settles_at, kept_until } = terms
-            .span(&self.settings, now)
-            .map_err(|lease_until| claim::Error::NoTimeLeft { id: id.clone(), lease_until, now })?;
-        Ok(Record {
-            id: id.clone(),
-            status: Status::Claimed,
-            // The attempt number of a key without a record.
-            holder: Holder { owner, attempt: 1 },
-            payload: *payload,
-            repeatable: terms.repeatable,
-            claimed_at: now,
-            lease_until,
-            dispatched_at: None,
-            unknown_since: None,
-            settles_at: Some(settles_at),
-            completed_at: None,
-            untried: 0,
-            maybe_executed_before: MaybeExecuted::No,
-            why: None,
-            result: None,
-            kept_until: Some(kept_until),
-        })
     }
 }
 

@@ -7,8 +7,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
 use crate::record::{Record, When, Write};
-use crate::request::RecordId;
 use crate::store::{Cursor, Error, Page, Store, Written};
 
 /// Records in memory. Clones share them; they are gone with the process.

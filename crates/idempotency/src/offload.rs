@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use sha2::{Digest, Sha256};
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
 use crate::record::{Pointer, Record, Status, StoredResult, Write};
-use crate::request::RecordId;
 use crate::store::{Cursor, Error, Page, Store, Written};
 
 /// Where large results lie. Implementation: `S3Blobs` (feature `s3`).

@@ -10,7 +10,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::clock::EpochMs;
-use crate::request::{PayloadHash, RecordId};
+use crate::key::RecordId;
+use crate::payload::PayloadHash;
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

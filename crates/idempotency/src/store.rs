@@ -4,8 +4,8 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
 use crate::record::{Record, Write};
-use crate::request::RecordId;
 
 /// Keeps records. Implementations: [`DynamoDbStore`](crate::DynamoDbStore),
 /// [`MemoryStore`](crate::MemoryStore), and any that passes

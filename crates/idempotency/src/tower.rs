@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::guard::Guard;
-use crate::request::{self, Request};
+use crate::key;
+use crate::request::Request;
 use crate::run::{self, Done, Failure, Turn};
 use crate::store::Store;
 
@@ -67,7 +68,7 @@ pub struct Guarded<S, F, I> {
 pub enum Error<T, E> {
     /// The request could not be named.
     #[error(transparent)]
-    Name(#[from] request::Error),
+    Name(#[from] key::Error),
     /// As [`Guard::run`] says it.
     #[error(transparent)]
     Run(#[from] run::Error<T, E>),
@@ -84,7 +85,7 @@ impl<S, F, I> Layer<I> for GuardLayer<S, F> {
 impl<S, F, I, Req, T, E> Service<Req> for Guarded<S, F, I>
 where
     S: Store,
-    F: Fn(&Req) -> Result<Request, request::Error>,
+    F: Fn(&Req) -> Result<Request, key::Error>,
     I: Service<(Req, Turn), Response = T, Error = Failure<E>> + Clone + Send + 'static,
     I::Future: Send,
     Req: Send + 'static,

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use crate::claim::{Claim, shortened};
 use crate::clock::EpochMs;
-use crate::guard::Inner;
+use crate::inner::Inner;
+use crate::key::RecordId;
 use crate::record::{MaybeExecuted, Owner, Record, Status, StoredResult, When, Write};
-use crate::request::{RecordId, Request, Span, Terms};
+use crate::request::{Request, Span, Terms};
 use crate::store::{self, Store, Written};
 
 /// A call that may have been executed. Ask the target, then say what it answered:

@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sha2::{Digest, Sha256};
 
 use crate::clock::EpochMs;
+use crate::key::RecordId;
+use crate::payload::PayloadHash;
 use crate::record::{Holder, MaybeExecuted, Owner, Pointer, Record, Status, StoredResult};
-use crate::request::{PayloadHash, RecordId};
 use crate::store::Error;
 
 /// Names of the attributes.

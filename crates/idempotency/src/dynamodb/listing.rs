@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use super::DynamoDbStore;
 use super::item::{self, SHARDS, name};
 use crate::clock::EpochMs;
+use crate::key::RecordId;
 use crate::record::{Record, Status};
-use crate::request::RecordId;
 use crate::store::{Cursor, Error, Page, Store, boxed};
 
 type Item = HashMap<String, AttributeValue>;
