@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, DATE, HeaderName};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::wait::http_date;
+use crate::words::http_date;
 
 /// How much of a body is parsed. A longer one is taken for one of which only the start was read.
 pub const MAX_PARSED_BYTES: usize = 1024 * 1024;

@@ -1,15 +1,25 @@
-//! What must hold across the fields of a profile.
+//! Reads a profile, and holds it to what must be so across its fields.
 
 use std::ops::Range;
 
-use crate::mistakes::{Finding, proposal};
+use crate::mistakes::{self, Finding, Mistakes, proposal};
 use crate::profile::Profile;
 use crate::recovery::Then;
 use crate::template::Template;
 use crate::verdict::Renew;
 
+impl Profile {
+    /// Reads a profile.
+    ///
+    /// # Errors
+    /// All mistakes in the file, each with its line, its field and its mend.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        mistakes::read(text, findings)
+    }
+}
+
 /// What is wrong with a profile whose fields are right one by one.
-pub(crate) fn findings(profile: &Profile) -> Vec<Finding> {
+fn findings(profile: &Profile) -> Vec<Finding> {
     let mut found = Vec::new();
     if profile.answers.is_empty() {
         found.push(finding(0..0, "`answers` has no rule", "write at least one `[[answers]]`"));

@@ -3,6 +3,7 @@
 
 mod address;
 mod answer;
+mod api;
 pub mod auth;
 mod before;
 mod call;
@@ -27,14 +28,15 @@ mod words;
 
 pub use address::{Base, BaseError, Refused};
 pub use answer::{Answer, Body, MAX_PARSED_BYTES};
+pub use api::{Api, Error as RequestError};
 pub use before::{Given, NotGiven, PreCall};
 pub use call::{BodyError, Call, Content};
-pub use limits::{SeenLimit, Usage};
+pub use limits::{LimitKind, SeenLimit, Usage};
 pub use mistakes::{Mistake, Mistakes};
 pub use parts::Part;
 pub use profile::Profile;
 pub use recovery::{Found, LookUp, Loss, Recovery};
-pub use request::{Api, Error as RequestError, Request};
-pub use verdict::{LimitKind, Outcome, Reason, Renew, Verdict};
+pub use request::Request;
+pub use verdict::{Outcome, Reason, Renew, Verdict};
 pub use wait::LONGEST_WAIT;
 pub use words::{Method, Period};

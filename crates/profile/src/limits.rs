@@ -10,7 +10,6 @@ use sfv::{BareItem, ListEntry, Parser};
 
 use crate::answer::Seen;
 use crate::source::Source;
-use crate::verdict::LimitKind;
 use crate::wait::TimeForm;
 
 /// Where one limit stands in answers.
@@ -33,6 +32,24 @@ pub(crate) struct LimitRule {
     resets_as: Option<TimeForm>,
     /// Where this is written.
     pub source: Option<String>,
+}
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Calls in a second, or in a window of minutes.
+    Rate,
+    /// Calls at once.
+    Concurrency,
+    /// Calls in a day, or longer.
+    DailyQuota,
+    /// Tokens, points or seconds of execution: calls weigh differently.
+    Cost,
+    /// Credit or a spending limit: waiting does not help, a person does.
+    Money,
+    /// The API is down for maintenance, or overloaded.
+    Maintenance,
 }
 
 /// What an answer said of one limit.

@@ -2,15 +2,13 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::answer::{Answer, Seen};
-use crate::call::{Call, scalar};
+use crate::answer::Answer;
+use crate::call::scalar;
 use crate::pointer::Pointer;
-use crate::profile::Profile;
 use crate::verdict::Verdict;
 
 /// Where an answer holds answers.
@@ -38,30 +36,19 @@ pub struct Part {
     pub verdict: Verdict,
 }
 
-impl Profile {
-    /// What became of each part of a call that had several, in the answer's order; empty if the
-    /// answer holds none. A part without a status is one that no rule names.
-    pub fn parts(&self, call: &Call, answer: &Answer, now: Timestamp) -> Vec<Part> {
-        let seen = Seen::of(answer);
-        let Some(body) = seen.body() else { return Vec::new() };
-        let now = seen.date().unwrap_or(now);
-        let lists = self.parts.iter().flat_map(|rule| {
-            let lists = rule.at.find(body).into_iter();
-            lists.filter_map(Value::as_array).map(move |items| (rule, items))
-        });
-        let parts = lists.flat_map(|(rule, items)| items.iter().map(move |item| (rule, item)));
-        parts
-            .map(|(rule, item)| Part {
-                reference: rule.reference.as_ref().and_then(|at| {
-                    at.find(item).into_iter().find_map(scalar).map(|text| text.into_owned())
-                }),
-                verdict: self.verdict(call, &rule.answer(item), now),
-            })
-            .collect()
-    }
-}
-
 impl PartsRule {
+    /// The answers that a body holds, in their order, each with its name if it has one. A part
+    /// without a status gets one that no rule names.
+    pub(crate) fn answers(&self, body: &Value) -> impl Iterator<Item = (Option<String>, Answer)> {
+        let lists = self.at.find(body).into_iter().filter_map(Value::as_array);
+        lists.flatten().map(|item| (self.name(item), self.answer(item)))
+    }
+
+    fn name(&self, part: &Value) -> Option<String> {
+        let named = self.reference.as_ref()?.find(part).into_iter().find_map(scalar)?;
+        Some(named.into_owned())
+    }
+
     fn answer(&self, part: &Value) -> Answer {
         let status = self.status.find(part).into_iter().find_map(|status| {
             // Some vendors write it as a text.

@@ -15,8 +15,7 @@ use crate::auth::AuthMethods;
 use crate::before::PreCall;
 use crate::call::{Call, Content, graphql_reads, scalar};
 use crate::limits::{LimitRule, UsageRule, ietf};
-use crate::mistakes::{self, Mistakes};
-use crate::parts::PartsRule;
+use crate::parts::{Part, PartsRule};
 use crate::pointer::Pointer;
 use crate::recovery::{Found, LookUp, Loss, LossRule, Recovery, Then};
 use crate::rule::{Asked, Holds, Rule};
@@ -84,14 +83,6 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Reads a profile.
-    ///
-    /// # Errors
-    /// All mistakes in the file, each with its line, its field and its mend.
-    pub fn parse(text: &str) -> Result<Self, Mistakes> {
-        mistakes::read(text, crate::check::findings)
-    }
-
     /// The profile's name: lower-case letters, digits and hyphens.
     pub fn name(&self) -> &str {
         &self.name.0
@@ -246,6 +237,20 @@ impl Profile {
         let named = self.limits.iter().filter_map(|limit| limit.read(seen, now));
         let drafted = self.ietf_rate_limit.then(|| ietf(seen)).into_iter().flatten();
         named.chain(drafted).collect()
+    }
+
+    /// What became of each part of a call that had several, in the answer's order; empty if the
+    /// answer holds none. A part without a status is one that no rule names.
+    pub fn parts(&self, call: &Call, answer: &Answer, now: Timestamp) -> Vec<Part> {
+        let seen = Seen::of(answer);
+        let Some(body) = seen.body() else { return Vec::new() };
+        let now = seen.date().unwrap_or(now);
+        let parts = self.parts.iter().flat_map(|rule| rule.answers(body));
+        let told = parts.map(|(reference, answer)| Part {
+            reference,
+            verdict: self.verdict(call, &answer, now),
+        });
+        told.collect()
     }
 
     /// What can be done about a call if nobody knows whether it was executed. `None` of the rules

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::answer::Seen;
 use crate::call::Call;
+use crate::limits::LimitKind;
 use crate::matching::Match;
 use crate::pointer::Pointer;
 use crate::source::{Source, header_name};
 use crate::template::Template;
-use crate::verdict::{LimitKind, Outcome, Renew};
+use crate::verdict::{Outcome, Renew};
 use crate::wait::Wait;
 use crate::words::{Method, PathPattern, Statuses, read_as_fields};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::limits::{SeenLimit, Usage};
+use crate::limits::{LimitKind, SeenLimit, Usage};
 
 /// What became of a call that was answered. Every answer has exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -35,24 +35,6 @@ pub enum Outcome {
     Transient,
     /// It may have been executed.
     Unknown,
-}
-
-/// Which limit is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitKind {
-    /// Calls in a second, or in a window of minutes.
-    Rate,
-    /// Calls at once.
-    Concurrency,
-    /// Calls in a day, or longer.
-    DailyQuota,
-    /// Tokens, points or seconds of execution: calls weigh differently.
-    Cost,
-    /// Credit or a spending limit: waiting does not help, a person does.
-    Money,
-    /// The API is down for maintenance, or overloaded.
-    Maintenance,
 }
 
 /// What has to be fetched anew before the call is made again, once.

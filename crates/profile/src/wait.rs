@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::answer::Seen;
 use crate::pointer::Pointer;
 use crate::source::Source;
-use crate::words::{Period, duration, read_as_fields};
+use crate::words::{Period, duration, http_date, read_as_fields};
 
 /// The longest wait that is believed: longer than any vendor's month.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(35 * 86_400);
@@ -61,10 +61,6 @@ fn seconds(text: &str) -> Option<Duration> {
 
 fn epoch(since: Duration) -> Option<Timestamp> {
     Timestamp::UNIX_EPOCH.checked_add(since).ok()
-}
-
-pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
-    Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
 }
 
 /// One way to learn how long to wait. The first of a list that says something counts.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -130,6 +130,11 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(duration).ok()
+}
+
+/// A moment as HTTP headers have it: `Sat, 28 Nov 2026 12:00:10 GMT`.
+pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+    Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
 }
 
 /// A resource's path in segments: `crm/v3/objects/*/search`. `*` is any one segment, and `**` at

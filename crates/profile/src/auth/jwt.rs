@@ -9,8 +9,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::token::{fields, form_request};
-use super::{Secret, SecretError, TokenShape};
+use super::secret::{Secret, SecretError};
+use super::token::{TokenShape, fields, form_request};
 use crate::address::Base;
 use crate::request::Request;
 use crate::template::Template;

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::SecretError;
+use super::secret::SecretError;
 use crate::request::Request;
 
 /// AWS Signature Version 4. The keys are those of the role that the program runs under.

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
-use super::{Secret, SecretError, one};
+use super::secret::{Secret, SecretError, one};
 use crate::address::{Base, BaseError, secure};
 use crate::answer::{Answer, Seen};
 use crate::request::Request;
