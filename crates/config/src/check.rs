@@ -1,9 +1,9 @@
-//! What must hold across the fields of `slowlane.toml`.
+//! Reads `slowlane.toml`, and holds it to what must be so across its fields.
 
 use std::ops::Range;
 
 use slowlane_limiter::{Measure, Scope};
-use slowlane_profile::mistakes::{Finding, proposal};
+use slowlane_profile::mistakes::{self, Finding, Mistakes, proposal};
 use slowlane_profile::{Profile, auth::Auth, shipped};
 use toml::Spanned;
 
@@ -12,8 +12,22 @@ use crate::file::{Config, NETSUITE, Stage, Target, is_path};
 
 type Load<'a> = &'a dyn Fn(&str) -> Result<Profile, String>;
 
+impl Config {
+    /// Reads the file. `load` reads a profile of the team's own by its path, as it is written. Its
+    /// error is the reason why it could not.
+    ///
+    /// # Errors
+    /// All mistakes, each with its line, its field and its mend.
+    pub fn parse(
+        text: &str,
+        load: impl Fn(&str) -> Result<Profile, String>,
+    ) -> Result<Self, Mistakes> {
+        mistakes::read(text, |config| findings(config, &load))
+    }
+}
+
 /// What is wrong with a configuration whose fields are right one by one.
-pub(crate) fn findings(config: &Config, load: Load<'_>) -> Vec<Finding> {
+fn findings(config: &Config, load: Load<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if config.targets.is_empty() {
         found.push(finding(0..0, "there is no target", "write `[targets.my-api]`"));

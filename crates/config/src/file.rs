@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slowlane_limiter::Limit;
-use slowlane_profile::mistakes::{self, Mistakes};
-use slowlane_profile::{Base, Period, Profile};
+use slowlane_profile::{Base, Period};
 use toml::Spanned;
 
 /// What a team has written in its `slowlane.toml`.
@@ -84,18 +83,6 @@ pub fn is_path(profile: &str) -> bool {
 }
 
 impl Config {
-    /// Reads the file. `load` reads a profile of the team's own by its path, as it is written; its error
-    /// is the reason why it could not.
-    ///
-    /// # Errors
-    /// All mistakes, each with its line, its field and its mend.
-    pub fn parse(
-        text: &str,
-        load: impl Fn(&str) -> Result<Profile, String>,
-    ) -> Result<Self, Mistakes> {
-        mistakes::read(text, |config| crate::check::findings(config, &load))
-    }
-
     /// The names of the targets.
     pub fn targets(&self) -> impl Iterator<Item = &str> + Clone {
         self.targets.keys().map(|name| name.get_ref().as_str())
