@@ -5,8 +5,9 @@
 //! workflow may still wait. To send either back by an SQS redrive is pointless: nothing rings for
 //! it, and the first kind has a task token that is spent. [`DeadLetters::restart`] does what fits.
 
+use crate::clock::now;
 use crate::outputs::Deployed;
-use crate::{aws, now, queues, text};
+use crate::{aws, queues, text};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::{

@@ -1,11 +1,12 @@
 //! What the Lambdas have logged: each line a JSON object.
 
 use crate::aws;
+pub use crate::outputs::Function;
+
 use crate::outputs::Deployed;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -17,16 +18,6 @@ pub(crate) const KEY: &str = "idempotency_key";
 pub(crate) const EXECUTION: &str = "execution_arn";
 /// What every log line has, and what is there for CloudWatch's metrics only.
 const NOISE: [&str; 6] = ["_aws", "Calls", "timestamp", "target", "level", "message_id"];
-
-/// One of our Lambdas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Function {
-    /// Puts calls on their queues.
-    Enqueuer,
-    /// Makes calls.
-    Worker,
-}
 
 /// A log line that is a JSON object.
 #[derive(Debug, Clone)]
@@ -182,15 +173,6 @@ impl fmt::Display for Line {
             }
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Function {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Enqueuer => "enqueuer",
-            Self::Worker => "worker",
-        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a deployed stack hands out, by which it is known as one of ours.
 
 use crate::Values;
-use crate::logs::Function;
 use crate::stack::{self, Description};
+use serde::Serialize;
 use slowlane_message::Priority;
+use std::fmt;
 
 /// What the template hands out. Every field is there after a deploy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,25 @@ pub struct Deployed {
     pub parameters: Values,
     /// The physical id of each resource.
     pub resources: Values,
+}
+
+/// One of our Lambdas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Function {
+    /// Puts calls on their queues.
+    Enqueuer,
+    /// Makes calls.
+    Worker,
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enqueuer => "enqueuer",
+            Self::Worker => "worker",
+        })
+    }
 }
 
 /// Why there is nothing to tell of a deployed stack.

@@ -18,8 +18,35 @@ pub struct Prepared<'a> {
     change_set: Option<ChangeSet>,
 }
 
+impl Deployer {
+    /// Creates the stack, or changes it into what the plan says: [`prepare`](Self::prepare) and
+    /// [`Prepared::execute`] in one.
+    ///
+    /// # Errors
+    /// See [`DeployError`]. After an error in the change itself CloudFormation has rolled the
+    /// stack back to what it was before.
+    pub async fn deploy(&self, plan: &Plan, progress: &Progress) -> Result<Outputs, DeployError> {
+        self.prepare(plan, progress).await?.execute(progress).await
+    }
+
+    /// Uploads what is not there yet, and asks CloudFormation what it would do.
+    ///
+    /// A stack whose creation was rolled back is deleted first, since CloudFormation lets nothing
+    /// else be done with it.
+    ///
+    /// # Errors
+    /// See [`DeployError`]. The stack is as it was.
+    pub async fn prepare<'a>(
+        &'a self,
+        plan: &'a Plan,
+        progress: &Progress,
+    ) -> Result<Prepared<'a>, DeployError> {
+        Prepared::new(self, plan, progress).await
+    }
+}
+
 impl<'a> Prepared<'a> {
-    pub(crate) async fn new(
+    async fn new(
         deployer: &'a Deployer,
         plan: &'a Plan,
         progress: &Progress,

@@ -9,13 +9,17 @@ pub use change_set::{ChangeSet, Wanted};
 pub use changes::Changes;
 pub use error::{Error, Failed, FailedResource};
 
-use crate::{Progress, Values, aws};
+use crate::{Progress, aws};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::Client;
 use aws_sdk_cloudformation::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_cloudformation::types::{StackResource, StackStatus};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Names and values, as CloudFormation's parameters and outputs are.
+pub type Values = BTreeMap<String, String>;
 
 /// A resource that a deleted stack has left behind, because its template says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -3,7 +3,8 @@
 //! Nobody has rung for the calls that wait, or that are hidden at that moment. One ring that rings
 //! again finds them all, until the longest time is over for which the other wiring hides a call.
 
-use crate::{DeployError, aws, now};
+use crate::clock::now;
+use crate::{DeployError, aws};
 use aws_config::SdkConfig;
 use slowlane_message::Ring;
 use std::time::Duration;

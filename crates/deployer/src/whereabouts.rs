@@ -4,12 +4,13 @@
 //! call only once a slot has taken it up. So its record, its dead letters, its log lines and
 //! its workflow are put together, and each that could not be read is named.
 
+use crate::clock::now;
 use crate::dead_letters::{self, DeadLetters, Letter, Workflow};
 use crate::logs::{self, EXECUTION, Filter, Function, KEY, Line};
 use crate::outputs::Deployed;
 use crate::status::Missing;
 use crate::unresolved::CallName;
-use crate::{ago, aws, now, text};
+use crate::{ago, aws, text};
 use aws_config::SdkConfig;
 use jiff::Timestamp;
 use serde_json::{Value, json};

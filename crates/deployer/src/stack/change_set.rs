@@ -3,7 +3,8 @@
 use super::changes::{Changes, ResourceChange, StaleDefault, given_parameters};
 use super::error::Error;
 use super::{Stack, message};
-use crate::{Progress, Values, aws, now};
+use crate::clock::now;
+use crate::{Progress, Values, aws};
 use aws_sdk_cloudformation::types::{
     Capability, Change, ChangeSetStatus, ChangeSetType, EventFilter, Parameter,
     ParameterDeclaration, StackStatus, Tag,

@@ -1,6 +1,7 @@
 //! What a change set would do, and how it is told.
 
-use crate::{Values, text};
+use super::Values;
+use crate::text;
 use aws_sdk_cloudformation::types as sdk;
 use serde::Serialize;
 use std::fmt::{self, Write as _};
