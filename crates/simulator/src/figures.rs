@@ -9,7 +9,7 @@ use slowlane_aws_simulator::transcript::Event;
 use slowlane_message::Priority;
 
 use crate::api::limits::Refused;
-use crate::programs::{QUEUE_NAMES, QUEUES};
+use crate::names::{QUEUE_NAMES, QUEUES};
 use crate::scenario::Scenario;
 use crate::usage::Usage;
 

@@ -6,8 +6,8 @@
 //!
 //! - [`run`]: a [`scenario`], run; its [`ledger`] holds what must always hold, [`promises`] what is
 //!   promised beside of limits, pauses, outages and tenants.
-//! - [`programs`]: the real enqueuer and worker as functions; [`api`]: the API behind them, which
-//!   enforces limits as real ones do.
+//! - [`programs`]: the real enqueuer and worker as functions, by their [`names`]; [`api`]: the API
+//!   behind them, which enforces limits as real ones do.
 //! - [`figures`]: what a run comes to; [`usage`]: the oracle of what the API would have taken.
 //! - [`faults`]: what goes wrong: the cloud's faults, the API's and those of people.
 //! - [`monitor`]: what CloudWatch would be told of it.
@@ -21,6 +21,7 @@ pub mod faults;
 pub mod figures;
 pub mod ledger;
 pub mod monitor;
+pub mod names;
 pub mod narrator;
 mod plain_doorbell;
 pub mod programs;

@@ -9,7 +9,7 @@ use slowlane_aws_simulator::cloud::Cloud;
 use slowlane_aws_simulator::cloud::sqs::QueueId;
 use slowlane_aws_simulator::time::Moment;
 
-use crate::programs::QUEUE_NAMES;
+use crate::names::QUEUE_NAMES;
 
 /// How often SQS shows its queues to CloudWatch (doc).
 pub const EVERY: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use slowlane_aws_simulator::transcript::{Caller, Event, Watch};
 use slowlane_message::Priority;
 
 use crate::api::{API_ENDS, API_STARTS};
-use crate::programs::{FUNCTION_NAMES, QUEUE_NAMES};
+use crate::names::{FUNCTION_NAMES, QUEUE_NAMES};
 use crate::run::ASKED;
 
 /// Writes every event, after its virtual time in milliseconds.

@@ -25,7 +25,7 @@ use slowlane_worker::Worker;
 use tokio::time::Instant;
 
 use crate::api::ApiClient;
-use crate::programs::QUEUES;
+use crate::names::QUEUES;
 
 /// How long a slot listens before it concludes that nothing is left.
 const LISTEN: Duration = Duration::from_secs(1);

@@ -29,18 +29,14 @@ use slowlane_worker::{Clients, Worker};
 use crate::api::{ApiClient, SlowApi};
 use crate::ledger::tenant_name;
 use crate::monitor::Monitor;
+use crate::names::QUEUES;
 use crate::plain_doorbell::PlainSlot;
 use crate::scenario::{Dispatch, Mutant, Scenario, Told};
 use crate::strategies::LIMIT;
 
-/// The names of the queues of calls, most urgent first.
-pub const QUEUES: [&str; 3] = ["high", "normal", "batch"];
-/// The names of all queues, in the order of their creation.
-pub const QUEUE_NAMES: [&str; 5] = ["dead", QUEUES[0], QUEUES[1], QUEUES[2], "doorbell"];
-/// The names of all functions, in the order of their creation.
-pub const FUNCTION_NAMES: [&str; 3] = ["enqueuer", "worker", "caller"];
 /// The guard's table.
 pub const TABLE: &str = "idempotency";
+
 /// The key under which the worker's guard keeps a call.
 pub fn record_key(idempotency_key: &str, tenant: Option<u32>) -> String {
     let scope = tenant.map_or_else(|| QueuedCall::DEFAULT_SCOPE.to_owned(), tenant_name);
@@ -151,7 +147,7 @@ impl Deployment {
         }
     }
 
-    /// Deploys the other wiring in CloudFormation's order (doc): the functions and the queues
+    /// Deploys the other wiring in CloudFormation's order (doc). The functions and the queues
     /// change, then the new mappings come, and the old ones go in the cleanup at the end. `pause`
     /// is waited for before each of the two latter steps.
     pub async fn switch(&self, pause: [Duration; 2]) {

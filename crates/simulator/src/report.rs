@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use slowlane_aws_simulator::cloud::parameters::FACTS;
 use slowlane_aws_simulator::cloud::requests::{Action, Requests};
 
 use crate::figures::{Outages, Receives, Tenants, Wait};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
-use crate::studies::limits::short_poll_miss;
 
 /// The figures of one run.
 #[derive(Clone, Debug, Serialize)]
@@ -243,6 +243,13 @@ pub fn facts_table<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Table {
     }
     right_from(&mut table, 4);
     table
+}
+
+/// The value of the fact that rules how often a short poll misses.
+fn short_poll_miss(scenario: &Scenario) -> f64 {
+    const NAME: &str = "short_poll_miss";
+    let assumed = FACTS.iter().find(|fact| fact.name == NAME).map_or(0.0, |fact| fact.default);
+    scenario.parameters.get(NAME).copied().unwrap_or(assumed)
 }
 
 fn right_from(table: &mut Table, first: usize) {

@@ -8,7 +8,7 @@
 //! | `semaphore` | a counter in DynamoDB, taken by a conditional update, with a wait of 3 s between tries, as in AWS's sample |
 //! | `map` | a distributed Map with MaxConcurrency = limit over all that waits, most urgent first; what comes later waits for the next Map |
 //! | `check-and-reject` | as `direct`, with a counter in DynamoDB for each window before the call: one that finds it full is retried as after a 429 |
-//! | `limiter` | a function with `slowlane-limiter` in it and reserved concurrency = limit, which waits for the grants that are near; the workflow waits for the others, and tries again when the limiter says so (full jitter from 1 s, doubling to 60 s) |
+//! | `limiter` | a function with `slowlane-limiter` in it and reserved concurrency = limit. It waits for the grants that are near. For the others the workflow waits, and tries again when the limiter says so (full jitter from 1 s, doubling to 60 s) |
 
 mod callers;
 
@@ -33,17 +33,12 @@ use slowlane_aws_simulator::time::Moment;
 use slowlane_limiter::{Author, DynamoDbStore, LimitKey, Limiter, Settings, SlotId};
 use tokio::sync::{Semaphore, oneshot};
 
-use self::callers::{Caller, Counter, Limited};
+use self::callers::{Caller, Counter, Limited, NOT_SENT, THROTTLED};
+pub(crate) use self::callers::{LIMIT, TABLE};
 use crate::api::SlowApi;
 use crate::ledger::End;
 use crate::scenario::{Dispatch, Drawn, Scenario};
 
-/// The table of semaphores, counters and limits.
-pub(crate) const TABLE: &str = "shared";
-/// The name of the limit.
-pub(crate) const LIMIT: &str = "api";
-const THROTTLED: &str = "TooManyRequests";
-const NOT_SENT: &str = "NotSent";
 /// The sample's wait between two tries to take the semaphore.
 const SPIN: Duration = Duration::from_secs(3);
 /// The longest pause of a Retry here (MaxDelaySeconds).
@@ -177,7 +172,6 @@ impl Rival {
         End::Failed("States.Runtime".into())
     }
 
-    /// Takes the semaphore, spinning; calls; and gives it back.
     /// The call, as soon as the limiter lets it go.
     async fn wait_for_turn(&self, wanted: Wanted, dice: &mut Dice) -> End {
         let latest = wanted.at.plus(self.patience);
@@ -199,6 +193,7 @@ impl Rival {
         End::Failed("DeadlineExceeded".into())
     }
 
+    /// Takes the semaphore, spinning; calls; and gives it back.
     async fn take_turn(&self, wanted: Wanted, dice: &mut Dice) -> End {
         while !self.change_semaphore(1, "held < :limit OR attribute_not_exists(held)").await {
             // Wait, and back to the task: two more states.

@@ -72,9 +72,9 @@ impl Usage {
 
     /// The share of what the API would have taken, while more calls waited than it takes at once,
     /// that it was given. Of rates it would have taken so many units a second, and of a bucket its
-    /// burst beside; of calls at once as many as fit at their mean time. Where both rule, the
-    /// stricter one does, second by second. None if there was no such time, or if rates are each
-    /// tenant's own: then it depends on whose calls wait.
+    /// burst beside. Of calls at once it would have taken as many as fit at their mean time. Where
+    /// both rule, the stricter one does, second by second. None if there was no such time, or if
+    /// rates are each tenant's own: then it depends on whose calls wait.
     pub fn permitted_used(&self, api: &Api) -> Option<f64> {
         if api.rates.iter().any(|rate| rate.per.is_some()) {
             return None;

@@ -19,10 +19,18 @@ use slowlane_limiter::{
     MemoryStore, Rate, Report, Settings, SharedCorrection, SlotId, Waiting,
 };
 
-use super::{LIMIT, NOT_SENT, TABLE, THROTTLED};
 use crate::api::{ApiClient, SlowApi, Told};
 use crate::ledger::tenant_name;
 use crate::scenario::{Mutant, Per, Scenario, ToldRate};
+
+/// The table of semaphores, counters and limits.
+pub(crate) const TABLE: &str = "shared";
+/// The name of the limit.
+pub(crate) const LIMIT: &str = "api";
+/// The error of a call that the API refused because of its limit.
+pub(super) const THROTTLED: &str = "TooManyRequests";
+/// The error of a call for which there was no connection.
+pub(super) const NOT_SENT: &str = "NotSent";
 
 /// A call as a function is asked for it.
 #[derive(Clone, Copy)]

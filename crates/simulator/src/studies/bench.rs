@@ -20,15 +20,15 @@ pub const PUBLISHED: Dispatch = Dispatch::DeferralYield;
 pub enum Extent {
     /// Limits 2 and 5, calls of 200 ms, floods.
     Quick,
-    /// Limits 1, 2, 5, 10 and 20; calls of 50 ms, 200 ms, 1 s and a heavy-tailed 2 s; loads at
-    /// half the limit, at the limit, and floods.
+    /// Limits are 1, 2, 5, 10 and 20. Calls take 50 ms, 200 ms, 1 s and a heavy-tailed 2 s. Loads
+    /// are at half the limit, at the limit, and floods.
     Full,
 }
 
 /// Calls for each slot, in a flood and in a load of the comparison.
 const CALLS_A_SLOT: u64 = 80;
-/// Calls in a flood of the sweep, for the default dispatch at limits that have a bar for the wait:
-/// one in sixteen is HIGH, which makes 400, so that four of them have waited longer than the p99.
+/// Calls in a flood of the sweep, for the default dispatch at limits that have a bar for the wait.
+/// One in sixteen is HIGH. That makes 400, so that four of them have waited longer than the p99.
 const SWEPT_CALLS: u64 = 6_400;
 /// Calls in the other floods of the sweep.
 const FEWER_CALLS: u64 = 320;
@@ -48,7 +48,7 @@ fn apis(extent: Extent) -> Vec<Api> {
     }
 }
 
-/// The workloads for a limit and an API: `half` and `full` are Poisson arrivals at that share of
+/// The workloads for a limit and an API. `half` and `full` are Poisson arrivals at that share of
 /// what the limit allows, a fifth of them HIGH; `flood` is [`flood`].
 fn workload(name: &str, limit: u32, api: &Api, seed: u64) -> Scenario {
     let calls = CALLS_A_SLOT * u64::from(limit);
@@ -67,8 +67,8 @@ fn workload(name: &str, limit: u32, api: &Api, seed: u64) -> Scenario {
     Scenario { name, seed, limit, api, load, ..Scenario::default() }
 }
 
-/// Fifteen sixteenths of the calls at once, most of them BATCH, and sparse HIGH calls that come one
-/// by one until shortly before the last of those is served.
+/// Fifteen sixteenths of the calls at once, most of them BATCH. Sparse HIGH calls come one by one
+/// until shortly before the last of those is served.
 fn flood(calls: u64, limit: u32, api: &Api, seed: u64) -> Scenario {
     let gap = 15.0 * api.latency().mean_ms() / f64::from(limit);
     let high = calls / 16;

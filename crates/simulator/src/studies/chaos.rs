@@ -78,8 +78,8 @@ const LONG: [Fault; 3] = [
 /// The limits of random scenarios: most as an API has them, two at which slots wake slots.
 const LIMITS: [u32; 7] = [1, 2, 3, 4, 5, 7, 12];
 
-/// The scenario of a seed. It has a small load on a small limit, about half of all short faults, a
-/// few of the long ones, and the unconfirmed facts anywhere in their ranges.
+/// The scenario of a seed. It has a small load on a small limit, about half of all short faults,
+/// and a few of the long ones. The unconfirmed facts are anywhere in their ranges.
 pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
     let mut dice = Dice::new(seed, 100);
     let drawn = [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield];

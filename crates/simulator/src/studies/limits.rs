@@ -1,12 +1,10 @@
-//! What is promised of limits: each case of `scenarios/limits`, run on the worker at every value of
-//! what nobody has confirmed, with the ways that need no queue beside it.
+//! What is promised of limits. Each case of `scenarios/limits` is run on the worker at every value
+//! of what nobody has confirmed, and beside it on the ways that need no queue.
 //!
 //! A case of which the worker does not keep what it is told is "not kept yet": it is never met.
 
 mod cases;
 mod page;
-
-use slowlane_aws_simulator::cloud::parameters::FACTS;
 
 pub use self::cases::{Bar, CASES, Case};
 pub use self::page::{table, write};
@@ -150,13 +148,6 @@ pub fn count(measured: &[Measured]) -> (usize, usize, usize) {
         Verdict::Missed(_) => (met, missed + 1, open),
         Verdict::NotKept(_) => (met, missed, open + 1),
     })
-}
-
-/// The value of the fact that rules how often a short poll misses.
-pub(crate) fn short_poll_miss(scenario: &Scenario) -> f64 {
-    const NAME: &str = "short_poll_miss";
-    let assumed = FACTS.iter().find(|fact| fact.name == NAME).map_or(0.0, |fact| fact.default);
-    scenario.parameters.get(NAME).copied().unwrap_or(assumed)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use slowlane_aws_simulator::cloud::sqs::QueueId;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::Priority;
-use slowlane_simulator::programs::QUEUE_NAMES;
+use slowlane_simulator::names::QUEUE_NAMES;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Api, Load, Scenario};
 

@@ -16,9 +16,9 @@ const FEWEST_UNITS: u64 = 3 * MOST_UNITS;
 /// The longest outage and the longest pause. What waits through them costs requests, and time here.
 const LONGEST_SECS: u64 = 120;
 
-/// Makes the API of one scenario in three harder, and one in twelve a function with a limiter, which
-/// is told of the rates, if the way of dispatch is open. Half of the others are told what they keep.
-/// Half of all, where a pause is kept, are paused by an operator.
+/// Makes the API of one scenario in three harder. If the way of dispatch is open, one in twelve is
+/// a function with a limiter, which is told of the rates. Half of the others are told what they
+/// keep. Half of all, where a pause is kept, are paused by an operator.
 pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
     let is_limited = dice.happens(1.0 / 12.0) && is_open;
     if !is_limited && !dice.happens(1.0 / 3.0) {

@@ -72,7 +72,7 @@ pub fn write(directory: &Path, measured: &[Measured], seed: u64) -> std::io::Res
          keep yet: these are shown as open, and never as met.\n\n\
          Each case is a scenario of `crates/simulator/scenarios/limits`. The worker runs it at \
          both ends of every fact about AWS that nobody has confirmed, and at some corners of all \
-         of them together; its worst figure counts, and where it was is named. An AWS request takes \
+         of them together. Its worst figure counts, and where it was is named. An AWS request takes \
          6 ms in the middle and 40 ms at p99. \"Used\" is a share of what an oracle says that the API \
          would have taken ([README](../crates/simulator/README.md#what-the-api-takes)). Where half \
          of the short polls miss, a HIGH call may wait 0.4 s longer.\n\n\
@@ -82,8 +82,9 @@ pub fn write(directory: &Path, measured: &[Measured], seed: u64) -> std::io::Res
          - `check-and-reject`: a counter for each window in DynamoDB; a call that finds it full is \
          retried by the workflow with full jitter, eight times;\n\
          - `direct`: no limiter; a 429 is retried in the same way.\n\n\
-         Not measured here: two stacks that share a limit by its name (a run has one stack), and \
-         which reads of the control record stand in a call's way.\n\n{}\n",
+         Two things are not measured here. One is two stacks that share a limit by its name, since \
+         a run has one stack. The other is which reads of the control record stand in a call's \
+         way.\n\n{}\n",
         table(measured),
     );
     fs::create_dir_all(directory)?;

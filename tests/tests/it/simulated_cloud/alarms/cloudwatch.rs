@@ -11,7 +11,7 @@ use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_deployer::watch::metrics::{self, Metric, Namespace};
 use slowlane_deployer::watch::{Alarm, Threshold};
 use slowlane_simulator::monitor::{Gauge, Monitor};
-use slowlane_simulator::programs::{FUNCTION_NAMES, QUEUE_NAMES};
+use slowlane_simulator::names::{FUNCTION_NAMES, QUEUE_NAMES};
 
 use super::repository;
 
