@@ -9,10 +9,10 @@ mod reviews;
 mod saga;
 mod scene;
 
-use serde_json::Value;
 use slowlane_local::{Rate, Stack, Target};
 
 use scene::Scene;
+pub(crate) use scene::Shown;
 
 /// What the demo shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,16 +29,6 @@ pub(crate) enum Scenario {
     Pace,
     /// Reviews in S3, each asked of a model that takes ten questions a second
     Reviews,
-}
-
-/// What a scenario showed.
-pub(crate) struct Shown {
-    /// For people.
-    pub(crate) table: String,
-    /// The same for programs.
-    pub(crate) report: Value,
-    /// What must never happen and did, in words.
-    pub(crate) broken_promises: Vec<String>,
 }
 
 impl Scenario {

@@ -3,7 +3,7 @@ use crate::commands::{
     new_target, outputs, status, steer, why,
 };
 use crate::exit;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Feeds slow, limited APIs from fast AWS workflows: deploys, watches and steers it
 ///
@@ -66,7 +66,7 @@ impl Cli {
             Command::Pause(command) => command.run().await,
             Command::Drain(command) => command.run().await,
             Command::Resume(command) => command.run().await,
-            Command::Completions(command) => command.run(),
+            Command::Completions(command) => command.run(Self::command()),
         }
     }
 }

@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use slowlane_local::report::broken_at_api;
 use slowlane_local::sandbox::{ApiCall, SandboxReport};
 
-use super::Shown;
-use super::scene::{Scene, order};
+use super::scene::{Scene, Shown, order};
 
 const BUCKET: &str = "loads";
 /// Every so many items NetSuite refuses.

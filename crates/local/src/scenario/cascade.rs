@@ -9,9 +9,8 @@ use futures::future::try_join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Shown;
 use super::door::{Door, unprioritised};
-use super::scene::{Scene, order};
+use super::scene::{Scene, Shown, order};
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(600);

@@ -13,9 +13,8 @@ use slowlane_local::run::{self, Ending, Item, Started};
 use slowlane_local::sandbox::ApiCall;
 use slowlane_message::Priority;
 
-use super::Shown;
 use super::door::{Door, unprioritised};
-use super::scene::{Scene, order};
+use super::scene::{Scene, Shown, order};
 
 /// What the API takes: five a second in the mean, in windows that begin whenever they like.
 pub(super) const RATE: &str = "50/10s";

@@ -12,8 +12,7 @@ use slowlane_local::Target;
 use slowlane_local::report::broken_at_api;
 use slowlane_local::sandbox::VendorSettings;
 
-use super::Shown;
-use super::scene::{Scene, repository};
+use super::scene::{Scene, Shown, repository};
 
 const BUCKET: &str = "reviews";
 const STACK_NAME: &str = "demo-reviews";

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use slowlane_local::report::broken_at_api;
 use slowlane_local::sandbox::SandboxReport;
 
-use super::Shown;
-use super::scene::{Ended, Scene, order};
+use super::scene::{Ended, Scene, Shown, order};
 
 /// Every so many have a second order that NetSuite refuses.
 const REFUSED_EVERY: usize = 4;

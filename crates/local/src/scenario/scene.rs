@@ -40,6 +40,16 @@ pub(super) struct Ended {
     pub(super) error: String,
 }
 
+/// What a scenario showed.
+pub(crate) struct Shown {
+    /// For people.
+    pub(crate) table: String,
+    /// The same for programs.
+    pub(crate) report: Value,
+    /// What must never happen and did, in words.
+    pub(crate) broken_promises: Vec<String>,
+}
+
 impl<'a> Scene<'a> {
     pub(super) fn new(stack: &'a Stack, limit: u32, latency_ms: u64) -> Self {
         Self { stack, sfn: Client::new(stack.sdk()), limit, latency_ms }

@@ -1,5 +1,4 @@
-use crate::cli::Cli;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 /// Print what makes a shell complete this program's commands
@@ -15,10 +14,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self, mut program: Command) -> anyhow::Result<()> {
         // Into memory first: clap_complete panics where a reader has gone.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "slowlane", &mut script);
+        clap_complete::generate(self.shell, &mut program, "slowlane", &mut script);
         crate::output::print(String::from_utf8(script)?.trim_end());
         Ok(())
     }
