@@ -1,8 +1,8 @@
 //! The public API of the crates that others build on, as text that is checked in: what breaks or
 //! grows it shows in a review.
 //!
-//! Made from the sources, not from the compiler's knowledge: items that a macro makes are shown as
-//! the macro's invocation, and what is implemented by blanket or automatically is left out.
+//! It is made from the sources, not from the compiler's knowledge. Items that a macro makes are
+//! shown as the macro's invocation. What is implemented by blanket or automatically is left out.
 
 mod print;
 mod source;

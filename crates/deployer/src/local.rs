@@ -1,8 +1,8 @@
 //! What is different on the local server (MiniStack), in one place. Nothing here runs on AWS.
 //!
 //! Where it differs while workflows run, `slowlane-local` teaches it AWS's way as it starts it
-//! (`local/src/serve.py`): expressions in a Task's `TimeoutSeconds`, the error of a child, and the
-//! error of a Lambda that has a task token. The deploy makes good the rest:
+//! (`local/src/serve.py`). That is expressions in a Task's `TimeoutSeconds`, the error of a child,
+//! and the error of a Lambda that has a task token. The deploy makes good the rest:
 //!
 //! | The local server | so we |
 //! |---|---|

@@ -21,8 +21,8 @@ pub fn init(level: &str) {
 /// An error and all its causes in one line, the outermost first. What an error repeats of
 /// its cause is said once.
 ///
-/// For log lines and for what a workflow is told: AWS's SDKs and `reqwest` name in their own message
-/// the kind of a failure only, and in its causes what happened.
+/// It is for log lines and for what a workflow is told. AWS's SDKs and `reqwest` name only the kind
+/// of a failure in their own message, and in its causes what happened.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

@@ -93,9 +93,9 @@ pub(crate) struct Options {
     ///
     /// drop-after-commit, commit-late, 400, 400-after-commit, 500, 500-after-commit, 429-burst,
     /// invalid-login or slow, each with the calls it strikes: KIND:N for the next N, KIND:every=N,
-    /// KIND:share=P, KIND:for=TIME. After a 500 that saved nothing, and an answer that was lost before
-    /// the API began, nobody knows what became of a call until NetSuite has surely finished: that takes
-    /// a quarter of an hour.
+    /// KIND:share=P, KIND:for=TIME. After a 500 that saved nothing, or an answer that was lost
+    /// before the API began, nobody knows what became of a call. NetSuite has surely finished only
+    /// after a quarter of an hour.
     #[arg(long, value_name = "KIND")]
     fault: Option<String>,
     /// A rate of the API's, which the worker is told too, such as 20/s or 100/20s

@@ -238,7 +238,7 @@ def function_error(call, func_ref, event):
 
 
 # AWS gives an expression one second of its own machines (Developer Guide, "Transforming data with
-# JSONata"). The server means one by the clock on the wall: on a busy machine, with hundreds of
+# JSONata"). The server means one by the clock on the wall. On a busy machine, with hundreds of
 # executions in one process, a short expression can take longer, and its workflow fails with D1012.
 LIMIT_MS = 60_000
 

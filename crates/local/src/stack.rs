@@ -281,8 +281,8 @@ impl Stack {
         Ok(Self { sandbox, outputs, sdk, directory: directory.to_owned() })
     }
 
-    /// Starts the sandbox of a vendor's API, puts what it lets in into Secrets Manager and deploys the
-    /// template as `name`, with the target's own settings but for where the API is.
+    /// Starts the sandbox of a vendor's API, puts what it lets in into Secrets Manager, and deploys
+    /// the template as `name`. The settings are the target's own, but for where the API is.
     ///
     /// # Errors
     /// See [`Error`].

@@ -1,7 +1,7 @@
 //! The worker's own counts, read from the metrics in its log.
 //!
-//! A metric line is a JSON object with the key `_aws` (CloudWatch's embedded metric format);
-//! its metrics are keys at the root, each a number or an array of numbers.
+//! A metric line is a JSON object with the key `_aws` (CloudWatch's embedded metric format). Its
+//! metrics are keys at the root, each a number or an array of numbers.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -8,9 +8,10 @@
 //!
 //! # The parts
 //!
-//! * [`Sandbox`] is the core, that of `slowlane-sandbox` with [`NetSuite`]: a state machine without a clock, a socket, a thread or a random
-//!   generator of its own. `now` is an argument of every call and all chance comes from one
-//!   seed, so a run can be repeated exactly and a simulator can drive it in virtual time.
+//! * [`Sandbox`] is the core, that of `slowlane-sandbox` with [`NetSuite`]: a state machine without
+//!   a clock, a socket, a thread or a random generator of its own. `now` is an argument of every
+//!   call, and all chance comes from one seed. So a run can be repeated exactly, and a simulator
+//!   can drive it in virtual time.
 //! * [`serve`] puts the core behind a socket. The binary of this crate is [`serve`] with flags.
 //! * [`DemoKey`] makes a key pair, so that no secret need be checked in anywhere.
 //!

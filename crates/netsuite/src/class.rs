@@ -8,11 +8,11 @@ use crate::error::{Answered, Api, Call, Detail};
 ///
 /// # How an answer tells
 ///
-/// An error answer is taken for "not executed" only where NetSuite documents that the request was
-/// refused before anything was saved, or where the answer points into the request. A script of the
-/// account can fail *after* the record was saved: `afterSubmit` runs "right after a record is
-/// submitted" (section_4407992281). Its error is a 400 like any other. So on a write an error that
-/// could be a script's is [`Unknown`](Self::Unknown).
+/// An error answer is taken for "not executed" in two cases only. NetSuite documents that the
+/// request was refused before anything was saved, or the answer points into the request. A script
+/// of the account can fail *after* the record was saved: `afterSubmit` runs "right after a record
+/// is submitted" (section_4407992281). Its error is a 400 like any other. So on a write an error
+/// that could be a script's is [`Unknown`](Self::Unknown).
 ///
 /// | REST web services answer | a write is | a read is | source |
 /// |---|---|---|---|

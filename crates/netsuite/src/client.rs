@@ -205,9 +205,8 @@ impl ClientBuilder {
     /// Makes the client. Nothing is sent yet.
     ///
     /// # Errors
-    /// When the default transport cannot be made, for instance because there are no root
-    /// certificates; when a limit is zero; when there is a [`pace`](Self::pace) and no tokio
-    /// runtime around.
+    /// The default transport cannot be made, for instance because there are no root certificates. A
+    /// limit is zero. There is a [`pace`](Self::pace) and no tokio runtime around.
     pub fn build(self) -> Result<Client, Invalid> {
         let transport = match self.transport {
             Some(transport) => transport,

@@ -57,8 +57,8 @@ impl Records {
 
 impl List {
     /// Only those that pass, in the language of the parameter `q` (Oracle's help, "Record
-    /// Collection Filtering", section_1545222128): conditions such as `email START_WITH "ann"` or
-    /// `creditLimit GREATER 500`, joined by `AND` and `OR`, with `()` for precedence. Write
+    /// Collection Filtering", section_1545222128). Conditions such as `email START_WITH "ann"` or
+    /// `creditLimit GREATER 500` are joined by `AND` and `OR`, with `()` for precedence. Write
     /// [`quoted`] around values that come from elsewhere.
     pub fn matching(mut self, filter: impl Into<String>) -> Self {
         self.filter = Some(filter.into());

@@ -109,10 +109,10 @@ pub fn give_back_delay(unit: f64) -> Duration {
 const SHORTEST_SLEEP_SECS: u64 = 30;
 const LONGEST_SLEEP_SECS: u64 = 900;
 
-/// For how long to hide a call that a mapping brings while no call may be made: half a minute at
-/// first, twice as long each time, a quarter of an hour at most, and up to a quarter more of
-/// jitter; or until calls may be made again, if that is known and sooner. So the receives that a
-/// call has ([`max_receive_count`](crate::timing::max_receive_count)) last for four days of a
+/// For how long to hide a call that a mapping brings while no call may be made. It is half a minute
+/// at first and twice as long each time, a quarter of an hour at most, and up to a quarter more of
+/// jitter. It ends earlier if it is known that calls may be made again sooner. So the receives that
+/// a call has ([`max_receive_count`](crate::timing::max_receive_count)) last for four days of a
 /// pause. Whole seconds. `receive_count` is SQS's.
 pub fn asleep_for(receive_count: u32, opens_in: Option<Duration>, unit: f64) -> Duration {
     let doublings = receive_count.saturating_sub(1).min(8);

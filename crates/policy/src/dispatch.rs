@@ -22,11 +22,10 @@
 //! # The turn counter
 //!
 //! It belongs to the slot, and the caller starts it **at a random number**. After a burst all slots
-//! start at once. If they counted from the same number, they would take their owed turns in step,
-//! and a HIGH call that arrives just then would wait for a whole extra call. A turn counts when it
-//! took a call. The counter should live as long as the process, not the invocation. A counter that
-//! starts anew for each of many short invocations keeps the shares on average, but not the bound
-//! below.
+//! start at once. If they counted from the same number, they would take their owed turns in step. A
+//! HIGH call that arrives just then would wait for a whole extra call. A turn counts when it took a
+//! call. The counter should live as long as the process, not the invocation. A counter that starts
+//! anew for each of many short invocations keeps the shares on average, but not the bound below.
 //!
 //! # The bound
 //!

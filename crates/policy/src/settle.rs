@@ -279,8 +279,8 @@ pub fn try_again_after(receive_count: u32, unit: f64) -> Duration {
 /// How long to wait before a call is tried again while the API answers nobody. It has waited for
 /// `waited`, and would otherwise come back after `delay`.
 ///
-/// A tenth of what it has waited so far, up to a quarter of an hour: an outage of seconds costs it
-/// seconds, and in one of days a call is not handed out so often that SQS gives it up
+/// A tenth of what it has waited so far, up to a quarter of an hour. An outage of seconds costs it
+/// seconds. In one of days a call is not handed out so often that SQS gives it up
 /// ([`max_receive_count`](crate::timing::max_receive_count)). Whole seconds, if `delay` has them.
 pub fn outage_delay(delay: Duration, waited: Duration) -> Duration {
     delay.max(Duration::from_secs((waited.as_secs() / 10).min(MAX_DELAY_SECS)))

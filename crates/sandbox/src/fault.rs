@@ -93,10 +93,10 @@ pub enum Which {
 ///   writes only.
 /// * WHICH is a number (of the next calls), `every=10`, `share=0.1` or `for=2s`. Without it a
 ///   `429-burst` strikes the next 10 calls, every other kind the first call and then each tenth.
-/// * `by=` is the delay of `slow` and of `invalid-login` (added to the call, 5 s and 61 s if not
-///   given) and of `commit-late` (from the dropped connection to the write, 2 s if not given). With
-///   `429-burst` it is the wait that the refusal asks for; without it, calls at once are too many.
-///   Times are `250ms`, `2s`, `1m`, `1h` or `1d`.
+/// * `by=` is a delay. With `slow` and `invalid-login` it is added to the call: 5 s and 61 s if not
+///   given. With `commit-late` it is from the dropped connection to the write: 2 s if not given.
+///   With `429-burst` it is the wait that the refusal asks for; without it, calls at once are too
+///   many. Times are `250ms`, `2s`, `1m`, `1h` or `1d`.
 ///
 /// ```
 /// # use slowlane_sandbox::{Fault, FaultKind, Which};

@@ -1,5 +1,5 @@
-//! What a request costs here, with all that the cloud, the enqueuer and the worker do for it,
-//! beside a bare request of the AWS SDK that a constant answers.
+//! What a request costs here, with all that the cloud, the enqueuer and the worker do for it.
+//! Beside it stands a bare request of the AWS SDK that a constant answers.
 //!
 //! Machines differ, and a virtual one differs from itself within minutes, so both are timed by
 //! turns in one run.

@@ -18,9 +18,9 @@ use slowlane_vendor_sandbox::{
 
 /// A vendor's API to test against.
 ///
-/// Serves it on a loopback port, in the vendor's own dialect: how it refuses a call beyond a limit and
-/// says how long to wait, its errors, its sign-in, what it does with idempotency keys, records that can
-/// be read back. When it is ready it prints one line to stdout:
+/// Serves it on a loopback port, in the vendor's own dialect: its errors, its sign-in, and what it does
+/// with idempotency keys. It refuses calls beyond a limit and says how long to wait, as the vendor does.
+/// Records can be read back. When it is ready it prints one line to stdout:
 /// {"listening":"http://127.0.0.1:PORT","auth":"...","sample":{...}}, with a call that makes a record and
 /// the way to sign in for it. SIGINT or SIGTERM ends it.
 ///
@@ -80,8 +80,8 @@ struct Args {
     #[arg(long = "fault", alias = "faults", value_name = "FAULT", verbatim_doc_comment)]
     faults: Vec<Fault>,
 
-    /// Know a call in the report by the first word that begins so in its path, headers or body, in place
-    /// of where the dialect says that names stand.
+    /// Know a call in the report by the first word that begins so in its path, headers or body. It
+    /// is used in place of where the dialect says that names stand.
     #[arg(long, value_name = "PREFIX")]
     named_by: Option<String>,
 

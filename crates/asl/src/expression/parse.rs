@@ -1,10 +1,10 @@
 //! JSONata as a tree, by operator precedence, as its reference does it.
 //!
 //! Step Functions has JSONata 2.0.6 (Developer Guide, "Transforming data with JSONata in Step
-//! Functions"). The crates that read JSONata hide their tree, or read a later version, which takes
-//! operators that Step Functions refuses, and turn on an order of `serde_json`'s keys for every crate
-//! that is built beside them. The tree here is as large as the checks need it, and nothing is
-//! evaluated.
+//! Functions"). The crates that read JSONata hide their tree, or read a later version, with
+//! operators that Step Functions refuses. And they turn on an order of `serde_json`'s keys for
+//! every crate that is built beside them. The tree here is as large as the checks need it, and
+//! nothing is evaluated.
 //!
 //! Of the 1,738 expressions of the reference's own suite and of public machines it reads every one
 //! that jsonata-js 2.0.6 reads, with the same names in it. 13 that the reference refuses pass here,

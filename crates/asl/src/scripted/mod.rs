@@ -1,12 +1,12 @@
 //! Runs machines with scripted answers of what their Tasks call.
 //!
-//! The machine is run by the Step Functions of the local AWS, taught what AWS does where the two
-//! differ: expressions, choices, retries and catches are its own work. Only the answers are the
-//! script's, so every failure can be had by its name, and a run is the same each time.
+//! The machine is run by the Step Functions of the local AWS, which is taught what AWS does where
+//! the two differ. Expressions, choices, retries and catches are its own work. Only the answers are
+//! the script's, so every failure can be had by its name, and a run is the same each time.
 //!
-//! A suite is a file in the form of AWS's own mock configuration for Step Functions Local (Developer
-//! Guide, "Testing state machines with Step Functions Local"), with three keys more: the input of
-//! each case, what CloudFormation would put in place of `${…}`, and objects in S3.
+//! A suite is a file in the form of AWS's own mock configuration for Step Functions Local
+//! (Developer Guide, "Testing state machines with Step Functions Local"). It has three keys more:
+//! the input of each case, what CloudFormation would put in place of `${…}`, and objects in S3.
 //!
 //! What it does not show: how long a wait or a retry takes, and limits such as the 256 KiB of a
 //! payload.

@@ -1,5 +1,6 @@
-//! What Lambda hands over for a request to a function URL, and takes as its answer: payload format
-//! 2.0, as far as it is used here (Lambda Developer Guide, "Invoking Lambda function URLs").
+//! What Lambda hands over for a request to a function URL, and what it takes as the answer. It is
+//! payload format 2.0, as far as it is used here (Lambda Developer Guide, "Invoking Lambda function
+//! URLs").
 
 use std::collections::BTreeMap;
 

@@ -589,9 +589,9 @@ fn write_units(request: &Value) -> usize {
     item_bytes(request).div_ceil(1024)
 }
 
-/// The size of the item after an update, as AWS documents it ("Item sizes and formats"):
-/// names and texts as UTF-8, two digits of a number in a byte and one more, a truth value
-/// one byte. Every attribute that the item then has is in the SET part.
+/// The size of the item after an update, as AWS documents it ("Item sizes and formats"). Names and
+/// texts are UTF-8. A number has two digits in a byte and one byte more, a truth value one byte.
+/// Every attribute that the item then has is in the SET part.
 fn item_bytes(request: &Value) -> usize {
     let (names, values) =
         (&request["ExpressionAttributeNames"], &request["ExpressionAttributeValues"]);

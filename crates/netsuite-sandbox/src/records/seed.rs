@@ -10,8 +10,8 @@ use crate::schema::{self, Field, Kind};
 
 /// How many records of which type to make.
 ///
-/// Each record has its required fields, the first plain fields of its type, an external id
-/// `seed-{type}-{n}` and, where a sublist is required, one line; `n` counts from 1. A text in
+/// Each record has its required fields, the first plain fields of its type, and an external id
+/// `seed-{type}-{n}`; `n` counts from 1. Where a sublist is required, it has one line. A text in
 /// `fields` may hold `{n}` as well.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

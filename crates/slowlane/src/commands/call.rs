@@ -16,9 +16,9 @@ use std::path::PathBuf;
 
 /// Show the request that a call would send, without its secrets
 ///
-/// It is made from slowlane.toml as the worker makes it: address, headers, body, idempotency key, the
-/// calls before it, and what would be done if its answer were lost. Nothing is sent, so --dry-run must
-/// be given: calls are made by workflows, through their queue.
+/// It is made from slowlane.toml as the worker makes it: address, headers, body, idempotency key,
+/// and the calls before it. Shown too is what would be done if its answer were lost. Nothing is
+/// sent, so --dry-run must be given: calls are made by workflows, through their queue.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

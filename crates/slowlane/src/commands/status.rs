@@ -8,8 +8,9 @@ use std::time::Duration;
 ///
 /// WAITING calls can be received now or after a delay; those AT WORK OR HIDDEN were received, and
 /// run or are to be tried again. How long calls wait is told of those that were started in the last
-/// minutes, from the worker's log; the age of the oldest that still waits is CloudWatch's metric
-/// ApproximateAgeOfOldestMessage of its queue. Unresolved calls are counted by reading the table.
+/// minutes, from the worker's log. For the age of the oldest that still waits, look at CloudWatch's
+/// metric ApproximateAgeOfOldestMessage of its queue. Unresolved calls are counted by reading the
+/// table.
 ///
 /// What was not answered, for want of a permission or because a local server lacks it, is named.
 #[derive(Args)]

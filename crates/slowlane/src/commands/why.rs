@@ -9,10 +9,10 @@ use std::time::Duration;
 
 /// Why does a call wait? For a slot, for those before it, or for something to be put right
 ///
-/// How long it may still take is told from how many calls may be made before it, from how many have
-/// ended in the last minutes, and from the limits: when a rate's next moment is free, what is left of a
-/// quota. Of calls on one queue SQS keeps no strict order, and a lower call
-/// has a turn now and then: so it is an estimate.
+/// How long it may still take is told from how many calls may be made before it, and how many have
+/// ended in the last minutes. The limits count too: when a rate's next moment is free, and what is
+/// left of a quota. It is an estimate: SQS keeps no strict order of the calls on one queue, and a
+/// lower call has a turn now and then.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

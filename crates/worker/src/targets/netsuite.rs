@@ -1,8 +1,8 @@
 //! NetSuite as a target.
 //!
-//! A call's resource names a record: `salesOrder` (with `POST`, a create),
-//! `salesOrder/eid:order-1` (with `PUT`, an upsert by external id) or `salesOrder/123`, each
-//! with a query if need be (`?replace=item`). What can be done when an answer is lost:
+//! A call's resource names a record. It is `salesOrder` (with `POST`, a create),
+//! `salesOrder/eid:order-1` (with `PUT`, an upsert by external id) or `salesOrder/123`. Each may
+//! have a query (`?replace=item`). What can be done when an answer is lost:
 //!
 //! | Call | After a lost answer |
 //! |---|---|
@@ -27,10 +27,10 @@
 //!
 //! A script of the account can fail after a record was saved, and its error is a 400 `USER_ERROR`
 //! like that of a missing field. An answer ends a request, though. So a call that is refused with
-//! an error that may be a script's is looked for at once, in the same slot: what is not there was
-//! refused ([`Outcome::Rejected`]), whatever else NetSuite shows leaves it [`Outcome::Unknown`].
-//! An upsert that replaces its lines is looked for by its external id, which tells about the one
-//! that would have created the record; any other repeatable update stays unknown and is made again.
+//! an error that may be a script's is looked for at once, in the same slot. What is not there was
+//! refused ([`Outcome::Rejected`]). Whatever else NetSuite shows leaves it [`Outcome::Unknown`]. An
+//! upsert that replaces its lines is looked for by its external id, which tells about the one that
+//! would have created the record. Any other repeatable update stays unknown and is made again.
 
 mod settings;
 

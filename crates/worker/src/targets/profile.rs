@@ -1,9 +1,10 @@
 //! Any API over HTTP as a target, by a profile.
 //!
-//! A [profile](slowlane_profile) is a file that says what an API's requests and answers mean: how it
-//! wants a body and its idempotency key, who may call, which answer is a success, a refusal, a limit
-//! with a wait, or none of these, and what can be done when no answer comes. This target runs it; it
-//! adds no rule of its own. For an API of which nothing is known there is the profile `http`.
+//! A [profile](slowlane_profile) is a file that says what an API's requests and answers mean. It
+//! says how the API wants a body and its idempotency key, and who may call. It says which answer is
+//! a success, a refusal, a limit with a wait, or none of these. And it says what can be done when
+//! no answer comes. This target runs it; it adds no rule of its own. For an API of which nothing is
+//! known there is the profile `http`.
 //!
 //! | The profile says | The worker has |
 //! |---|---|
@@ -16,14 +17,14 @@
 //! | no answer, or a success whose body broke off | unknown |
 //!
 //! **What never happens.** No request leaves the base URL, which is `https` unless it is on this
-//! machine. No redirect is followed and nothing is repeated, but once with what the profile says is
-//! to be fetched anew (`renew`) and only after an answer that says that nothing was executed. Neither
+//! machine. No redirect is followed. Nothing is repeated but once, with what the profile says is to
+//! be fetched anew (`renew`), and only after an answer that says that nothing was executed. Neither
 //! logs nor causes get a body, a header's value, a query or a secret.
 //!
 //! **After a lost answer** the profile's `after_loss` counts. A repeat that is only good for a time
-//! (`within`) is made only of calls whose deadline lies within it. An answer that came and does not
-//! tell, to a call that may be repeated, is looked into at once where the profile knows a question:
-//! the API is done with the call then.
+//! (`within`) is made only of calls whose deadline lies within it. An answer to a call that may be
+//! repeated may come and not tell. It is looked into at once where the profile knows a question,
+//! since the API is done with the call then.
 //!
 //! **The answer.** The workflow gets the body: parsed if it is JSON, else as text (what is not UTF-8
 //! in it is replaced). Of a body above [`MAX_BODY_BYTES`], unpacked, it gets only the size and the id.

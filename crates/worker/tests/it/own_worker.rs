@@ -1,5 +1,5 @@
-//! The example of a worker of your own, `examples/http.rs`, as Lambda runs it: a process of its
-//! own, with one server in the place of Lambda and AWS and another in that of the API.
+//! The example of a worker of your own, `examples/http.rs`, as Lambda runs it. It is a process of
+//! its own, with one server in the place of Lambda and AWS and another in that of the API.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Seek as _};

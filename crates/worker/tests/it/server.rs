@@ -1,5 +1,5 @@
-//! An HTTP server on a loopback port that answers in bytes, so that a test says all that is on
-//! the wire: a body that breaks off, one that never ends, no answer at all.
+//! An HTTP server on a loopback port that answers in bytes, so that a test says all that is on the
+//! wire. That may be a body that breaks off, one that never ends, or no answer at all.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -183,8 +183,9 @@ async fn stripe_stateful_mock_has_one_charge_for_each_call() -> anyhow::Result<(
     assert_eq!(declined.error, "Slowlane.Rejected", "{declined:?}");
     assert_eq!(declined.cause["code"], "card_declined", "{declined:?}");
 
-    // A 500 is stored under the key and comes again, and this call wrote no name by which the charge
-    // could be looked for: nobody knows, and the key keeps another attempt from charging twice.
+    // A 500 is stored under the key and comes again, and this call wrote no name by which the
+    // charge could be looked for. So nobody knows, and the key keeps another attempt from charging
+    // twice.
     let failed = scenario.execute(machine, &charge("failed", "tok_500|tok_visa")).await?;
     assert_eq!(failed.error, "Slowlane.OutcomeUnknown", "{failed:?}");
 

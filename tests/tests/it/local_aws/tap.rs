@@ -1,8 +1,8 @@
 //! A proxy between the worker and everything it speaks to, which kills it at a chosen request.
 //!
 //! Each invocation of the worker is a process of its own on the local AWS. The proxy finds the
-//! process behind a connection in `/proc`, so that it kills the very one that sent the request,
-//! and it knows at which step of which call that one was.
+//! process behind a connection in `/proc`, so that it kills the very one that sent the request. It
+//! knows at which step of which call that one was.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

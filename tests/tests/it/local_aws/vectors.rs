@@ -1,4 +1,4 @@
-//! The simulator's shared vectors on the local AWS: what it answers otherwise than AWS's documents
+//! The simulator's shared vectors on the local AWS. What it answers otherwise than AWS's documents
 //! say is listed, so that neither a new difference nor one that has gone passes unseen.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]

@@ -163,7 +163,7 @@ fn a_repeatable_call_that_is_refused_as_a_duplicate_is_not_lost() {
 }
 
 /// A slot that is killed at any moment leaves a ring that comes back after its calls are visible
-/// again, and soon after the kill: within their visibility time-out and half a minute.
+/// again. It comes soon after the kill: within their visibility time-out and half a minute.
 #[test]
 fn a_killed_slots_calls_run_again_soon() {
     const VISIBILITY: Duration = Duration::from_secs(90);

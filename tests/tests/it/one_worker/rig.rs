@@ -205,8 +205,8 @@ impl Rig {
         self.sqs.send_message().queue_url(url(queue)).message_body(body).send().await.unwrap();
     }
 
-    /// Delivers the next message of a queue as its mapping would, and does what the mapping
-    /// does with the answer: deletes the message unless it is among the failures.
+    /// Delivers the next message of a queue as its mapping would. Does what the mapping does with
+    /// the answer: deletes the message unless it is among the failures.
     pub(crate) async fn deliver(&self, priority: Priority) -> Delivered {
         self.deliver_from(&name(priority)).await
     }

@@ -28,10 +28,10 @@ use tokio::time::Instant;
 
 use super::rig::{MAX_ATTEMPTS, MAX_DEFERRALS, QUEUE_VISIBILITY, Rig, event, is_success, on};
 
-/// Trap 1. With a mapping on each queue, HIGH's own mapping takes a HIGH call at once, and while
-/// it is throttled the call is hidden and its queue looks empty. Nothing that a worker does can
-/// mend that; the doorbell wiring has no such mapping. What the deferral wiring owes is that
-/// the hidden call is neither lost nor waited for.
+/// Trap 1. With a mapping on each queue, HIGH's own mapping takes a HIGH call at once. While it is
+/// throttled the call is hidden and its queue looks empty. Nothing that a worker does can mend
+/// that; the doorbell wiring has no such mapping. What the deferral wiring owes is that the hidden
+/// call is neither lost nor waited for.
 #[test]
 fn a_throttled_high_call_is_not_lost_and_not_waited_for() {
     on("swap", async |rig: Rig| {
@@ -165,8 +165,8 @@ fn a_message_that_leaves_no_room_for_a_reason_is_kept_without() {
     });
 }
 
-/// An answer too large for a workflow's state, or even for the guard's record, is an answer: the
-/// call is not made again, now or by a later run, and the workflow learns the record's id.
+/// An answer too large for a workflow's state, or even for the guard's record, is an answer. The
+/// call is not made again, now or by a later run. The workflow learns the record's id.
 #[test]
 fn an_answer_that_is_too_large_fails_its_workflow_and_is_not_asked_for_again() {
     for bytes in [300_000, 500_000] {

@@ -27,11 +27,11 @@ enum Command {
 
 /// List them, the oldest first
 ///
-/// NEEDS_PERSON: the worker has found out what it could, and waits for you. UNKNOWN (its
-/// answer was lost) and DISPATCHED (its worker did not come back): a worker asks the API when
-/// the call is handed out again; if its workflow has ended, decide it here. Reads the whole
-/// table. The request is shown of calls that are on the dead-letter queue as well, of others the
-/// hash that the guard has.
+/// NEEDS_PERSON: the worker has found out what it could, and waits for you. UNKNOWN: its answer was
+/// lost. DISPATCHED: its worker did not come back. Of both a worker asks the API when the call is
+/// handed out again. If its workflow has ended, decide it here. Reads the whole table. The request
+/// is shown of calls that are on the dead-letter queue as well, of others the hash that the guard
+/// has.
 #[derive(Args)]
 #[command(after_help = "\
 Example:

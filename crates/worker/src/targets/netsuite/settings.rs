@@ -91,10 +91,10 @@ impl Origin {
 }
 
 impl NetSuite {
-    /// Makes the target that the environment describes: `API_BASE_URL`
-    /// (`https://ACCOUNT.suitetalk.api.netsuite.com`), `API_SECRET` (the name of a secret in Secrets
-    /// Manager: a JSON object with `client_id`, `certificate_id` and `private_key_pem`, and with
-    /// `account_id` if the URL does not name it) and, for a sandbox server,
+    /// Makes the target that the environment describes. `API_BASE_URL` is
+    /// `https://ACCOUNT.suitetalk.api.netsuite.com`. `API_SECRET` is the name of a secret in
+    /// Secrets Manager: a JSON object with `client_id`, `certificate_id` and `private_key_pem`, and
+    /// with `account_id` if the URL does not name it. For a sandbox server there is
     /// `API_SETTLES_AFTER_SECS` ([`settling_after`](Self::settling_after)).
     ///
     /// # Errors

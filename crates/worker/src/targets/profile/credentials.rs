@@ -1,7 +1,7 @@
 //! Who calls: the secret, and the token that is got with it.
 //!
-//! Both are kept for this environment. A token is renewed a while before its end, and once when it is
-//! refused; the secret is read anew when the API or its token service refuses what it holds. One
+//! Both are kept for this environment. A token is renewed a while before its end, and once when it
+//! is refused. The secret is read anew when the API or its token service refuses what it holds. One
 //! request at a time does that, and whoever waits for it finds what it has brought.
 
 mod token;

@@ -45,7 +45,7 @@ impl ProfiledApi {
     }
 
     /// What can be asked at once about a call that would be repeated, and that the API has answered
-    /// without telling: it is done with it, and may have stored that answer under the key.
+    /// without telling. The API is done with it, and may have stored that answer under the key.
     pub(super) fn question_at_once(&self, queued: &QueuedCall, call: &Call) -> Option<LookUp> {
         let Recovery::Repeat { .. } = self.recovery(queued, call) else { return None };
         match self.api.profile().recovery(call, Loss::Answered) {

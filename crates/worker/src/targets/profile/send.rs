@@ -7,8 +7,8 @@ use slowlane_lambda::logs::chain;
 use slowlane_profile::{Answer, Body, MAX_PARSED_BYTES, Method, Request};
 use tokio::time::timeout;
 
-/// How much of an answer's body is read, unpacked: four times what a workflow's state holds (256
-/// KiB), because white space and escapes go when JSON is written anew.
+/// How much of an answer's body is read, unpacked. It is four times what a workflow's state holds
+/// (256 KiB), because white space and escapes go when JSON is written anew.
 pub const MAX_BODY_BYTES: usize = MAX_PARSED_BYTES;
 /// How long the body of an answer that is no success is waited for. Its status is known already, and
 /// a slot is held.
