@@ -90,7 +90,8 @@ def child_failure(_, payload):
         "StopDate": _iso_to_epoch_ms(payload["stopDate"]),
     }
     present = {key: value for key, value in described.items() if value is not None}
-    return "States.TaskFailed", json.dumps(present)
+    # Without white space, as AWS writes it: what is looked for in the text must be found here too.
+    return "States.TaskFailed", json.dumps(present, separators=(",", ":"))
 
 
 @teaches("_apply_state_assign")

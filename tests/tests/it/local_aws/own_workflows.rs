@@ -39,6 +39,16 @@ fn inline_state(scenario: &Scenario) -> anyhow::Result<Value> {
     Ok(serde_json::from_str::<Value>(&machine)?["States"]["Call"].take())
 }
 
+/// How the page for integrators says that the error of a child is read from the cause.
+fn error_in_cause() -> anyhow::Result<String> {
+    const PAGE: &str = include_str!("../../../../state-machines/README.md");
+    let expressions = PAGE.split('`').filter(|code| code.contains("$states.errorOutput.Cause"));
+    let [expression] = expressions.collect::<Vec<_>>()[..] else {
+        anyhow::bail!("the page has another number of such expressions than one");
+    };
+    Ok(format!("{{% {expression} %}}"))
+}
+
 /// A machine of one Task that makes its input's call, and what becomes of that one's errors.
 fn machine(mut task: Value, catch: Value) -> Value {
     task["Catch"] = catch;
@@ -93,7 +103,7 @@ async fn a_child_that_fails_is_states_task_failed_with_its_error_in_the_cause() 
         {
             "ErrorEquals": ["States.TaskFailed"],
             "Output": {
-                "error": "{% $parse($states.errorOutput.Cause).Error %}",
+                "error": error_in_cause()?,
                 "cause": "{% $parse($parse($states.errorOutput.Cause).Cause) %}",
             },
             "Next": "Refused",
