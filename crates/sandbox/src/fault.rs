@@ -76,7 +76,7 @@ impl FaultKind {
 pub enum Which {
     /// The next calls, this many of them.
     Next(u64),
-    /// The first, and then every so-manieth.
+    /// The first, and then each one at this interval.
     Every(u64),
     /// Each with this probability, 0 to 1, drawn from the seed.
     Share(f64),
@@ -221,8 +221,10 @@ impl Faults {
         self.active.clear();
     }
 
-    pub(crate) fn list(&self) -> impl Iterator<Item = Fault> {
-        self.active.iter().map(|active| active.fault)
+    /// Those not used up, each with what is left of it.
+    pub(crate) fn left(&self, now: Duration) -> impl Iterator<Item = Fault> {
+        let active = self.active.iter().filter(move |active| !active.is_over(now));
+        active.map(Active::left)
     }
 
     /// The fault of one call: the first asked for that strikes it. A call has at most one.
@@ -246,6 +248,15 @@ impl Active {
             Which::Next(number) => self.calls_seen >= number,
             Which::For(time) => now >= self.asked_at + time,
             Which::Every(_) | Which::Share(_) => false,
+        }
+    }
+
+    fn left(&self) -> Fault {
+        match self.fault.which {
+            Which::Next(number) => {
+                Fault { which: Which::Next(number - self.calls_seen), ..self.fault }
+            }
+            Which::For(_) | Which::Every(_) | Which::Share(_) => self.fault,
         }
     }
 
@@ -309,6 +320,25 @@ mod tests {
         assert_eq!(taken("429-burst:for=2s", false), [0, 1]);
         assert_eq!(taken("slow:share=1", false).len(), 8);
         assert_eq!(taken("slow:share=0", false).len(), 0);
+    }
+
+    #[test]
+    fn what_is_left_of_a_fault_is_listed() {
+        let mut faults = Faults::default();
+        for asked in ["500:2", "slow:for=3s"] {
+            faults.add(asked.parse().unwrap(), Duration::ZERO);
+        }
+        let left = |faults: &Faults, secs| {
+            let now = Duration::from_secs(secs);
+            faults.left(now).map(|fault| fault.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&faults, 0), ["500:2", "slow:for=3000ms,by=5000ms"]);
+        let mut rng = fastrand::Rng::with_seed(1);
+        faults.for_call(true, Duration::ZERO, &mut rng);
+        assert_eq!(left(&faults, 0), ["500:1", "slow:for=3000ms,by=5000ms"]);
+        faults.for_call(true, Duration::ZERO, &mut rng);
+        assert_eq!(left(&faults, 2), ["slow:for=3000ms,by=5000ms"]);
+        assert!(left(&faults, 3).is_empty());
     }
 
     #[test]

@@ -288,10 +288,10 @@ impl<A: Api> Sandbox<A> {
         self.faults.clear();
     }
 
-    /// The faults that are not used up.
+    /// The faults that are not used up, each with what is left of it.
     #[must_use]
-    pub fn faults(&self) -> Vec<Fault> {
-        self.faults.list().collect()
+    pub fn faults(&self, now: Duration) -> Vec<Fault> {
+        self.faults.left(now).collect()
     }
 
     /// Everything that was seen since the start or the last reset.

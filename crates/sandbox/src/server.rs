@@ -244,7 +244,8 @@ async fn reset<A: Api>(State(shared): State<Shared<A>>) -> StatusCode {
 }
 
 async fn faults<A: Api>(State(shared): State<Shared<A>>) -> Json<serde_json::Value> {
-    let faults: Vec<String> = shared.lock().faults().iter().map(Fault::to_string).collect();
+    let now = shared.clock.now();
+    let faults: Vec<String> = shared.lock().faults(now).iter().map(Fault::to_string).collect();
     Json(json!({ "faults": faults }))
 }
 
