@@ -18,6 +18,8 @@ pub(crate) const KEY: &str = "idempotency_key";
 pub(crate) const EXECUTION: &str = "execution_arn";
 /// What every log line has, and what is there for CloudWatch's metrics only.
 const NOISE: [&str; 6] = ["_aws", "Calls", "timestamp", "target", "level", "message_id"];
+/// Ids of the invocation, as a list of objects: for programs.
+const SPANS: [&str; 2] = ["span", "spans"];
 
 /// A log line that is a JSON object.
 #[derive(Debug, Clone)]
@@ -166,6 +168,7 @@ impl fmt::Display for Line {
         if let Some(Value::String(message)) = fields.remove("message") {
             write!(f, " {message}")?;
         }
+        fields.retain(|name, _| !SPANS.contains(&name.as_str()));
         for (name, value) in fields {
             match value.as_str() {
                 Some(text) => write!(f, " {name}={text}")?,
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn a_line_is_told_without_what_is_for_cloudwatch_only() {
         let fields = json!({"message": "queued", "idempotency_key": "a", "level": "INFO", "n": 2,
-            "_aws": {}, "Calls": 1.0});
+            "_aws": {}, "Calls": 1.0, "spans": [{"name": "Lambda runtime invoke"}]});
         let at = Timestamp::from_second(1).unwrap();
         let line = Line { at, function: Function::Enqueuer, id: "1".into(), fields };
         assert_eq!(
@@ -224,6 +227,7 @@ mod tests {
         assert_eq!(
             line.as_json(),
             json!({"message": "queued", "idempotency_key": "a", "n": 2,
+                "spans": [{"name": "Lambda runtime invoke"}],
                 "at": "1970-01-01T00:00:01Z", "function": "enqueuer"})
         );
     }

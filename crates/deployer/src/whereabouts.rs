@@ -95,7 +95,7 @@ impl Whereabouts {
                 Status::Claimed | Status::Dispatched => record.lease_until <= millis(now),
                 _ => true,
             },
-            (None, Some(line)) => line.fields["Outcome"].is_null(),
+            (None, Some(line)) => line.fields["Outcome"].is_null() && refused(line).is_none(),
             (None, None) => false,
         }
     }
@@ -160,11 +160,14 @@ impl Whereabouts {
                  ended, it waits on its queue for another try",
                 record.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
             ),
-            (None, Some(line)) if line.fields["Outcome"].is_null() => {
-                let ago = text::age(line.at, now);
-                format!("it was queued {ago} ago, and no slot has taken it up yet")
-            }
-            (None, Some(_)) => "its last line below says how it ended".to_owned(),
+            (None, Some(line)) => match refused(line) {
+                Some(error) => format!("it was not queued: {error}; its last line below says why"),
+                None if line.fields["Outcome"].is_null() => {
+                    let ago = text::age(line.at, now);
+                    format!("it was queued {ago} ago, and no slot has taken it up yet")
+                }
+                None => "its last line below says how it ended".to_owned(),
+            },
             (None, None) => format!(
                 "nothing is known of it{}",
                 if self.not_answered.is_empty() {
@@ -274,6 +277,11 @@ async fn letters(
     Ok(found)
 }
 
+/// The error of a call that the enqueuer did not put on a queue.
+fn refused(line: &Line) -> Option<&str> {
+    line.fields["error"].as_str().filter(|_| line.function == Function::Enqueuer)
+}
+
 /// The newest line that names an execution.
 fn execution_arn(lines: &[Line]) -> Option<String> {
     lines.iter().rev().find_map(|line| line.fields[EXECUTION].as_str().map(str::to_owned))
@@ -371,6 +379,11 @@ mod tests {
             call.summary_at(at(75)),
             "it was queued 1 min 5 s ago, and no slot has taken it up yet"
         );
+        let fields = json!({"message": "not queued", "error": "Slowlane.InvalidMessage"});
+        let refused = Line { function: Function::Enqueuer, ..line(15, fields) };
+        let call = Whereabouts { lines: vec![refused], ..nothing() };
+        assert!(call.summary_at(at(75)).starts_with("it was not queued: Slowlane.InvalidMessage"));
+        assert!(!call.waits_at(at(75)));
         let ended = line(20, json!({"Outcome": "abandoned"}));
         let call = Whereabouts { lines: vec![queued, ended], ..nothing() };
         assert!(call.summary_at(at(75)).contains("how it ended") && !call.waits_at(at(75)));
