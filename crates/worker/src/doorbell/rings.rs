@@ -1,8 +1,5 @@
 //! What becomes of rings when a slot ends, and after the stack was switched to the doorbell.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use slowlane_lambda::logs::chain;
 use slowlane_message as message;
 use slowlane_policy::slot::End;
@@ -78,17 +75,6 @@ impl<T: Target> Invocation<'_, T> {
         }
     }
 
-    /// Sends on a ring that came before its time, and says whether that is done.
-    pub(super) async fn send_on(&self, not_before: Timestamp) -> bool {
-        let now = self.calls.clock.now();
-        let after = Duration::try_from(not_before.duration_since(now)).unwrap_or_default();
-        let sent = self.slots.doorbell.ring_in(now, after).await;
-        if let Err(error) = &sent {
-            tracing::warn!(error = chain(error), "the ring itself comes back");
-        }
-        sent.is_ok()
-    }
-
     /// Rings again if the ring says so; false if that could not be done.
     pub(super) async fn ring_again(&self, says: message::Ring) -> bool {
         if says.again_until.is_none_or(|until| until <= self.calls.clock.now()) {
@@ -112,12 +98,7 @@ impl<T: Target> Invocation<'_, T> {
         }
         let horizon = self.calls.config.function_timeout * DEFERRAL_VISIBILITY_FACTOR;
         let again_until = self.calls.clock.now().checked_add(horizon).ok();
-        match self
-            .slots
-            .doorbell
-            .send_ring(NONE, &message::Ring { again_until, ..message::Ring::default() })
-            .await
-        {
+        match self.slots.doorbell.send_ring(NONE, &message::Ring { again_until }).await {
             Ok(()) => self.slots.rung_after_switch.set(Some(now)),
             Err(error) => {
                 tracing::warn!(
