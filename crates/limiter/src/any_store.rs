@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::core::control::{Control, Record};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Refund, Refusal, Reservation, Reserve};
 use crate::core::register::Entry;
 use crate::moment::Moment;
@@ -58,6 +59,8 @@ trait DynStore: Send + Sync {
         before: &'a Meter,
         after: &'a Meter,
     ) -> Answer<'a, bool>;
+    fn ledger<'a>(&'a self, limit: &'a LimitKey) -> Answer<'a, Ledger>;
+    fn replace_ledger<'a>(&'a self, limit: &'a LimitKey, ledger: &'a Ledger) -> Answer<'a, bool>;
     fn meter<'a>(&'a self, limit: &'a LimitKey) -> Answer<'a, Meter>;
     fn record<'a>(&'a self, limit: &'a LimitKey) -> Answer<'a, Record>;
     fn control<'a>(&'a self, limit: &'a LimitKey, control: &'a Control) -> Answer<'a, bool>;
@@ -95,6 +98,14 @@ impl<S: Store> DynStore for S {
         after: &'a Meter,
     ) -> Answer<'a, bool> {
         Box::pin(Store::undo(self, limit, before, after))
+    }
+
+    fn ledger<'a>(&'a self, limit: &'a LimitKey) -> Answer<'a, Ledger> {
+        Box::pin(Store::ledger(self, limit))
+    }
+
+    fn replace_ledger<'a>(&'a self, limit: &'a LimitKey, ledger: &'a Ledger) -> Answer<'a, bool> {
+        Box::pin(Store::replace_ledger(self, limit, ledger))
     }
 
     fn meter<'a>(&'a self, limit: &'a LimitKey) -> Answer<'a, Meter> {
@@ -143,6 +154,14 @@ impl Store for BoxStore {
 
     async fn undo(&self, limit: &LimitKey, before: &Meter, after: &Meter) -> Result<bool, Error> {
         DynStore::undo(&*self.0, limit, before, after).await
+    }
+
+    async fn ledger(&self, limit: &LimitKey) -> Result<Ledger, Error> {
+        DynStore::ledger(&*self.0, limit).await
+    }
+
+    async fn replace_ledger(&self, limit: &LimitKey, ledger: &Ledger) -> Result<bool, Error> {
+        DynStore::replace_ledger(&*self.0, limit, ledger).await
     }
 
     async fn meter(&self, limit: &LimitKey) -> Result<Meter, Error> {

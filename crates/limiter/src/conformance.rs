@@ -20,8 +20,11 @@ use fastrand::Rng;
 use futures::future::{join_all, try_join_all};
 
 use crate::core::control::{Author, Change, Control};
+use crate::core::ledger::{Ask, Ledger};
 use crate::core::meter::{Meter, QuotaTerm, RateTerm, Refund, Reservation, Reserve, Spent};
+use crate::core::rate::{Margin, Rate};
 use crate::core::register::{Entry, Standing};
+use crate::core::units::Units;
 use crate::memory::MemoryStore;
 use crate::moment::Moment;
 use crate::names::{LimitKey, SlotId};
@@ -50,6 +53,7 @@ pub async fn check<S: Store>(store: &S, namespace: &str) -> Result<(), Broken> {
     suite.undoing().await.map_err(named("undoing"))?;
     suite.many_at_once().await.map_err(named("many at once"))?;
     suite.versions().await.map_err(named("versions"))?;
+    suite.ledger().await.map_err(named("ledger"))?;
     suite.register().await.map_err(named("register"))?;
     suite.newcomers().await.map_err(named("newcomers"))
 }
@@ -186,6 +190,43 @@ impl<S: Store> Suite<'_, S> {
             return Err(format!("{} of eight were stored", winners.len()));
         };
         expect_eq("the winner", *winner, &self.control(&limit).await?)
+    }
+
+    /// A ledger is read as it was written, and of two that follow the same one, one is written.
+    async fn ledger(&self) -> Result<(), String> {
+        let limit = self.limit("ledger")?;
+        let read = async || told(self.store.ledger(&limit).await);
+        expect_eq("none", &Ledger::default(), &read().await?)?;
+        let rate = Rate::tokens(60_000, Duration::from_secs(60), 4_000);
+        let take = rate.take(Units::up_to(900), &Margin::default());
+        let take = take.map_err(|error| error.to_string())?;
+        let quota = QuotaTerm { units: 900, limit: 5_000, resets_at: EPOCH.plus_micros(1 << 40) };
+        let ask = |now: Moment| Ask {
+            now,
+            horizon: Duration::MAX,
+            rates: vec![take],
+            quotas: vec![quota],
+            instead_of: None,
+        };
+        let after = |ledger: &Ledger, call: u64| {
+            let reserved = ledger.reserve(&ask(EPOCH.plus_micros(call * 1_000)));
+            reserved.map(|(_, after)| after).map_err(|refusal| format!("{refusal:?}"))
+        };
+        let first = after(&Ledger::default(), 1)?;
+        let second = after(&first, 2)?;
+        let write = async |ledger| told(self.store.replace_ledger(&limit, ledger).await);
+        expect_eq("too new", &false, &write(&second).await?)?;
+        expect_eq("first", &true, &write(&first).await?)?;
+        expect_eq("what is read", &first, &read().await?)?;
+        expect_eq("first again", &false, &write(&first).await?)?;
+        let seconds: Vec<_> = (2..6).map(|call| after(&first, call)).collect::<Result<_, _>>()?;
+        let written = join_all(seconds.iter().map(write)).await;
+        let written: Vec<_> = written.into_iter().collect::<Result<_, String>>()?;
+        let winners: Vec<_> = seconds.iter().zip(written).filter(|(_, written)| *written).collect();
+        let [(winner, _)] = winners.as_slice() else {
+            return Err(format!("{} of four were written", winners.len()));
+        };
+        expect_eq("the winner", *winner, &read().await?)
     }
 
     async fn control(&self, limit: &LimitKey) -> Result<Control, String> {

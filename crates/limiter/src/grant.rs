@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::core::breaker::FailureKind;
 use crate::core::control::{Control, Report};
+use crate::core::ledger::Taken;
 use crate::core::meter::{
     Meter, Part, QuotaTerm, RateTerm, Refund, Refusal, Reservation, Reserve, Spent,
 };
 use crate::core::quota::Quota;
 use crate::core::rate::{Pace, Rate};
+use crate::core::units::Units;
 use crate::core::view::{Gate, Reason, Waiting};
 use crate::limiter::{Error, Fallback, Limiter};
 use crate::moment::Moment;
@@ -33,15 +35,17 @@ pub enum Decision {
 /// A moment at which one call may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    at: Moment,
-    void_at: Moment,
-    units: u64,
-    probe: Option<FailureKind>,
-    by_fallback: bool,
+    pub(crate) at: Moment,
+    pub(crate) void_at: Moment,
+    pub(crate) units: u64,
+    pub(crate) probe: Option<FailureKind>,
+    pub(crate) by_fallback: bool,
     /// What to undo: only of a reservation for one call.
-    reservation: Option<Reservation>,
+    pub(crate) reservation: Option<Reservation>,
+    /// What it took of the ledger, where units are counted.
+    pub(crate) taken: Option<Taken>,
     /// The counters that it took from.
-    spent: Vec<Spent>,
+    pub(crate) spent: Vec<Spent>,
 }
 
 impl Grant {
@@ -58,7 +62,7 @@ impl Grant {
         self.void_at
     }
 
-    /// Units that it is for.
+    /// Units that it is for, at most.
     #[must_use]
     pub fn units(&self) -> u64 {
         self.units
@@ -78,15 +82,17 @@ impl Grant {
 }
 
 /// The parts of a limit as they are reserved from.
-struct Terms {
-    rates: Vec<(Rate, Pace)>,
-    quotas: Vec<(Quota, Moment)>,
+pub(crate) struct Terms {
+    pub(crate) rates: Vec<(Rate, Pace)>,
+    pub(crate) quotas: Vec<(Quota, Moment)>,
 }
 
 impl<S: Store> Limiter<S> {
-    /// Asks for the moment at which a call of `units` may go.
+    /// Asks for the moment at which a call of up to `units` may go. Limits that count calls do not look
+    /// at them.
     ///
-    /// One write while a rate or a quota is set, and none otherwise. The control record is read
+    /// One write while a rate or a quota is set, and none otherwise; one read before it where units are
+    /// counted. The control record is read
     /// beside it once a second, and before it only at the start and after a freeze.
     ///
     /// # Errors
@@ -177,34 +183,32 @@ impl<S: Store> Limiter<S> {
     /// # Errors
     /// Limits set live contradict themselves.
     pub async fn settle(&self, grant: &Grant, used: u64) -> Result<(), Error> {
-        if used == grant.units {
+        if let Some(taken) = &grant.taken {
+            return self.settle_in_ledger(taken, used).await;
+        }
+        // A call that counts as one has used one.
+        if !grant.by_fallback || used >= grant.units {
             return Ok(());
         }
         let terms = self.terms()?;
-        let settled = match used.checked_sub(grant.units) {
-            // Of its own share a process takes more than it had: that ends with the outage.
-            Some(_) if grant.by_fallback => Ok(()),
-            Some(more) => {
-                let mut reserve = self.terms_of(&terms, more, 1, |pace| Ok(pace.of_units(more)))?;
-                reserve.overdraw = true;
-                self.inner.store.reserve(&self.inner.limit, &reserve).await.map(drop)
-            }
-            None => self.refund(grant, &terms, used).await,
-        };
-        if let Err(error) = settled {
+        if let Err(error) = self.refund(grant, &terms, used).await {
             self.store_failed(&error, "settle a grant");
         }
         Ok(())
     }
 
     async fn refund(&self, grant: &Grant, terms: &Terms, used: u64) -> Result<(), store::Error> {
-        let rate = |(_, pace): &(Rate, Pace)| {
-            pace.of_units(grant.units).saturating_sub(pace.of_units(used))
+        let rate = |(rate, pace): &(Rate, Pace)| {
+            let of = |units: u64| pace.of_units(units_of(rate, units));
+            of(grant.units).saturating_sub(of(used))
         };
-        let quota = |spent: &Spent| Spent { units: grant.units - used, ..*spent };
+        let quota = |(spent, (quota, _)): (&Spent, &(Quota, Moment))| {
+            let units = quota.largest.map_or(0, |_| grant.units - used);
+            Spent { units, ..*spent }
+        };
         let refund = Refund {
             rates: terms.rates.iter().map(rate).collect(),
-            quotas: grant.spent.iter().map(quota).collect(),
+            quotas: grant.spent.iter().zip(&terms.quotas).map(quota).collect(),
         };
         self.give_back_units(grant, &refund).await
     }
@@ -215,6 +219,9 @@ impl<S: Store> Limiter<S> {
     pub async fn give_back(&self, grant: Grant) -> bool {
         if grant.probe.is_some() {
             self.report("", &Report::NoProbe).await;
+        }
+        if let Some(taken) = &grant.taken {
+            return self.give_back_to_ledger(taken).await;
         }
         let undone = self.undo(&grant).await.unwrap_or_else(|error| {
             self.store_failed(&error, "take a grant back");
@@ -269,33 +276,26 @@ impl<S: Store> Limiter<S> {
         calls: u32,
     ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
         let terms = self.terms()?;
-        for (quota, _) in &terms.quotas {
-            if units > quota.units {
-                return Err(Error::CallLargerThanQuota { units, quota: quota.units });
-            }
+        if terms.count_units() {
+            return self.reserve_in_ledger(&terms, Units::up_to(units), calls).await;
         }
-        let reserve = self.terms_of(&terms, units, calls, |pace| pace.cost(units))?;
+        let reserve = self.terms_of(&terms, Units::up_to(1), calls)?;
         if terms.rates.is_empty() && terms.quotas.is_empty() {
-            let grants = self.granted(self.now_reserved(&reserve), units, false);
+            let grants = self.granted(self.now_reserved(&reserve), 1, false);
             return Ok(Ok(grants));
         }
         match self.inner.store.reserve(&self.inner.limit, &reserve).await {
             Ok(answer) => {
                 self.inner.store_is_down.store(false, Ordering::Relaxed);
                 match answer {
-                    Ok(reservation) => Ok(Ok(self.granted(reservation, units, false))),
+                    Ok(reservation) => Ok(Ok(self.granted(reservation, 1, false))),
                     Err(refusal) => Ok(Err(self.refused(waiting(&terms, refusal)))),
                 }
             }
-            // The store is there, and others were faster: nobody's share comes on top of theirs.
-            Err(store::Error::Contended { .. }) => {
-                let by = Part::Rate(0);
-                let refusal = Refusal { by, retry_at: reserve.now.plus(CONTENDED) };
-                Ok(Err(self.refused(waiting(&terms, refusal))))
-            }
+            Err(store::Error::Contended { .. }) => Ok(Err(self.contended(&terms))),
             Err(error) => {
                 self.store_failed(&error, "reserve");
-                self.reserve_locally(&terms, reserve, units).await
+                self.reserve_locally(&terms, reserve, 1).await
             }
         }
     }
@@ -307,7 +307,13 @@ impl<S: Store> Limiter<S> {
         Reservation { at: reserve.now, moments, before: meter.clone(), after: meter }
     }
 
-    async fn reserve_locally(
+    /// The store is there, and others were faster: nobody's share comes on top of theirs.
+    pub(crate) fn contended(&self, terms: &Terms) -> Waiting {
+        let refusal = Refusal { by: Part::Rate(0), retry_at: self.now().plus(CONTENDED) };
+        self.refused(waiting(terms, refusal))
+    }
+
+    pub(crate) async fn reserve_locally(
         &self,
         terms: &Terms,
         reserve: Reserve,
@@ -342,7 +348,12 @@ impl<S: Store> Limiter<S> {
         }
     }
 
-    fn granted(&self, reservation: Reservation, units: u64, by_fallback: bool) -> Vec<Grant> {
+    pub(crate) fn granted(
+        &self,
+        reservation: Reservation,
+        units: u64,
+        by_fallback: bool,
+    ) -> Vec<Grant> {
         let lateness = self.inner.settings.margin.lateness;
         let single = reservation.moments.len() == 1;
         self.count_grants(reservation.moments.len() as u64, by_fallback);
@@ -353,17 +364,18 @@ impl<S: Store> Limiter<S> {
             probe: None,
             by_fallback,
             reservation: single.then(|| reservation.clone()),
+            taken: None,
             spent: reservation.after.spent.clone(),
         };
         reservation.moments.iter().map(grant).collect()
     }
 
-    fn refused(&self, waiting: Waiting) -> Waiting {
+    pub(crate) fn refused(&self, waiting: Waiting) -> Waiting {
         self.count_refusal();
         waiting
     }
 
-    fn terms(&self) -> Result<Terms, Error> {
+    pub(crate) fn terms(&self) -> Result<Terms, Error> {
         let (rates, quotas) = self.limits();
         let now = self.now();
         let paced = |rate: Rate| match rate.pace(&self.inner.settings.margin) {
@@ -380,36 +392,52 @@ impl<S: Store> Limiter<S> {
         })
     }
 
-    fn terms_of(
+    pub(crate) fn terms_of(
         &self,
         terms: &Terms,
-        units: u64,
+        units: Units,
         calls: u32,
-        cost: impl Fn(&Pace) -> Result<Duration, crate::RateError>,
     ) -> Result<Reserve, Error> {
         let mut rates = Vec::with_capacity(terms.rates.len());
         for (rate, pace) in &terms.rates {
-            let cost =
-                cost(pace).map_err(|source| Error::Rate { rate: rate.to_string(), source })?;
-            rates.push(RateTerm { cost, burst: pace.burst() });
+            let taken = rate.take(units, &self.inner.settings.margin);
+            taken.map_err(|source| Error::Rate { rate: rate.to_string(), source })?;
+            let most = units.most.max(units.expected).min(rate.largest);
+            rates.push(RateTerm { cost: pace.of_units(units_of(rate, most)), burst: pace.burst() });
         }
-        let quota = |(quota, resets_at): &(Quota, Moment)| QuotaTerm {
-            units,
-            limit: quota.units,
-            resets_at: *resets_at,
-        };
-        let slowest = terms.rates.iter().map(|(_, pace)| pace.of_units(1)).max();
-        let horizon =
-            self.inner.settings.horizon.unwrap_or_else(|| {
-                slowest.unwrap_or_default().saturating_mul(2).max(SHORTEST_HORIZON)
-            });
-        let quotas = terms.quotas.iter().map(quota).collect();
+        let mut quotas = Vec::with_capacity(terms.quotas.len());
+        for (quota, resets_at) in &terms.quotas {
+            let (units, resets_at) = (quota.take(units)?, *resets_at);
+            quotas.push(QuotaTerm { units, limit: quota.units, resets_at });
+        }
+        let horizon = self.horizon(terms);
         Ok(Reserve { now: self.now(), horizon, calls, rates, quotas, overdraw: false })
+    }
+
+    /// How far ahead may be reserved.
+    pub(crate) fn horizon(&self, terms: &Terms) -> Duration {
+        let slowest = terms.rates.iter().map(|(_, pace)| pace.of_units(1)).max();
+        let two_of_them = slowest.unwrap_or_default().saturating_mul(2);
+        self.inner.settings.horizon.unwrap_or_else(|| two_of_them.max(SHORTEST_HORIZON))
     }
 }
 
+impl Terms {
+    /// Whether a call may count for more than one.
+    pub(crate) fn count_units(&self) -> bool {
+        let mut quotas = self.quotas.iter();
+        self.rates.iter().any(|(rate, _)| !rate.counts_calls())
+            || quotas.any(|(quota, _)| quota.largest.is_some())
+    }
+}
+
+/// What a call of so many units counts for.
+fn units_of(rate: &Rate, units: u64) -> u64 {
+    if rate.counts_calls() { 1 } else { units }
+}
+
 /// Of one call.
-fn decision(granted: Result<Vec<Grant>, Waiting>) -> Decision {
+pub(crate) fn decision(granted: Result<Vec<Grant>, Waiting>) -> Decision {
     match granted.map(|mut grants| grants.pop()) {
         Ok(Some(grant)) => Decision::Granted(grant),
         Ok(None) => Decision::Refused(Waiting { reason: Reason::StoreDown, until: None }),
@@ -417,7 +445,7 @@ fn decision(granted: Result<Vec<Grant>, Waiting>) -> Decision {
     }
 }
 
-fn waiting(terms: &Terms, refusal: Refusal) -> Waiting {
+pub(crate) fn waiting(terms: &Terms, refusal: Refusal) -> Waiting {
     let reason = match refusal.by {
         Part::Rate(index) => {
             let limit =

@@ -19,6 +19,7 @@ mod permit;
 #[cfg(feature = "redis")]
 mod redis;
 pub mod store;
+mod units;
 
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
@@ -32,6 +33,7 @@ pub use core::control::{
     Author, Change, Control, ControlRules, Mode, Noted, Overrides, Record, Report,
 };
 pub use core::form::{Form, QuotaForm, RateForm};
+pub use core::ledger::{Account, Ask, Ledger, RateTake, Span, Taken};
 pub use core::meter::{
     Meter, Part, QuotaTerm, RateTerm, Refund, Refusal, Reservation, Reserve, Spent,
 };
@@ -39,6 +41,7 @@ pub use core::overtake;
 pub use core::quota::{Error as QuotaError, Period, Quota};
 pub use core::rate::{Error as RateError, Margin, Pace, Rate, Window};
 pub use core::register::{Entry, Register, Standing};
+pub use core::units::Units;
 pub use core::view::{Gate, Place, Reason, View, ViewSettings, Waiting};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DateListener, DynamoDbStore};

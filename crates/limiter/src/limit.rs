@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::quota::Quota;
 use crate::core::rate::{Error as RateError, Margin, Rate};
+use crate::core::units::Units;
 
 /// One limit of an API.
 ///
@@ -100,10 +101,7 @@ impl Limit {
             None => Rate::new(units.get(), per),
         };
         if let Some(capacity) = bucket {
-            let capacity = capacity.get();
-            // What settling gives back fills the bucket, whatever fits into its window.
-            let carry = largest.map_or(0, |_| capacity.div_ceil(20));
-            rate = Rate { carry, largest: rate.largest, ..Rate::bucket(capacity, rate.units, per) };
+            rate = Rate { largest: rate.largest, ..Rate::bucket(capacity.get(), rate.units, per) };
         }
         Some(rate)
     }
@@ -112,7 +110,10 @@ impl Limit {
     #[must_use]
     pub fn quota(&self) -> Option<Quota> {
         match self.measure {
-            Measure::Quota { units, per, .. } => Some(Quota::every(units.get(), per)),
+            Measure::Quota { units, per, largest } => {
+                let largest = largest.map(NonZeroU64::get);
+                Some(Quota { largest, ..Quota::every(units.get(), per) })
+            }
             _ => None,
         }
     }
@@ -143,8 +144,8 @@ impl Limit {
     /// That its numbers can be kept.
     fn checked(self) -> Result<Self, String> {
         if let Some(rate) = self.rate() {
-            let pace = rate.pace(&Margin::default());
-            pace.map_err(|error| match error {
+            let take = rate.take(Units::LARGEST, &Margin::default());
+            take.map_err(|error| match error {
                 RateError::DoesNotFit { .. } => format!("{error}; raise the rate, or lower them"),
                 error => error.to_string(),
             })?;

@@ -11,6 +11,7 @@ use crate::core::control::{Author, Change, Control, ControlRules, Overrides, Rec
 use crate::core::meter::Meter;
 use crate::core::quota::{self, Quota};
 use crate::core::rate::{self, Margin, Rate};
+use crate::core::units::Units;
 use crate::core::view::{Gate, Place, View, ViewSettings};
 use crate::memory::MemoryStore;
 use crate::moment::Moment;
@@ -36,6 +37,8 @@ pub(crate) struct Inner<S> {
     pub(crate) local: MemoryStore,
     /// Whether the latest reservation did not reach the store.
     pub(crate) store_is_down: AtomicBool,
+    /// The moment of the latest grant that this process knows of, where units are counted.
+    pub(crate) granted_until: AtomicU64,
     view: Mutex<View>,
     stats: Counters,
 }
@@ -117,17 +120,21 @@ pub enum Error {
     /// A quota's reset cannot be told.
     #[error("a quota")]
     Quota(#[from] quota::Error),
-    /// The call is larger than a whole quota.
-    #[error("a call of {units} units is larger than the quota of {quota}")]
-    CallLargerThanQuota {
-        /// The call's units.
-        units: u64,
-        /// The quota's.
-        quota: u64,
-    },
     /// The store failed, where nothing can stand in for it.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl Error {
+    /// The call is larger than the limit ever allows: no waiting would help.
+    #[must_use]
+    pub fn is_call_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Rate { source: rate::Error::CallTooLarge { .. }, .. }
+                | Self::Quota(quota::Error::CallTooLarge { .. })
+        )
+    }
 }
 
 /// What a limiter has done, for metrics.
@@ -199,6 +206,7 @@ impl<S: Store> Limiter<S> {
             settings,
             local: MemoryStore::new(),
             store_is_down: AtomicBool::new(false),
+            granted_until: AtomicU64::new(0),
             view: Mutex::new(view),
             stats: Counters::default(),
         };
@@ -358,11 +366,21 @@ impl<S: Store> Limiter<S> {
     pub async fn standings(&self) -> Result<Standings, store::Error> {
         let began = self.now();
         let record = self.inner.store.record(&self.inner.limit).await?;
-        let meter = self.inner.store.meter(&self.inner.limit).await?;
         self.lock_view().learns(began, record.clone());
+        let meter = self.meter().await?;
         let (rates, quotas) = self.limits();
         let concurrency = self.lock_view().concurrency(began);
         Ok(Standings { record, meter, concurrency, rates, quotas })
+    }
+
+    async fn meter(&self) -> Result<Meter, store::Error> {
+        let Inner { store, limit, .. } = &*self.inner;
+        if !self.counts_units() {
+            return store.meter(limit).await;
+        }
+        let ledger = store.ledger(limit).await?;
+        let due = ledger.rates.iter().map(|account| account.due).collect();
+        Ok(Meter { due, spent: ledger.quotas })
     }
 
     fn check(&self, Overrides { rates, quotas, .. }: &Overrides) -> Result<(), Error> {
@@ -431,8 +449,8 @@ impl<S: Store> Limiter<S> {
 
 fn check(rates: &[Rate], quotas: &[Quota], margin: &Margin) -> Result<(), Error> {
     for rate in rates {
-        let pace = rate.pace(margin);
-        pace.map_err(|source| Error::Rate { rate: rate.to_string(), source })?;
+        let take = rate.take(Units::LARGEST, margin);
+        take.map_err(|source| Error::Rate { rate: rate.to_string(), source })?;
     }
     for quota in quotas {
         quota.resets_at(Moment::from(SystemTime::UNIX_EPOCH))?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::core::control::{Control, Record};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Refund, Refusal, Reservation, Reserve};
 use crate::core::register::Entry;
 use crate::moment::Moment;
@@ -19,6 +20,7 @@ pub struct MemoryStore {
 #[derive(Clone, Debug, Default)]
 struct Limit {
     meter: Meter,
+    ledger: Ledger,
     record: Record,
 }
 
@@ -61,6 +63,20 @@ impl Store for MemoryStore {
                 limit.meter = before.clone();
             }
             last
+        }))
+    }
+
+    async fn ledger(&self, limit: &LimitKey) -> Result<Ledger, Error> {
+        Ok(self.with(limit, |limit| limit.ledger.clone()))
+    }
+
+    async fn replace_ledger(&self, limit: &LimitKey, ledger: &Ledger) -> Result<bool, Error> {
+        Ok(self.with(limit, |limit| {
+            let next = limit.ledger.version + 1 == ledger.version;
+            if next {
+                limit.ledger = ledger.clone();
+            }
+            next
         }))
     }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use crate::core::control::{Control, Record};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Refund, Refusal, Reservation, Reserve};
 use crate::core::register::Entry;
 use crate::moment::Moment;
@@ -51,6 +52,26 @@ pub trait Store: Send + Sync + 'static {
         limit: &LimitKey,
         before: &Meter,
         after: &Meter,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// The limit's ledger, as new as the last acknowledged write. An empty one if there is none.
+    ///
+    /// # Errors
+    /// [`enum@Error`].
+    fn ledger(&self, limit: &LimitKey) -> impl Future<Output = Result<Ledger, Error>> + Send;
+
+    /// Stores the ledger if the stored one has the version before it, as one atomic step. Says whether
+    /// it did.
+    ///
+    /// It may be lost, or stored without a reply. Whoever settles a call twice passes the limit: an
+    /// implementation does not send it again after a lost reply.
+    ///
+    /// # Errors
+    /// [`enum@Error`].
+    fn replace_ledger(
+        &self,
+        limit: &LimitKey,
+        ledger: &Ledger,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
     /// The limit's meter, for people and their tools.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::moment::{Moment, micros};
 
 /// What a store keeps of a limit: for each rate the moment at which its next call is due, for
@@ -18,7 +20,7 @@ pub struct Meter {
 }
 
 /// A quota's counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// Units spent.
     pub units: u64,

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Serialize};
 
+use super::units::Units;
 use crate::limit::units_in;
 use crate::moment::{Moment, as_micros, micros};
 
@@ -17,10 +18,13 @@ use crate::moment::{Moment, as_micros, micros};
 /// quota must not be exceeded by a single call, leave out what is spent in that time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
-    /// Units until the reset.
+    /// Calls or units until the reset.
     pub units: u64,
     /// When it resets.
     pub period: Period,
+    /// Units of the largest call, where it counts units. `None`: each call counts as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub largest: Option<u64>,
 }
 
 /// When a quota resets.
@@ -63,22 +67,48 @@ pub enum Error {
         /// As the library said it.
         source: jiff::Error,
     },
+    /// The call is larger than the quota allows for.
+    #[error("a call of {units} units is larger than the largest that the quota takes, {largest}")]
+    CallTooLarge {
+        /// Its units.
+        units: u64,
+        /// The most it may have.
+        largest: u64,
+    },
     /// The moment lies beyond the calendar.
     #[error("the reset lies beyond the calendar")]
     BeyondCalendar(#[source] jiff::Error),
 }
 
 impl Quota {
-    /// `units` each time `length` has passed.
+    /// `units` calls each time `length` has passed.
     #[must_use]
     pub fn every(units: u64, length: Duration) -> Self {
-        Self { units, period: Period::Every { length, offset: Duration::ZERO } }
+        Self { units, period: Period::Every { length, offset: Duration::ZERO }, largest: None }
     }
 
-    /// `units` a day of a time zone.
+    /// `units` calls a day of a time zone.
     #[must_use]
     pub fn daily(units: u64, zone: impl Into<String>) -> Self {
-        Self { units, period: Period::Day { zone: zone.into() } }
+        Self { units, period: Period::Day { zone: zone.into() }, largest: None }
+    }
+
+    /// The same as a quota of units, of which a call has so many at most.
+    #[must_use]
+    pub fn in_units(self, largest: u64) -> Self {
+        Self { largest: Some(largest), ..self }
+    }
+
+    /// What a call takes of it at first.
+    ///
+    /// # Errors
+    /// The call is larger than it allows: [`Error::CallTooLarge`].
+    pub fn take(&self, units: Units) -> Result<u64, Error> {
+        let Some(largest) = self.largest else { return Ok(1) };
+        let largest = largest.min(self.units);
+        let too_large = Error::CallTooLarge { units: units.expected, largest };
+        let Units { expected, most } = units.within(largest).ok_or(too_large)?;
+        Ok(most.max(expected))
     }
 
     /// When a counter that begins at `now` is reset.
@@ -103,6 +133,10 @@ impl fmt::Display for Quota {
             Period::Every { length, .. } => f.write_str(&units_in(self.units, *length)),
             Period::Day { zone } => write!(f, "{} a day of {zone}", self.units),
             Period::Month { zone } => write!(f, "{} a month of {zone}", self.units),
+        }?;
+        match self.largest {
+            None => Ok(()),
+            Some(largest) => write!(f, " in calls of up to {largest}"),
         }
     }
 }
@@ -155,7 +189,9 @@ mod tests {
             (Period::Month { zone: "UTC".into() }, "2027-12-31T12:00:00Z", "2028-01-01T00:00:00Z"),
             (Period::Month { zone: "UTC".into() }, "2027-01-31T12:00:00Z", "2027-02-01T00:00:00Z"),
         ] {
-            let resets = Quota { units: 1, period: period.clone() }.resets_at(at(now)).unwrap();
+            let resets = Quota { units: 1, period: period.clone(), largest: None }
+                .resets_at(at(now))
+                .unwrap();
             assert_eq!(resets.to_string(), expected, "{period:?} at {now}");
         }
     }

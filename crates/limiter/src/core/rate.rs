@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::{RateTake, Span};
+use super::units::Units;
 use crate::limit::units_in;
 use crate::moment::as_micros;
 
@@ -28,13 +30,13 @@ pub struct Rate {
     pub per: Duration,
     /// How it counts.
     pub window: Window,
-    /// Units of the largest call. A larger one is refused by name.
+    /// Units of the largest call. A larger one is refused by name. With 1, each call counts as one.
     pub largest: u64,
     /// Units that may go at once beyond the first call, after a time without calls. `None`: as
     /// many as cost no throughput, which is none with windows.
     pub burst: Option<u64>,
-    /// Units that settling may carry from one window into the next: what calls that are on their
-    /// way at a window's start give back. See [`Rate::tokens`].
+    /// Units that are left out, for what calls on their way take beyond the most they were said to.
+    /// See [`Rate::tokens`].
     pub carry: u64,
 }
 
@@ -140,13 +142,12 @@ impl Rate {
     /// `units` (tokens, points) in `per`, of which a call reserves up to `largest` and
     /// [settles](crate::Limiter::settle) to what it used.
     ///
-    /// Settling gives back what a call did not use, and the next call goes that much earlier. What
-    /// a call of one window gives back in the next is one too many there, so 5 % of the units are
-    /// left out. That is enough if the calls on their way hold less than 5 % more than they use;
-    /// otherwise set `carry` to what they hold.
+    /// A ledger keeps it: each call counts for the most that it may take, and from its settling on
+    /// for what it took. Nothing is left out. Only calls that take more than the most they were said
+    /// to need a `carry`, of as much as those on their way take too much together.
     #[must_use]
     pub fn tokens(units: u64, per: Duration, largest: u64) -> Self {
-        Self { largest, carry: units.div_ceil(20), ..Self::new(units, per) }
+        Self { largest, ..Self::new(units, per) }
     }
 
     /// The interval that keeps this rate, with `margin` for what is not exact.
@@ -173,6 +174,60 @@ impl Rate {
         };
         let unit_nanos = u64::try_from(interval).map_err(|_| Error::TooSlow)?;
         Ok(Pace { unit_nanos, burst, largest: self.largest })
+    }
+
+    /// Whether each call counts as one.
+    #[must_use]
+    pub fn counts_calls(&self) -> bool {
+        self.largest == 1
+    }
+
+    /// What a call takes of it where a [`Ledger`](crate::Ledger) keeps it.
+    ///
+    /// *Windows* of N units in W hold N of any W + margin. The pace is (W + margin) / N a unit, and
+    /// keeps calls from going all at once. *A bucket* of capacity B: W / N a unit, and a call goes when
+    /// the bucket has its units, with margin / interval of them left out.
+    ///
+    /// # Errors
+    /// The rate contradicts itself, or the call is larger than it allows: [`enum@Error`].
+    pub fn take(&self, units: Units, margin: &Margin) -> Result<RateTake, Error> {
+        let Self { largest, .. } = *self;
+        let pace = self.pace(margin)?;
+        if self.counts_calls() {
+            let (pace, ahead) = (pace.cost(1)?, pace.burst());
+            return Ok(RateTake { pace, ahead, counts_calls: true, ..RateTake::default() });
+        }
+        let too_large = Error::CallTooLarge { units: units.expected, largest };
+        let Units { expected, most } = units.within(largest).ok_or(too_large)?;
+        let (per, margin) = (self.per.as_nanos(), margin.total());
+        let length = self.per.saturating_add(margin);
+        let of = |units: u64, nanos: u128, each: u64| {
+            let nanos = u128::from(units).saturating_mul(nanos).div_ceil(u128::from(each.max(1)));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        match self.window {
+            Window::Fixed | Window::Sliding => {
+                let limit = room(self.units, self.carry)?;
+                room(limit, largest)?;
+                let pace = |units| of(units, length.as_nanos(), limit);
+                let window = Some(Span { limit, length });
+                let (pace, ahead) = (pace(expected), pace(largest));
+                Ok(RateTake { units: most, pace, ahead, window, ..RateTake::default() })
+            }
+            Window::Bucket { capacity } => {
+                let refill = per.div_ceil(u128::from(self.units));
+                let bunched = margin.as_nanos().div_ceil(refill);
+                let bunched = u64::try_from(bunched).unwrap_or(u64::MAX);
+                let units = most.max(expected);
+                let holds = capacity.saturating_sub(self.carry).saturating_sub(bunched);
+                let (pace, ahead) = match holds < largest {
+                    // So small a bucket is kept by going slowly.
+                    true => (pace.of_units(units), pace.burst()),
+                    false => (of(units, per, self.units), of(holds - units, per, self.units)),
+                };
+                Ok(RateTake { pace, ahead, ..RateTake::default() })
+            }
+        }
     }
 
     fn bucket_interval(

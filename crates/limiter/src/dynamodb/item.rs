@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::core::control::{Control, Record};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Spent};
 use crate::core::register::{Entry, Register};
 use crate::moment::Moment;
@@ -15,6 +16,7 @@ use crate::store::Error;
 pub(super) mod name {
     pub(in super::super) const VERSION: &str = "version";
     pub(in super::super) const CONTROL: &str = "control";
+    pub(in super::super) const LEDGER: &str = "ledger";
     pub(in super::super) const SLOT: &str = "slot:";
     pub(in super::super) const ENTERED_AT: &str = "entered_at_us";
     pub(in super::super) const LEASE_UNTIL: &str = "lease_until_us";
@@ -49,6 +51,16 @@ pub(super) fn meter(limit: &LimitKey, item: &Item) -> Result<Meter, Error> {
         meter.spent.push(Spent { units, resets_at: Moment(resets_at) });
     }
     Ok(meter)
+}
+
+/// Reads a ledger; one that has never been written is empty.
+pub(super) fn ledger(limit: &LimitKey, item: &Item) -> Result<Ledger, Error> {
+    let Some(stored) = item.get(name::LEDGER) else { return Ok(Ledger::default()) };
+    let text = stored.as_s().map(String::as_str).unwrap_or_default();
+    serde_json::from_str(text).map_err(|error| Error::Unreadable {
+        what: format!("ledger of {limit}"),
+        problem: error.to_string(),
+    })
 }
 
 /// Reads a record; one that has never been written is the default.

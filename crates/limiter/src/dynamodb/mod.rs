@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::types::{
 use self::update::Update;
 use crate::core::control::{Control, Record};
 use crate::core::form::{Form, RateForm};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Refund, Refusal, Reservation, Reserve};
 use crate::core::register::Entry;
 use crate::moment::Moment;
@@ -241,6 +242,17 @@ impl Store for DynamoDbStore {
     async fn undo(&self, limit: &LimitKey, before: &Meter, after: &Meter) -> Result<bool, Error> {
         let Some(update) = Update::undo(before, after) else { return Ok(true) };
         let sent = self.send("meter", limit, update, ReturnValue::None, false).await?;
+        Ok(matches!(sent, Sent::Applied(_)))
+    }
+
+    async fn ledger(&self, limit: &LimitKey) -> Result<Ledger, Error> {
+        item::ledger(limit, &self.read("ledger", limit).await?)
+    }
+
+    async fn replace_ledger(&self, limit: &LimitKey, ledger: &Ledger) -> Result<bool, Error> {
+        let update = Update::ledger(ledger, &self.ttl_attribute);
+        let update = update.map_err(|error| Error::Failed(Box::new(error)))?;
+        let sent = self.send("ledger", limit, update, ReturnValue::None, true).await?;
         Ok(matches!(sent, Sent::Applied(_)))
     }
 

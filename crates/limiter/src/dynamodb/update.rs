@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::item::{self, name};
 use crate::core::control::Control;
 use crate::core::form::{Form, QuotaForm, RateForm, offset};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Refund, Reserve};
 use crate::core::register::Entry;
 use crate::moment::{Moment, micros};
@@ -136,20 +137,34 @@ impl Update {
     }
 
     pub(super) fn control(control: &Control) -> Result<Self, serde_json::Error> {
+        let text = serde_json::to_string(control)?;
+        Ok(Self::versioned(name::CONTROL, text, control.version))
+    }
+
+    pub(super) fn ledger(ledger: &Ledger, ttl_attribute: &str) -> Result<Self, serde_json::Error> {
+        let text = serde_json::to_string(ledger)?;
+        let mut update = Self::versioned(name::LEDGER, text, ledger.version);
+        let ttl = update.name(ttl_attribute);
+        let expires = update.value(ledger.kept_until.as_micros() / 1_000_000 + KEPT_SECS);
+        update.set.push(format!("{ttl} = {expires}"));
+        Ok(update)
+    }
+
+    /// Replaces what is stored under the version before.
+    fn versioned(attribute: &str, text: String, number: u64) -> Self {
         let mut update = Self::default();
         let version = update.name(name::VERSION);
-        let stored = update.name(name::CONTROL);
-        let next = update.value(control.version);
-        let text = AttributeValue::S(serde_json::to_string(control)?);
-        update.values.insert(":control".to_owned(), text);
-        let condition = match control.version.saturating_sub(1) {
+        let stored = update.name(attribute);
+        let next = update.value(number);
+        update.values.insert(":stored".to_owned(), AttributeValue::S(text));
+        let condition = match number.saturating_sub(1) {
             0 => format!("attribute_not_exists({version})"),
             before => format!("{version} = {}", update.value(before)),
         };
         update.conditions.push(condition);
         update.set.push(format!("{version} = {next}"));
-        update.set.push(format!("{stored} = :control"));
-        Ok(update)
+        update.set.push(format!("{stored} = :stored"));
+        update
     }
 
     pub(super) fn enter(slot: &SlotId, entry: Entry) -> Self {

@@ -6,6 +6,7 @@ use redis::aio::ConnectionLike;
 use redis::{AsyncCommands as _, RedisError, Script, ScriptInvocation};
 
 use crate::core::control::{Control, Record};
+use crate::core::ledger::Ledger;
 use crate::core::meter::{Meter, Refund, Refusal, Reservation, Reserve, Spent};
 use crate::core::register::{Entry, Register};
 use crate::moment::{Moment, micros};
@@ -147,6 +148,26 @@ where
             let now = spent.resets_at.as_micros();
             call.arg(format!("resets{quota}")).arg(now).arg(text(resets));
         }
+        self.run(&call).await
+    }
+
+    async fn ledger(&self, limit: &LimitKey) -> Result<Ledger, Error> {
+        let fields = self.fields("ledger", limit).await?;
+        let Some(text) = fields.get("ledger") else { return Ok(Ledger::default()) };
+        serde_json::from_str(text).map_err(|error| Error::Unreadable {
+            what: format!("ledger of {limit}"),
+            problem: error.to_string(),
+        })
+    }
+
+    async fn replace_ledger(&self, limit: &LimitKey, ledger: &Ledger) -> Result<bool, Error> {
+        let text = serde_json::to_string(ledger).map_err(|error| Error::Failed(error.into()))?;
+        let script = Script::new(include_str!("ledger.lua"));
+        let mut call = script.prepare_invoke();
+        let seconds = ledger.kept_until.as_micros() / 1_000_000;
+        call.key(self.key("ledger", limit));
+        call.arg(ledger.version.saturating_sub(1)).arg(ledger.version).arg(text);
+        call.arg(seconds.saturating_add(KEPT_SECS).min(MOST));
         self.run(&call).await
     }
 

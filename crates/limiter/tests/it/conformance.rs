@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use slowlane_limiter::{
-    BoxStore, Control, Entry, LimitKey, MemoryStore, Meter, Moment, Record, Refund, Refusal,
-    Reservation, Reserve, SlotId, Spent, Store, StoreError, conformance,
+    BoxStore, Control, Entry, Ledger, LimitKey, MemoryStore, Meter, Moment, Record, Refund,
+    Refusal, Reservation, Reserve, SlotId, Spent, Store, StoreError, conformance,
 };
 
 #[tokio::test]
@@ -27,6 +27,8 @@ enum Flaw {
     UndoesAnything,
     UndoesNothing,
     IgnoresVersion,
+    IgnoresLedgersVersion,
+    ForgetsLedger,
     ForgetsControlOfRegister,
     EntersLate,
     TidiesEverybody,
@@ -46,6 +48,8 @@ async fn broken_stores_are_noticed() {
         (Flaw::UndoesAnything, "undoing"),
         (Flaw::UndoesNothing, "undoing"),
         (Flaw::IgnoresVersion, "versions"),
+        (Flaw::IgnoresLedgersVersion, "ledger"),
+        (Flaw::ForgetsLedger, "ledger"),
         (Flaw::ForgetsControlOfRegister, "register"),
         (Flaw::EntersLate, "register"),
         (Flaw::TidiesEverybody, "register"),
@@ -121,6 +125,21 @@ impl Store for Flawed {
             }
             _ => self.sound.undo(limit, before, after).await,
         }
+    }
+
+    async fn ledger(&self, limit: &LimitKey) -> Result<Ledger, StoreError> {
+        match self.flaw {
+            Flaw::ForgetsLedger => Ok(Ledger::default()),
+            _ => self.sound.ledger(limit).await,
+        }
+    }
+
+    async fn replace_ledger(&self, limit: &LimitKey, ledger: &Ledger) -> Result<bool, StoreError> {
+        if matches!(self.flaw, Flaw::IgnoresLedgersVersion) {
+            let version = self.sound.ledger(limit).await?.version + 1;
+            return self.sound.replace_ledger(limit, &Ledger { version, ..ledger.clone() }).await;
+        }
+        self.sound.replace_ledger(limit, ledger).await
     }
 
     async fn meter(&self, limit: &LimitKey) -> Result<Meter, StoreError> {

@@ -47,7 +47,7 @@ fn a_limit_becomes_the_rate_or_the_quota_to_keep() {
     let bucket = only(r#"{"rate": "2/s", "bucket": 40}"#);
     assert_eq!(bucket.rate(), Some(Rate::bucket(40, 2, seconds(1))));
     let points = only(r#"{"rate": "50/s", "bucket": 1000, "largest": 200}"#).rate().unwrap();
-    assert_eq!((points.largest, points.carry), (200, 50));
+    assert_eq!((points.largest, points.carry), (200, 0));
     assert_eq!(points.window, Window::Bucket { capacity: 1_000 });
     let daily = only(r#"{"quota": "15000/1d"}"#);
     assert_eq!(daily.quota(), Some(Quota::every(15_000, seconds(86_400))));
@@ -97,7 +97,7 @@ fn a_mistake_names_its_entry_and_its_field() {
         (r"[{}]", one_thing.to_owned()),
         (
             r#"[{"rate": "100/20s", "largest": 4000}]"#,
-            "limits[1]: the largest call, the burst and what settling carries are 4005 units \
+            "limits[1]: the largest call, the burst and what settling carries are 4000 units \
              together, more than the 100 that the API takes at once; raise the rate, or lower them"
                 .to_owned(),
         ),

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use slowlane_limiter::{
     AimdRules, Author, Change, Clock, Control, ControlRules, Decision, Entered, Entry, Error,
-    FailureKind, Fallback, Grant, LimitKey, Limiter, Margin, MemoryStore, Meter, Moment, Overrides,
-    Quota, Rate, Reason, Record, Refund, Refusal, Report, Reservation, Reserve, Settings, SlotId,
-    Standing, Store, StoreError, Waiting,
+    FailureKind, Fallback, Grant, Ledger, LimitKey, Limiter, Margin, MemoryStore, Meter, Moment,
+    Overrides, Quota, Rate, Reason, Record, Refund, Refusal, Report, Reservation, Reserve,
+    Settings, SlotId, Standing, Store, StoreError, Units, Waiting,
 };
 
 use crate::{START, millis, seconds, slot};
@@ -91,6 +91,14 @@ impl Store for Flaky {
         after: &Meter,
     ) -> Result<bool, StoreError> {
         self.request()?.undo(limit, before, after).await
+    }
+
+    async fn ledger(&self, limit: &LimitKey) -> Result<Ledger, StoreError> {
+        self.request()?.ledger(limit).await
+    }
+
+    async fn replace_ledger(&self, limit: &LimitKey, ledger: &Ledger) -> Result<bool, StoreError> {
+        self.request()?.replace_ledger(limit, ledger).await
     }
 
     async fn meter(&self, limit: &LimitKey) -> Result<Meter, StoreError> {
@@ -196,32 +204,121 @@ async fn a_grant_that_is_not_used_is_given_back_if_it_is_the_last() {
     assert_eq!(granted(&limiter).await.at(), at);
 }
 
-#[tokio::test]
-async fn tokens_are_reserved_and_settled() {
-    let world = World::new();
-    // A token each millisecond, of which 100 are left out.
-    let rate = Rate { carry: 0, ..Rate::tokens(1_999, seconds(1), 1_000) };
-    let settings = Settings {
-        rates: vec![rate],
-        quotas: vec![Quota::every(10_000, seconds(1 << 20))],
+fn tokens() -> Settings {
+    Settings {
+        // A token each millisecond.
+        rates: vec![Rate::tokens(10_000, seconds(10), 1_000)],
+        quotas: vec![Quota::every(20_000, seconds(1 << 20)).in_units(1_000)],
         margin: Margin::NONE,
         horizon: Some(seconds(2)),
         ..Settings::default()
-    };
-    let limiter = world.limiter("a", settings);
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_reserved_and_settled() {
+    let world = World::new();
+    let limiter = world.limiter("a", tokens());
     let Decision::Granted(first) = limiter.grant(1_000).await.unwrap() else { panic!() };
     let due = async || limiter.standings().await.unwrap().meter;
     assert_eq!(due().await.due, [START.plus(seconds(1))]);
     limiter.settle(&first, 300).await.unwrap();
     assert_eq!(due().await.due, [START.plus(millis(300))]);
     assert_eq!(due().await.spent[0].units, 300);
-    limiter.settle(&first, 1_000).await.unwrap();
-    assert_eq!(due().await.due, [START.plus(millis(300))], "as reserved: nothing to do");
-    limiter.settle(&first, 1_200).await.unwrap();
-    assert_eq!(due().await.due, [START.plus(millis(500))]);
-    assert_eq!(due().await.spent[0].units, 500);
+    let Decision::Granted(second) = limiter.grant(1_000).await.unwrap() else { panic!() };
+    world.requests();
+    limiter.settle(&second, 1_000).await.unwrap();
+    assert_eq!(world.requests(), 0, "as reserved: nothing to do");
+    let Decision::Granted(third) = limiter.grant(1_000).await.unwrap() else { panic!() };
+    limiter.settle(&third, 1_200).await.unwrap();
+    assert_eq!(due().await.spent[0].units, 2_500, "also what was more");
     let error = limiter.grant(1_001).await.unwrap_err();
-    assert!(matches!(error, Error::Rate { .. }), "{error}");
+    assert!(error.is_call_too_large(), "{error}");
+    assert!(limiter.takes(Units::up_to(1_001)).unwrap_err().is_call_too_large());
+    limiter.takes(Units::about(900, 3)).unwrap();
+}
+
+#[tokio::test]
+async fn a_call_is_fitted_into_its_turn_and_waits_for_its_own_units() {
+    let world = World::new();
+    let limiter = world.limiter("a", tokens());
+    // The window is full but for 500.
+    for units in [1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 500] {
+        let ask = limiter.reserve_units(Units { expected: 1, most: units }).await.unwrap();
+        assert!(matches!(ask, Decision::Granted(_)));
+    }
+    let turn = async || match limiter.turn(100).await.unwrap() {
+        Decision::Granted(turn) => turn,
+        Decision::Refused(waiting) => panic!("{waiting:?}"),
+    };
+    let first = turn().await;
+    let at = first.at();
+    let fits = limiter.fit(first, Units::about(100, 3), seconds(1)).await.unwrap();
+    let Decision::Granted(fitted) = fits else { panic!("{fits:?}") };
+    assert_eq!((fitted.at(), fitted.units()), (at, 300), "there was room: the turn's moment");
+    let second = turn().await;
+    let waits = limiter.fit(second, Units::about(100, 3), seconds(1)).await.unwrap();
+    let Decision::Refused(waiting) = waits else { panic!("{waits:?}") };
+    assert_eq!(
+        waiting.until,
+        Some(START.plus(seconds(9))),
+        "a second before the window has passed"
+    );
+    let later = limiter.fit(turn().await, Units::about(100, 3), seconds(10)).await.unwrap();
+    let Decision::Granted(later) = later else { panic!("{later:?}") };
+    assert_eq!(later.at(), START.plus(seconds(10)));
+    assert_eq!(limiter.granted_until(), later.at());
+    // What is given back, or settled to less, is there for others at once.
+    assert!(limiter.give_back(later).await);
+    limiter.settle(&fitted, 100).await.unwrap();
+    let again = limiter.fit(turn().await, Units::about(100, 3), seconds(1)).await.unwrap();
+    assert!(matches!(again, Decision::Granted(_)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_call_counts_as_one_where_calls_are_counted() {
+    let world = World::new();
+    let settings = Settings {
+        rates: vec![Rate::new(10, seconds(1)), Rate::tokens(10_000, seconds(10), 1_000)],
+        quotas: vec![Quota::daily(2, "UTC")],
+        margin: Margin::NONE,
+        horizon: Some(seconds(2)),
+        ..Settings::default()
+    };
+    let limiter = world.limiter("a", settings);
+    for call in 0..2 {
+        let Decision::Granted(turn) = limiter.turn(10).await.unwrap() else { panic!() };
+        let fits = limiter.fit(turn, Units::up_to(10), seconds(1)).await.unwrap();
+        let Decision::Granted(fitted) = fits else { panic!("{fits:?}") };
+        assert_eq!(fitted.at(), START.plus(millis(100) * call));
+        limiter.settle(&fitted, 7).await.unwrap();
+    }
+    let meter = limiter.standings().await.unwrap().meter;
+    assert_eq!(meter.due, [START.plus(millis(200)), START.plus(millis(14))]);
+    let Decision::Refused(waiting) = limiter.turn(10).await.unwrap() else { panic!() };
+    assert!(matches!(waiting.reason, Reason::QuotaSpent { .. }), "{waiting:?}");
+}
+
+#[tokio::test]
+async fn units_are_kept_by_shares_when_the_store_is_down() {
+    let world = World::new();
+    let settings = Settings { fallback: Fallback::Split(2), quotas: vec![], ..tokens() };
+    let limiter = world.limiter("a", settings);
+    world.store_is_down(true);
+    let Decision::Granted(turn) = limiter.turn(100).await.unwrap() else { panic!() };
+    assert!(turn.is_by_fallback());
+    let fits = limiter.fit(turn, Units::up_to(500), seconds(60)).await.unwrap();
+    let Decision::Granted(fitted) = fits else { panic!("{fits:?}") };
+    let next = limiter.reserve_units(Units::up_to(500)).await.unwrap();
+    let Decision::Granted(next) = next else { panic!("{next:?}") };
+    let apart = next.at().since(fitted.at());
+    // As the pace without a memory has it, for half of 10,000 in 10 s.
+    assert!(apart >= seconds(1), "{apart:?}");
+    limiter.settle(&next, 100).await.unwrap();
+    world.store_is_down(false);
+    assert!(
+        !matches!(limiter.turn(1).await.unwrap(), Decision::Granted(turn) if turn.is_by_fallback())
+    );
 }
 
 #[tokio::test]
@@ -234,8 +331,12 @@ async fn a_quota_is_named_when_it_is_spent_and_when_a_call_is_larger() {
     let waiting = refused(&limiter).await;
     assert_eq!(waiting.reason, Reason::QuotaSpent { limit: "a quota of 2".into() });
     assert_eq!(waiting.until.unwrap().to_string(), "2027-01-16T00:00:00Z");
+    let quotas = vec![Quota::daily(2, "UTC").in_units(2)];
+    let limiter = world.limiter("b", Settings { quotas, ..Settings::default() });
     let error = limiter.grant(3).await.unwrap_err();
-    assert!(matches!(error, Error::CallLargerThanQuota { units: 3, quota: 2 }), "{error}");
+    assert!(error.is_call_too_large(), "{error}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "a call of 3 units is larger than the largest that the quota takes, 2");
 }
 
 #[tokio::test]

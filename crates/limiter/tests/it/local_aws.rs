@@ -19,8 +19,8 @@ use aws_sdk_dynamodb::types::{
     ReturnConsumedCapacity, ScalarAttributeType,
 };
 use slowlane_limiter::{
-    Author, Change, Control, DateListener, DynamoDbStore, Entry, LimitKey, Moment, QuotaTerm,
-    RateTerm, Reserve, SharedCorrection, Store, SystemClock, conformance,
+    Ask, Author, Change, Control, DateListener, DynamoDbStore, Entry, LimitKey, Margin, Moment,
+    QuotaTerm, Rate, RateTerm, Reserve, SharedCorrection, Store, SystemClock, Units, conformance,
 };
 use tokio::net::TcpStream;
 
@@ -205,13 +205,26 @@ async fn what_each_operation_costs() -> anyhow::Result<()> {
     let control = Control::default().changed(START, &Change::Drain, &by);
     assert!(store.control(&limit, &control).await?);
     assert_eq!(requests.since_last(), 4, "one each");
+
+    // Where units are counted: a read and a write for each step. A hundred calls are in the window.
+    let rate = Rate::tokens(3_000_000, seconds(60), 4_000);
+    let take = rate.take(Units::about(900, 3), &Margin::default())?;
+    for call in 0..100 {
+        let now = START.plus(millis(583) * call);
+        let (rates, quotas) = (vec![take], vec![]);
+        let ask = Ask { now, horizon: seconds(2), rates, quotas, instead_of: None };
+        let reserved = store.ledger(&limit).await?.reserve(&ask);
+        let (_, after) = reserved.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+        assert!(store.replace_ledger(&limit, &after).await?);
+    }
+    assert_eq!(requests.since_last(), 200);
     one_write_unit(&client).await
 }
 
 /// What the server says that it costs to write an item of ours.
 async fn one_write_unit(client: &Client) -> anyhow::Result<()> {
     let scanned = client.scan().table_name("limits").send().await?;
-    assert_eq!(scanned.count(), 2, "a meter and a record");
+    assert_eq!(scanned.count(), 3, "a meter, a record and a ledger");
     for item in scanned.items() {
         let put = client.put_item().table_name("limits").set_item(Some(item.clone()));
         let put = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await?;
