@@ -29,6 +29,10 @@ pub struct TargetResponse {
     /// a result, the workflow gets the error `Slowlane.ResultTooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large_bytes: Option<u64>,
+    /// Units that the call counted for at the API, where that is known. They settle what was kept free
+    /// for it, and are neither stored nor told.
+    #[serde(skip)]
+    pub units: Option<u64>,
 }
 
 impl TargetResponse {
@@ -42,6 +46,7 @@ impl TargetResponse {
             parts: Vec::new(),
             follow: None,
             too_large_bytes: None,
+            units: None,
         }
     }
 }

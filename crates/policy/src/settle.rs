@@ -137,6 +137,8 @@ pub enum FailureName {
     /// The call is not safe to repeat, the API could not be asked whether it happened, and nobody
     /// asked for `at_most_once`. It was not sent.
     NotReconcilable,
+    /// The call has more units than a limit ever lets through. It was not sent.
+    ExceedsLimit,
     /// The idempotency key was used before with another payload.
     PayloadMismatch,
     /// The call was executed, but its answer does not fit into a workflow's state.
@@ -147,7 +149,7 @@ pub enum FailureName {
 
 impl FailureName {
     /// Every name.
-    pub const ALL: [FailureName; 10] = [
+    pub const ALL: [FailureName; 11] = [
         FailureName::Rejected,
         FailureName::InvalidMessage,
         FailureName::DeadlineExceeded,
@@ -155,6 +157,7 @@ impl FailureName {
         FailureName::OutcomeUnknown,
         FailureName::NeedsPerson,
         FailureName::NotReconcilable,
+        FailureName::ExceedsLimit,
         FailureName::PayloadMismatch,
         FailureName::ResultTooLarge,
         FailureName::Unauthorized,
@@ -168,6 +171,7 @@ impl FailureName {
             | FailureName::DeadlineExceeded
             | FailureName::AttemptsExhausted
             | FailureName::NotReconcilable
+            | FailureName::ExceedsLimit
             | FailureName::PayloadMismatch
             | FailureName::Unauthorized => true,
             FailureName::OutcomeUnknown
@@ -193,6 +197,7 @@ impl FailureName {
             FailureName::OutcomeUnknown => "Slowlane.OutcomeUnknown",
             FailureName::NeedsPerson => "Slowlane.NeedsPerson",
             FailureName::NotReconcilable => "Slowlane.NotReconcilable",
+            FailureName::ExceedsLimit => "Slowlane.ExceedsLimit",
             FailureName::PayloadMismatch => "Slowlane.PayloadMismatch",
             FailureName::ResultTooLarge => "Slowlane.ResultTooLarge",
             FailureName::Unauthorized => "Slowlane.Unauthorized",

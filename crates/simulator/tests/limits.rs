@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use slowlane_message::Priority;
-use slowlane_simulator::ledger::Invariant;
+use slowlane_simulator::ledger::{Invariant, Violation};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{
     Api, Dispatch, Load, Lowered, Mutant, Others, Outage, OutageKind, Pause, Per, Rate, Scenario,
-    Told, ToldRate, Window,
+    Told, ToldRate, Units, Window,
 };
 
 fn play(scenario: &Scenario) -> Outcome {
@@ -163,6 +163,58 @@ fn an_api_that_takes_less_than_the_ceiling_fails_no_call_of_the_worker() {
         assert_eq!(measures.own_429 < measures.http_429, api.others.is_some(), "{measures:?}");
         assert!(measures.receives.mean > 1.0, "{measures:?}");
     }
+}
+
+/// Calls with units, whose estimates are off by up to a factor of three, and an API that counts them.
+fn with_units(limits: Vec<Told>) -> Scenario {
+    let units = Some(Units { median: 10, p99: 40 });
+    let load = Load { units, estimate_error: 2.0, ..Load::new(Priority::Batch, 150, 0.0) };
+    Scenario {
+        dispatch: Dispatch::Doorbell,
+        limit: 20,
+        repeatable: 1.0,
+        api: Api { rates: vec![Rate::new(300, 10.0, Window::Fixed)], ..Api::fixed(500.0) },
+        limits,
+        load: vec![load],
+        ..Scenario::default()
+    }
+}
+
+fn told_units(units: u64, largest: u64) -> Told {
+    let rate = ToldRate { units, per_secs: 10.0, bucket: None, largest: Some(largest) };
+    Told { rate: Some(rate), ..Told::default() }
+}
+
+#[test]
+fn the_worker_keeps_a_rate_that_counts_units_alone_and_beside_one_of_calls() {
+    let without = play(&with_units(Vec::new())).measures;
+    assert!(without.own_429 > 20, "{without:?}");
+    for limits in [
+        vec![told_units(300, 40)],
+        vec![Told::rate(30, 10.0), told_units(300, 40)],
+        vec![told_units(300, 40), told_units(2_000, 100)],
+    ] {
+        let outcome = play(&with_units(limits.clone()));
+        assert_eq!(outcome.violations, [], "{limits:?}");
+        let measures = outcome.measures;
+        assert_eq!((measures.failed, measures.http_429), (0, 0), "{limits:?}: {measures:?}");
+        let used = measures.permitted_used.unwrap();
+        assert!(used > 0.6, "{limits:?}: {used}");
+    }
+}
+
+#[test]
+fn a_call_that_no_limit_ever_lets_through_fails_by_name_and_is_not_sent() {
+    let scenario = with_units(vec![told_units(300, 25)]);
+    let outcome = play(&scenario);
+    let refused = outcome.ends.get("Slowlane.ExceedsLimit").copied().unwrap_or(0);
+    assert!(refused > 5, "{:?}", outcome.ends);
+    // That they failed is all there is to say of them.
+    let only_fails = |violation: &Violation| violation.invariant == Invariant::Success;
+    assert!(outcome.violations.iter().all(only_fails), "{:?}", outcome.violations);
+    assert_eq!(outcome.violations.len() as u64, refused);
+    assert_eq!(outcome.measures.failed, refused, "{:?}", outcome.ends);
+    assert_eq!(outcome.measures.healthy_in_dlq, refused, "{:?}", outcome.measures);
 }
 
 #[test]

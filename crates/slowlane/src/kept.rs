@@ -21,9 +21,7 @@ pub(crate) enum Refused {
 /// down and not kept would be found out by the API's answers.
 pub(crate) fn is_kept(limit: &Limit) -> bool {
     match (&limit.measure, &limit.scope) {
-        (Measure::Rate { largest, .. } | Measure::Quota { largest, .. }, Scope::Target) => {
-            largest.is_none()
-        }
+        (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Target) => true,
         (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Tenant | Scope::Shared(_)) => false,
         (Measure::Concurrency(_) | Measure::Adaptive, scope) => *scope == Scope::Target,
     }
@@ -50,6 +48,8 @@ mod tests {
         for limit in [
             r#"{"rate":"2/s"}"#,
             r#"{"quota":"2/1d"}"#,
+            r#"{"rate":"2/s","largest":2}"#,
+            r#"{"quota":"2/1d","largest":2}"#,
             r#"{"concurrency":2}"#,
             r#"{"adaptive":true}"#,
             r#"{"concurrency":2,"name":"org"}"#,
@@ -62,6 +62,7 @@ mod tests {
                 Ok(told) => assert!(is_kept(&limits[0]) && told == text, "{told}"),
                 Err(error) => assert!(error.to_string().contains(limit), "{error}"),
             }
+            assert_eq!(is_kept(&limits[0]), slowlane_worker::keeps(&limits[0]), "{limit}");
         }
     }
 

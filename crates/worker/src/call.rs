@@ -23,7 +23,7 @@ use std::time::Duration;
 use slowlane_idempotency::{Claim, Dispatched, DynamoDbStore, Guard, Unknown};
 use slowlane_lambda::clock::Clock;
 use slowlane_lambda::logs::chain;
-use slowlane_limiter::{FailureKind, Waiting};
+use slowlane_limiter::{FailureKind, Units, Waiting};
 use slowlane_message::QueuedCall;
 use slowlane_policy::deferral::asleep_for;
 use slowlane_policy::settle::{Outcome, RetrySettings, Why};
@@ -37,7 +37,7 @@ use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
 use crate::config::Config;
-use crate::limits::{Limits, ONE_CALL, Reserved};
+use crate::limits::{Grant, Limits, Reserved};
 use crate::target::{Target, TargetResponse};
 
 /// How long after its credentials were read anew they are not read again.
@@ -97,8 +97,8 @@ pub(crate) struct Answered {
     answer: Answer,
     started: Instant,
     pub(crate) took: Duration,
-    /// How long the slot had to wait for the call's grant, if it needed one.
-    wait_for_grant: Option<Duration>,
+    /// Its grant, if it needed one.
+    grant: Option<Grant>,
 }
 
 enum Answer {
@@ -148,7 +148,23 @@ pub(crate) struct Ended {
     pub(crate) why: Option<String>,
 }
 
+impl Ready {
+    /// How many units the call has: to ask what became of an earlier one takes none to speak of.
+    fn units<T: Target>(&self, calls: &Calls<T>) -> Units {
+        match self.claimed {
+            ReadyTo::Run(_) => calls.units(&self.call.queued),
+            ReadyTo::Reconcile(_) => Units::up_to(1),
+        }
+    }
+}
+
 impl<T: Target> Calls<T> {
+    /// What is known of a call's units.
+    fn units(&self, queued: &QueuedCall) -> Units {
+        let said = queued.units.map(|units| units.get().into());
+        self.limits.units_of(said, || self.target.units(queued))
+    }
+
     /// The whole way of one call, one step after another.
     pub(crate) async fn process(&self, received: Received) -> Ended {
         let ready = match self.prepare(received).await {
@@ -166,8 +182,8 @@ impl<T: Target> Calls<T> {
     async fn make_and_settle(&self, ready: Ready) -> Ended {
         let grant = match self.limits.rates() {
             Rates::None => None,
-            Rates::Calls | Rates::Units => match self.limits.reserve(ONE_CALL).await {
-                Reserved::Granted(grant) => Some(grant),
+            Rates::Calls | Rates::Units => match self.limits.reserve_for(ready.units(self)).await {
+                Reserved::Granted(grant) => Some(*grant),
                 Reserved::TooEarly(waiting) => {
                     return self.give_back_ungranted(ready, &waiting).await;
                 }

@@ -329,6 +329,7 @@ mod tests {
         let limits = |text| environment(&[("LIMITS", text)]).map(|config| config.limits.len());
         assert_eq!(limits(r#"[{"rate":"100/20s"},{"quota":"15000/1d"}]"#), Ok(2));
         assert_eq!(limits(r#"[{"concurrency":3},{"adaptive":true}]"#), Ok(2));
+        assert_eq!(limits(r#"[{"rate":"30000/1m","largest":4000}]"#), Ok(1));
         assert_eq!(limits("[]"), Ok(0));
         for (text, told) in [
             (r#"[{"adaptive":true,"per":"tenant"}]"#, "does not keep"),

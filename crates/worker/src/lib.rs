@@ -54,7 +54,7 @@ pub use config::{Config, Dispatch, QueueUrls};
 pub use doorbell::wake::HandedRing;
 pub use invocation::{Handled, Worker};
 pub use lambda::{Wake, run};
-pub use limits::Error as LimitsError;
+pub use limits::{Error as LimitsError, keeps};
 pub use metrics::Counts;
 pub use slowlane_lambda::env;
 pub use slowlane_message::{Content, Method, Part, PartOutcome, QueuedCall};

@@ -23,7 +23,7 @@ use std::time::Duration;
 use aws_smithy_types::timeout::TimeoutConfig;
 use slowlane_limiter::{
     self as limiter, AimdRules, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind,
-    Fallback, Gate, Limit, Limiter, Margin, Measure, Moment, Rate, Reason, Report, Scope, Settings,
+    Fallback, Gate, Limit, Limiter, Margin, Moment, Rate, Reason, Report, Scope, Settings,
     SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
@@ -32,7 +32,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 
-pub(crate) use self::grants::{Grant, ONE_CALL, Reserved};
+pub(crate) use self::grants::{Grant, Reserved};
 pub use slowlane_limiter::Error;
 
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.
@@ -48,6 +48,8 @@ const ELECTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How far ahead a moment may be reserved: at least this, at most that, and two intervals of the
 /// slowest rate between them. Whoever waits for a grant is a slot that is paid for.
 const HORIZON: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
+/// How far ahead a turn may be reserved, where units are counted.
+const HORIZON_OF_TURNS: Duration = Duration::from_millis(500);
 /// How long the limiter's store may take, its own tries included. Then a slot keeps its share.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,8 @@ pub(crate) struct Limits {
     horizon: Duration,
     /// Grants of this process's own share that are counted already.
     of_own_share: Cell<u64>,
+    /// How many units calls have, as this process has seen them.
+    usual_units: Cell<u64>,
     probing: Cell<Probing>,
     /// Whether a call of this process has opened the breaker, or failed as its probe.
     opened_here: Cell<bool>,
@@ -146,6 +150,7 @@ impl Limits {
             limiter,
             horizon,
             of_own_share: Cell::new(0),
+            usual_units: Cell::new(1),
             probing: Cell::new(Probing::No),
             opened_here: Cell::new(false),
             woken: Cell::new(0),
@@ -298,16 +303,9 @@ impl Limits {
     }
 }
 
-/// Whether the worker keeps such a limit.
-pub(crate) fn keeps(limit: &Limit) -> bool {
-    let counts_calls = matches!(
-        limit.measure,
-        Measure::Rate { largest: None, .. }
-            | Measure::Quota { largest: None, .. }
-            | Measure::Concurrency(_)
-            | Measure::Adaptive
-    );
-    counts_calls && limit.scope == Scope::Target
+/// Whether the worker keeps such a limit. It does not start under one that it does not keep.
+pub fn keeps(limit: &Limit) -> bool {
+    limit.scope == Scope::Target
 }
 
 /// A client that gives up in time.
@@ -317,8 +315,12 @@ fn impatient(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
-/// How far ahead a moment may be reserved.
+/// How far ahead a moment may be reserved. Where units are counted it is a turn's, and the wait for
+/// units comes after it: the fewer slots wait for them at once, the less urgent calls they hold.
 fn horizon_of(rates: &[Rate], margin: &Margin) -> Duration {
+    if rates.iter().any(|rate| !rate.counts_calls()) {
+        return HORIZON_OF_TURNS;
+    }
     let paces = rates.iter().filter_map(|rate| rate.pace(margin).ok());
     let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
     let [least, most] = HORIZON;

@@ -53,6 +53,12 @@ pub trait Target {
         Duration::from_secs(900)
     }
 
+    /// How many units the call takes at most in limits that count units, where the target can tell it of
+    /// the request. It is asked of calls that do not say so themselves.
+    fn units(&self, _: &QueuedCall) -> Option<u64> {
+        None
+    }
+
     /// Reads the credentials anew, where the target keeps some. It is asked before the API is tried
     /// again after it has refused them: somebody may have changed them meanwhile. What goes wrong is
     /// the next call's matter.

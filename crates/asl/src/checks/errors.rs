@@ -47,6 +47,7 @@ const LAMBDA: &[&str] = &[
 const SLOWLANE_ERRORS: &[&str] = &[
     "Slowlane.AttemptsExhausted",
     "Slowlane.DeadlineExceeded",
+    "Slowlane.ExceedsLimit",
     "Slowlane.InvalidMessage",
     "Slowlane.NeedsPerson",
     "Slowlane.NotAllowed",

@@ -15,8 +15,8 @@
 //!   as in front of a shut gate. Other slots have the grants that come first, so what the rings
 //!   were sent for is looked at meanwhile.
 //!
-//! Where calls have units of their own, the call is always received first: only then is it known
-//! how many to ask for.
+//! [`Rates::Units`] is for a driver that asks for a call's own units only when it has received the call.
+//! The worker does not: there a grant is a turn, and the call is fitted into it when it goes.
 
 use std::time::Duration;
 

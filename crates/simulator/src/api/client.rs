@@ -116,10 +116,12 @@ impl Target for ApiClient {
                 Outcome::Succeeded(TargetResponse { id, ..TargetResponse::new(201) })
             }
             (Told::Created(id, bytes), _) => {
+                let units = Some(self.api.ledger.books().request_of(number).units);
                 let body = (bytes > 0).then(|| Value::from("x".repeat(bytes)));
                 Outcome::Succeeded(TargetResponse {
                     id: Some(id),
                     body,
+                    units,
                     ..TargetResponse::new(201)
                 })
             }

@@ -17,7 +17,7 @@ use slowlane_policy::timing::LONGEST_RING_BACKOFF;
 use super::{ASKED, Run, timestamp};
 use crate::faults::Fault;
 use crate::ledger::{End, Nature, key_of, tenant_name};
-use crate::scenario::{Dispatch, Pause};
+use crate::scenario::{Dispatch, Drawn, Pause};
 use crate::strategies::Wanted;
 
 /// How long after the gate has opened a slot may still sleep, and what it then finds first is made
@@ -76,12 +76,14 @@ impl Run {
         let timeout =
             wish.unwrap_or(Duration::from_secs(self.scenario.deadline_secs)) + self.grace();
         let deadline = wish.map(|wish| self.cloud.now().plus(wish));
-        let tenant = self.ledger.books().drawn(call).tenant;
+        let Drawn { tenant, estimate, .. } = self.ledger.books().drawn(call);
+        let counts = self.scenario.load.iter().any(|load| load.units.is_some());
+        let units = counts.then_some(estimate);
         let mut tries: u32 = 0;
         loop {
             let task = self.cloud.begin_task();
             let token = task.token();
-            let wanted = Asked { call, priority, repeatable, tenant, deadline };
+            let wanted = Asked { call, priority, repeatable, tenant, units, deadline };
             let payload = wanted.request(&token.to_string());
             let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
             let failure = match invoked.await {
@@ -168,6 +170,8 @@ struct Asked {
     priority: Priority,
     repeatable: bool,
     tenant: Option<u32>,
+    /// How many it is thought to have, where calls have units.
+    units: Option<u64>,
     deadline: Option<Moment>,
 }
 
@@ -175,7 +179,7 @@ impl Asked {
     fn request(&self, token: &str) -> Value {
         let method = if self.repeatable { "PUT" } else { "POST" };
         let key = key_of(self.call);
-        json!({
+        let mut request = json!({
             "version": "1.0",
             "task_token": token,
             "priority": self.priority.as_str(),
@@ -187,7 +191,12 @@ impl Asked {
                 "body": {"memo": "simulated"},
             },
             "deadline": self.deadline.and_then(timestamp).map(|at| at.to_string()),
-        })
+        });
+        if let Some(units) = self.units {
+            request["version"] = json!("1.3");
+            request["units"] = json!(units);
+        }
+        request
     }
 }
 

@@ -206,7 +206,7 @@ impl Limited {
         let mut grants = Vec::new();
         // A tenant's moment first, holding nothing else.
         for limiter in tenant.iter().chain([&target]) {
-            match self.wait_for_grant(limiter, asked.estimate).await? {
+            match self.wait_for_grant(limiter, self.most(&asked)).await? {
                 Ok(grant) => grants.push((limiter, grant)),
                 Err(wait) => return Ok(wait),
             }
@@ -226,6 +226,14 @@ impl Limited {
             Told::Unknown => Ok(wait(None)),
             told => answer(told),
         }
+    }
+
+    /// How many units a call may have: three times as many as it is thought to, if that may be wrong.
+    fn most(&self, asked: &Asked) -> u64 {
+        let is_exact = self.scenario.load.iter().all(|load| load.estimate_error == 0.0);
+        let largest = self.scenario.load.iter().map(|load| load.most_units()).max();
+        let most = if is_exact { asked.estimate } else { 3 * asked.estimate };
+        most.min(largest.unwrap_or(most))
     }
 
     /// The moment of a grant, or how long to wait before the next question.

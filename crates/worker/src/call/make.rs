@@ -20,21 +20,32 @@ impl<T: Target> Calls<T> {
     /// Makes the call, at the moment of its grant if it needs one. Until this returns, the slot
     /// belongs to the API.
     pub(crate) async fn make(&self, ready: Ready, mut grant: Option<Grant>) -> Answered {
+        let fits = self.limits.fits(&mut grant, ready.units(self)).await;
         let Ready { call, claimed } = ready;
         let started = Instant::now() + self.limits.until(grant.as_ref());
         self.limits.calls();
         let answer = match claimed {
+            ReadyTo::Run(claim) if !fits => Self::too_late(claim).await,
+            ReadyTo::Reconcile(_) if !fits => Answer::TooLate,
             ReadyTo::Run(claim) => self.send(&call.queued, claim, &mut grant).await,
             ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown, &mut grant).await,
         };
         if let Answer::Made(_, Outcome::Throttled { .. }) = &answer {
             self.limits.was_too_much();
         }
-        let wait_for_grant = grant.as_ref().map(Grant::wait);
-        if let (Answer::TooLate | Answer::NotMade(_), Some(unused)) = (&answer, grant) {
+        if matches!(answer, Answer::TooLate | Answer::NotMade(_))
+            && let Some(unused) = grant.take()
+        {
             self.limits.give_back(unused).await;
         }
-        Answered { call, answer, started, took: started.elapsed(), wait_for_grant }
+        Answered { call, answer, started, took: started.elapsed(), grant }
+    }
+
+    async fn too_late(claim: Claim<DynamoDbStore>) -> Answer {
+        match claim.release_untried().await {
+            Ok(()) => Answer::TooLate,
+            Err(error) => Answer::NotMade(error.into()),
+        }
     }
 
     async fn send(

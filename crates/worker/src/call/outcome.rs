@@ -120,6 +120,7 @@ fn failed(name: FailureName) -> &'static str {
         FailureName::OutcomeUnknown => "outcome-unknown",
         FailureName::NeedsPerson => "needs-person",
         FailureName::NotReconcilable => "not-reconcilable",
+        FailureName::ExceedsLimit => "exceeds-limit",
         FailureName::PayloadMismatch => "payload-mismatch",
         FailureName::ResultTooLarge => "result-too-large",
         FailureName::Unauthorized => "unauthorized",

@@ -182,6 +182,9 @@ impl<T: Target> Calls<T> {
             let why = format!("it was handed out {} times and never ended", received.receive_count);
             return Some((FailureName::AttemptsExhausted, why.into()));
         }
+        if let Some(why) = self.limits.never_takes(self.units(queued)) {
+            return Some((FailureName::ExceedsLimit, why.into()));
+        }
         match self.target.after_loss(queued) {
             AfterLoss::Nothing(why) if !queued.at_most_once => {
                 let why = format!("{why}, so it is only sent with at_most_once");

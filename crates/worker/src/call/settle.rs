@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use jiff::Timestamp;
 use slowlane_idempotency::{Dispatched, DynamoDbStore};
 use slowlane_lambda::logs::chain;
@@ -13,17 +14,28 @@ use slowlane_policy::settle::{
 use super::ending::to_store;
 use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
 use crate::aws::deletes::When;
-use crate::limits::{Moved, report_of};
+use crate::limits::{Grant, Moved, report_of};
 use crate::target::{Target, TargetResponse};
 
 impl<T: Target> Calls<T> {
     /// Stores what became of the call, resumes its workflow and deletes its message.
     pub(crate) async fn settle(&self, answered: Answered) -> Ended {
-        let Answered { call, answer, started, took, wait_for_grant } = answered;
-        self.report(&call, &answer, took).await;
+        let Answered { call, answer, started, took, grant } = answered;
+        let report = self.report(&call, &answer, took);
+        join(report, self.settle_units(grant.as_ref(), &answer)).await;
+        let wait_for_grant = grant.as_ref().map(Grant::wait);
         let result = self.settle_answer(&call, answer).await;
         let ended = self.ended(call.received, Some(call.queued), result, When::WithOthers).await;
         Ended { asked: Some((started, took)), wait_for_grant, ..ended }
+    }
+
+    /// Gives back what was kept free for the call and was not used, if its answer says what was.
+    async fn settle_units(&self, grant: Option<&Grant>, answer: &Answer) {
+        if let Answer::Made(_, Outcome::Succeeded(TargetResponse { units: Some(used), .. })) =
+            answer
+        {
+            self.limits.settle(grant, *used).await;
+        }
     }
 
     /// Tells all slots what became of the call, as far as it says something of the API.

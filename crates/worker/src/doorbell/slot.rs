@@ -16,7 +16,7 @@ use super::{Done, Invocation, NONE, WokenBy};
 use crate::aws::doorbell::Ring;
 use crate::aws::queues::{Poll, Received};
 use crate::call::{Answered, Disposition, Ended, Prepared, Ready};
-use crate::limits::{Grant, ONE_CALL};
+use crate::limits::Grant;
 use crate::metrics::Counts;
 use crate::target::Target;
 
@@ -116,8 +116,8 @@ impl<T: Target> Invocation<'_, T> {
                     join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
                     Prepared::Ready(ready) => {
-                        let ready =
-                            slot::Prepared::Ready { call: Box::new(ready), units: ONE_CALL };
+                        // The slot asks for a turn, and the call is fitted into it.
+                        let ready = slot::Prepared::Ready { call: Box::new(ready), units: 1 };
                         (Event::Prepared(ready, looked), None)
                     }
                     Prepared::Ended(ended) => {
@@ -130,8 +130,8 @@ impl<T: Target> Invocation<'_, T> {
                 let answered = self.calls.make(*call, grant.map(|grant| *grant)).await;
                 Event::Answered { took: answered.took, answered: Box::new(answered) }
             }
-            Action::Reserve { units } => {
-                let reserved = self.calls.limits.reserve(units).await;
+            Action::Reserve { .. } => {
+                let reserved = self.calls.limits.reserve().await;
                 Event::Reserved(self.calls.limits.tell(began.elapsed(), reserved))
             }
             Action::GiveUpGrant(grant) => {

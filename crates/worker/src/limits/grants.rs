@@ -4,19 +4,37 @@
 //! One conditional write reserves the moment of a call for the whole fleet. A grant is used at its
 //! moment or within [`Margin::lateness`](slowlane_limiter::Margin) after it; a call that comes later
 //! needs another.
+//!
+//! Where units are counted, what is reserved first is a *turn*: only when the call is found is it known
+//! how many units it has. Then it is *fitted*: its units are taken at the moment of its turn, or at the
+//! first at which they are free. A call counts for the most that it may take, until its answer says what
+//! it took ([`Limits::settle`]).
 
 use std::time::Duration;
 
-use slowlane_limiter::{Decision, Moment, Reason, Waiting};
+use slowlane_limiter::{Decision, Moment, Reason, Units, Waiting};
 use slowlane_policy::slot::{self, rings_asleep_for};
 use tokio::time::sleep;
 
-use super::Limits;
 use super::concurrency::LEASE;
+use super::{Limits, limiter};
 use slowlane_lambda::logs::chain;
 
-/// What a call counts for in rates and quotas: those that count units are refused.
-pub(crate) const ONE_CALL: u32 = 1;
+/// By what factor a workflow's estimate of its units is believed to be too low at most.
+const ESTIMATES_OFF_BY: u64 = 3;
+
+/// How long a call that is found waits for its units at most. Then it is given back.
+const LONGEST_FIT: Duration = Duration::from_secs(15);
+
+/// How often a call that waits for its units looks whether others have left some.
+const FITTED_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// How much earlier than the moment of its turn a call is handed over that is to be fitted: a read and a
+/// write come first.
+const FIT_LEAD: Duration = Duration::from_millis(25);
+
+/// How much of what calls usually have is what the latest has.
+const SHARE_OF_LATEST: u64 = 8;
 
 /// When a slot asks again that was told of limits which cannot be kept.
 const UNKEEPABLE_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -27,20 +45,18 @@ pub(crate) struct Grant {
     granted: slowlane_limiter::Grant,
     /// How long after it was asked for its moment comes.
     wait: Duration,
+    /// The units that it is for, once its call is known.
+    units: Option<Units>,
 }
 
 /// The answer to who asks when a call may go.
 #[derive(Debug)]
 pub(crate) enum Reserved {
-    Granted(Grant),
+    Granted(Box<Grant>),
     TooEarly(Waiting),
 }
 
 impl Grant {
-    fn units(&self) -> u32 {
-        u32::try_from(self.granted.units()).unwrap_or(u32::MAX)
-    }
-
     /// How long whoever asked for it has to wait for its moment.
     pub(crate) fn wait(&self) -> Duration {
         self.wait
@@ -56,13 +72,43 @@ impl Limits {
         }
     }
 
-    /// Asks when a call of so many units may go. If the store cannot be reached, this process keeps
-    /// its share of the rates.
-    pub(crate) async fn reserve(&self, units: u32) -> Reserved {
-        match self.limiter.reserve(units.into()).await {
+    /// What is known of a call's units: what its workflow says, else what the target makes of the
+    /// request. A call of which nothing is known counts for the largest that each limit allows.
+    pub(crate) fn units_of(&self, said: Option<u64>, bound: impl Fn() -> Option<u64>) -> Units {
+        match said {
+            Some(said) => Units::about(said, ESTIMATES_OFF_BY),
+            None => bound().map_or(Units::LARGEST, Units::up_to),
+        }
+    }
+
+    /// Why the limits never let a call of so many units through.
+    pub(crate) fn never_takes(&self, units: Units) -> Option<String> {
+        let error = self.limiter.takes(units).err()?;
+        error.is_call_too_large().then(|| chain(&error))
+    }
+
+    /// Asks when a call may go that is not known yet. If the store cannot be reached, this process
+    /// keeps its share of the rates.
+    pub(crate) async fn reserve(&self) -> Reserved {
+        let decision = self.limiter.turn(self.usual_units.get()).await;
+        self.reserved(decision, None)
+    }
+
+    /// The same for a call that is known.
+    pub(crate) async fn reserve_for(&self, units: Units) -> Reserved {
+        let decision = self.limiter.reserve_units(units).await;
+        self.reserved(decision, Some(units))
+    }
+
+    fn reserved(
+        &self,
+        decision: Result<Decision, limiter::Error>,
+        units: Option<Units>,
+    ) -> Reserved {
+        match decision {
             Ok(Decision::Granted(granted)) => {
                 let wait = self.limiter.until(granted.at());
-                Reserved::Granted(Grant { granted, wait })
+                Reserved::Granted(Box::new(Grant { granted, wait, units }))
             }
             Ok(Decision::Refused(waiting)) => Reserved::TooEarly(waiting),
             Err(error) => {
@@ -74,19 +120,66 @@ impl Limits {
         }
     }
 
+    /// Takes the units of a call that was found in its turn, and waits until they are about to be free.
+    /// Says whether it may go then. Where units are not counted, the turn is the grant.
+    pub(crate) async fn fits(&self, grant: &mut Option<Grant>, units: Units) -> bool {
+        if !self.limiter.counts_units() {
+            return true;
+        }
+        self.has_seen(units);
+        let asked_at = self.limiter.now();
+        while let Some(held) = grant.take_if(|held| held.units != Some(units) || self.waits(held)) {
+            let waited = held.wait + self.limiter.now().since(asked_at);
+            let fitted = self.limiter.fit(held.granted, units, LONGEST_FIT).await;
+            let Reserved::Granted(fitted) = self.reserved(fitted, Some(units)) else {
+                return false;
+            };
+            let fitted = grant.insert(Grant { wait: waited.max(fitted.wait), ..*fitted });
+            if self.waits(fitted) {
+                // Others settle what they have taken, and it may be free sooner.
+                sleep(FITTED_AGAIN_AFTER).await;
+            }
+        }
+        true
+    }
+
+    fn waits(&self, grant: &Grant) -> bool {
+        self.limiter.until(grant.granted.at()) > FITTED_AGAIN_AFTER
+    }
+
+    fn has_seen(&self, Units { expected, .. }: Units) {
+        if expected < u64::MAX {
+            let usual = self.usual_units.get();
+            let sum = usual * (SHARE_OF_LATEST - 1) + expected;
+            self.usual_units.set(sum.div_ceil(SHARE_OF_LATEST).max(1));
+        }
+    }
+
+    /// Says how many units a call took, as its answer has it.
+    pub(crate) async fn settle(&self, grant: Option<&Grant>, used: u64) {
+        let Some(grant) = grant.filter(|_| self.limiter.counts_units()) else { return };
+        if let Err(error) = self.limiter.settle(&grant.granted, used).await {
+            tracing::error!(error = chain(&error), "what a call has used is not settled");
+        }
+    }
+
     /// The answer as a slot is to be told of it that began `since` ago.
     pub(crate) fn tell(&self, since: Duration, reserved: Reserved) -> slot::Reserved<Box<Grant>> {
         match reserved {
             Reserved::Granted(grant) => slot::Reserved::Granted(slot::Grant {
-                at: since + self.limiter.until(grant.granted.at()),
+                at: since + self.limiter.until(grant.granted.at()).saturating_sub(self.fit_lead()),
                 void_at: since + self.limiter.until(grant.granted.void_at()),
-                grant: Box::new(grant),
+                grant,
             }),
             Reserved::TooEarly(waiting) => {
                 let asleep = self.asleep_behind(&waiting);
                 slot::Reserved::TooEarly { rings_back_at: asleep.map(|asleep| since + asleep) }
             }
         }
+    }
+
+    fn fit_lead(&self) -> Duration {
+        if self.limiter.counts_units() { FIT_LEAD } else { Duration::ZERO }
     }
 
     /// For how long the rings of a slot sleep that asked too early; none need sleep if others have
@@ -99,7 +192,14 @@ impl Limits {
             // further apart than that, the last grant is still to come, and who has it asks again
             // after it.
             Reason::NoGrant { .. } => {
-                let others = self.limiter.interval().is_some_and(|apart| apart <= self.horizon);
+                let others = match self.limiter.counts_units() {
+                    // The latest call may keep all others waiting for longer.
+                    true => {
+                        let latest = self.limiter.until(self.limiter.granted_until());
+                        !latest.is_zero() && latest <= self.horizon
+                    }
+                    false => self.limiter.interval().is_some_and(|apart| apart <= self.horizon),
+                };
                 match others {
                     // Who has it may be about to leave its place to whoever trusts in this slot.
                     true if self.concurrency().is_some() => Some(LEASE),
@@ -123,9 +223,13 @@ impl Limits {
         if self.comes_in_time(held).await {
             return true;
         }
-        match self.reserve(held.units()).await {
+        let another = match held.units {
+            Some(units) => self.reserve_for(units).await,
+            None => self.reserve().await,
+        };
+        match another {
             Reserved::Granted(another) => {
-                self.give_back(std::mem::replace(held, another)).await;
+                self.give_back(std::mem::replace(held, *another)).await;
                 self.comes_in_time(held).await
             }
             Reserved::TooEarly(_) => false,

@@ -120,7 +120,13 @@ impl Target for ProfiledApi {
         {
             return Outcome::Succeeded(found);
         }
-        attempt.outcome
+        match attempt.outcome {
+            Outcome::Succeeded(response) => {
+                let units = counted(queued, response.units);
+                Outcome::Succeeded(TargetResponse { units, ..response })
+            }
+            outcome => outcome,
+        }
     }
 
     fn after_loss(&self, queued: &QueuedCall) -> AfterLoss {
@@ -163,6 +169,13 @@ pub fn call_of(queued: &QueuedCall) -> Call {
     call.content = request.content.map(content);
     call.body.clone_from(&request.body);
     call
+}
+
+/// What a call counted for. Some vendors count what a request asks for, and give back none of what it
+/// did not use: so it is never less than its workflow said.
+fn counted(queued: &QueuedCall, used: Option<u64>) -> Option<u64> {
+    let said = queued.units.map(|units| units.get().into());
+    said.map(|said| used.unwrap_or(said).max(said))
 }
 
 fn method(method: Method) -> slowlane_profile::Method {

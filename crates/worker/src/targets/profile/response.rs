@@ -17,6 +17,7 @@ pub(super) fn outcome(
     match verdict.outcome {
         Said::Succeeded | Said::PartlySucceeded | Said::Running => {
             Outcome::Succeeded(TargetResponse {
+                units: verdict.usage.and_then(|usage| usage.units()),
                 id: verdict.id,
                 body: received.answer.value(),
                 partly_succeeded: verdict.outcome == Said::PartlySucceeded,
