@@ -74,6 +74,7 @@
 //! Seven things happen side by side, each with its states: the API, the next call, the rings, the
 //! waking of others, what is known of the control record, the grants, and the slot's place.
 
+mod asleep;
 mod control;
 mod grants;
 mod io;
@@ -88,6 +89,7 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
+pub use self::asleep::RingsAsleep;
 use self::control::Control;
 use self::control::ring_back_after;
 pub use self::control::{Gate, READ_EVERY, rings_asleep_for};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use futures::future::join;
+use slowlane_policy::slot::RingsAsleep;
 use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ pub(crate) struct Slots {
     pub(crate) turn: Cell<u64>,
     /// When this process last rang for calls that a mapping of the other wiring had brought.
     pub(crate) rung_after_switch: Cell<Option<Instant>>,
+    /// Rings that this process has let sleep.
+    pub(crate) asleep: Cell<RingsAsleep>,
 }
 
 /// The ring that woke an invocation.
@@ -95,6 +98,10 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     async fn serve(&self, woken_by: &WokenBy, allowance: u32) -> Done {
+        if self.can_spare_ring().await {
+            let counts = Counts { put_to_sleep: 1, ..Counts::default() };
+            return Done { counts, ring_served: true };
+        }
         join(self.hold_ring(woken_by), self.calls.refresh_limit()).await;
         // A call received at the last moment must still end before Lambda kills us.
         let visibility = self.calls.config.call_visibility;

@@ -81,6 +81,7 @@ impl<T: Target> Worker<T> {
                     share_every: *share_every,
                     turn: Cell::new(first_turn),
                     rung_after_switch: Cell::new(None),
+                    asleep: Cell::default(),
                 })
             }
             Dispatch::Deferral { on_higher, max_deferrals, .. } => {

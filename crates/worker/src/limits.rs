@@ -244,12 +244,20 @@ impl Limits {
     /// whose call has opened the breaker, whichever ring wakes it first.
     fn is_for_probe(&self, probe_at: Moment) -> bool {
         let woken = self.woken.get();
-        let promised = self.for_probe.get().filter(|ring| ring.back_at > self.limiter.now());
-        if !self.opened_here.get() || promised.is_some_and(|ring| ring.woken != woken) {
+        if !self.opened_here.get() || self.promised().is_some_and(|ring| ring.woken != woken) {
             return false;
         }
         self.for_probe.set(Some(ForProbe { back_at: probe_at, woken }));
         true
+    }
+
+    fn promised(&self) -> Option<ForProbe> {
+        self.for_probe.get().filter(|ring| ring.back_at > self.limiter.now())
+    }
+
+    /// Whether a ring of this process is to come back for the next probe, and none does yet.
+    pub(crate) fn wants_ring_for_probe(&self) -> bool {
+        self.opened_here.get() && self.promised().is_none()
     }
 
     /// Whether the API answers nobody, as far as is known. No attempt counts then.

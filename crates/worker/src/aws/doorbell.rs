@@ -31,6 +31,15 @@ const LONGEST_CLEARING: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ring(pub(crate) String);
 
+/// What was found where the doorbell was cleared.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cleared {
+    /// Whether there were rings, or may have been.
+    pub(crate) any: bool,
+    /// How many of them sleep.
+    pub(crate) asleep: u32,
+}
+
 /// The queue of rings.
 #[derive(Debug, Clone)]
 pub(crate) struct Doorbell {
@@ -154,8 +163,8 @@ impl Doorbell {
     }
 
     /// Lets rings that nobody was woken by sleep for so long, `most` of them at most, and deletes the
-    /// others. Answers whether there were any.
-    pub(crate) async fn clear_rings(&self, most: u32, asleep: Duration) -> Result<bool, Error> {
+    /// others.
+    pub(crate) async fn clear_rings(&self, most: u32, asleep: Duration) -> Result<Cleared, Error> {
         let (began, mut left, mut any) = (Instant::now(), most, false);
         while began.elapsed() < LONGEST_CLEARING {
             // To be received for so long is to sleep for so long.
@@ -171,7 +180,7 @@ impl Doorbell {
                 self.delete_rings(&rest).await;
             }
         }
-        Ok(any)
+        Ok(Cleared { any, asleep: most - left })
     }
 
     /// Takes ten rings off the doorbell for good, if there are as many: then no poller is free that

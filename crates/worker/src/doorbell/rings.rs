@@ -1,5 +1,7 @@
 //! What becomes of rings when a slot ends, and after the stack was switched to the doorbell.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use slowlane_lambda::logs::chain;
 use slowlane_message as message;
 use slowlane_policy::slot::End;
@@ -27,6 +29,30 @@ impl<T: Target> Invocation<'_, T> {
         }
     }
 
+    /// So many rings sleep from now on, for so long.
+    pub(super) fn are_asleep(&self, rings: u32, back_after: Duration) {
+        let asleep = &self.slots.asleep;
+        let now = self.since_epoch();
+        asleep.set(asleep.get().and(now, rings, now + back_after));
+    }
+
+    /// Whether enough rings sleep in front of a shut gate without the one that woke this slot. The
+    /// gate is looked at anew: whoever opens it later rings later.
+    pub(super) async fn can_spare_ring(&self) -> bool {
+        let limits = &self.calls.limits;
+        if limits.shut().is_none()
+            || !self.slots.asleep.get().suffice(self.since_epoch(), self.slots.limit)
+        {
+            return false;
+        }
+        self.calls.refresh_limit().await;
+        limits.shut().is_some() && !limits.wants_ring_for_probe()
+    }
+
+    fn since_epoch(&self) -> Duration {
+        self.calls.clock.system_time().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// Does the last things that a slot wants done, and says whether its ring may go.
     pub(super) async fn leave(&self, end: End<Ring>, ring: &Ring) -> bool {
         let doorbell = &self.slots.doorbell;
@@ -49,8 +75,14 @@ impl<T: Target> Invocation<'_, T> {
                 ring_may_go && returned && rung
             }
             End::Asleep { ring_back_after } => {
-                if let Err(error) = doorbell.hide_ring(ring, ring_back_after).await {
-                    tracing::warn!(error = chain(&error), "the ring of a slot comes back early");
+                match doorbell.hide_ring(ring, ring_back_after).await {
+                    Ok(()) => self.are_asleep(1, ring_back_after),
+                    Err(error) => {
+                        tracing::warn!(
+                            error = chain(&error),
+                            "the ring of a slot comes back early"
+                        );
+                    }
                 }
                 false
             }

@@ -212,10 +212,16 @@ impl<T: Target> Invocation<'_, T> {
     async fn clear_rings(&self, back_after: Option<Duration>) -> bool {
         let slots = back_after.map_or(0, |_| self.slots.limit.saturating_sub(1));
         let asleep = back_after.unwrap_or(RING_HIDDEN);
-        self.slots.doorbell.clear_rings(slots, asleep).await.unwrap_or_else(|error| {
-            tracing::warn!(error = chain(&error), "rings may wake slots for nothing");
-            true
-        })
+        match self.slots.doorbell.clear_rings(slots, asleep).await {
+            Ok(cleared) => {
+                self.are_asleep(cleared.asleep, asleep);
+                cleared.any
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "rings may wake slots for nothing");
+                true
+            }
+        }
     }
 
     async fn thin_out_rings(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use slowlane_aws_simulator::cloud::requests::Action;
 use slowlane_aws_simulator::time::in_virtual_time;
+use slowlane_limiter::Change;
 use slowlane_message::Priority;
 use tokio::time::{Instant, sleep};
 
@@ -90,6 +92,57 @@ fn a_lone_call_whose_credentials_are_refused_fails_after_its_attempts() {
         let end = format!("{:?}", rig.end_of(task).await);
         assert!(end.contains("Slowlane.Unauthorized"), "{end}");
         assert_eq!(rig.api.refused_credentials.get(), u32::MAX - MAX_ATTEMPTS);
+    })
+    .unwrap();
+}
+
+/// New calls ring through a pause. The ring that sleeps is enough to wake the one slot; each of the
+/// others costs a read of the record.
+#[test]
+fn a_ring_that_wakes_nobody_sooner_is_let_go_in_front_of_a_shut_gate() {
+    const RINGS: u64 = 20;
+    in_virtual_time(async {
+        let rig = Rig::slot(&[]);
+        rig.change_limit(&Change::Pause { until: None }).await;
+        let first = rig.put(Priority::Batch, "first").await;
+        rig.ring().await;
+        assert!(rig.wake_slot().await.kept, "the first ring sleeps");
+        let requests = |action| rig.cloud.state().requests.of(action);
+        let (reads, hidden) =
+            (requests(Action::GetItem), requests(Action::ChangeMessageVisibility));
+        for _ in 0..RINGS {
+            rig.ring().await;
+            assert!(!rig.wake_slot().await.kept, "nobody needs this one");
+        }
+        assert_eq!(requests(Action::GetItem) - reads, RINGS);
+        assert_eq!(requests(Action::ChangeMessageVisibility), hidden);
+        assert_eq!(rig.counts("doorbell").await, (0, 1));
+        // The one that sleeps finds the call without another.
+        rig.change_limit(&Change::Resume).await;
+        while rig.called().is_empty() {
+            wake_or_wait(&rig).await;
+        }
+        assert!(is_success(&rig.end_of(first).await));
+    })
+    .unwrap();
+}
+
+/// The ring of whoever resumes is heeded at once, however many sleep.
+#[test]
+fn the_ring_of_a_resume_is_not_spared() {
+    in_virtual_time(async {
+        let rig = Rig::slot(&[]);
+        rig.change_limit(&Change::Pause { until: None }).await;
+        let task = rig.put(Priority::Batch, "first").await;
+        for _ in 0..3 {
+            rig.ring().await;
+            rig.wake_slot().await;
+        }
+        rig.change_limit(&Change::Resume).await;
+        rig.ring().await;
+        rig.wake_slot().await;
+        assert_eq!(rig.called(), ["first"]);
+        assert!(is_success(&rig.end_of(task).await));
     })
     .unwrap();
 }

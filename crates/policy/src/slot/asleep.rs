@@ -1,0 +1,101 @@
+//! Rings that can be spared: in front of a shut gate a few that sleep are enough.
+//!
+//! Each new call rings, and each ring wakes a slot. While the gate is shut, such a ring need not
+//! sleep beside the others: whoever opens the gate rings, and a gate that opens by itself is found
+//! open by the rings that sleep. As many of them as there are slots wake every slot.
+
+use std::time::Duration;
+
+use crate::timing::RING_LEAD;
+
+/// The rings that one process has let sleep. Times are since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingsAsleep {
+    rings: u32,
+    /// When the first of them comes back.
+    back_at: Duration,
+}
+
+impl RingsAsleep {
+    /// So many more sleep now, until `back_at`. Those that come back sooner than the others do not
+    /// count: the ring for a probe sleeps for seconds.
+    #[must_use]
+    pub fn and(self, now: Duration, rings: u32, back_at: Duration) -> Self {
+        if self.are_back(now) {
+            return Self { rings, back_at };
+        }
+        let counted = if back_at < self.back_at { 0 } else { rings };
+        Self { rings: self.rings.saturating_add(counted), ..self }
+    }
+
+    /// Whether one more ring wakes nobody whom these will not wake, where there are so many slots.
+    #[must_use]
+    pub fn suffice(self, now: Duration, slots: u32) -> bool {
+        !self.are_back(now) && self.rings >= slots
+    }
+
+    /// A ring that is about to come back counts as one that is.
+    fn are_back(self, now: Duration) -> bool {
+        self.back_at <= now + RING_LEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SLOTS: u32 = 3;
+    const BACK: Duration = Duration::from_secs(300);
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn as_many_as_there_are_slots_suffice_until_the_first_comes_back() {
+        let none = RingsAsleep::default();
+        assert!(!none.suffice(secs(1), SLOTS));
+        let two = none.and(secs(1), 2, BACK);
+        assert!(!two.suffice(secs(1), SLOTS));
+        let three = two.and(secs(2), 1, BACK + secs(300));
+        assert!(three.suffice(secs(2), SLOTS));
+        assert!(three.suffice(BACK - RING_LEAD - secs(1), SLOTS));
+        assert!(!three.suffice(BACK - RING_LEAD, SLOTS));
+    }
+
+    #[test]
+    fn rings_that_are_back_do_not_count() {
+        let back = RingsAsleep::default().and(secs(1), SLOTS, BACK);
+        let anew = back.and(BACK, 1, BACK + secs(300));
+        assert!(!anew.suffice(BACK, SLOTS));
+        assert!(anew.and(BACK, 2, BACK + secs(300)).suffice(BACK, SLOTS));
+    }
+
+    #[test]
+    fn one_that_comes_back_soon_is_not_counted() {
+        let two = RingsAsleep::default().and(secs(1), 2, BACK);
+        assert_eq!(two.and(secs(2), 1, secs(30)), two);
+    }
+
+    proptest! {
+        /// Against every ring by itself: those that suffice are asleep, all of them.
+        #[test]
+        fn rings_that_suffice_are_all_asleep(
+            steps in prop::collection::vec((0_u64..200, 0_u32..3, 1_u64..400), 1..20),
+            slots in 1_u32..6,
+        ) {
+            let (mut now, mut asleep, mut all) = (secs(0), RingsAsleep::default(), Vec::new());
+            for (later, rings, sleeps) in steps {
+                now += secs(later);
+                asleep = asleep.and(now, rings, now + secs(sleeps));
+                all.extend((0..rings).map(|_| now + secs(sleeps)));
+                let still = all.iter().filter(|back_at| **back_at > now).count();
+                if asleep.suffice(now, slots) {
+                    prop_assert!(still >= slots as usize, "{still} of {slots} sleep");
+                }
+            }
+        }
+    }
+}
