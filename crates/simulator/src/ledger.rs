@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slowlane_aws_simulator::faults::Rates;
+use slowlane_aws_simulator::faults::{Fault as AwsFault, Rates};
 use slowlane_aws_simulator::time::Moment;
-use slowlane_aws_simulator::transcript::{Event, Watch};
+use slowlane_aws_simulator::transcript::{Event, Unhashed, Watch};
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::dispatch::longest_wait;
 use slowlane_policy::settle::FailureName;
@@ -17,6 +17,9 @@ use crate::api::limits::{Refused, Request};
 use crate::figures::Figures;
 use crate::promises::{Broken, Promises};
 use crate::scenario::{Drawn, Scenario};
+
+/// Faults by which a message tells a wrong time.
+const WRONG_CLOCKS: [AwsFault; 2] = [AwsFault::ClockSkew, AwsFault::ClockSteps];
 
 /// A run stops to list violations after so many: the first ones tell.
 const MOST_VIOLATIONS: usize = 20;
@@ -29,6 +32,8 @@ struct Call {
     nature: Nature,
     /// Its tenant and its units.
     drawn: Drawn,
+    /// When its message was put on a queue, where its own word may not be taken for it.
+    sent_at: Option<Moment>,
     effects: u8,
     started: bool,
     ended: bool,
@@ -144,6 +149,8 @@ pub struct Books {
     dropped: u64,
     /// Whether anything may go wrong at all: if not, every call must succeed.
     faultless: bool,
+    /// Whether clocks may be wrong: then no message's own word for its time is taken.
+    wrong_clocks: bool,
     limit: u32,
     /// Limits that were lowered, and until when invocations may run that were admitted before.
     lowered: Vec<(Moment, u32)>,
@@ -171,6 +178,7 @@ impl Ledger {
             calls: VecDeque::new(),
             dropped: 0,
             faultless: rates.is_faultless() && scenario.api.outages.is_empty(),
+            wrong_clocks: WRONG_CLOCKS.iter().any(|fault| rates.of(*fault) > 0.0),
             limit: scenario.limit,
             lowered: Vec::new(),
             bound: None,
@@ -210,6 +218,7 @@ impl Books {
             repeatable,
             nature,
             drawn,
+            sent_at: None,
             effects: 0,
             started: false,
             ended: false,
@@ -335,6 +344,15 @@ impl Books {
         self.violated(now, Invariant::Limit, what);
     }
 
+    /// A message was put on a queue. A call says when that was by the enqueuer's clock.
+    fn sent(&mut self, body: &str, now: Moment) {
+        if self.wrong_clocks
+            && let Some(call) = call_in(body).filter(|call| *call >= self.dropped)
+        {
+            self.call(call).sent_at = Some(now);
+        }
+    }
+
     /// The API starts to work on a call which was queued at `enqueued_at`.
     pub fn starts(&mut self, call: u64, enqueued_at: Option<Moment>, now: Moment) {
         self.figures.starts(now);
@@ -343,10 +361,10 @@ impl Books {
             return;
         }
         entry.started = true;
-        let Call { priority, started_before, drawn, .. } = *entry;
+        let Call { priority, started_before, drawn, sent_at, .. } = *entry;
         let ahead = self.started_by_priority[priority as usize] - started_before;
         self.started_by_priority[priority as usize] += 1;
-        if let Some(enqueued_at) = enqueued_at {
+        if let Some(enqueued_at) = sent_at.or(enqueued_at) {
             let wait = now.since(enqueued_at);
             self.figures.waited(priority, drawn.tenant, wait);
             self.check_wait(call, priority, ahead, wait, now);
@@ -561,6 +579,7 @@ impl Watch for Ledger {
         match event {
             Event::Buried { body, .. } => self.books().buried(body, now),
             Event::Received { .. } => self.books().figures.saw(event),
+            Event::Sent { body: Unhashed(body), .. } => self.books().sent(body, now),
             _ => {}
         }
     }

@@ -35,7 +35,7 @@ impl fmt::Display for Told<'_> {
             Event::Request { caller: Caller::Person, action, status } => {
                 write!(f, "somebody: {action:?} {status}")
             }
-            Event::Sent { queue, message } => {
+            Event::Sent { queue, message, .. } => {
                 write!(f, "{}: takes message {message}", queue_name(*queue))
             }
             Event::Received { queue, message, receive_count } => {

@@ -12,7 +12,7 @@ use super::sqs::{Ask, Error, QueueId, Receipt, Received, Send};
 use super::{Cloud, Functions, Input, State};
 use crate::faults::Fault;
 use crate::time::Moment;
-use crate::transcript::Event;
+use crate::transcript::{Event, Unhashed};
 
 impl State {
     /// SQS takes a message; returns its id.
@@ -21,8 +21,9 @@ impl State {
     /// As [`Sqs::send`](super::sqs::Sqs::send).
     pub fn send(&mut self, queue: QueueId, send: Send, now: Moment) -> Result<u64, Error> {
         let (sqs, mut odds) = self.sqs();
+        let text = Arc::clone(&send.body);
         let message = sqs.send(queue, send, now, &mut odds)?;
-        self.saw(now, Event::Sent { queue, message });
+        self.saw(now, Event::Sent { queue, message, body: Unhashed(&text) });
         self.ring_bell(queue);
         Ok(message)
     }
