@@ -103,8 +103,15 @@ pub enum Kept {
 
 /// What the worker keeps beside its ceiling. Whoever teaches it another kind adds it here: then
 /// scenarios may tell it, invariants watch it, and `bench --limits` judges it.
-const KEPT_BY_THE_WORKER: &[Kept] =
-    &[Kept::Rate, Kept::Units, Kept::Quota, Kept::Concurrency, Kept::Adaptive, Kept::Pause];
+const KEPT_BY_THE_WORKER: &[Kept] = &[
+    Kept::Rate,
+    Kept::Units,
+    Kept::Quota,
+    Kept::Concurrency,
+    Kept::Adaptive,
+    Kept::Pause,
+    Kept::Breaker,
+];
 
 /// What a function with `slowlane-limiter` in it keeps.
 const KEPT_BY_THE_LIMITER: &[Kept] =
