@@ -73,11 +73,13 @@ impl Promises {
         // own repeats that takes six failures in a row.
         let reads_fail = scenario.sdk_attempts == 1 && strike(&READ_FAILS);
         let pauses = keeps(Kept::Pause) && !strike(&cut_off) && !reads_fail;
-        // A slot whose lease runs out unknown to it, or that cannot reach the register, calls on.
+        // A slot whose lease runs out unknown to it, or that cannot reach the register, calls on. One
+        // request without an answer takes all the time that a slot has for it.
         let unlimited = [
             Fault::Aws(AwsFault::ClockSkew),
             Fault::Aws(AwsFault::ClockSteps),
             Fault::Aws(AwsFault::SlowRequest),
+            Fault::Aws(AwsFault::LostRequest),
         ];
         let strays = strike(&cut_off) || strike(&unlimited) || reads_fail;
         let at_once = AtOnce {
