@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) fn settings() -> Settings {
     Settings {
         rates: vec![Rate::tokens(30_000, Duration::from_secs(60), 4_000)],
-        quotas: vec![Quota::daily(1_000_000, "UTC")],
+        quotas: vec![Quota::daily(1_000_000, "UTC").in_units(4_000)],
         ceiling: 4,
         horizon: Some(Duration::from_secs(2)),
         ..Settings::default()

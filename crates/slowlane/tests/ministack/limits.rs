@@ -134,7 +134,6 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
         (&[][..], "say what to set: --concurrency, --rate"),
         (&["--rate", "100"], "`100` is no number of calls in a span of time"),
         (&["--concurrency", "0"], "--concurrency"),
-        (&["--rate", "3000/1m,largest=40"], "a deployed worker does not keep a rate yet"),
     ] {
         let output = local.run_on("trial", &[&["limits", "set"], args, &WHY[..]].concat())?;
         let said = String::from_utf8(output.stderr)?;
