@@ -52,8 +52,7 @@ struct Show {
 /// ceiling: more calls at once need a deploy.
 #[derive(Args)]
 #[command(after_help = "\
-Examples: half the rate for now; three calls at once; tokens a minute, in calls of up to 4,000; as it
-was deployed
+Examples: half the rate for now; three calls at once; tokens, in calls of up to 4,000; as deployed
   slowlane limits set --rate 50/20s --why \"the vendor asked\" --stage prod --target crm
   slowlane limits set --concurrency 3 --why \"a slow day\" --stage prod --target crm
   slowlane limits set --rate 15000/1m,largest=4000 --why \"we share the quota until Friday\"
