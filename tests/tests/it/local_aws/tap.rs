@@ -321,19 +321,13 @@ fn target(headers: &HeaderMap) -> &str {
 /// As /proc/net/tcp writes it.
 const ESTABLISHED: &str = "01";
 
+/// How often the table of sockets is read: it changes while it is read, and may leave one out.
+const LOOKS: usize = 3;
+
 /// The process whose end of a loopback connection is `peer`.
 fn process_at(peer: SocketAddr) -> anyhow::Result<u32> {
-    // As /proc/net/tcp writes it: the address's bytes as a little-endian number.
-    let local = format!("0100007F:{:04X}", peer.port());
-    let sockets = std::fs::read_to_string("/proc/net/tcp")?;
-    let inode = sockets
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .find(|fields| {
-            fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&ESTABLISHED)
-        })
-        .and_then(|fields| fields.get(9).copied())
-        .with_context(|| format!("no socket at {peer}"))?;
+    let inode = (0..LOOKS).find_map(|_| inode_of(peer).transpose());
+    let inode = inode.transpose()?.with_context(|| format!("no socket at {peer}"))?;
     let socket = format!("socket:[{inode}]");
     let holds = |pid: u32| {
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -342,4 +336,16 @@ fn process_at(peer: SocketAddr) -> anyhow::Result<u32> {
     let names = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.file_name());
     let mut pids = names.filter_map(|name| name.to_str()?.parse().ok());
     pids.find(|pid| holds(*pid)).with_context(|| format!("no process has {socket}"))
+}
+
+/// The socket of a loopback connection's end, if the table has it.
+fn inode_of(peer: SocketAddr) -> anyhow::Result<Option<String>> {
+    // As /proc/net/tcp writes it: the address's bytes as a little-endian number.
+    let local = format!("0100007F:{:04X}", peer.port());
+    let sockets = std::fs::read_to_string("/proc/net/tcp")?;
+    let mut sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let found = sockets.find(|fields| {
+        fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&ESTABLISHED)
+    });
+    Ok(found.and_then(|fields| fields.get(9).map(|inode| (*inode).to_owned())))
 }
