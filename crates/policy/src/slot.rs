@@ -65,7 +65,7 @@
 //! let found = Found { message: "order 1", priority: Priority::High, receive_count: 1 };
 //! slot.handle(now, Event::Swept(Polled { found: Ok(Some(found)), may_hide: false }));
 //! assert_eq!(slot.next_action(), Some(Action::Prepare { message: "order 1", look: false }));
-//! slot.handle(now, Event::Prepared(Prepared::Ready { call: "claimed", units: 1 }, None));
+//! slot.handle(now, Event::Prepared(Prepared::Ready("claimed"), None));
 //! assert_eq!(slot.next_action(), Some(Action::Call { call: "claimed", grant: None }));
 //! ```
 //!

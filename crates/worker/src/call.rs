@@ -182,7 +182,7 @@ impl<T: Target> Calls<T> {
     async fn make_and_settle(&self, ready: Ready) -> Ended {
         let grant = match self.limits.rates() {
             Rates::None => None,
-            Rates::Calls | Rates::Units => match self.limits.reserve_for(ready.units(self)).await {
+            Rates::Calls => match self.limits.reserve_for(ready.units(self)).await {
                 Reserved::Granted(grant) => Some(*grant),
                 Reserved::TooEarly(waiting) => {
                     return self.give_back_ungranted(ready, &waiting).await;

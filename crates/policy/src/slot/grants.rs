@@ -14,9 +14,6 @@
 //! * A slot that is *too early* holds nothing. It gives back what it has and lets the rings sleep,
 //!   as in front of a shut gate. Other slots have the grants that come first, so what the rings
 //!   were sent for is looked at meanwhile.
-//!
-//! [`Rates::Units`] is for a driver that asks for a call's own units only when it has received the call.
-//! The worker does not: there a grant is a turn, and the call is fitted into it when it goes.
 
 use std::time::Duration;
 
@@ -55,10 +52,8 @@ pub enum Rates {
     /// Nothing: there are none.
     #[default]
     None,
-    /// A grant of one unit.
+    /// A grant.
     Calls,
-    /// A grant of as many units as the call has.
-    Units,
 }
 
 /// The moment at which one call may go.
@@ -181,9 +176,9 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         self.grants.rates
     }
 
-    pub(super) fn reserve(&mut self, units: u32) {
+    pub(super) fn reserve(&mut self) {
         self.grants.has = Has::Asked;
-        self.act(Action::Reserve { units });
+        self.act(Action::Reserve);
     }
 
     pub(super) fn on_reserved(&mut self, now: Moment, reserved: Reserved<G>) {
@@ -229,10 +224,9 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         let has_place = self.api.is_busy() || self.place.let_go();
         let may_ask = !self.api.is_busy() || self.reserve_at().is_some_and(|at| at <= now);
         match (&mut self.next, &self.grants.has) {
-            (Next::Held { units, grants_left, .. }, Has::Nothing) if may_ask && has_place => {
-                let units = *units;
+            (Next::Held { grants_left, .. }, Has::Nothing) if may_ask && has_place => {
                 *grants_left = grants_left.saturating_sub(1);
-                self.reserve(units);
+                self.reserve();
             }
             (Next::None, Has::Grant(_)) => self.give_up_grant(),
             _ => {}
@@ -247,7 +241,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             // The slot looks for a call once it has a place.
             (Has::Grant(_) | Has::Nothing, true) if !self.place.let_go() => self.take_place(),
             (Has::Grant(_), true) if self.sweep_at().is_some_and(|at| at > now) => {}
-            (Has::Nothing, true) if self.grants.come_first() => self.reserve(1),
+            (Has::Nothing, true) if self.grants.come_first() => self.reserve(),
             (Has::Grant(_) | Has::Nothing, true) => self.sweep(now),
             (Has::TooEarly { .. }, _) | (Has::Nothing, false) => self.sleep_perhaps(now),
             // The answer decides.
@@ -259,7 +253,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
     pub(super) fn grant_lead(&self) -> Duration {
         match self.grants.rates {
             Rates::None => Duration::ZERO,
-            Rates::Calls | Rates::Units => RESERVE_LEAD,
+            Rates::Calls => RESERVE_LEAD,
         }
     }
 

@@ -54,11 +54,8 @@ pub enum Action<M, C, A, R, G> {
         /// Its grant, where calls need one: the call goes at its moment, and not once it is void.
         grant: Option<G>,
     },
-    /// Ask when a call of so many units may go: [`Event::Reserved`].
-    Reserve {
-        /// Units of the call.
-        units: u32,
-    },
+    /// Ask when a call may go: [`Event::Reserved`].
+    Reserve,
     /// Give a grant back that is not used: [`Event::GaveUpGrant`].
     GiveUpGrant(G),
     /// Carry out what becomes of an answered call: [`Event::Ended`].
@@ -182,12 +179,7 @@ pub struct CannotPoll;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Prepared<C> {
     /// It needs nothing but the API, and a grant where calls need one.
-    Ready {
-        /// The call.
-        call: C,
-        /// How many units it has.
-        units: u32,
-    },
+    Ready(C),
     /// It needed no call, and has left the slot's hands.
     Ended(Left),
 }

@@ -71,14 +71,14 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         self.next = Next::None;
         if !self.may_receive() {
             match prepared {
-                Prepared::Ready { call, .. } => self.act(Action::GiveBack(call)),
+                Prepared::Ready(call) => self.act(Action::GiveBack(call)),
                 Prepared::Ended(left) => self.on_left(now, left),
             }
             urgent.into_iter().for_each(|found| self.act(Action::GiveBackUnread(found.message)));
             return;
         }
         match (prepared, urgent) {
-            (Prepared::Ready { call, .. }, Some(urgent)) => {
+            (Prepared::Ready(call), Some(urgent)) => {
                 self.act(Action::GiveBack(call));
                 self.prepare(began, urgent.message, 0);
             }
@@ -86,21 +86,14 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
                 self.on_left(now, left);
                 self.prepare(began, urgent.message, 0);
             }
-            (Prepared::Ready { call: ready, units }, None) => {
+            (Prepared::Ready(ready), None) => {
                 self.times.record_fetch(now.saturating_sub(began));
                 self.candidates += 1;
                 let name = Candidate(self.candidates);
                 let looks_at_last = looks_left > 0;
                 let (since, grants_left) = (now, GRANTS_BESIDE);
-                self.next = Next::Held {
-                    ready,
-                    units,
-                    name,
-                    since,
-                    looks_left,
-                    grants_left,
-                    looks_at_last,
-                };
+                self.next =
+                    Next::Held { ready, name, since, looks_left, grants_left, looks_at_last };
                 self.look_again();
             }
             (Prepared::Ended(left), None) => {

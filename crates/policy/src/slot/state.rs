@@ -55,7 +55,6 @@ pub(super) enum Next<C> {
     /// It is ready, and waits for the present one to end, or for the moment of its grant.
     Held {
         ready: C,
-        units: u32,
         name: Candidate,
         since: Moment,
         looks_left: u32,

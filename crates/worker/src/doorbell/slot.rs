@@ -116,9 +116,7 @@ impl<T: Target> Invocation<'_, T> {
                     join(self.calls.prepare(message), OptionFuture::from(look)).await;
                 return match prepared {
                     Prepared::Ready(ready) => {
-                        // The slot asks for a turn, and the call is fitted into it.
-                        let ready = slot::Prepared::Ready { call: Box::new(ready), units: 1 };
-                        (Event::Prepared(ready, looked), None)
+                        (Event::Prepared(slot::Prepared::Ready(Box::new(ready)), looked), None)
                     }
                     Prepared::Ended(ended) => {
                         let left = slot::Prepared::Ended(left(&ended));
@@ -130,7 +128,7 @@ impl<T: Target> Invocation<'_, T> {
                 let answered = self.calls.make(*call, grant.map(|grant| *grant)).await;
                 Event::Answered { took: answered.took, answered: Box::new(answered) }
             }
-            Action::Reserve { .. } => {
+            Action::Reserve => {
                 let reserved = self.calls.limits.reserve().await;
                 Event::Reserved(self.calls.limits.tell(began.elapsed(), reserved))
             }

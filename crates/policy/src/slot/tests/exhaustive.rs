@@ -151,28 +151,28 @@ fn a_slot_that_is_woken_in_front_of_a_shut_gate() {
 fn a_slot_that_gets_its_grants_first() {
     let budget =
         Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
-    explored("with grants first", World::rated(budget, Rates::Calls, true, None));
+    explored("with grants first", World::rated(budget, true, None));
 }
 
 #[test]
 fn a_slot_that_gets_its_grants_first_and_whose_requests_fail() {
     let budget =
         Budget { messages: 1, failures: 1, rings: 0, timeouts: 2, gates: 0, grants: 1, places: 0 };
-    explored("with grants first and failures", World::rated(budget, Rates::Calls, true, None));
+    explored("with grants first and failures", World::rated(budget, true, None));
 }
 
 #[test]
-fn a_slot_whose_calls_have_units() {
+fn a_slot_whose_rates_do_not_bind_so_far() {
     let budget =
         Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
-    explored("with units", World::rated(budget, Rates::Units, true, None));
+    explored("with grants last", World::rated(budget, false, None));
 }
 
 #[test]
 fn a_slot_with_grants_whose_gate_shuts() {
     let budget =
         Budget { messages: 1, failures: 0, rings: 1, timeouts: 2, gates: 1, grants: 1, places: 0 };
-    explored("with grants and a gate", World::rated(budget, Rates::Calls, true, None));
+    explored("with grants and a gate", World::rated(budget, true, None));
 }
 
 #[test]

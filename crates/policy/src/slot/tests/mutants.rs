@@ -245,10 +245,9 @@ fn one_that_makes_a_second_call_as_the_probe() {
 fn is_caught_under_rates(mutant: Mutant, wrong: &str) {
     let budget =
         Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
-    let found = explore(World::rated(budget, Rates::Calls, true, Some(mutant)), Some(mutant));
-    let found = found.and_then(|_| {
-        explore(World::rated(budget, Rates::Units, true, Some(mutant)), Some(mutant))
-    });
+    let found = explore(World::rated(budget, true, Some(mutant)), Some(mutant));
+    let found =
+        found.and_then(|_| explore(World::rated(budget, false, Some(mutant)), Some(mutant)));
     let found = found.expect_err("the mutant lives");
     println!("{}, after {} steps", found.what, found.steps.len());
     assert!(found.what.contains(wrong), "{found:#?}");

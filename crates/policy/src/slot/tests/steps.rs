@@ -44,7 +44,7 @@ fn woken(allowance: u32) -> TestSlot {
 /// Runs call number `call` from the poll that finds it to its answer, `began` and 200 ms later.
 fn run_one(slot: &mut TestSlot, call: u8, began: Moment) {
     after(slot, began, Event::Swept(found(call, High)));
-    after(slot, began, Event::Prepared(Prepared::Ready { call, units: 1 }, None));
+    after(slot, began, Event::Prepared(Prepared::Ready(call), None));
     let answered = Event::Answered { answered: call, took: ms(200) };
     after(slot, began + ms(200), answered);
     slot.handle(began + ms(200), Event::Ended(Left::Covered));
@@ -58,8 +58,7 @@ fn busy() -> (TestSlot, Moment) {
     }
     let now = ms(800);
     after(&mut slot, now, Event::Swept(found(4, High)));
-    let launched =
-        after(&mut slot, now, Event::Prepared(Prepared::Ready { call: 4, units: 1 }, None));
+    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(4), None));
     assert_eq!(launched, [Action::Call { call: 4, grant: None }]);
     (slot, now)
 }
@@ -106,7 +105,7 @@ fn the_next_call_is_fetched_to_be_ready_when_the_present_one_ends() {
     slot.handle_timeout(fetch_at);
     assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
-    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
     let answered = Event::Answered { answered: 4, took: ms(200) };
     let follows = after(&mut slot, since + ms(200), answered);
     // It was woken a second ago.
@@ -122,7 +121,7 @@ fn a_call_that_waited_too_long_is_given_back_and_no_other_is_fetched_beside() {
     let fetch_at = since + ms(195);
     slot.handle_timeout(fetch_at);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
-    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
     assert_eq!(slot.next_timeout(), Some(READ_EVERY));
     slot.handle_timeout(READ_EVERY);
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
@@ -141,11 +140,7 @@ fn high_is_looked_at_again_while_a_lower_call_waits_and_takes_its_place() {
     after(&mut slot, fetch_at, Event::Swept(NOTHING));
     let prepares = after(&mut slot, fetch_at, Event::Swept(found(5, Normal)));
     assert_eq!(prepares, [Action::Prepare { message: 5, look: true }]);
-    let looks = after(
-        &mut slot,
-        fetch_at,
-        Event::Prepared(Prepared::Ready { call: 5, units: 1 }, Some(NOTHING)),
-    );
+    let looks = after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), Some(NOTHING)));
     let candidate = Candidate(6);
     assert_eq!(looks, [Action::LookAgain(candidate)]);
     let looks = after(&mut slot, fetch_at, Event::LookedAgain(candidate, NOTHING));
@@ -163,7 +158,7 @@ fn high_is_looked_at_again_while_a_lower_call_waits_and_takes_its_place() {
 fn the_ring_is_held_anew_while_a_call_takes_long() {
     let mut slot = woken(0);
     after(&mut slot, ms(0), Event::Swept(found(1, High)));
-    after(&mut slot, ms(0), Event::Prepared(Prepared::Ready { call: 1, units: 1 }, None));
+    after(&mut slot, ms(0), Event::Prepared(Prepared::Ready(1), None));
     for renewal in 1..4 {
         let at = RING_RENEWAL * renewal;
         while let Some(look_at) = slot.next_timeout().filter(|look_at| *look_at < at) {
@@ -182,8 +177,7 @@ fn the_ring_is_held_anew_while_a_call_takes_long() {
 fn others_are_woken_beside_each_call_until_the_allowance_is_spent() {
     let (mut slot, now) = (woken(3), Moment::ZERO);
     after(&mut slot, now, Event::Swept(found(1, High)));
-    let launched =
-        after(&mut slot, now, Event::Prepared(Prepared::Ready { call: 1, units: 1 }, None));
+    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(1), None));
     assert_eq!(launched, [Action::Call { call: 1, grant: None }, Action::WakeOthers(3)]);
     let woke = Event::Woke { slots: 1, allowance_used: 2 };
     assert_eq!(after(&mut slot, now, woke), [Action::WakeOthers(1)]);
@@ -266,7 +260,7 @@ fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is
     let fetch_at = since + ms(195);
     slot.handle_timeout(fetch_at);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
-    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready { call: 5, units: 1 }, None));
+    after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
     slot.handle_timeout(READ_EVERY);
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
     assert_eq!(
@@ -298,7 +292,7 @@ fn rings_that_sleep_come_back_at_full_five_minutes_or_when_the_gate_opens() {
 /// A slot of a target with rates, woken just now.
 fn rated() -> TestSlot {
     let mut slot = TestSlot::new(Moment::ZERO, Settings { rates: Rates::Calls, ..settings(0) });
-    assert_eq!(actions(&mut slot), [Action::Reserve { units: 1 }]);
+    assert_eq!(actions(&mut slot), [Action::Reserve]);
     slot
 }
 
@@ -307,7 +301,7 @@ fn granted(grant: u8, at: Moment) -> Event<u8, u8, u8, u8, u8> {
 }
 
 fn ready(call: u8) -> Prepared<u8> {
-    Prepared::Ready { call, units: 1 }
+    Prepared::Ready(call)
 }
 
 #[test]
@@ -342,7 +336,7 @@ fn a_call_that_is_late_for_its_grant_gets_another() {
     actions(&mut slot);
     after(&mut slot, ms(20), Event::Swept(found(5, High)));
     let asks = after(&mut slot, ms(55), Event::Prepared(ready(5), None));
-    assert_eq!(asks, [Action::GiveUpGrant(1), Action::Reserve { units: 1 }]);
+    assert_eq!(asks, [Action::GiveUpGrant(1), Action::Reserve]);
     let calls = after(&mut slot, ms(60), granted(2, ms(60)));
     assert_eq!(calls, [Action::Call { call: 5, grant: Some(2) }]);
 }
@@ -388,7 +382,7 @@ fn while_rates_do_not_bind_the_next_call_is_fetched_first_and_its_grant_asked_fo
     assert_eq!(after(&mut slot, fetch_at, Event::Prepared(ready(5), None)), []);
     assert_eq!(slot.next_timeout(), Some(asks_at));
     slot.handle_timeout(asks_at);
-    assert_eq!(actions(&mut slot), [Action::Reserve { units: 1 }]);
+    assert_eq!(actions(&mut slot), [Action::Reserve]);
     assert_eq!(after(&mut slot, asks_at + ms(6), granted(1, asks_at)), []);
     let answered = Event::Answered { answered: 4, took: ms(200) };
     let follows = after(&mut slot, since + ms(200), answered);

@@ -168,11 +168,11 @@ impl World {
     }
 
     /// A slot of a target that has rates. So far they bind, or they do not.
-    pub(super) fn rated(budget: Budget, rates: Rates, bind: bool, mutant: Option<Mutant>) -> Self {
-        let world = Self::woken_by(budget, Settings { rates, ..settings(0) }, mutant, bind);
-        if bind && rates == Rates::Calls {
-            let asked = [Action::Reserve { units: 1 }];
-            assert_eq!(world.pending, asked);
+    pub(super) fn rated(budget: Budget, bind: bool, mutant: Option<Mutant>) -> Self {
+        let settings = Settings { rates: Rates::Calls, ..settings(0) };
+        let world = Self::woken_by(budget, settings, mutant, bind);
+        if bind {
+            assert_eq!(world.pending, [Action::Reserve]);
         }
         world
     }
@@ -275,9 +275,7 @@ impl World {
         let id = self.unused();
         let event = match self.pending[index] {
             Action::Sweep(priority) => Event::Swept(found(id, priority)),
-            Action::Prepare { message, .. } => {
-                Event::Prepared(Prepared::Ready { call: message, units: 1 }, None)
-            }
+            Action::Prepare { message, .. } => Event::Prepared(Prepared::Ready(message), None),
             Action::Call { call, .. } => Event::Answered { answered: call, took: TOOK },
             _ => Event::Ended(Left::Covered),
         };
@@ -321,8 +319,7 @@ impl World {
             }
             Action::Prepare { message, look } => {
                 let ended = lefts(Left::Covered).into_iter().map(Prepared::Ended);
-                let prepared =
-                    [Prepared::Ready { call: *message, units: 1 }].into_iter().chain(ended);
+                let prepared = [Prepared::Ready(*message)].into_iter().chain(ended);
                 let looks: Vec<_> = match look {
                     true => self.polls(Priority::High).into_iter().map(Some).collect(),
                     false => vec![None],
@@ -348,7 +345,7 @@ impl World {
             }
             Action::ThinOutRings => vec![Event::ThinnedOut(true), Event::ThinnedOut(false)],
             Action::HoldRing => vec![Event::HeldRing],
-            Action::Reserve { .. } => {
+            Action::Reserve => {
                 let grant = |ahead| {
                     let at = self.now + ahead;
                     Grant { grant: self.granted, at, void_at: at + LATENESS }
