@@ -171,8 +171,8 @@ pub fn call_of(queued: &QueuedCall) -> Call {
     call
 }
 
-/// What a call counted for. Some vendors count what a request asks for, and give back none of what it
-/// did not use: so it is never less than its workflow said.
+/// What a call counted for, if its workflow said how many units it has. Some vendors count what a request
+/// asks for, and give back none of what it did not use: so it is never less than was said.
 fn counted(queued: &QueuedCall, used: Option<u64>) -> Option<u64> {
     let said = queued.units.map(|units| units.get().into());
     said.map(|said| used.unwrap_or(said).max(said))
