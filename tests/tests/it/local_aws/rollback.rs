@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
+use serde_json::Value;
 use slowlane_deployer::{Deployer, Endpoint, Plan, Progress};
 use slowlane_local::Tools;
 
-use super::setup::{Scenario, repository, settings};
+use super::setup::{Scenario, order, repository, settings};
 
 const CALLS: usize = 24;
 
@@ -32,19 +32,7 @@ const OLD: [(&str, &str); 4] = [
 ];
 
 fn call(number: usize) -> Value {
-    json!({
-        "priority": "BATCH",
-        "idempotency_key": format!("order-{number}"),
-        "request": {
-            "method": "POST",
-            "resource": "salesOrder",
-            "body": {
-                "externalId": format!("order-{number}"),
-                "entity": { "id": "7" },
-                "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
-            },
-        },
-    })
+    order("BATCH", &format!("order-{number}"))
 }
 
 async fn deploy(scenario: &Scenario, parameters: [(&str, &str); 4]) -> anyhow::Result<()> {

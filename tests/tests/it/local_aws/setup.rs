@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 use slowlane_deployer::{Deployer, Endpoint, Progress};
 use slowlane_local::report::Observed;
 use slowlane_local::run::{self, Execution, Started};
@@ -220,6 +220,23 @@ pub(crate) async fn local_aws(name: &str) -> anyhow::Result<SdkConfig> {
 
 async fn ministack(tools: &Tools, directory: &Path) -> anyhow::Result<&'static MiniStack> {
     Ok(MINISTACK.get_or_try_init(|| MiniStack::start(&tools.python, directory)).await?)
+}
+
+/// A create, which can be found again by its external id and must not be made twice.
+pub(crate) fn order(priority: &str, key: &str) -> Value {
+    json!({
+        "priority": priority,
+        "idempotency_key": key,
+        "request": {
+            "method": "POST",
+            "resource": "salesOrder",
+            "body": {
+                "externalId": key,
+                "entity": { "id": "7" },
+                "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
+            },
+        },
+    })
 }
 
 /// This repository.

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
-use serde_json::{Value, json};
+use serde_json::Value;
 use slowlane_deployer::{Deployer, Endpoint, Plan, Progress};
 use slowlane_local::{Dispatch, Tools};
 
-use super::setup::{Scenario, settings};
+use super::setup::{Scenario, order, settings};
 
 const CALLS: usize = 16;
 
@@ -17,19 +17,7 @@ const CALLS: usize = 16;
 const DONE_BEFORE: u64 = 3;
 
 fn call(number: usize) -> Value {
-    json!({
-        "priority": "BATCH",
-        "idempotency_key": format!("order-{number}"),
-        "request": {
-            "method": "POST",
-            "resource": "salesOrder",
-            "body": {
-                "externalId": format!("order-{number}"),
-                "entity": { "id": "7" },
-                "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
-            },
-        },
-    })
+    order("BATCH", &format!("order-{number}"))
 }
 
 /// Deploys the stack again with another wiring, and all else as it is.
