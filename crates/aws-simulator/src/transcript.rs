@@ -2,6 +2,7 @@
 //! invariants are checked all the time. And it is written down when a person asks for it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cloud::lambda::{Failure, FunctionId};
 use crate::cloud::requests::Action;
@@ -92,6 +93,13 @@ impl Hash for Unhashed<'_> {
 pub trait Watch: Send {
     /// `event` happened at `now`.
     fn saw(&mut self, now: Moment, event: &Event<'_>);
+}
+
+/// One that is shared with whoever looks afterwards at what it has seen.
+impl<W: Watch> Watch for Arc<Mutex<W>> {
+    fn saw(&mut self, now: Moment, event: &Event<'_>) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).saw(now, event);
+    }
 }
 
 /// The hash of all events so far, and who else sees them.

@@ -1,15 +1,14 @@
 //! A limit that an operator pauses: no call is made, hardly anything is asked of AWS, and all slots
 //! are back at once when it is over. The real worker runs on the simulated AWS.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use anyhow::Context;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_aws_simulator::transcript::{Caller, Event, Watch};
 use slowlane_message::Priority;
 use slowlane_simulator::api::API_STARTS;
-use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Api, Dispatch, Load, Pause, Scenario};
+
+use super::watched;
 
 /// What was seen of a pause.
 #[derive(Debug, Default)]
@@ -32,45 +31,25 @@ impl Seen {
     }
 }
 
-#[derive(Clone, Default)]
-struct Eyes(Arc<Mutex<Seen>>);
-
-impl Eyes {
-    fn see(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Watch for Eyes {
+impl Watch for Seen {
     fn saw(&mut self, now: Moment, event: &Event<'_>) {
-        let mut seen = self.see();
-        let (paused, over) = (seen.paused_at.is_some(), seen.resumed_at.is_some());
+        let (paused, over) = (self.paused_at.is_some(), self.resumed_at.is_some());
         match event {
-            Event::Run("limit changed", ..) if paused => seen.resumed_at = Some(now),
-            Event::Run("limit changed", ..) => seen.paused_at = Some(now),
-            Event::Run(API_STARTS, ..) if over => seen.calls_after_end.push(now),
-            Event::Run(API_STARTS, ..) if paused => seen.last_call_after = Some(now),
+            Event::Run("limit changed", ..) if paused => self.resumed_at = Some(now),
+            Event::Run("limit changed", ..) => self.paused_at = Some(now),
+            Event::Run(API_STARTS, ..) if over => self.calls_after_end.push(now),
+            Event::Run(API_STARTS, ..) if paused => self.last_call_after = Some(now),
             Event::Request { caller: Caller::Environment(..), .. } if paused && !over => {
-                seen.requests += 1;
+                self.requests += 1;
             }
             _ => {}
         }
     }
 }
 
-fn play(scenario: &Scenario) -> anyhow::Result<(Outcome, Seen)> {
-    let eyes = Eyes::default();
-    let watch: Box<dyn Watch> = Box::new(eyes.clone());
-    let outcome = run(scenario, Onlooker { watch: Some(watch), ..Onlooker::nobody() })?;
-    assert_eq!(outcome.violations, []);
-    assert_eq!(outcome.ends.get("Succeeded"), Some(&scenario.calls()), "{:?}", outcome.ends);
-    let seen = std::mem::take(&mut *eyes.see());
-    Ok((outcome, seen))
-}
-
 /// All that a pause promises, whatever waits and whatever comes.
 fn is_kept(scenario: &Scenario, most_requests: u64) -> anyhow::Result<()> {
-    let (_, seen) = play(scenario)?;
+    let seen = watched::<Seen>(scenario)?;
     let lag = seen.heeded_after_ms()?;
     let resumed_at = seen.resumed_at.context("it ended")?;
     let slots = usize::try_from(scenario.limit)?;
@@ -118,7 +97,7 @@ fn the_deferral_wiring_heeds_it_too() -> anyhow::Result<()> {
         pauses: vec![Pause { from_secs: 2, for_secs: 600 }],
         ..Scenario::default()
     };
-    let (_, seen) = play(&scenario)?;
+    let seen = watched::<Seen>(&scenario)?;
     let lag = seen.heeded_after_ms()?;
     assert!(lag <= 1_200, "a call was made {lag} ms after the pause had begun");
     assert!(!seen.calls_after_end.is_empty());

@@ -1,15 +1,14 @@
 //! Fewer calls at once than there are slots, set while they work and set back: it holds within a second
 //! and a running call, and so does the way back. The real worker runs on the simulated AWS.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use anyhow::Context;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_aws_simulator::transcript::{Event, Watch};
 use slowlane_message::Priority;
 use slowlane_simulator::api::{API_ENDS, API_STARTS};
-use slowlane_simulator::run::{Onlooker, run};
 use slowlane_simulator::scenario::{Api, Dispatch, Load, Lowered, Scenario};
+
+use super::watched;
 
 const CALL_MS: u64 = 200;
 
@@ -33,21 +32,12 @@ impl Seen {
     }
 }
 
-#[derive(Clone, Default)]
-struct Eyes(Arc<Mutex<Seen>>);
-
-impl Eyes {
-    fn see(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Watch for Eyes {
+impl Watch for Seen {
     fn saw(&mut self, now: Moment, event: &Event<'_>) {
         match event {
-            Event::Run("limit changed", ..) => self.see().changed_at.push(now),
-            Event::Run(API_STARTS, ..) => self.see().counts(now, 1),
-            Event::Run(API_ENDS, ..) => self.see().counts(now, -1),
+            Event::Run("limit changed", ..) => self.changed_at.push(now),
+            Event::Run(API_STARTS, ..) => self.counts(now, 1),
+            Event::Run(API_ENDS, ..) => self.counts(now, -1),
             _ => {}
         }
     }
@@ -62,13 +52,7 @@ fn play(dispatch: Dispatch) -> anyhow::Result<Seen> {
         load: vec![Load::new(Priority::Batch, 700, 0.0)],
         ..Scenario::default()
     };
-    let eyes = Eyes::default();
-    let watch: Box<dyn Watch> = Box::new(eyes.clone());
-    let outcome = run(&scenario, Onlooker { watch: Some(watch), ..Onlooker::nobody() })?;
-    assert_eq!(outcome.violations, []);
-    assert_eq!(outcome.ends.get("Succeeded"), Some(&scenario.calls()), "{:?}", outcome.ends);
-    let seen = std::mem::take(&mut *eyes.see());
-    Ok(seen)
+    watched(&scenario)
 }
 
 fn after(moment: Moment, millis: u64) -> Moment {
