@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use slowlane_deployer::Progress;
 use slowlane_local::outage::{self, Outage};
 use slowlane_local::progress::{self, Watched};
-use slowlane_local::rate::{self, Rate};
+use slowlane_local::rate::Rate;
 use slowlane_local::report::Observed;
 use slowlane_local::run::{self, Execution, Started};
 use slowlane_local::sandbox::{self, VendorSettings};
@@ -357,8 +357,8 @@ impl Finished {
 
 /// A time such as `30s` or `2m`.
 fn span(text: &str) -> Result<Duration, &'static str> {
-    let secs = rate::span_secs(text).ok_or("write a time such as 30s or 2m")?;
-    Ok(Duration::from_secs_f64(secs))
+    let span = slowlane_sandbox::parse_time(text).filter(|span| !span.is_zero());
+    span.ok_or("write a time such as 30s or 2m")
 }
 
 fn create(path: &Path) -> anyhow::Result<File> {

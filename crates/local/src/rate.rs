@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use slowlane_sandbox::Window;
 
 use crate::sandbox::ApiCall;
 
@@ -12,15 +13,13 @@ use crate::sandbox::ApiCall;
 /// ```
 /// # use slowlane_local::Rate;
 /// let rate: Rate = "100/20s".parse()?;
-/// assert_eq!((rate.calls, rate.per_secs), (100, 20.0));
+/// assert_eq!((rate.calls(), rate.per_secs()), (100, 20.0));
 /// # Ok::<(), slowlane_local::rate::ParseRateError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rate {
-    /// How many.
-    pub calls: u32,
-    /// In how many seconds.
-    pub per_secs: f64,
+    /// As the sandbox counts it.
+    counted: slowlane_sandbox::Rate,
     /// As it was written.
     text: String,
 }
@@ -45,30 +44,13 @@ impl FromStr for Rate {
     type Err = ParseRateError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || ParseRateError(text.to_owned());
-        let (calls, span) = text.split_once('/').ok_or_else(wrong)?;
-        let calls = calls.parse().ok().filter(|calls| *calls > 0).ok_or_else(wrong)?;
-        let one = span.starts_with(|c: char| c.is_ascii_alphabetic());
-        let span = if one { format!("1{span}") } else { span.to_owned() };
-        let per_secs = span_secs(&span).ok_or_else(wrong)?;
-        Ok(Self { calls, per_secs, text: text.to_owned() })
+        let counted = text.parse().ok();
+        // The demo looks at spans that begin anywhere, and knows no other way to count.
+        let counted =
+            counted.filter(|rate: &slowlane_sandbox::Rate| rate.window == Window::Sliding);
+        let counted = counted.ok_or_else(|| ParseRateError(text.to_owned()))?;
+        Ok(Self { counted, text: text.to_owned() })
     }
-}
-
-/// The seconds of a span such as `20s`, `250ms` or `1m`; nothing if the text is none.
-#[must_use]
-pub fn span_secs(text: &str) -> Option<f64> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
-    let number: u32 = number.parse().ok().filter(|number| *number > 0)?;
-    let unit = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    };
-    Some(f64::from(number) * unit)
 }
 
 impl fmt::Display for Rate {
@@ -78,6 +60,18 @@ impl fmt::Display for Rate {
 }
 
 impl Rate {
+    /// How many calls.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.counted.amount
+    }
+
+    /// In how many seconds.
+    #[must_use]
+    pub fn per_secs(&self) -> f64 {
+        self.counted.per.as_secs_f64()
+    }
+
     /// The rate as the template's parameter `Limits` has it.
     #[must_use]
     pub fn as_limits(&self) -> String {
@@ -90,7 +84,7 @@ impl Rate {
         let mut starts: Vec<f64> = calls.iter().map(|call| call.start_ms / 1000.0).collect();
         starts.sort_by(f64::total_cmp);
         let most = (0..starts.len()).map(|first| {
-            let end = starts[first] + self.per_secs;
+            let end = starts[first] + self.per_secs();
             starts[first..].partition_point(|start| *start < end)
         });
         RateUsed {
@@ -105,8 +99,8 @@ impl Rate {
     #[expect(clippy::cast_precision_loss, reason = "counts of a demo are small")]
     fn share(&self, starts: &[f64]) -> f64 {
         let [first, later @ ..] = starts else { return 0.0 };
-        let spans = later.last().map_or(0.0, |last| last - first) / self.per_secs;
-        let permitted = f64::from(self.calls) * spans;
+        let spans = later.last().map_or(0.0, |last| last - first) / self.per_secs();
+        let permitted = self.calls() as f64 * spans;
         if permitted > 0.0 { (later.len() as f64 / permitted * 1e4).round() / 1e4 } else { 0.0 }
     }
 }
@@ -157,7 +151,7 @@ mod tests {
         {
             let rate: Rate = text.parse().unwrap();
             assert_eq!(
-                (rate.calls, rate.per_secs, rate.to_string().as_str()),
+                (rate.calls(), rate.per_secs(), rate.to_string().as_str()),
                 (calls, per_secs, text)
             );
         }

@@ -68,7 +68,7 @@ pub(super) async fn run(scene: &Scene<'_>, calls: usize) -> anyhow::Result<Shown
             eprintln!("{calls} calls {}", way.told(loads));
             runs.push(load(scene, &rate, way, machine, loads, calls).await?);
             // What this run has used counts no more for the next one.
-            tokio::time::sleep(Duration::from_secs_f64(rate.per_secs)).await;
+            tokio::time::sleep(Duration::from_secs_f64(rate.per_secs())).await;
         }
     }
     let seen = scene.stack.sandbox().report().await?;
