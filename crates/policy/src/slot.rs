@@ -71,8 +71,8 @@
 //!
 //! # Its state
 //!
-//! Seven things happen side by side, each with its states: the API, the next call, the rings, the
-//! waking of others, what is known of the control record, the grants, and the slot's place.
+//! Seven things happen side by side, each with its states. They are the API, the next call, the rings,
+//! the waking of others, what is known of the control record, the grants, and the slot's place.
 
 mod asleep;
 mod control;
@@ -108,8 +108,8 @@ use crate::timing::RING_RENEWAL;
 /// servers from one second on.
 pub const LISTEN: Duration = Duration::from_secs(1);
 
-/// How often HIGH is polled again before a lower call runs: beside its claim, then one after the
-/// other for as long as it waits for the present call.
+/// How often HIGH is polled again before a lower call runs. The first poll goes beside its claim, the
+/// others follow each other for as long as it waits for the present call.
 const LOOKS: u32 = 3;
 
 /// With how many calls a slot takes as many rings off the doorbell.

@@ -1,5 +1,5 @@
-//! What CloudWatch is told of a run, so that alarms can be tried on it: the worker's own metrics as
-//! it prints them, and what SQS shows of the queues each minute. Lambda's metrics are in the
+//! What CloudWatch is told of a run, so that alarms can be tried on it. These are the worker's own
+//! metrics as it prints them, and what SQS shows of the queues each minute. Lambda's metrics are in the
 //! [transcript](slowlane_aws_simulator::transcript::Event).
 
 use std::time::Duration;

@@ -108,7 +108,7 @@ impl Promises {
         Some((Invariant::PauseKept, format!("a call is made {since:?} after the pause")))
     }
 
-    /// So many calls of live invocations are at the API, whose longest call so far took `longest`: one
+    /// So many calls of live invocations are at the API, whose longest call so far took `longest`. One
     /// that was fetched when a lower number came may follow the call that ran then.
     pub fn on_calls(&self, now: Moment, calls: u32, longest: Duration) -> Option<Broken> {
         let AtOnce { told, lowered } = self.at_once.as_ref()?;

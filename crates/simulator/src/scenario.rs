@@ -310,7 +310,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// What is told in this scenario and is not kept on its way of dispatch, if anything: the worker
+    /// What is told in this scenario and is not kept on its way of dispatch, if anything. The worker
     /// must not be measured by what it does not claim.
     pub fn tells_more_than_is_kept(&self) -> Option<Kept> {
         let told = self.limits.iter().map(Told::kind);

@@ -1,13 +1,13 @@
 //! The limit that all slots share: whether calls may be made, as its control record says.
 //!
-//! The record is one item of the guard's table, which people change and every slot reads: when
-//! it is woken, beside the holding of its ring, and then once a second beside its running call.
+//! The record is one item of the guard's table. People change it, and every slot reads it: first
+//! beside the holding of its ring, when it is woken, then once a second beside its running call.
 //! A slot tells it what became of its call where that is news to the others: the API asked to
 //! wait, or refuses everybody. Then the breaker is open and one slot, elected by a write, finds out by
 //! its next call whether the API can answer again.
 //!
-//! Beside it stand the target's rates, and when calls may go under them ([`grants`]), and the places
-//! of the slots at work, where fewer may be than there are ([`concurrency`]).
+//! Beside it stand the target's rates, with when calls may go under them ([`grants`]). So do the
+//! places of the slots at work, where fewer may be than there are ([`concurrency`]).
 //!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
 //! limited anything. Only what somebody was seen to shut stays shut. A process that has seen nothing
@@ -324,7 +324,7 @@ fn impatient(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
 }
 
 /// How far ahead a moment may be reserved. Where units are counted it is a turn's, and the wait for
-/// units comes after it: the fewer slots wait for them at once, the less urgent calls they hold.
+/// units comes after it. The fewer slots wait for them at once, the fewer less urgent calls they hold.
 fn horizon_of(rates: &[Rate], margin: &Margin) -> Duration {
     if rates.iter().any(|rate| !rate.counts_calls()) {
         return HORIZON_OF_TURNS;

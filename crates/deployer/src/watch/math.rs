@@ -1,5 +1,5 @@
-//! CloudWatch's metric math, as far as the alarms use it ("Using math expressions with CloudWatch
-//! metrics", User Guide): so that an alarm can be tried on values before it stands anywhere.
+//! CloudWatch's metric math, as far as the alarms use it: so that an alarm can be tried on values
+//! before it stands anywhere. Source: "Using math expressions with CloudWatch metrics", User Guide.
 //!
 //! A comparison is 1 or 0, `FILL` puts a number where a metric has no value, and an expression over a
 //! missing value has none.

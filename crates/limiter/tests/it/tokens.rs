@@ -97,8 +97,8 @@ fn ticks(ticks: u64) -> Duration {
     Duration::from_micros(ticks)
 }
 
-/// All sequences of calls on small grids: how long after the last one each is asked for, how many units
-/// it may take and takes, when it is settled, and how late it comes.
+/// All sequences of calls on small grids. They differ in how long after the last one each is asked for,
+/// how many units it may take and takes, when it is settled, and how late it comes.
 #[test]
 fn no_window_is_passed_whatever_its_phase_and_whatever_calls_take() {
     let calls: Vec<(u64, u64, u64)> = [0, 1, 5]

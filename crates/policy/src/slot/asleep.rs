@@ -1,8 +1,8 @@
 //! Rings that can be spared: in front of a shut gate a few that sleep are enough.
 //!
 //! Each new call rings, and each ring wakes a slot. While the gate is shut, such a ring need not
-//! sleep beside the others: whoever opens the gate rings, and a gate that opens by itself is found
-//! open by the rings that sleep. As many of them as there are slots wake every slot.
+//! sleep beside the others. Whoever opens the gate rings, and the rings that sleep find a gate open
+//! that opens by itself. As many of them as there are slots wake every slot.
 
 use std::time::Duration;
 

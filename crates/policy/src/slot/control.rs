@@ -2,8 +2,8 @@
 //!
 //! A person pauses or drains a limit, and all slots heed it within [`READ_EVERY`]. A slot reads the
 //! record beside its running call, never in a call's way. While the gate is shut it
-//! receives nothing: the call that it has at the API goes on to its end, one that is held for later
-//! is given back, and what an earlier poll still brings goes back too.
+//! receives nothing. The call that it has at the API goes on to its end. One that is held for later
+//! is given back, and so is what an earlier poll still brings.
 //!
 //! Then the slot lets the rings *sleep*, its own and some of those on the doorbell, and takes the
 //! others off. The rings that sleep are found again when there may be something to do
@@ -11,8 +11,8 @@
 //! requests every few minutes, however many calls wait, and no call is left without a ring.
 //!
 //! Whoever resumes rings. Such a ring must not be taken off the doorbell by a slot that still
-//! believes in the pause, so a slot that has taken rings reads the record once more before it
-//! leaves: what was resumed before that, it sees; what is resumed later rings later.
+//! believes in the pause. So a slot that has taken rings reads the record once more before it
+//! leaves. What was resumed before that, it sees; what is resumed later rings later.
 
 use std::time::Duration;
 
@@ -47,11 +47,11 @@ pub enum Gate {
     },
 }
 
-/// For how long rings sleep in front of a gate that is shut at `now` (since the epoch, of a clock
-/// that all slots share about) and opens by itself in `opens_in`, if it does.
+/// For how long rings sleep in front of a gate that is shut at `now`, and opens by itself in
+/// `opens_in`, if it does. `now` is since the epoch, by a clock that the slots share nearly enough.
 ///
-/// All rings come back at one of few moments, so that those which are not needed can be put to sleep
-/// again together, and none comes back sooner than half of the usual time.
+/// All rings come back at one of few moments: those which are not needed can then be put to sleep
+/// again together. None comes back sooner than half of the usual time.
 pub fn rings_asleep_for(now: Duration, opens_in: Option<Duration>) -> Duration {
     let until_look = until_look(now, LOOK_EVERY);
     opens_in.map_or(until_look, |opens_in| opens_in.min(until_look))
@@ -148,8 +148,9 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         }
     }
 
-    /// Until when the rings sleep: the gate is shut, or it is too early for a grant and nobody has one
-    /// that is still to come, or others have all places and are not known to be at work.
+    /// Until when the rings sleep, and they do for one of three reasons. The gate is shut; or it is too
+    /// early for a grant and nobody has one that is still to come; or others have all places and are not
+    /// known to be at work.
     pub(super) fn asleep_until(&self) -> Option<Moment> {
         match self.control.gate {
             Gate::Shut { rings_back_at } => Some(rings_back_at),

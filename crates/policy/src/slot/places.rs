@@ -1,12 +1,12 @@
 //! Places: how many slots may be at work, where those are fewer than there are.
 //!
 //! The slots at work stand in a register that all of them share, and each has a place in it. A slot
-//! takes its place before it looks for a call, or beside its running call if only then a number was
-//! set, and makes no call without one.
+//! takes its place before it looks for a call, and makes no call without one. If a number is set only
+//! while a call of its runs, it takes its place beside that call.
 //!
 //! * A slot for which there is none **stands down**: the call that it has at the API goes on to its
 //!   end, and what it holds goes back. Then it gives its place back, takes the rings off the
-//!   doorbell, reads the record once more, and lets its own ring go as well: the slots that have the
+//!   doorbell, reads the record once more, and lets its own ring go as well. The slots that have the
 //!   places look for what the rings were sent for. Nobody is woken for nothing again and again.
 //! * A slot gives its place back *before* it listens for the last time. So whoever sees others in
 //!   their places knows that each of them still has to listen: to all that was visible by then.
@@ -201,8 +201,8 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         }
     }
 
-    /// Whether the slot leaves to others what the rings were sent for: they have the places, and
-    /// were seen to have them after the slot had let everything go.
+    /// Whether the slot leaves to others what the rings were sent for. They have the places, and were
+    /// seen to have them after the slot had let everything go.
     pub(super) fn leaves_to_those_at_work(&self) -> bool {
         self.place.is_full()
             && self.place.others_at_work

@@ -41,8 +41,8 @@ impl Comparison {
              The flood: a fifth of the calls NORMAL and nearly three quarters BATCH, all at once; \
              one in sixteen is HIGH, and comes at random while the others wait. Service times are \
              the API's time for a call. A flood has 6,400 calls (400 HIGH) for the default at the \
-             limits that have a bar for the wait, and 320 (20 HIGH) elsewhere and for \
-             `deferral-yield`, the pattern as first published: its p99 is its longest \
+             limits that have a bar for the wait. Elsewhere it has 320 (20 HIGH), and so it has \
+             for `deferral-yield`, the pattern as first published: there, p99 is the longest \
              wait.\n\n{bars}\n\n\
              ## At every value of what nobody has confirmed\n\n\
              Each fact that plays a part while nothing goes wrong, at both ends of its range, the \
@@ -64,9 +64,9 @@ impl Comparison {
              HIGH calls that come one by one. `used` is the time that the API worked \
              over what the limit allows, from the first call to the last. Waits are in seconds, \
              from the enqueuer's sending (the workflow's asking, where there is no queue) to the \
-             API's start. `DLQ` counts healthy calls in the dead-letter queue, `twice` effects \
-             beyond the first of calls that must have one, `bound` is the stated bound on the \
-             BATCH wait, where there is one.\n",
+             API's start. `DLQ` counts healthy calls in the dead-letter queue; `twice` counts \
+             effects beyond the first of calls that must have one. `bound` is the stated bound \
+             on the BATCH wait, where there is one.\n",
             generated(seed)
         );
         let mut latencies: Vec<f64> = self.compared.iter().map(|row| row.latency_ms).collect();

@@ -290,9 +290,8 @@ impl<T: Target> Calls<T> {
 
     /// Makes a message visible `after` this long, and has a ring come a little later.
     ///
-    /// The ring is sent first. So a worker that is killed between the two leaves a call that is
-    /// visible again before the slot's own ring comes back, and never one that is hidden for
-    /// longer.
+    /// The ring is sent first. So if a worker is killed between the two, its call is visible again
+    /// before the slot's own ring comes back. Never is one hidden for longer.
     async fn give_back_to(
         &self,
         received: &Received,

@@ -21,8 +21,8 @@ impl<T: Target> Invocation<'_, T> {
     }
 
     /// Before a receive: a process that stood still may have missed when its ring was to be held
-    /// anew. If it were killed then, its ring would come back before what it had received, and the
-    /// slot that the ring wakes would find nothing and let it go.
+    /// anew. If it were killed then, its ring would come back before what it had received. The slot
+    /// that the ring wakes would find nothing, and let it go.
     pub(super) async fn hold_ring_if_late(&self, by: &WokenBy) {
         while by.held_at.get().elapsed() > RING_RENEWAL + RING_LEAD {
             self.hold_ring(by).await;

@@ -2,8 +2,8 @@
 //! at work.
 //!
 //! The places are entries in the limit's control record, each with a lease, which its slot renews
-//! beside its once-a-second look. How many there are is configured, set live, or found out: an
-//! adaptive concurrency rises by one while all places are taken and all goes well, and falls by three
+//! beside its once-a-second look. How many there are is configured, set live, or found out. An
+//! adaptive concurrency rises by one while all places are taken and all goes well. It falls by three
 //! tenths when the API says that it is too much. A slot whose call was refused stands down by itself.
 //!
 //! Where as many may work as there are slots, and no adaptive concurrency is kept, there are no

@@ -1,5 +1,5 @@
-//! Fewer calls at once than there are slots, set while they work and set back: it holds within a second
-//! and a running call, and so does the way back. The real worker runs on the simulated AWS.
+//! Fewer calls at once than there are slots, set while they work and set back. Both hold within a second
+//! and a running call. The real worker runs on the simulated AWS.
 
 use anyhow::Context;
 use slowlane_aws_simulator::time::Moment;

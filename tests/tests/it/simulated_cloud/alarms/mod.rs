@@ -1,4 +1,4 @@
-//! Each alarm in front of what it is for, and all of them in front of an hour at full load: the real
+//! Each alarm in front of what it is for, and all of them in front of an hour at full load. The real
 //! programs run on the simulated AWS, and the alarms look at what CloudWatch would have seen.
 
 mod cloudwatch;
