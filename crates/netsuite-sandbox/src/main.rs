@@ -67,8 +67,8 @@ struct Args {
     ///
     /// KIND: 429-burst, invalid-login, slow (any call); 400, 400-after-commit, 500,
     /// 500-after-commit, drop-after-commit, commit-late (writes to records, RESTlets).
-    /// WHICH: a number N (the next N calls), every=N, share=P (0 to 1), for=TIME. Without it:
-    /// 429-burst the next 10 calls, the others the first call and then each tenth.
+    /// WHICH: a number N (the next N calls), every=N, share=P (0 to 1), for=TIME. Without it,
+    /// 429-burst strikes the next 10 calls, the others the first call and then each tenth.
     /// by=TIME: the delay of slow (5s), invalid-login (61s) and commit-late (2s). TIME: 250ms, 2s,
     /// 1m.
     #[arg(long = "fault", value_name = "FAULT", verbatim_doc_comment)]

@@ -12,7 +12,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 
-use super::setup::{Ended, Scenario, order, settings};
+use super::setup::{Ended, Scenario, create, settings};
 use super::tap::{Kill, Moment, Seen, Step, StepOf, Tap};
 
 /// How long a call takes at the API.
@@ -205,7 +205,7 @@ async fn deploy(
 /// the API has for it.
 async fn run(scenario: &Scenario, keys: &[String]) -> anyhow::Result<()> {
     let machine = &scenario.stack.outputs().throttled_call_arn;
-    let inputs: Vec<Value> = keys.iter().map(|key| order("NORMAL", key)).collect();
+    let inputs: Vec<Value> = keys.iter().map(|key| create("NORMAL", key)).collect();
     let workflows = inputs.iter().map(|input| scenario.execute(machine, input));
     let ended: Vec<Ended> = futures::future::try_join_all(workflows).await?;
     // What was not deleted comes back, and must have no second effect either.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use serde_json::{Value, json};
@@ -160,13 +160,23 @@ impl Scenario {
                     cause: json_or_null(execution.cause.as_deref()),
                 });
             }
-            ensure!(
-                start.elapsed() < TIMEOUT,
-                "the execution with {input} did not end",
-                input = execution.input.unwrap_or_default()
-            );
+            if start.elapsed() >= TIMEOUT {
+                let input = execution.input.unwrap_or_default();
+                let log = self.log_of(&json_or_null(Some(&input))["idempotency_key"]);
+                bail!("the execution with {input} did not end; the logs say of it:\n{log}");
+            }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// What enqueuer and worker have logged about a call.
+    fn log_of(&self, key: &Value) -> String {
+        let key = key.to_string();
+        let logs = ["enqueuer.log", "worker.log"].map(|log| {
+            std::fs::read_to_string(self.stack.directory().join(log)).unwrap_or_default()
+        });
+        let lines = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(&key));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Puts a message on a queue as somebody would by hand.
@@ -223,20 +233,26 @@ async fn ministack(tools: &Tools, directory: &Path) -> anyhow::Result<&'static M
 }
 
 /// A create, which can be found again by its external id and must not be made twice.
-pub(crate) fn order(priority: &str, key: &str) -> Value {
-    json!({
-        "priority": priority,
-        "idempotency_key": key,
-        "request": {
-            "method": "POST",
-            "resource": "salesOrder",
-            "body": {
-                "externalId": key,
-                "entity": { "id": "7" },
-                "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
-            },
-        },
-    })
+pub(crate) fn create(priority: &str, key: &str) -> Value {
+    order(priority, key, &json!({ "method": "POST", "resource": "salesOrder" }))
+}
+
+/// The same as an upsert, which may be made again. The local AWS kills the workers of a function that is
+/// changed, as AWS does not. Where that is at a bad moment, a create waits a quarter of an hour for what
+/// NetSuite may still be at work on, and an upsert runs again.
+pub(crate) fn upsert(priority: &str, key: &str) -> Value {
+    let resource = format!("salesOrder/eid:{key}?replace=item");
+    order(priority, key, &json!({ "method": "PUT", "resource": resource }))
+}
+
+fn order(priority: &str, key: &str, request: &Value) -> Value {
+    let mut call = json!({ "priority": priority, "idempotency_key": key, "request": request });
+    call["request"]["body"] = json!({
+        "externalId": key,
+        "entity": { "id": "7" },
+        "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
+    });
+    call
 }
 
 /// This repository.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use slowlane_deployer::{Deployer, Endpoint, Plan, Progress};
 use slowlane_local::{Dispatch, Tools};
 
-use super::setup::{Scenario, order, settings};
+use super::setup::{Scenario, settings, upsert};
 
 const CALLS: usize = 16;
 
@@ -17,7 +17,7 @@ const CALLS: usize = 16;
 const DONE_BEFORE: u64 = 3;
 
 fn call(number: usize) -> Value {
-    order("BATCH", &format!("order-{number}"))
+    upsert("BATCH", &format!("order-{number}"))
 }
 
 /// Deploys the stack again with another wiring, and all else as it is.

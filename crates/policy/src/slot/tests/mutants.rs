@@ -300,7 +300,7 @@ fn one_that_asks_although_it_has_a_grant() {
     let mutant: Mutant = |before, slot, _| {
         if let (Has::Asked, Has::Grant(_)) = (&before.grants.has, &slot.grants.has) {
             slot.grants.has = Has::Nothing;
-            slot.reserve(1);
+            slot.reserve();
         }
     };
     is_caught_under_rates(mutant, "it asks for a grant and has one");
