@@ -1,6 +1,6 @@
 //! Checks that run nothing of ours.
 
-use crate::{asl, in_ci, npm, python, repository, target_dir};
+use crate::{asl, book, in_ci, npm, python, repository, target_dir};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use std::fs;
@@ -15,6 +15,7 @@ pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
             ("templates", cfn_lint(sh, &programs)),
             ("permissions", permissions(sh, &programs, true)),
             ("dependencies", dependencies(sh, &programs)),
+            ("the book", book(sh, &programs)),
         ]),
         Err(error) => results.push(("the programs that check", Err(error))),
     }
@@ -81,6 +82,14 @@ pub(crate) fn permissions(sh: &Shell, programs: &Path, check: bool) -> anyhow::R
     }
     let there = fs::read_to_string(path)?;
     ensure!(there == asked, "{list} is not what the schemas say: run `cargo xtask permissions`");
+    Ok(())
+}
+
+/// Makes the book of all pages. `programs` has mdBook.
+pub(crate) fn book(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
+    let directory = target_dir(sh)?.join("book");
+    let first = book::build(sh, repository(), &programs.join("mdbook"), &directory)?;
+    eprintln!("the book is in {}", first.display());
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 mod asl;
 mod binaries;
+mod book;
 mod lint;
 mod npm;
 mod public_api;
@@ -74,6 +75,8 @@ enum Xtask {
         #[arg(long)]
         check: bool,
     },
+    /// Make one site of all pages, with a search: target/book. Fails if a link leads nowhere
+    Book,
     /// Build the Lambdas of the last commit in two directories, and compare their hashes
     ///
     /// Takes two release builds: a quarter of an hour on two cores.
@@ -163,6 +166,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Schema { check } => lint::schema(&sh, check),
         Xtask::PublicApi { check } => public_api::run(repository(), check),
         Xtask::Permissions { check } => lint::permissions(&sh, &python::checks(&sh)?, check),
+        Xtask::Book => lint::book(&sh, &python::checks(&sh)?),
         Xtask::Reproduce => reproduce::run(&sh),
         Xtask::Slowlane(passed) => slowlane(&sh, &[], &passed.args),
         Xtask::Deploy(passed) => deploy(&sh, &passed),
