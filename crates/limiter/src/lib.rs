@@ -34,6 +34,7 @@ pub use core::control::{
 };
 pub use core::form::{Form, QuotaForm, RateForm};
 pub use core::ledger::{Account, Ask, Ledger, RateTake, Span, Taken};
+pub use core::left::Left;
 pub use core::meter::{
     Meter, Part, QuotaTerm, RateTerm, Refund, Refusal, Reservation, Reserve, Spent,
 };

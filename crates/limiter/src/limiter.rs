@@ -413,7 +413,8 @@ impl<S: Store> Limiter<S> {
     }
 
     /// Rates and quotas in effect: what was set live, else what was configured.
-    pub(crate) fn limits(&self) -> (Vec<Rate>, Vec<Quota>) {
+    #[must_use]
+    pub fn limits(&self) -> (Vec<Rate>, Vec<Quota>) {
         let now = self.now();
         let view = self.lock_view();
         let trusted = view.record().filter(|_| view.is_trusted(now));

@@ -1,6 +1,8 @@
 //! The answer of a call that succeeded: what its workflow gets, and what the guard stores for
 //! later runs under the same key.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +35,10 @@ pub struct TargetResponse {
     /// for it, and are neither stored nor told.
     #[serde(skip)]
     pub units: Option<u64>,
+    /// What the answer says is left of the API's limits. It holds all slots before the API refuses, and
+    /// is neither stored nor told.
+    #[serde(skip)]
+    pub left: Vec<Left>,
 }
 
 impl TargetResponse {
@@ -47,8 +53,38 @@ impl TargetResponse {
             follow: None,
             too_large_bytes: None,
             units: None,
+            left: Vec::new(),
         }
     }
+}
+
+/// What an answer says is left of one of the API's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// What the limit counts.
+    pub counted: Counted,
+    /// So much of it is left.
+    pub left: u64,
+    /// Of so much, if it says so.
+    pub of: Option<u64>,
+    /// In how long all of it is there again.
+    pub resets_in: Duration,
+    /// Whether it comes back bit by bit until then, and not all at once.
+    pub evenly: bool,
+}
+
+/// What a limit of the API's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Calls in seconds or minutes.
+    Calls,
+    /// Calls in a day or longer.
+    CallsOfDay,
+    /// Units: so many for each call, as many as it counted for.
+    Units {
+        /// Units of the call that was answered.
+        of_call: u64,
+    },
 }
 
 /// What became of one part of a call that was several in one. What it answered stands in the whole

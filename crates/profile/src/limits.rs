@@ -30,8 +30,22 @@ pub(crate) struct LimitRule {
     resets: Option<Source>,
     /// How that is written; seconds if left out.
     resets_as: Option<TimeForm>,
+    /// How what was used comes back; all at once if left out.
+    #[serde(default)]
+    refills: Refills,
     /// Where this is written.
     pub source: Option<String>,
+}
+
+/// How what was used of a limit comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Refills {
+    /// All of it at the reset.
+    #[default]
+    AtOnce,
+    /// Bit by bit until then, as in a bucket.
+    Evenly,
 }
 
 /// Which limit is reached.
@@ -65,6 +79,8 @@ pub struct SeenLimit {
     pub remaining: Option<u64>,
     /// In how long all of it is there again.
     pub resets_in: Option<Duration>,
+    /// Whether it comes back bit by bit until then, and not all at once.
+    pub refills_evenly: bool,
 }
 
 impl LimitRule {
@@ -88,6 +104,7 @@ impl LimitRule {
             limit,
             remaining,
             resets_in,
+            refills_evenly: self.refills == Refills::Evenly,
         })
     }
 }
@@ -168,6 +185,7 @@ pub(crate) fn ietf(seen: &Seen<'_>) -> Vec<SeenLimit> {
             limit: quota.map(|(_, quota)| *quota),
             remaining: value("r"),
             resets_in: value("t").map(Duration::from_secs),
+            refills_evenly: false,
             name,
         }
     });

@@ -144,7 +144,8 @@ fn limits(verdict: &Verdict) -> String {
             .resets_in
             .map_or(String::new(), |resets| format!(" in {}s", resets.as_secs_f64()));
         let (remaining, size) = (number(limit.remaining), number(limit.limit));
-        format!("{} {:?} {remaining}/{size}{resets}", limit.name, limit.kind)
+        let evenly = if limit.refills_evenly { " evenly" } else { "" };
+        format!("{} {:?} {remaining}/{size}{resets}{evenly}", limit.name, limit.kind)
     });
     shown.collect::<Vec<_>>().join("; ")
 }

@@ -12,6 +12,7 @@ use slowlane_aws_simulator::chance::{Dice, Latency};
 use slowlane_aws_simulator::cloud::Cloud;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_aws_simulator::transcript::Event;
+use slowlane_worker::{Counted, Left};
 
 pub use self::client::{ApiClient, Told};
 use self::limits::{Limits, Refused, Request};
@@ -51,11 +52,17 @@ struct Pool {
     outages: Vec<Outage>,
     /// Whether a 429 for a rate says how long to wait.
     retry_after: bool,
+    /// Whether answers say what is left of rates, and whether these count units.
+    says_left: Option<CountsUnits>,
     /// Until when it is out of order.
     down_until: Moment,
     /// How many requests it works on whose connection it has broken.
     late: u32,
 }
+
+/// Whether calls have units, or each counts as one.
+#[derive(Clone, Copy)]
+struct CountsUnits(bool);
 
 /// What the API does with a request.
 enum Served {
@@ -97,6 +104,9 @@ impl SlowApi {
             dice: Dice::new(*seed, 4),
             outages: api.outages.clone(),
             retry_after: api.retry_after,
+            says_left: api
+                .says_left
+                .then(|| CountsUnits(scenario.load.iter().any(|load| load.units.is_some()))),
             down_until: Moment::START,
             late: 0,
         }));
@@ -147,6 +157,26 @@ impl SlowApi {
         self.pool.borrow_mut().limits.is_done();
         self.ledger.books().figures().usage.works_on(self.working(), now);
         served
+    }
+
+    /// What an answer to a call says is left of the API's rates.
+    fn left(&self, call: u64) -> Vec<Left> {
+        let request = self.ledger.books().request_of(call);
+        let mut pool = self.pool.borrow_mut();
+        let Some(CountsUnits(units)) = pool.says_left else { return Vec::new() };
+        let counted = match units {
+            true => Counted::Units { of_call: request.units },
+            false => Counted::Calls,
+        };
+        let said = pool.limits.left(request, self.cloud.now()).into_iter();
+        said.map(|limits::Left { left, of, resets_in, evenly }| Left {
+            counted,
+            left,
+            of: Some(of),
+            resets_in,
+            evenly,
+        })
+        .collect()
     }
 
     /// How many requests it works on.

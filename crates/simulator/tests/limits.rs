@@ -318,3 +318,41 @@ fn an_adaptive_concurrency_follows_what_the_api_takes() {
     let full = found.measures.full_use_after_rise.unwrap();
     assert!(full.as_secs() <= 25, "{full:?}");
 }
+
+/// Calls of ten slots of an API whose rate nobody has told Slowlane.
+fn untold(rate: Rate, says_left: bool) -> Scenario {
+    let api = Api { rates: vec![rate], retry_after: true, says_left, ..Api::fixed(200.0) };
+    let load = vec![Load::new(Priority::Batch, 600, 0.0)];
+    Scenario { limit: 10, api, load, ..Scenario::default() }
+}
+
+/// A fleet that hears what is left stops before it is refused, and uses about as much of the rate. Of a
+/// sliding window it hears only when all of it is there again.
+#[test]
+fn what_an_api_says_is_left_holds_the_fleet_before_it_is_refused() {
+    let bucket = Rate { burst: Some(60), ..Rate::new(10, 1.0, Window::Bucket) };
+    for rate in [Rate::new(100, 10.0, Window::Fixed), Rate::new(100, 10.0, Window::Sliding), bucket]
+    {
+        let [heard, deaf] = [true, false].map(|says_left| play(&untold(rate.clone(), says_left)));
+        assert_eq!((heard.violations, heard.measures.failed), (Vec::new(), 0), "{rate:?}");
+        let [refused, refused_deaf] = [heard.measures.own_429, deaf.measures.own_429];
+        assert!(
+            refused_deaf > 20 && refused * 10 <= refused_deaf,
+            "{rate:?}: {refused} 429s, without {refused_deaf}"
+        );
+        let used = heard.measures.permitted_used.unwrap();
+        assert!(used >= 0.85, "{rate:?}: used {used}");
+        // One write holds all, and each slot makes one a second at most.
+        let secs = heard.measures.makespan.as_secs();
+        assert!(heard.measures.limiter_writes <= 10 * secs, "{rate:?}: {:?}", heard.measures);
+    }
+}
+
+/// An answer that says that enough is left costs nothing.
+#[test]
+fn where_enough_is_left_nothing_is_written() {
+    let wide = Rate::new(100_000, 10.0, Window::Fixed);
+    let [heard, deaf] = [true, false].map(|says_left| play(&untold(wide.clone(), says_left)));
+    assert_eq!(heard.measures.limiter_writes, 0);
+    assert_eq!(heard.measures.aws_requests(), deaf.measures.aws_requests());
+}

@@ -57,7 +57,7 @@ pub use lambda::{Wake, run};
 pub use limits::{Error as LimitsError, keeps};
 pub use metrics::Counts;
 pub use slowlane_lambda::env;
-pub use slowlane_message::{Content, Method, Part, PartOutcome, QueuedCall};
+pub use slowlane_message::{Content, Counted, Left, Method, Part, PartOutcome, QueuedCall};
 pub use slowlane_policy::deferral::OnHigher;
 pub use slowlane_policy::settle::{Outcome, Why};
 pub use target::{AfterLoss, Reconciled, Target, TargetResponse};

@@ -8,6 +8,8 @@
 //!
 //! Beside it stand the target's rates, with when calls may go under them ([`grants`]). So do the
 //! places of the slots at work, where fewer may be than there are ([`concurrency`]).
+//! Where the API says how little is left of a limit that nobody has told Slowlane, all slots wait
+//! ([`left`]).
 //!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
 //! limited anything. Only what somebody was seen to shut stays shut. A process that has seen nothing
@@ -15,6 +17,7 @@
 
 mod concurrency;
 mod grants;
+mod left;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -74,6 +77,8 @@ pub(crate) struct Limits {
     own: concurrency::Own,
     /// Whether the concurrency is adaptive.
     adapts: bool,
+    /// How many slots there may be.
+    ceiling: u32,
 }
 
 /// The one ring that comes back for a probe.
@@ -157,6 +162,7 @@ impl Limits {
             for_probe: Cell::new(None),
             own: concurrency::Own::default(),
             adapts,
+            ceiling: slots,
         })
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aimd::{Aimd, AimdRules};
 use super::breaker::{Breaker, BreakerRules, FailureKind};
+use super::left::Left;
 use super::quota::Quota;
 use super::rate::Rate;
 use super::register::Register;
@@ -14,6 +15,12 @@ use crate::names::SlotId;
 
 /// Changes by people that a record remembers.
 const REMEMBERED: usize = 10;
+
+/// The shortest hold because of what is left of a limit: within this everybody knows of it.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
+
+/// Holds that end within so long of each other are one, or each answer would move the end a little.
+const HOLD_GRAIN: Duration = Duration::from_millis(250);
 
 /// One record for each limit. Each change of it is conditional on the version that it was made
 /// from. A limit that nobody has changed has none, and everything is as it was configured.
@@ -145,15 +152,13 @@ pub enum Report {
         /// In which.
         kind: FailureKind,
     },
-    /// The API's own headers: so many of so many units are left, for so long. They slow the fleet
-    /// before the API refuses.
+    /// The API's own headers say what is left of a limit. They hold the fleet before the API refuses,
+    /// or slow it.
     Remaining {
-        /// Units left.
-        units: u64,
-        /// Units of a whole window.
-        of: u64,
-        /// Until its reset.
-        resets_in: Duration,
+        /// What is left.
+        left: Left,
+        /// Units that the fleet may take before each of its processes has heard another answer.
+        next: u64,
     },
     /// The probe found no call to make.
     NoProbe,
@@ -252,17 +257,8 @@ impl Control {
                     breaker.and_then(|b| self.breaker.on_failure(now, slot, call, *kind, b));
                 next.breaker = failed.unwrap_or(next.breaker);
             }
-            Report::Remaining { units: 0, resets_in, .. } => {
-                next.hold(now, (*resets_in).min(rules.longest_hold));
-            }
-            Report::Remaining { units, of, .. } => {
-                let low = u128::from(*units) * 1000
-                    < u128::from(*of) * u128::from(rules.low_water_permille);
-                if low {
-                    next.adapt(rules, |found, rules| {
-                        found.on_throttled(now, Duration::ZERO, rules)
-                    });
-                }
+            Report::Remaining { left, next: taken_next } => {
+                next.on_remaining(now, left, *taken_next, rules);
             }
             Report::NoProbe => {
                 next.breaker = self.breaker.on_no_probe(now, slot).unwrap_or(next.breaker);
@@ -291,6 +287,24 @@ impl Control {
 
     fn next(&self) -> Self {
         Self { version: self.version + 1, ..self.clone() }
+    }
+
+    fn on_remaining(&mut self, now: Moment, left: &Left, next: u64, rules: &ControlRules) {
+        if let Some(wait) = left.wait_for(next) {
+            let wait = wait.max(SHORTEST_HOLD).min(rules.longest_hold);
+            let holds_about_so_long =
+                self.held_until.is_some_and(|until| until.plus(HOLD_GRAIN) >= now.plus(wait));
+            if !holds_about_so_long {
+                self.hold(now, wait);
+            }
+            return;
+        }
+        let is_low = |of: u64| {
+            u128::from(left.units) * 1000 < u128::from(of) * u128::from(rules.low_water_permille)
+        };
+        if left.of.is_some_and(is_low) {
+            self.adapt(rules, |found, rules| found.on_throttled(now, Duration::ZERO, rules));
+        }
     }
 
     fn hold(&mut self, now: Moment, pause: Duration) {

@@ -5,6 +5,7 @@ pub(crate) mod breaker;
 pub(crate) mod control;
 pub(crate) mod form;
 pub(crate) mod ledger;
+pub(crate) mod left;
 pub(crate) mod meter;
 pub mod overtake;
 pub(crate) mod quota;

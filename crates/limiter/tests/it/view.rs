@@ -1,8 +1,8 @@
 //! What a process may do by what it knows of the control record.
 
 use slowlane_limiter::{
-    Aimd, AimdRules, Author, Change, Control, ControlRules, FailureKind, Gate, Moment, Overrides,
-    Rate, Reason, Record, Report, Standing, View, ViewSettings, Waiting,
+    Aimd, AimdRules, Author, Change, Control, ControlRules, FailureKind, Gate, Left, Moment,
+    Overrides, Rate, Reason, Record, Report, Standing, View, ViewSettings, Waiting,
 };
 
 use crate::{START, millis, seconds, slot};
@@ -110,12 +110,26 @@ fn who_is_throttled_without_a_word_stands_back_alone_where_the_limit_is_adaptive
 fn the_vendors_headers_slow_the_fleet_before_it_is_throttled() {
     let adaptive = Some(AimdRules::up_to(10));
     let rules = ControlRules { adaptive, ..ControlRules::default() };
-    let report = |units| Report::Remaining { units, of: 100, resets_in: seconds(8) };
+    let left = |units, secs| Left { units, of: Some(100), resets_in: seconds(secs), evenly: false };
+    let report = |control: &Control, left, next| {
+        control.reported(START, &slot(1), "a", &Report::Remaining { left, next }, &rules)
+    };
     let control = Control::default();
-    let after_report = |units| control.reported(START, &slot(1), "a", &report(units), &rules);
-    assert_eq!(after_report(5), None);
-    assert_eq!(after_report(4).unwrap().concurrency(10, &rules), 7);
-    assert_eq!(after_report(0).unwrap().held_until, Some(after(8)));
+    assert_eq!(report(&control, left(5, 8), 1), None);
+    assert_eq!(report(&control, left(4, 8), 1).unwrap().concurrency(10, &rules), 7);
+    assert_eq!(report(&control, left(0, 8), 1).unwrap().held_until, Some(after(8)));
+    // The others may take ten before they know, and only nine are left.
+    let held = report(&control, left(9, 8), 10).unwrap();
+    assert_eq!((held.held_until, held.concurrency(10, &rules)), (Some(after(8)), 10));
+    // What others say of the same reset is no news; a later one is.
+    assert_eq!(report(&held, left(3, 8), 10), None);
+    assert_eq!(report(&held, left(3, 9), 10).unwrap().held_until, Some(after(9)));
+    // It lasts until everybody knows of it, and no longer than a Retry-After is believed.
+    let soon = Left { resets_in: millis(3), ..left(0, 0) };
+    assert_eq!(report(&control, soon, 1).unwrap().held_until, Some(after(1)));
+    let days = rules.longest_hold * 3;
+    let late = report(&control, Left { resets_in: days, ..left(0, 0) }, 1).unwrap();
+    assert_eq!(late.held_until, Some(START.plus(rules.longest_hold)));
 }
 
 #[test]

@@ -122,6 +122,7 @@ impl Target for ApiClient {
                     id: Some(id),
                     body,
                     units,
+                    left: self.api.left(number),
                     ..TargetResponse::new(201)
                 })
             }

@@ -27,6 +27,19 @@ pub struct Request {
     pub units: u64,
 }
 
+/// What an answer says is left of a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// So many units.
+    pub left: u64,
+    /// Of so many.
+    pub of: u64,
+    /// In how long all of it is there again.
+    pub resets_in: Duration,
+    /// Whether it comes back bit by bit.
+    pub evenly: bool,
+}
+
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -75,6 +88,12 @@ impl Limits {
         self.rates.iter_mut().for_each(|rate| rate.counts(request, now));
         self.working += 1;
         Ok(())
+    }
+
+    /// What is left of each rate that is everybody's, as its answers may say it.
+    pub fn left(&mut self, request: Request, now: Moment) -> Vec<Left> {
+        let everybodys = self.rates.iter_mut().filter(|rate| rate.rate.per.is_none());
+        everybodys.map(|rate| rate.left(request, now)).collect()
     }
 
     /// The API has done with a request that it took.
@@ -157,10 +176,7 @@ impl Counted {
         let room = rate.capacity().saturating_sub(request.units);
         match meter {
             Meter::Fixed { units, .. } if *units <= room => Duration::ZERO,
-            Meter::Fixed { window, .. } => {
-                let ends = u64::try_from((*window + 1) * rate.per().as_nanos()).unwrap_or(u64::MAX);
-                Moment::START.plus(Duration::from_nanos(ends).saturating_sub(phase)).since(now)
-            }
+            Meter::Fixed { window, .. } => ends_of(*window, &rate, phase).since(now),
             Meter::Sliding { taken, units } => {
                 let mut units = *units;
                 let mut oldest = taken.iter();
@@ -180,6 +196,28 @@ impl Counted {
                 Duration::from_millis((wait.as_secs_f64() * 1e3 - 1e-6).ceil() as u64)
             }
         }
+    }
+
+    fn left(&mut self, request: Request, now: Moment) -> Left {
+        let Counted { rate, phase, .. } = self;
+        let (rate, phase) = (rate.clone(), *phase);
+        let meter = self.meter(request, now);
+        meter.forgets(&rate, phase, now);
+        let (left, resets_in) = match meter {
+            Meter::Fixed { window, units } => {
+                (rate.capacity() - *units, ends_of(*window, &rate, phase).since(now))
+            }
+            Meter::Sliding { taken, units } => {
+                let last = taken.back().map(|(at, _)| at.plus(rate.per()).since(now));
+                (rate.capacity() - *units, last.unwrap_or_default())
+            }
+            Meter::Bucket { holds, .. } => {
+                let lacks = rate.capacity() as f64 - *holds;
+                (*holds as u64, rate.per().mul_f64(lacks / rate.units as f64))
+            }
+        };
+        let evenly = rate.window == Window::Bucket;
+        Left { left, of: rate.capacity(), resets_in, evenly }
     }
 
     fn counts(&mut self, request: Request, now: Moment) {
@@ -202,6 +240,12 @@ impl Counted {
             Window::Bucket => Meter::Bucket { holds: capacity as f64, at: now },
         })
     }
+}
+
+/// When the window of this number ends.
+fn ends_of(window: u128, rate: &Rate, phase: Duration) -> Moment {
+    let ends = u64::try_from((window + 1) * rate.per().as_nanos()).unwrap_or(u64::MAX);
+    Moment::START.plus(Duration::from_nanos(ends).saturating_sub(phase))
 }
 
 impl Meter {
@@ -325,6 +369,33 @@ mod tests {
         let wait = Some(Duration::from_millis(50));
         assert_eq!(limits.take(ONE, Moment::START), Err(Refused::Own { wait }));
         assert!(limits.take(ONE, Moment::from_millis(50)).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_is_told_with_the_time_until_all_of_it_is_there() {
+        let left = |limits: &mut Limits, millis| {
+            let [left] = limits.left(ONE, Moment::from_millis(millis))[..] else {
+                panic!("one rate, one answer")
+            };
+            (left.left, left.resets_in.as_millis(), left.evenly)
+        };
+        let mut sliding = of(Rate::new(10, 10.0, Window::Sliding));
+        assert_eq!(left(&mut sliding, 0), (10, 0, false));
+        assert_eq!(taken(&mut sliding, &[20]), [2]);
+        assert_eq!(left(&mut sliding, 5_000), (8, 5_010, false));
+        let mut bucket = of(Rate { burst: Some(40), ..Rate::new(20, 1.0, Window::Bucket) });
+        (0..40).for_each(|_| bucket.take(ONE, Moment::START).unwrap());
+        assert_eq!(left(&mut bucket, 500), (10, 1_500, true));
+        let mut fixed = of(Rate::new(10, 10.0, Window::Fixed));
+        (0..10).for_each(|_| fixed.take(ONE, Moment::START).unwrap());
+        let (none, until_next, _) = left(&mut fixed, 0);
+        let Err(Refused::Own { wait: Some(wait) }) = fixed.take(ONE, Moment::START) else {
+            panic!("the window is full")
+        };
+        assert_eq!((none, until_next), (0, wait.as_millis()));
+        assert_eq!(left(&mut fixed, wait.as_millis() as u64), (10, 10_000, false));
+        let tenants = Rate { per: Some(Per::Tenant), ..Rate::new(1, 1.0, Window::Sliding) };
+        assert_eq!(of(tenants).left(ONE, Moment::START), []);
     }
 
     #[test]

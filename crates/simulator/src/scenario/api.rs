@@ -33,6 +33,9 @@ pub struct Api {
     /// Whether a 429 for a rate says how long to wait.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry_after: bool,
+    /// Whether its answers say what is left of its rates, and in how long all of it is there again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub says_left: bool,
     /// When it is out of order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outages: Vec<Outage>,
@@ -133,6 +136,7 @@ impl Api {
             others: None,
             rates: Vec::new(),
             retry_after: false,
+            says_left: false,
             outages: Vec::new(),
         }
     }

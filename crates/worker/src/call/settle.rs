@@ -55,7 +55,11 @@ impl<T: Target> Calls<T> {
             // They may have been changed. Then the next call of this process is taken.
             self.renew_credentials().await;
         }
-        let moved = self.limits.report(call.queued.idempotency_key.as_str(), &report).await;
+        let name = call.queued.idempotency_key.as_str();
+        let moved = self.limits.report(name, &report).await;
+        if let Answer::Made(_, Outcome::Succeeded(response)) = answer {
+            self.limits.heed_left(name, &response.left).await;
+        }
         let wanted = match moved {
             Moved::No => 0,
             // Their rings sleep.

@@ -159,6 +159,20 @@ async fn openai_is_not_asked_before_the_wait_that_it_asked_for() -> anyhow::Resu
     Ok(())
 }
 
+/// Nobody has configured OpenAI's rate: what its answers say is left holds the slots before it refuses.
+#[tokio::test]
+async fn openai_says_what_is_left_and_is_not_asked_for_more() -> anyhow::Result<()> {
+    let mut target = target("openai");
+    // Two calls at once of 50 ms: forty a second, where it takes two.
+    target.sandbox.rates = vec![("--rate", "2/1s,bucket=6".to_owned())];
+    let scenario = Scenario::deploy_target("says-left", &target).await?;
+    let calls: Vec<Value> = (1..=16).map(|number| completion(&format!("c-{number}"))).collect();
+    try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
+    let report = scenario.stack.sandbox().report().await?;
+    assert_eq!((report.calls.len(), report.http_429), (16, 0), "{report:#?}");
+    Ok(())
+}
+
 /// An order that a PUT makes.
 fn order(number: u32) -> Value {
     json!({

@@ -38,6 +38,7 @@ pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
         let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
         scenario.pauses.push(Pause { from_secs, for_secs });
     }
+    scenario.api.says_left = dice.happens(0.5);
 }
 
 fn draw_tenants(scenario: &mut Scenario, dice: &mut Dice) {

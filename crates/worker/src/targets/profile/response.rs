@@ -1,8 +1,8 @@
 //! What an answer means for the worker.
 
-use slowlane_message::{Part, PartOutcome};
+use slowlane_message::{Counted, Left, Part, PartOutcome};
 use slowlane_policy::settle::{Outcome, Why};
-use slowlane_profile::{Outcome as Said, Reason, Verdict};
+use slowlane_profile::{LimitKind, Outcome as Said, Reason, SeenLimit, Verdict};
 
 use super::send::Received;
 use crate::target::TargetResponse;
@@ -16,8 +16,11 @@ pub(super) fn outcome(
     let why = why(&verdict.reason);
     match verdict.outcome {
         Said::Succeeded | Said::PartlySucceeded | Said::Running => {
+            let units = verdict.usage.and_then(|usage| usage.units());
+            let left = verdict.limits.iter().filter_map(|seen| left(seen, units.unwrap_or(1)));
             Outcome::Succeeded(TargetResponse {
-                units: verdict.usage.and_then(|usage| usage.units()),
+                units,
+                left: left.collect(),
                 id: verdict.id,
                 body: received.answer.value(),
                 partly_succeeded: verdict.outcome == Said::PartlySucceeded,
@@ -35,6 +38,23 @@ pub(super) fn outcome(
         Said::Transient => Outcome::Transient(why),
         Said::Unknown => Outcome::Unknown(why),
     }
+}
+
+/// What is left of a limit, if it says so of one that comes back by itself.
+fn left(seen: &SeenLimit, units: u64) -> Option<Left> {
+    let counted = match seen.kind {
+        LimitKind::Rate => Counted::Calls,
+        LimitKind::DailyQuota => Counted::CallsOfDay,
+        LimitKind::Cost => Counted::Units { of_call: units },
+        LimitKind::Concurrency | LimitKind::Money | LimitKind::Maintenance => return None,
+    };
+    Some(Left {
+        counted,
+        left: seen.remaining?,
+        of: seen.limit,
+        resets_in: seen.resets_in?,
+        evenly: seen.refills_evenly,
+    })
 }
 
 pub(super) fn why(reason: &Reason) -> Why {

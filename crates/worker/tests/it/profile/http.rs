@@ -6,7 +6,7 @@ use slowlane_lambda::clock::Clock;
 use slowlane_policy::settle::Outcome;
 use slowlane_worker::reqwest::{Url, redirect};
 use slowlane_worker::targets::profile::ProfiledApi;
-use slowlane_worker::{AfterLoss, QueuedCall, Target as _};
+use slowlane_worker::{AfterLoss, Counted, Left, QueuedCall, Target as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -80,6 +80,25 @@ async fn each_status_means_what_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn an_answer_says_what_is_left_of_limits_that_come_back_by_themselves() {
+    let headers = [
+        "ratelimit-policy: \"minute\";q=100;w=60, \"burst\";q=10",
+        "ratelimit: \"minute\";r=3;t=30, \"burst\";r=9",
+    ];
+    let server = Server::answering(answer(200, &headers, "")).await;
+    let response = succeeded(plain(server.url()).call(&get()).await);
+    // Nobody knows when the burst is there again.
+    let minute = Left {
+        counted: Counted::Calls,
+        left: 3,
+        of: Some(100),
+        resets_in: Duration::from_secs(30),
+        evenly: false,
+    };
+    assert_eq!(response.left, [minute]);
 }
 
 #[tokio::test]
