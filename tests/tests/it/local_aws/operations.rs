@@ -23,7 +23,7 @@ pub(super) fn operate(scenario: &Scenario, args: &[&str]) -> anyhow::Result<Stri
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn operate_json(scenario: &Scenario, args: &[&str]) -> anyhow::Result<Value> {
+pub(super) fn operate_json(scenario: &Scenario, args: &[&str]) -> anyhow::Result<Value> {
     let printed = operate(scenario, &[args, &["--json"]].concat())?;
     serde_json::from_str(&printed).with_context(|| printed.clone())
 }

@@ -9,10 +9,11 @@ use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use serde_json::{Value, json};
 use slowlane_deployer::{Deployer, Endpoint, Progress};
 use slowlane_local::report::Observed;
-use slowlane_local::run::{self, Execution, Started};
+use slowlane_local::run::{self, Execution, Item, Started};
 use slowlane_local::{
     Dispatch, MiniStack, OnHigher, Report, Settings, Stack, Target, Tools, Workload, sandbox,
 };
+use slowlane_message::Priority;
 use tokio::sync::OnceCell;
 
 /// Never dropped, since it is static: its watchdog stops it when this process ends.
@@ -91,6 +92,21 @@ impl Scenario {
         let report = self.report(&executions).await?;
         ensure!(report.broken_promises().is_empty(), "{:?}: {report:#?}", report.broken_promises());
         Ok((report, executions))
+    }
+
+    /// Makes these calls as BATCH, as fast as they are taken, and waits for their ends.
+    pub(crate) async fn batch(
+        &self,
+        calls: impl IntoIterator<Item = Value>,
+    ) -> anyhow::Result<Vec<Execution>> {
+        let item = |mut call: Value| {
+            call["priority"] = json!("BATCH");
+            let name = call["idempotency_key"].as_str().context("a call has a key")?.to_owned();
+            anyhow::Ok(Item { name, priority: Priority::Batch, input: call.to_string() })
+        };
+        let items = calls.into_iter().map(item).collect::<anyhow::Result<Vec<_>>>()?;
+        let (machine, started) = (&self.stack.outputs().throttled_call_arn, Started::default());
+        Ok(run::run_items(&self.stack, machine, &items, Duration::ZERO, &started).await?)
     }
 
     pub(crate) async fn report(&self, executions: &[Execution]) -> anyhow::Result<Report> {
@@ -253,6 +269,19 @@ fn order(priority: &str, key: &str, request: &Value) -> Value {
         "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
     });
     call
+}
+
+/// Waits until something has come about.
+pub(crate) async fn wait_until(
+    what: &str,
+    is_so: impl AsyncFn() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while !is_so().await? {
+        ensure!(start.elapsed() < TIMEOUT, "it did not come about that {what}");
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// This repository.

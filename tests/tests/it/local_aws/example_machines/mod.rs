@@ -1,13 +1,14 @@
 //! The example machines on the whole path: what they do to the API, and how they end.
 
+mod bulk_load;
 mod dynamic_map;
+mod interactive;
 mod saga;
 mod slow_lane;
 
 use std::path::Path;
 
 use anyhow::Context;
-use aws_sdk_sfn::types::ExecutionStatus;
 use serde_json::{Value, json};
 
 use super::setup::{Scenario, settings};
@@ -77,57 +78,4 @@ async fn answers(scenario: &Scenario) -> anyhow::Result<Vec<String>> {
         format!("{} {record} {}", call.method, call.status)
     });
     Ok(told.collect())
-}
-
-const ITEMS: usize = 200;
-
-#[tokio::test]
-async fn a_bulk_load_makes_each_call_once_however_often_it_runs() -> anyhow::Result<()> {
-    let scenario = Scenario::deploy("bulk-load", settings()).await?;
-    let machine = example(&scenario, "bulk-load").await?;
-    let s3 = aws_sdk_s3::config::Builder::from(scenario.stack.sdk()).force_path_style(true);
-    let s3 = aws_sdk_s3::Client::from_conf(s3.build());
-    s3.create_bucket().bucket("loads").send().await?;
-    // One of them is refused.
-    let lines = (0..ITEMS).map(|n| order(&format!("bulk-{n}"), n != 7).to_string());
-    let lines = lines.collect::<Vec<_>>().join("\n");
-    s3.put_object()
-        .bucket("loads")
-        .key("orders.jsonl")
-        .body(lines.into_bytes().into())
-        .send()
-        .await?;
-    let load = json!({
-        "bucket": "loads",
-        "key": "orders.jsonl",
-        "results": { "bucket": "loads", "prefix": "results" },
-        "max_concurrency": 10,
-    });
-    for run in 1..=2 {
-        let ended = scenario.execute(&machine, &load).await?;
-        assert_eq!(ended.status, ExecutionStatus::Succeeded, "run {run}: {ended:?}");
-        let report = scenario.stack.sandbox().report().await?;
-        let written = report.calls.iter().filter(|call| call.status == 204).count();
-        assert_eq!(written, ITEMS - 1, "run {run}");
-        assert_eq!((report.duplicate_effects, report.max_concurrency), (0, 2), "run {run}");
-        let failed = failed_of(&s3, &ended.output).await?;
-        assert_eq!(failed.as_array().map(Vec::len), Some(1), "run {run}: {failed}");
-        let cause: Value = serde_json::from_str(failed[0]["Cause"].as_str().context("a cause")?)?;
-        let refused = json!([{ "idempotency_key": "bulk-7", "error": "Slowlane.Rejected" }]);
-        assert_eq!(cause["failed"], refused, "run {run}");
-    }
-    Ok(())
-}
-
-/// The children that failed, by the manifest that the run left.
-async fn failed_of(s3: &aws_sdk_s3::Client, output: &Value) -> anyhow::Result<Value> {
-    let manifest = &output["ResultWriterDetails"]["Key"];
-    let manifest = object(s3, manifest.as_str().context("a manifest")?).await?;
-    let file = &manifest["ResultFiles"]["FAILED"][0]["Key"];
-    object(s3, file.as_str().context("a file of failed children")?).await
-}
-
-async fn object(s3: &aws_sdk_s3::Client, key: &str) -> anyhow::Result<Value> {
-    let object = s3.get_object().bucket("loads").key(key).send().await?;
-    Ok(serde_json::from_slice(&object.body.collect().await?.into_bytes())?)
 }
