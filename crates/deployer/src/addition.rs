@@ -3,7 +3,7 @@
 
 use crate::artifacts::{self, Artifact};
 use crate::plan::{lambda, log_directory, pascal_case};
-use crate::stack::Wanted;
+use crate::stack::{Conduct, Wanted};
 use crate::{DeployError, Deployer, Outputs, Progress, Values};
 use std::path::{Path, PathBuf};
 
@@ -116,7 +116,12 @@ impl Deployer {
         store.put(&template).await?;
         let template_url = store.url(&template).await?;
         let tags = Values::from([("application".into(), "slowlane".into())]);
-        let wanted = Wanted { template_url: &template_url, parameters: &parameters, tags: &tags };
+        let wanted = Wanted {
+            template_url: &template_url,
+            parameters: &parameters,
+            tags: &tags,
+            conduct: &Conduct::default(),
+        };
         match stack.prepare(wanted, progress).await? {
             Some(change_set) => stack.execute(change_set, progress).await?,
             None => progress.say(&format!("{}: nothing to change", addition.stack_name)),

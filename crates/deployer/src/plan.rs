@@ -1,5 +1,6 @@
 use crate::artifacts::{self, Artifact};
 use crate::package::{self, CompressionMethod};
+use crate::stack::Conduct;
 use crate::{DeployError, Values, api, local};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,8 @@ pub struct Plan {
     /// Tags for the stack and all that is in it. Those that the stack has and that are not here
     /// stay; `application=slowlane` is always one.
     pub tags: Values,
+    /// How CloudFormation goes about it.
+    pub conduct: Conduct,
     /// Whether queues and tables may be replaced or taken out of the stack.
     pub allow_replacement: bool,
     /// The bucket for the artifacts, of the same account; `None` for one that the deployer makes.
@@ -58,6 +61,7 @@ impl Plan {
             api_profile: None,
             parameters: Values::new(),
             tags: Values::from([("application".into(), "slowlane".into())]),
+            conduct: Conduct::default(),
             allow_replacement: false,
             artifact_bucket: None,
             local_log_dir: None,

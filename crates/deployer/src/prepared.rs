@@ -77,8 +77,12 @@ impl<'a> Prepared<'a> {
         let template = Artifact::new("template/slowlane", "yaml", template.into_bytes());
         store.put(&template).await?;
         let template_url = store.url(&template).await?;
-        let wanted =
-            Wanted { template_url: &template_url, parameters: &parameters, tags: &plan.tags };
+        let wanted = Wanted {
+            template_url: &template_url,
+            parameters: &parameters,
+            tags: &plan.tags,
+            conduct: &plan.conduct,
+        };
         let change_set = stack.prepare(wanted, progress).await?;
         Ok(Self { deployer, plan, before, change_set })
     }

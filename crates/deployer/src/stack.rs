@@ -5,7 +5,7 @@ pub mod changes;
 mod error;
 mod events;
 
-pub use change_set::{ChangeSet, Wanted};
+pub use change_set::{ChangeSet, Conduct, Wanted};
 pub use changes::Changes;
 pub use error::{Error, Failed, FailedResource};
 

@@ -7,7 +7,7 @@ use crate::clock::now;
 use crate::{Progress, Values, aws};
 use aws_sdk_cloudformation::types::{
     Capability, Change, ChangeSetStatus, ChangeSetType, EventFilter, Parameter,
-    ParameterDeclaration, StackStatus, Tag,
+    ParameterDeclaration, RollbackConfiguration, RollbackTrigger, StackStatus, Tag,
 };
 
 /// What a stack is to become.
@@ -20,6 +20,42 @@ pub struct Wanted<'a> {
     pub parameters: &'a Values,
     /// Tags for the stack and all that is in it, beside those that the stack has.
     pub tags: &'a Values,
+    /// How CloudFormation goes about it.
+    pub conduct: &'a Conduct,
+}
+
+/// How CloudFormation goes about the changes of a stack. What is said once stays with the stack: what is
+/// left open is as it was for its last change, and its deletion is in the name of the same role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// In whose name it acts; without one, in the name of whoever asks.
+    pub role_arn: Option<String>,
+    /// Topics of SNS that are told of each of the stack's events.
+    pub notification_arns: Vec<String>,
+    /// Alarms of CloudWatch that roll a change back: while it runs, and for as long after it as is said
+    /// here.
+    pub rollback_alarms: Vec<String>,
+    /// For how many minutes after a change its alarms are watched, 180 at most.
+    pub watched_minutes: u8,
+}
+
+impl Conduct {
+    fn rollback(&self) -> Option<RollbackConfiguration> {
+        let alarms = self.rollback_alarms.iter().map(|arn| {
+            RollbackTrigger::builder().arn(arn).r#type("AWS::CloudWatch::Alarm").build()
+        });
+        let alarms: Vec<_> = alarms.collect();
+        (!alarms.is_empty()).then(|| {
+            RollbackConfiguration::builder()
+                .set_rollback_triggers(Some(alarms))
+                .monitoring_time_in_minutes(self.watched_minutes.into())
+                .build()
+        })
+    }
+
+    fn notifications(&self) -> Option<Vec<String>> {
+        (!self.notification_arns.is_empty()).then(|| self.notification_arns.clone())
+    }
 }
 
 /// A change set that can run.
@@ -77,7 +113,7 @@ impl Stack<'_> {
         }
         tags.extend(wanted.tags.clone());
         let name = format!("slowlane-{}", now().as_millisecond());
-        if !self.create_change_set(&name, kind, wanted.template_url, parameters, &tags).await? {
+        if !self.create_change_set(&name, kind, wanted, parameters, &tags).await? {
             return Ok(None);
         }
         let (stack_id, _) = self.status().await?.ok_or_else(|| Error::Missing(self.name.into()))?;
@@ -212,7 +248,7 @@ impl Stack<'_> {
         &self,
         name: &str,
         kind: ChangeSetType,
-        template_url: &str,
+        wanted: Wanted<'_>,
         parameters: Vec<Parameter>,
         tags: &Values,
     ) -> Result<bool, Error> {
@@ -224,9 +260,12 @@ impl Stack<'_> {
             .stack_name(self.name)
             .change_set_name(name)
             .change_set_type(kind)
-            .template_url(template_url)
+            .template_url(wanted.template_url)
             .set_parameters(Some(parameters))
             .set_tags(Some(tags.collect()))
+            .set_role_arn(wanted.conduct.role_arn.clone())
+            .set_notification_arns(wanted.conduct.notifications())
+            .set_rollback_configuration(wanted.conduct.rollback())
             .capabilities(Capability::CapabilityIam)
             .send()
             .await;

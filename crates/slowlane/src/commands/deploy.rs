@@ -7,6 +7,7 @@ use crate::stacks::Stack;
 use clap::Args;
 use serde_json::{Value, json};
 use slowlane_config::Limits;
+use slowlane_deployer::stack::Conduct;
 use slowlane_deployer::{Deployer, Outputs, Plan, Prepared, Progress};
 use std::path::PathBuf;
 
@@ -65,6 +66,8 @@ pub(crate) struct Deploy {
     /// Those that the stack has stay. application=slowlane is always one.
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = name_and_value)]
     tags: Vec<(String, String)>,
+    #[command(flatten)]
+    conduct: ConductArgs,
     /// Only show what would be done
     #[arg(long, conflicts_with = "yes")]
     plan: bool,
@@ -83,6 +86,47 @@ pub(crate) struct Deploy {
     /// Print JSON: [{stack, changes, outputs}]; changes is null if there are none, outputs with --plan
     #[arg(long)]
     json: bool,
+}
+
+/// How CloudFormation goes about it. What is given once stays with the stack.
+#[derive(Args)]
+struct ConductArgs {
+    /// The role in whose name CloudFormation acts, instead of yours
+    ///
+    /// It needs what infra/permissions/deploy.json allows for resources; you need iam:PassRole on it.
+    /// The stack keeps it, also for `slowlane destroy`.
+    #[arg(long, value_name = "ARN")]
+    role_arn: Option<String>,
+    /// A topic of SNS that is told what happens to the stack, as often as needed
+    ///
+    /// The stack keeps them. For its alarms give -p AlarmTopicArn=ARN.
+    #[arg(long = "notify", value_name = "ARN")]
+    notification_arns: Vec<String>,
+    /// An alarm of CloudWatch that rolls a change back, as often as needed, 5 at most
+    ///
+    /// It must be there: not one that this deploy makes. The stack keeps them.
+    #[arg(long = "rollback-alarm", value_name = "ARN")]
+    rollback_alarms: Vec<String>,
+    /// For how long after the change those alarms may roll it back
+    #[arg(
+        long,
+        value_name = "MINUTES",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u8).range(0..=180),
+        requires = "rollback_alarms"
+    )]
+    rollback_minutes: u8,
+}
+
+impl ConductArgs {
+    fn conduct(&self) -> Conduct {
+        Conduct {
+            role_arn: self.role_arn.clone(),
+            notification_arns: self.notification_arns.clone(),
+            rollback_alarms: self.rollback_alarms.clone(),
+            watched_minutes: self.rollback_minutes,
+        }
+    }
 }
 
 impl Deploy {
@@ -152,6 +196,7 @@ impl Deploy {
         stack.tell(&mut plan);
         plan.parameters.extend(self.parameters.clone());
         plan.tags.extend(self.tags.clone());
+        plan.conduct = self.conduct.conduct();
         plan.allow_replacement = self.allow_replacement;
         plan.artifact_bucket = self.artifact_bucket.clone();
         plan.local_log_dir = self.local_logs.clone();

@@ -1,9 +1,10 @@
 //! On an answer in the format that AWS documents for `DescribeChangeSet` with property values (API
 //! Reference, `ResourceChange`, `ResourceTargetDefinition`), which the local servers do not give.
 
-use crate::stack::{Stack, Wanted};
+use crate::stack::{Conduct, Stack, Wanted};
 use crate::wire::Wire;
 use crate::{Progress, Values};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use std::time::Duration;
 
 /// A member of `Details`.
@@ -61,6 +62,13 @@ fn described(status: &str, reason: &str, changes: &str) -> String {
 }
 
 async fn prepare(wire: &Wire) -> Result<Option<crate::stack::ChangeSet>, crate::stack::Error> {
+    prepare_by(wire, &Conduct::default()).await
+}
+
+async fn prepare_by(
+    wire: &Wire,
+    conduct: &Conduct,
+) -> Result<Option<crate::stack::ChangeSet>, crate::stack::Error> {
     let config = wire.config();
     let stack = Stack::new(&config, "prod", Duration::ZERO);
     let parameters = Values::from([("ApiConcurrency".into(), "10".into())]);
@@ -68,6 +76,7 @@ async fn prepare(wire: &Wire) -> Result<Option<crate::stack::ChangeSet>, crate::
         template_url: "https://bucket/key",
         parameters: &parameters,
         tags: &Values::new(),
+        conduct,
     };
     stack.prepare(wanted, &Progress::hidden()).await
 }
@@ -197,4 +206,53 @@ async fn a_refusal_is_told_with_what_the_validation_found() {
     let last = wire.requests().pop().unwrap();
     let body = std::str::from_utf8(last.body().bytes().unwrap()).unwrap();
     assert!(body.contains("DeleteChangeSet"), "{body}");
+}
+
+/// What is said goes with the request; what is not said is left as CloudFormation has it.
+#[tokio::test]
+async fn a_role_topics_and_alarms_are_handed_to_cloudformation() {
+    let conduct = Conduct {
+        role_arn: Some("arn:role".into()),
+        notification_arns: vec!["arn:topic".into()],
+        rollback_alarms: vec!["arn:alarm-1".into(), "arn:alarm-2".into()],
+        watched_minutes: 15,
+    };
+    let told = [
+        "RoleARN=arn%3Arole",
+        "NotificationARNs.member.1=arn%3Atopic",
+        "RollbackConfiguration.RollbackTriggers.member.1.Arn=arn%3Aalarm-1",
+        "RollbackConfiguration.RollbackTriggers.member.1.Type=AWS%3A%3ACloudWatch%3A%3AAlarm",
+        "RollbackConfiguration.RollbackTriggers.member.2.Arn=arn%3Aalarm-2",
+        "RollbackConfiguration.MonitoringTimeInMinutes=15",
+    ];
+    let asked = creation_by(&conduct).await;
+    for part in told {
+        assert!(asked.split('&').any(|asked| asked == part), "{part} is not in {asked}");
+    }
+    let asked = creation_by(&Conduct::default()).await;
+    for name in ["RoleARN", "NotificationARNs", "RollbackConfiguration"] {
+        assert!(!asked.contains(name), "{name} is in {asked}");
+    }
+}
+
+/// The request for a change set that is gone about so.
+async fn creation_by(conduct: &Conduct) -> String {
+    let (complete, same) = (described("CREATE_COMPLETE", "", ""), summary("5"));
+    let wire = Wire::answering([
+        (200, STACK),
+        (200, STACK),
+        (200, RESOURCES),
+        (200, &same),
+        (200, &same),
+        (200, CREATED),
+        (200, &complete),
+        (200, STACK),
+        (200, &complete),
+    ]);
+    prepare_by(&wire, conduct).await.unwrap();
+    let body = |request: &HttpRequest| {
+        std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned()
+    };
+    let bodies = wire.requests().iter().map(body).collect::<Vec<_>>();
+    bodies.into_iter().find(|body| body.contains("Action=CreateChangeSet")).unwrap()
 }
