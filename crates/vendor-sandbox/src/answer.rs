@@ -20,7 +20,7 @@ pub(crate) struct AnswerShape {
     pub(crate) status: u16,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
-    /// Nothing at all if it is left out.
+    /// Nothing at all if it is left out. A text is sent as it is, and not as JSON.
     pub(crate) body: Option<Value>,
 }
 
@@ -104,7 +104,10 @@ impl Gaps {
     /// The answer of a shape.
     pub(crate) fn answer(&self, shape: &AnswerShape) -> Response {
         let body = shape.body.as_ref().map(|body| self.fill_in(body));
-        let mut response = json(shape.status, body.as_ref());
+        let mut response = match &body {
+            Some(Value::String(said)) => text(shape.status, said),
+            body => json(shape.status, body.as_ref()),
+        };
         self.head(&mut response, &shape.headers);
         response
     }
@@ -168,6 +171,15 @@ pub(crate) fn json(status: u16, body: Option<&Value>) -> Response {
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         response.headers_mut().insert(http::header::CONTENT_TYPE, json);
     }
+    response
+}
+
+/// An answer in plain text.
+fn text(status: u16, said: &str) -> Response {
+    let mut response = json(status, None);
+    *response.body_mut() = Bytes::from(said.to_owned());
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
     response
 }
 

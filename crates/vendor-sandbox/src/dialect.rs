@@ -124,8 +124,9 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("anthropic", include_str!("../dialects/anthropic.toml")),
+    ("github", include_str!("../dialects/github.toml")),
     ("http", include_str!("../dialects/http.toml")),
     ("hubspot", include_str!("../dialects/hubspot.toml")),
     ("openai", include_str!("../dialects/openai.toml")),
@@ -133,6 +134,7 @@ const FILES: [(&str, &str); 8] = [
     ("sap-odata", include_str!("../dialects/sap-odata.toml")),
     ("shopify", include_str!("../dialects/shopify.toml")),
     ("stripe", include_str!("../dialects/stripe.toml")),
+    ("zendesk", include_str!("../dialects/zendesk.toml")),
 ];
 
 impl Dialect {

@@ -9,14 +9,17 @@ use std::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Request, Response, answer::AnswerShape, dialect::Span};
+use crate::{Request, Response, answer::AnswerShape, asked::Asked, dialect::Span};
 
 /// What a vendor does with idempotency keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyRules {
     pub(crate) header: String,
-    pub(crate) methods: Vec<String>,
+    methods: Vec<String>,
+    /// The paths whose calls may bring one; all if none is named.
+    #[serde(default)]
+    paths: Vec<String>,
     /// How long a key is kept; then the call is executed anew.
     kept: Span,
     /// The statuses that are stored under the key once the call was executed. One that is not lets go
@@ -29,6 +32,15 @@ pub(crate) struct KeyRules {
     pub(crate) in_flight: AnswerShape,
     /// The answer to a call with other parameters.
     pub(crate) other_parameters: AnswerShape,
+}
+
+impl KeyRules {
+    /// Whether such a call's key is heeded.
+    pub(crate) fn heed(&self, asked: &Asked) -> bool {
+        let path = asked.path.join("/");
+        self.methods.contains(&asked.method.to_string())
+            && (self.paths.is_empty() || self.paths.iter().any(|whole| path.ends_with(whole)))
+    }
 }
 
 /// The keys that are kept.

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod completion;
+mod github;
 mod hubspot;
 mod odata;
 mod openai;
@@ -10,6 +11,7 @@ mod salesforce;
 mod shopify;
 mod soql;
 mod stripe;
+mod zendesk;
 
 use std::{fmt::Debug, time::Duration};
 
@@ -97,12 +99,14 @@ impl Said {
 pub(crate) fn of(dialect: &str) -> Box<dyn Service> {
     match dialect {
         "anthropic" => Box::new(anthropic::Anthropic),
+        "github" => Box::new(github::GitHub),
         "hubspot" => Box::new(hubspot::HubSpot),
         "openai" => Box::new(openai::OpenAi),
         "sap-odata" => Box::new(odata::OData::default()),
         "salesforce" => Box::new(salesforce::Salesforce),
         "shopify" => Box::new(shopify::Shopify::default()),
         "stripe" => Box::new(stripe::Stripe),
+        "zendesk" => Box::new(zendesk::Zendesk),
         _ => Box::new(rest::Rest),
     }
 }

@@ -108,7 +108,7 @@ impl Vendor {
                 SignIn::Header { header, value } => {
                     let given = asked.header(header).unwrap_or_default();
                     match value.split_once("{token}") {
-                        Some((before, "")) => given
+                        Some((before, "")) if self.dialect.token.is_some() => given
                             .strip_prefix(before)
                             .is_some_and(|token| self.tokens.are_good(token, now)),
                         _ => given == texts(value),
@@ -154,7 +154,7 @@ impl Vendor {
     fn take_key(&mut self, request: &Request, asked: &Asked, now: Duration) -> Start {
         let rules = self.dialect.idempotency.as_ref();
         let key = rules
-            .filter(|rules| rules.methods.contains(&asked.method.to_string()))
+            .filter(|rules| rules.heed(asked))
             .and_then(|rules| Some((rules, asked.header(&rules.header)?)));
         let Some((rules, key)) = key else { return Start::Runs { key: None } };
         let gaps = Gaps::at(now).with("key", Gap::Text(key.to_owned()));

@@ -22,8 +22,18 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The dialect in place of one that no sandbox speaks.
 const PLAIN: &str = "http";
 /// The profiles whose dialect a sandbox speaks.
-const SPOKEN: [&str; 8] =
-    ["anthropic", "http", "hubspot", "openai", "salesforce", "sap-odata", "shopify", "stripe"];
+const SPOKEN: [&str; 10] = [
+    "anthropic",
+    "github",
+    "http",
+    "hubspot",
+    "openai",
+    "salesforce",
+    "sap-odata",
+    "shopify",
+    "stripe",
+    "zendesk",
+];
 
 /// Run a target of slowlane.toml on this machine, against a sandbox of its API
 ///

@@ -96,3 +96,22 @@ async fn hubspot() -> anyhow::Result<()> {
     assert_eq!(made.unwrap_or((2, 1)), (2, 1));
     Ok(())
 }
+
+#[tokio::test]
+async fn octokit() -> anyhow::Result<()> {
+    let settings = rates(&[(Measure::Calls, "100/1m")])?;
+    let report = judged("octokit_client.js", "github", settings).await?;
+    // An issue, its comment, a file and a label.
+    let made = report.map(|report| (report.records_created, report.http_429));
+    assert_eq!(made.unwrap_or((4, 1)), (4, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn zendesk() -> anyhow::Result<()> {
+    let settings = rates(&[(Measure::Calls, "700/1m")])?;
+    let report = judged("zendesk_client.js", "zendesk", settings).await?;
+    let made = report.map(|report| report.records_created);
+    assert_eq!(made.unwrap_or(2), 2, "a ticket and a user");
+    Ok(())
+}

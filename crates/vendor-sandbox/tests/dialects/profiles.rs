@@ -125,6 +125,8 @@ fn its_refusals_are_throttles_of_their_kinds_with_their_waits() {
 fn limits_in_headers_are_read() {
     for (name, measure, kind) in [
         ("http", Measure::Calls, LimitKind::Rate),
+        ("github", Measure::Calls, LimitKind::Rate),
+        ("zendesk", Measure::Calls, LimitKind::Rate),
         ("openai", Measure::Calls, LimitKind::Rate),
         ("openai", Measure::Units, LimitKind::Cost),
         ("anthropic", Measure::Calls, LimitKind::Rate),
@@ -202,4 +204,34 @@ fn what_a_model_has_used_is_told() {
         assert!(usage.input > Some(0) && usage.output > Some(0), "{name}: {usage:?}");
         assert_eq!(usage.units(), usage.input.zip(usage.output).map(|(i, o)| i + o), "{name}");
     }
+}
+
+/// Zendesk heeds a key with a new ticket, and with nothing else.
+#[test]
+fn a_ticket_of_zendesks_that_is_made_again_is_the_first_one() {
+    let mut judged = Judged::new("zendesk", &[], true);
+    let first = judged.call("order-1");
+    assert_eq!(judged.call("order-1").id, first.id);
+    let report = judged.sandbox.report();
+    assert_eq!((report.records_created, report.duplicate_effects), (1, 0));
+    judged.dialect.sample.body["ticket"]["subject"] = "other".into();
+    let other = judged.call("order-1");
+    assert_eq!(other.outcome, Outcome::Rejected, "{other:?}");
+
+    judged.dialect.sample.resource = "api/v2/users".to_owned();
+    judged.dialect.sample.body = serde_json::json!({ "user": { "external_id": "{key}" } });
+    for _ in 0..2 {
+        assert_eq!(judged.call("user-1").outcome, Outcome::Succeeded);
+    }
+    assert_eq!(judged.sandbox.report().duplicate_effects, 1);
+}
+
+/// A label's name is unique at GitHub, so a second attempt finds its own.
+#[test]
+fn a_label_of_githubs_that_is_there_is_said_to_be() {
+    let mut judged = Judged::new("github", &[], true);
+    judged.dialect.sample.resource = "repos/acme/shop/labels".to_owned();
+    judged.dialect.sample.body = serde_json::json!({ "name": "{key}" });
+    assert_eq!(judged.call("late").outcome, Outcome::Succeeded);
+    assert_eq!(judged.call("late").outcome, Outcome::AlreadyExists);
 }
