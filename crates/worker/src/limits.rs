@@ -26,7 +26,7 @@ use std::time::Duration;
 use aws_smithy_types::timeout::TimeoutConfig;
 use slowlane_limiter::{
     self as limiter, AimdRules, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind,
-    Fallback, Gate, Limit, Limiter, Margin, Moment, Rate, Reason, Report, Scope, Settings,
+    Fallback, Gate, Limit, Limiter, Margin, Moment, Outage, Rate, Reason, Report, Scope, Settings,
     SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
@@ -67,8 +67,9 @@ pub(crate) struct Limits {
     /// How many units calls have, as this process has seen them.
     usual_units: Cell<u64>,
     probing: Cell<Probing>,
-    /// Whether a call of this process has opened the breaker, or failed as its probe.
-    opened_here: Cell<bool>,
+    /// When the next probe is due, as the latest call of this process has left it that opened the
+    /// breaker or failed as its probe.
+    next_probe: Cell<Option<Moment>>,
     /// How often this process was woken.
     woken: Cell<u64>,
     /// The ring of this process that comes back for the next probe.
@@ -157,7 +158,7 @@ impl Limits {
             of_own_share: Cell::new(0),
             usual_units: Cell::new(1),
             probing: Cell::new(Probing::No),
-            opened_here: Cell::new(false),
+            next_probe: Cell::new(None),
             woken: Cell::new(0),
             for_probe: Cell::new(None),
             own: concurrency::Own::default(),
@@ -247,10 +248,10 @@ impl Limits {
     }
 
     /// Whether the ring that woke this slot comes back for the next probe. One does: of the process
-    /// whose call has opened the breaker, whichever ring wakes it first.
+    /// whose call was the last to find the API out of order, whichever ring wakes it first.
     fn is_for_probe(&self, probe_at: Moment) -> bool {
         let woken = self.woken.get();
-        if !self.opened_here.get() || self.promised().is_some_and(|ring| ring.woken != woken) {
+        if !self.sees_to_probe() || self.promised().is_some_and(|ring| ring.woken != woken) {
             return false;
         }
         self.for_probe.set(Some(ForProbe { back_at: probe_at, woken }));
@@ -263,14 +264,27 @@ impl Limits {
 
     /// Whether a ring of this process is to come back for the next probe, and none does yet.
     pub(crate) fn wants_ring_for_probe(&self) -> bool {
-        self.opened_here.get() && self.promised().is_none()
+        self.sees_to_probe() && self.promised().is_none()
+    }
+
+    /// Whether it is for this process to let a ring come back for the next probe. It no longer is once
+    /// another process has probed.
+    fn sees_to_probe(&self) -> bool {
+        self.next_probe.get().is_some_and(|own| self.outage().is_some_and(|due| due.until == own))
+    }
+
+    /// Why the breaker is not closed, if it is not.
+    fn outage(&self) -> Option<Outage> {
+        let view = self.limiter.view();
+        match &view.record()?.control.breaker {
+            Breaker::Open(outage) | Breaker::HalfOpen { outage, .. } => Some(outage.clone()),
+            Breaker::Closed { .. } => None,
+        }
     }
 
     /// Whether the API answers nobody, as far as is known. No attempt counts then.
     pub(crate) fn is_out_of_order(&self) -> bool {
-        let view = self.limiter.view();
-        let breaker = view.record().map(|record| &record.control.breaker);
-        breaker.is_some_and(|breaker| !matches!(breaker, Breaker::Closed { .. }))
+        self.outage().is_some()
     }
 
     /// A call goes to the API. If this slot is the probe, it is the one.
@@ -293,13 +307,10 @@ impl Limits {
         let before = self.concurrency();
         let is_news = self.limiter.report(call, &concurrency::with_places(self, report)).await;
         let was_probe = self.probing.replace(Probing::No) == Probing::UnderWay;
-        match (out, self.is_out_of_order()) {
-            (false, true) => self.opened_here.set(true),
-            (true, true) if was_probe => self.opened_here.set(true),
-            (true, false) => {
-                self.opened_here.set(false);
-                return Moved::Closed;
-            }
+        match (out, self.outage()) {
+            (false, Some(outage)) => self.next_probe.set(Some(outage.until)),
+            (true, Some(outage)) if was_probe => self.next_probe.set(Some(outage.until)),
+            (true, None) => return Moved::Closed,
             _ => {}
         }
         match (before, self.concurrency()) {

@@ -18,14 +18,17 @@ pub struct RingsAsleep {
 
 impl RingsAsleep {
     /// So many more sleep now, until `back_at`. Those that come back sooner than the others do not
-    /// count: the ring for a probe sleeps for seconds.
+    /// count, whichever fell asleep first: the ring for a probe sleeps for seconds. Rings that come back
+    /// at about the same time are one lot, however long each request took that let one sleep.
     #[must_use]
     pub fn and(self, now: Duration, rings: u32, back_at: Duration) -> Self {
-        if self.are_back(now) {
+        if self.are_back(now) || self.back_at + RING_LEAD < back_at {
             return Self { rings, back_at };
         }
-        let counted = if back_at < self.back_at { 0 } else { rings };
-        Self { rings: self.rings.saturating_add(counted), ..self }
+        if back_at + RING_LEAD < self.back_at {
+            return self;
+        }
+        Self { rings: self.rings.saturating_add(rings), back_at: self.back_at.min(back_at) }
     }
 
     /// Whether one more ring wakes nobody whom these will not wake, where there are so many slots.
@@ -59,7 +62,7 @@ mod tests {
         assert!(!none.suffice(secs(1), SLOTS));
         let two = none.and(secs(1), 2, BACK);
         assert!(!two.suffice(secs(1), SLOTS));
-        let three = two.and(secs(2), 1, BACK + secs(300));
+        let three = two.and(secs(2), 1, BACK + secs(1));
         assert!(three.suffice(secs(2), SLOTS));
         assert!(three.suffice(BACK - RING_LEAD - secs(1), SLOTS));
         assert!(!three.suffice(BACK - RING_LEAD, SLOTS));
@@ -77,6 +80,24 @@ mod tests {
     fn one_that_comes_back_soon_is_not_counted() {
         let two = RingsAsleep::default().and(secs(1), 2, BACK);
         assert_eq!(two.and(secs(2), 1, secs(30)), two);
+    }
+
+    #[test]
+    fn a_request_that_took_a_little_less_is_counted_too() {
+        let millis = Duration::from_millis;
+        let slow = RingsAsleep::default().and(secs(1), 1, BACK + millis(90));
+        let three = slow.and(secs(2), 1, BACK + millis(4)).and(secs(3), 1, BACK + millis(20));
+        assert!(three.suffice(secs(4), SLOTS));
+    }
+
+    #[test]
+    fn one_that_comes_back_for_a_probe_is_not_waited_for_by_the_others() {
+        let probe = RingsAsleep::default().and(secs(1), 1, secs(6));
+        let three = probe.and(secs(2), 1, BACK).and(secs(3), 2, BACK);
+        assert!(three.suffice(secs(5), SLOTS));
+        // The next probe's, and the next.
+        let later = three.and(secs(6), 1, secs(36)).and(secs(36), 1, secs(66));
+        assert!(later.suffice(secs(70), SLOTS));
     }
 
     proptest! {
