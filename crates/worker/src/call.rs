@@ -237,10 +237,8 @@ impl<T: Target> Calls<T> {
             Prepared::Ended(ended) => Some(ended),
             // What became of it must be asked of the API first.
             Prepared::Ready(Ready { call, claimed }) => {
-                if let ReadyTo::Run(claim) = claimed
-                    && let Err(error) = claim.release_untried().await
-                {
-                    tracing::warn!(error = chain(&error), "a claim ends only with its lease");
+                if let ReadyTo::Run(claim) = claimed {
+                    let_go(&call.queued, &claim).await;
                 }
                 self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
                 None
@@ -253,6 +251,7 @@ impl<T: Target> Calls<T> {
         let asleep = asleep_for(received.receive_count, opens_in, self.unit()).min(at_most);
         if let Err(error) = self.queues.change_visibility(received, asleep).await {
             tracing::warn!(
+                message_id = received.message_id,
                 error = chain(&error),
                 "a call stays hidden for the visibility time-out of its queue"
             );
@@ -262,5 +261,16 @@ impl<T: Target> Calls<T> {
     /// Randomness for the policy, in [0, 1).
     pub(crate) fn unit(&self) -> f64 {
         self.rng.borrow_mut().f64()
+    }
+}
+
+/// Lets go of the claim of a call that was not sent, as far as that can be done.
+async fn let_go(queued: &QueuedCall, claim: &Claim<DynamoDbStore>) {
+    if let Err(error) = claim.release_untried().await {
+        tracing::warn!(
+            idempotency_key = queued.idempotency_key.as_str(),
+            error = chain(&error),
+            "a claim ends only with its lease"
+        );
     }
 }

@@ -15,7 +15,7 @@ use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, try_again_after};
 use tokio::time::Instant;
 
-use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError};
+use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError, let_go};
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
@@ -217,9 +217,7 @@ impl<T: Target> Calls<T> {
         call: &Call,
         claim: &Claim<DynamoDbStore>,
     ) -> Result<Ending, StepError> {
-        if let Err(error) = claim.release_untried().await {
-            tracing::warn!(error = chain(&error), "a claim ends only with its lease");
-        }
+        let_go(&call.queued, claim).await;
         if !call.received.dead_letter {
             return Ok(Self::abandon());
         }
@@ -309,6 +307,7 @@ impl<T: Target> Calls<T> {
             Ok(()) => after,
             Err(error) => {
                 tracing::warn!(
+                    message_id = received.message_id,
                     error = chain(&error),
                     "a call stays hidden until its visibility time-out"
                 );

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
-use slowlane_lambda::logs::chain;
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{Outcome, ask_again_after, try_again_after};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Answer, Answered, Call, Calls, Ready, ReadyTo};
+use super::{Answer, Answered, Call, Calls, Ready, ReadyTo, let_go};
 use crate::limits::Grant;
 use crate::target::{AfterLoss, Reconciled, Target};
 
@@ -59,9 +58,7 @@ impl<T: Target> Calls<T> {
             Ok(claim) => claim,
             Err(NotDispatched { claim, error }) => {
                 // Nothing was sent, whether or not the mark stands.
-                if let Err(error) = claim.release_untried().await {
-                    tracing::warn!(error = chain(&error), "a claim ends only with its lease");
-                }
+                let_go(call, &claim).await;
                 return Answer::NotMade(error.into());
             }
         };
