@@ -40,6 +40,7 @@ fn findings(config: &Config, load: Load<'_>) -> Vec<Finding> {
     for (name, stage) in &config.stages {
         name_fits(name, "stage", &mut found);
         check_stage(config, stage, load, &mut found);
+        check_shared(config, name, stage, &mut found);
     }
     found
 }
@@ -85,6 +86,28 @@ fn check_stage(config: &Config, stage: &Stage, load: Load<'_>, found: &mut Vec<F
                 let mend = proposal(name.get_ref(), config.targets());
                 found.push(Finding { span: name.span(), problem, mend });
             }
+        }
+    }
+}
+
+/// A limit that has a name is kept in a table that the stage must name.
+fn check_shared(config: &Config, name: &Spanned<String>, stage: &Stage, found: &mut Vec<Finding>) {
+    if stage.shared_limits_table.is_some() {
+        return;
+    }
+    for (target, settings) in &config.targets {
+        let changes = stage.targets.iter().find(|(of, _)| of.get_ref() == target.get_ref());
+        let limits = changes.and_then(|(_, changes)| changes.limits.as_ref());
+        let limits = limits.or(settings.limits.as_ref()).into_iter().flatten();
+        if limits.clone().any(|limit| limit.get_ref().scope.is_shared()) {
+            let problem = format!(
+                "the stage `{}` has no table for the limits of `{}` that have a name",
+                name.get_ref(),
+                target.get_ref()
+            );
+            let mend = "write `shared_limits_table = \"...\"` there; `slowlane add shared-limits` \
+                        makes a table and says its name";
+            found.push(finding(name.span(), &problem, mend));
         }
     }
 }
@@ -160,8 +183,8 @@ fn check_limits(target: &Target, found: &mut Vec<Finding>) {
             found.push(finding(limit.span(), &problem, "lower it, or take it out"));
         }
         let mut earlier = limits.clone().take(index);
-        if earlier.any(|earlier| limit.get_ref().repeats(earlier.get_ref())) {
-            let problem = format!("this `{}` is there already", measure.word());
+        let clash = earlier.find_map(|earlier| limit.get_ref().clashes_with(earlier.get_ref()));
+        if let Some(problem) = clash {
             found.push(finding(limit.span(), &problem, "take one of them out"));
         }
     }

@@ -46,6 +46,8 @@ pub struct Deployment {
     pub timeout: Duration,
     /// Limits below `concurrency`.
     pub limits: Vec<Limit>,
+    /// The DynamoDB table of those that have a name.
+    pub shared_limits_table: Option<String>,
 }
 
 /// A stage that the configuration does not have.
@@ -74,7 +76,9 @@ impl Config {
             let changes = settings.targets.iter().find(|(of, _)| of.get_ref() == name.get_ref());
             let target =
                 changes.map_or_else(|| target.clone(), |(_, changes)| target.with(changes));
-            deployment(stage, region, name.get_ref(), target)
+            let deployment = deployment(stage, region, name.get_ref(), target)?;
+            let shared_limits_table = settings.shared_limits_table.clone();
+            Some(Deployment { shared_limits_table, ..deployment })
         });
         Ok(all.collect())
     }
@@ -98,5 +102,6 @@ fn deployment(stage: &str, region: &str, name: &str, target: Target) -> Option<D
         concurrency: target.concurrency.map_or(USUAL_CONCURRENCY, Spanned::into_inner),
         timeout: target.timeout.map_or(USUAL_TIMEOUT, |timeout| timeout.into_inner().0),
         limits: target.limits.into_iter().flatten().map(Spanned::into_inner).collect(),
+        shared_limits_table: None,
     })
 }

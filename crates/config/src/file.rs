@@ -57,6 +57,8 @@ pub struct Stage {
     /// The AWS region.
     #[schemars(with = "String")]
     pub(crate) region: Spanned<String>,
+    /// The DynamoDB table of limits that have a `name`; `slowlane add shared-limits` makes one.
+    pub(crate) shared_limits_table: Option<String>,
     /// What differs from the target's own settings.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Target>")]

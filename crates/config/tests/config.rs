@@ -40,9 +40,11 @@ secret = "prod/billing"
 
 [stages.dev]
 region = "eu-central-1"
+shared_limits_table = "limits-dev"
 
 [stages.prod]
 region = "us-gov-west-1"
+shared_limits_table = "limits-prod"
 
 [stages.prod.targets.crm]
 concurrency = 5
@@ -180,6 +182,7 @@ fn a_mistake_of_the_target_is_not_told_again_of_each_stage() {
 fn a_stage_may_be_lower_than_a_limit_that_it_takes_over() {
     let limit = "{ rate = \"100/20s\" }, { concurrency = 7 }";
     let text = GOOD.replacen("{ rate = \"100/20s\" }", limit, 1);
+    let text = text.replacen("  { name = \"org\", concurrency = 20 },\n", "", 1);
     let config = parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(config.deployments("prod").unwrap()[1].concurrency, 5);
     let own = "concurrency = 5\nlimits = [{ concurrency = 6 }]\n";

@@ -56,6 +56,21 @@ impl Addition {
         }
     }
 
+    /// The table of limits that stacks share by a name, by `infra/shared-limits.yaml` of this
+    /// repository. It has no Lambda and no state machine.
+    pub fn shared_limits(stack_name: &str, repository: &Path) -> Self {
+        Self {
+            stack_name: stack_name.into(),
+            parameters: Values::new(),
+            artifact_bucket: None,
+            local_log_dir: None,
+            template: repository.join("infra/shared-limits.yaml"),
+            lambdas: &[],
+            lambda_directory: PathBuf::new(),
+            machines: Vec::new(),
+        }
+    }
+
     /// Sets a template parameter.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: impl ToString) -> Self {
@@ -105,8 +120,11 @@ impl Deployer {
         let bucket = addition.artifact_bucket.as_deref();
         let store = artifacts::Store::open(&self.config, is_local, bucket).await?;
         let mut parameters = addition.parameters.clone();
-        parameters.insert("ArtifactBucket".into(), store.bucket().into());
-        for (parameter, artifact) in addition.artifacts(is_local)? {
+        let artifacts = addition.artifacts(is_local)?;
+        if !artifacts.is_empty() {
+            parameters.insert("ArtifactBucket".into(), store.bucket().into());
+        }
+        for (parameter, artifact) in artifacts {
             progress.say(&format!("{parameter}: {}", artifact.key()));
             store.put(&artifact).await?;
             parameters.insert(parameter, artifact.key().into());
@@ -147,6 +165,7 @@ mod tests {
                 &["CallerKey", "FrontDoorKey", "RetryCascadeKey"][..],
             ),
             (Addition::reviews("reviews", &repository), &["ReviewSentimentKey"]),
+            (Addition::shared_limits("shared-limits", &repository), &[]),
         ] {
             let template = artifacts::read_text(&addition.template).unwrap();
             let artifacts = addition.artifacts(true).unwrap();

@@ -13,11 +13,12 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use slowlane_limiter::{
     AimdRules, Change, ControlRules, DynamoDbStore, LimitError, LimitKey, Limiter, Limits,
-    NameError, Overrides, Scope, Settings, SlotId,
+    NameError, Overrides, Settings, SlotId,
 };
 use slowlane_message::Ring;
 use std::time::Duration;
 
+use set::{BeforeAndNow, Sharing};
 pub use set::{InEffect, Setting, WasSet};
 pub use slowlane_limiter::Author;
 pub use standing::Standing;
@@ -33,6 +34,8 @@ const BATCH: u32 = 10;
 #[derive(Debug)]
 pub struct Limit {
     limiter: Limiter<DynamoDbStore>,
+    /// What other stacks keep too, if something is shared by a name.
+    shared: Option<Shared>,
     name: LimitKey,
     sqs: aws_sdk_sqs::Client,
     /// Where to ring; the deferral wiring has none.
@@ -42,6 +45,17 @@ pub struct Limit {
     /// The limits below it, as they were deployed.
     configured: Limits,
 }
+
+/// Limits that several stacks share by a name.
+#[derive(Debug)]
+struct Shared {
+    limiter: Limiter<DynamoDbStore>,
+    name: LimitKey,
+    configured: Limits,
+}
+
+/// Calls at once under a name: each stack has a ceiling of its own.
+const NO_CEILING: u32 = 1_000_000;
 
 /// Why a limit was not shown or not changed.
 #[derive(Debug, thiserror::Error)]
@@ -89,23 +103,22 @@ impl Limit {
         // A stack of an earlier version has no such parameter.
         let configured = deployed.parameters.get("Limits").map(|text| Limits::from_json(text));
         let configured = configured.transpose().map_err(Error::Configured)?.unwrap_or_default();
-        let of_target = || configured.iter().filter(|limit| limit.scope == Scope::Target);
         let name = LimitKey::new(&deployed.stack_name)?;
         let dynamodb = aws_sdk_dynamodb::Client::new(config);
-        let store = DynamoDbStore::new(dynamodb, &outputs.idempotency_table_name);
-        let settings = Settings {
-            ceiling,
-            rates: of_target().filter_map(slowlane_limiter::Limit::rate).collect(),
-            quotas: of_target().filter_map(slowlane_limiter::Limit::quota).collect(),
-            rules: ControlRules {
-                concurrency: configured.concurrency(),
-                adaptive: configured.is_adaptive().then(|| AimdRules::up_to(ceiling)),
-                ..ControlRules::default()
-            },
-            ..Settings::default()
+        let limiter = |table: &str, name: &LimitKey, ceiling, limits: &Limits| {
+            let store = DynamoDbStore::new(dynamodb.clone(), table);
+            let settings = settings(ceiling, limits);
+            Ok::<_, Error>(Limiter::new(store, name.clone(), SlotId::new("operator")?, settings)?)
         };
+        let table = deployed.parameters.get("SharedLimitsTable").filter(|name| !name.is_empty());
+        let shared = configured.shared().zip(table).map(|((name, configured), table)| {
+            let limiter = limiter(table, &name, NO_CEILING, &configured)?;
+            Ok::<_, Error>(Shared { limiter, name, configured })
+        });
+        let configured = configured.own_and_tenants();
         Ok(Self {
-            limiter: Limiter::new(store, name.clone(), SlotId::new("operator")?, settings)?,
+            limiter: limiter(&outputs.idempotency_table_name, &name, ceiling, &configured)?,
+            shared: shared.transpose()?,
             name,
             sqs: aws_sdk_sqs::Client::new(config),
             doorbell: outputs.doorbell_queue_url.clone(),
@@ -120,12 +133,24 @@ impl Limit {
     /// [`Error::Store`].
     pub async fn standing(&self) -> Result<Standing, Error> {
         let standings = self.limiter.standings().await?;
+        let shared = match &self.shared {
+            None => None,
+            Some(Shared { limiter, name, configured }) => Some(Box::new(Standing {
+                name: name.clone(),
+                now: limiter.now(),
+                ceiling: NO_CEILING,
+                configured: configured.clone(),
+                standings: limiter.standings().await?,
+                shared: None,
+            })),
+        };
         Ok(Standing {
             name: self.name.clone(),
             now: self.limiter.now(),
             ceiling: self.ceiling,
             configured: self.configured.clone(),
             standings,
+            shared,
         })
     }
 
@@ -158,24 +183,26 @@ impl Limit {
     }
 
     /// Sets limits, for everybody from within a second on, and wakes the slots: there may be more room
-    /// than before. Answers what was set before and now.
+    /// than before. What is shared by a name is set for all stacks that use the name. Answers what was
+    /// set before and now.
     ///
     /// # Errors
     /// [`Error::AboveCeiling`], [`Error::Record`], [`Error::NotRung`].
     pub async fn set(&self, setting: &Setting, by: &Author) -> Result<WasSet, Error> {
-        if let Some(asked) = setting.concurrency.filter(|asked| *asked > self.ceiling) {
+        let sharing = self.shared.as_ref().map(|shared| Sharing::of(&shared.configured));
+        let (own, of_all) = setting.split(sharing.unwrap_or_default());
+        if let Some(asked) = own.concurrency.filter(|asked| *asked > self.ceiling) {
             return Err(Error::AboveCeiling { asked, ceiling: self.ceiling });
         }
-        let (before, control) = self.limiter.set_limits(|before| setting.over(before), by).await?;
-        let was_set =
-            WasSet { before: self.in_effect(&before), now: self.in_effect(&control.limits) };
+        let was_set = set(&self.limiter, &own, by).await?;
+        let mut was_set = was_set.map(|set| InEffect::of(&set, self.ceiling, &self.configured));
+        if let (Some(shared), Some(sharing)) = (&self.shared, sharing) {
+            let of_all = set(&shared.limiter, &of_all, by).await?;
+            let of_all = of_all.map(|set| InEffect::of(&set, NO_CEILING, &shared.configured));
+            was_set = was_set.with(of_all, sharing);
+        }
         self.wake_slots().await?;
         Ok(was_set)
-    }
-
-    /// What is in effect where this was set.
-    fn in_effect(&self, set: &Overrides) -> InEffect {
-        InEffect::of(set, self.ceiling, &self.configured)
     }
 
     async fn wake_slots(&self) -> Result<(), Error> {
@@ -203,4 +230,34 @@ impl Limit {
         let sent = request.set_entries(Some(entries.collect())).send().await;
         sent.map(drop).map_err(aws::failed("sqs:SendMessage", "the doorbell queue"))
     }
+}
+
+/// How a limit is kept, as far as it matters to who looks at it.
+fn settings(ceiling: u32, limits: &Limits) -> Settings {
+    let of_target = || limits.iter().filter(|limit| limit.scope == slowlane_limiter::Scope::Target);
+    Settings {
+        ceiling,
+        rates: of_target().filter_map(slowlane_limiter::Limit::rate).collect(),
+        quotas: of_target().filter_map(slowlane_limiter::Limit::quota).collect(),
+        rules: ControlRules {
+            concurrency: limits.concurrency(),
+            adaptive: limits.is_adaptive().then(|| AimdRules::up_to(ceiling)),
+            ..ControlRules::default()
+        },
+        ..Settings::default()
+    }
+}
+
+/// Sets one record's limits, unless nothing is to be set there. Answers what was set before and now.
+async fn set(
+    limiter: &Limiter<DynamoDbStore>,
+    setting: &Setting,
+    by: &Author,
+) -> Result<BeforeAndNow<Overrides>, Error> {
+    if *setting == Setting::default() {
+        let limits = limiter.standings().await?.record.control.limits;
+        return Ok(BeforeAndNow { before: limits.clone(), now: limits });
+    }
+    let (before, control) = limiter.set_limits(|before| setting.over(before), by).await?;
+    Ok(BeforeAndNow { before, now: control.limits })
 }

@@ -228,14 +228,19 @@ impl TryFrom<Vec<Limit>> for Limits {
 
     fn try_from(limits: Vec<Limit>) -> Result<Self, Error> {
         for (index, limit) in limits.iter().enumerate() {
-            if limits[..index].iter().any(|earlier| limit.repeats(earlier)) {
-                return Err(Error::Entry {
-                    place: format!("limits[{}]", index + 1),
-                    problem: format!("this `{}` is there already", limit.measure.word()),
-                });
+            let problem = limits[..index].iter().find_map(|earlier| limit.clashes_with(earlier));
+            if let Some(problem) = problem {
+                return Err(Error::Entry { place: format!("limits[{}]", index + 1), problem });
             }
         }
         Ok(Self(limits))
+    }
+}
+
+impl FromIterator<Limit> for Limits {
+    /// Of limits that stood in one list.
+    fn from_iter<T: IntoIterator<Item = Limit>>(limits: T) -> Self {
+        Self(limits.into_iter().collect())
     }
 }
 

@@ -123,6 +123,9 @@ pub enum Error {
     /// The store failed, where nothing can stand in for it.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A name is none.
+    #[error("a name")]
+    Name(#[from] crate::names::Error),
 }
 
 impl Error {

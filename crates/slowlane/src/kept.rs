@@ -20,10 +20,10 @@ pub(crate) enum Refused {
 /// Whether a deployed worker keeps a limit. What it does not keep is refused: a limit that is written
 /// down and not kept would be found out by the API's answers.
 pub(crate) fn is_kept(limit: &Limit) -> bool {
-    match (&limit.measure, &limit.scope) {
-        (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Target) => true,
-        (Measure::Rate { .. } | Measure::Quota { .. }, Scope::Tenant | Scope::Shared(_)) => false,
-        (Measure::Concurrency(_) | Measure::Adaptive, scope) => *scope == Scope::Target,
+    match &limit.scope {
+        Scope::Target => true,
+        Scope::Shared(_) => limit.measure != Measure::Adaptive,
+        Scope::Tenant => false,
     }
 }
 
@@ -53,6 +53,7 @@ mod tests {
             r#"{"concurrency":2}"#,
             r#"{"adaptive":true}"#,
             r#"{"concurrency":2,"name":"org"}"#,
+            r#"{"adaptive":true,"name":"org"}"#,
             r#"{"rate":"2/s","per":"tenant"}"#,
             r#"{"rate":"2/s","name":"org"}"#,
         ] {

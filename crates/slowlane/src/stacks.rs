@@ -27,6 +27,7 @@ impl Stack {
     pub(crate) fn of(deployment: &Deployment, folder: &Path) -> Result<Self, Refused> {
         let Deployment { worker, concurrency, timeout, limits, base_url, secret, auth, .. } =
             deployment;
+        let shared_limits_table = deployment.shared_limits_table.clone();
         let limits = Limits::try_from(limits.clone())
             .map_err(kept::Refused::from)
             .and_then(|limits| kept::parameter(&limits))
@@ -36,6 +37,7 @@ impl Stack {
         let parameters = [
             ("ApiConcurrency", concurrency.to_string()),
             ("Limits", limits),
+            ("SharedLimitsTable", shared_limits_table.unwrap_or_default()),
             ("ApiTimeoutSeconds", timeout.as_secs().to_string()),
             ("ApiBaseUrl", base_url.unwrap_or_default()),
             ("ApiAuth", auth.clone().unwrap_or_default()),
@@ -109,6 +111,7 @@ mod tests {
             ("ApiSecret", "prod/crm"),
             ("ApiTimeoutSeconds", "60"),
             ("Limits", "[]"),
+            ("SharedLimitsTable", ""),
         ];
         assert_eq!(crm.unwrap(), Stack { parameters: values(&expected), ..Stack::default() });
 
@@ -135,10 +138,10 @@ mod tests {
     #[test]
     fn what_cannot_be_deployed_is_refused_by_name() {
         let text = "profile = \"stripe\"\nsecret = \"s\"\nbase_url = \"https://api.stripe.com\"\n\
-                    limits = [{ adaptive = true, name = \"org\" }]";
+                    limits = [{ rate = \"2/s\", per = \"tenant\" }]";
         let error = stack(text).unwrap_err().to_string();
         let told = "target api: limits[1]: a deployed worker does not keep \
-                    {\"adaptive\":true,\"name\":\"org\"} yet; take it out";
+                    {\"rate\":\"2/s\",\"per\":\"tenant\"} yet; take it out";
         assert!(error.starts_with(told), "{error}");
     }
 }

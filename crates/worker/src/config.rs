@@ -29,6 +29,9 @@ pub struct Config {
     /// `LIMITS`: the target's limits beside its ceiling, as a JSON array of the entries of
     /// `slowlane.toml`'s `limits`. None if it is not set.
     pub limits: Limits,
+    /// `SHARED_LIMITS_TABLE`: the DynamoDB table in which the limits are kept that have a `name`, for
+    /// all stacks that use that table. Only those need it.
+    pub shared_limits_table: Option<String>,
     /// `API_TIMEOUT_SECS`: how long the API may take to answer. After it nobody knows
     /// whether the call had its effect.
     pub api_timeout: Duration,
@@ -124,6 +127,8 @@ impl Config {
                 env.required("IDEMPOTENCY_TABLE", "the name of the guard's DynamoDB table");
             let limit_key = env.maybe("LIMIT_KEY", LIMIT_KEY_EXPECTED);
             let limits = read_limits(env);
+            let shared_limits_table =
+                env.maybe("SHARED_LIMITS_TABLE", "the name of the DynamoDB table of shared limits");
             let api_timeout = seconds(env, "API_TIMEOUT_SECS");
             let call_visibility = seconds(env, "CALL_VISIBILITY_SECS");
             let work_window = seconds(env, "WORK_WINDOW_SECS");
@@ -151,6 +156,7 @@ impl Config {
                 idempotency_table: idempotency_table?,
                 limit_key,
                 limits: limits?,
+                shared_limits_table: shared_limits_table?,
                 api_timeout: api_timeout?,
                 call_visibility: call_visibility?,
                 work_window: work_window?,
@@ -161,6 +167,10 @@ impl Config {
                 max_receive_count: max_receive_count?,
                 metrics_namespace: metrics_namespace?,
             };
+            if let (Some((name, _)), None) = (config.limits.shared(), &config.shared_limits_table) {
+                let told = "has limits that are shared, and SHARED_LIMITS_TABLE is not set";
+                env.refuse(format!("LIMITS {told}: {name}"));
+            }
             for contradiction in config.timing().contradictions() {
                 env.refuse(contradiction.to_string());
             }
@@ -335,6 +345,8 @@ mod tests {
             (r#"[{"adaptive":true,"per":"tenant"}]"#, "does not keep"),
             (r#"[{"rate":"100/20s","per":"tenant"}]"#, "does not keep"),
             (r#"[{"rate":"100"}]"#, "limits[1].rate"),
+            (r#"[{"rate":"100/20s","name":"org"}]"#, "SHARED_LIMITS_TABLE is not set: org"),
+            (r#"[{"adaptive":true,"name":"org"}]"#, "does not keep"),
         ] {
             let error = limits(text).unwrap_err().to_string();
             assert!(error.contains("LIMITS") && error.contains(told), "{error}");

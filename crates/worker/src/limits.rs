@@ -11,6 +11,9 @@
 //! Where the API says how little is left of a limit that nobody has told Slowlane, all slots wait
 //! ([`left`]).
 //!
+//! Limits that have a name are shared with other stacks: they are kept in a table of their own, and
+//! the record there is read beside the other ([`shared`]).
+//!
 //! What cannot be read stops no work: a view counts for some seconds, then as if nobody had
 //! limited anything. Only what somebody was seen to shut stays shut. A process that has seen nothing
 //! yet reads twice before it works.
@@ -18,16 +21,18 @@
 mod concurrency;
 mod grants;
 mod left;
+mod shared;
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
+use futures::future::join;
 use slowlane_limiter::{
     self as limiter, AimdRules, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind,
-    Fallback, Gate, Limit, Limiter, Margin, Moment, Outage, Rate, Reason, Report, Scope, Settings,
-    SharedCorrection, SlotId, Waiting,
+    Fallback, Gate, Limit, Limiter, Margin, Measure, Moment, Outage, Rate, Reason, Report, Scope,
+    Settings, SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
 use slowlane_policy::slot::{self, rings_asleep_for};
@@ -60,6 +65,8 @@ const LONGEST_WRITE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Limits {
     limiter: Limiter<DynamoDbStore>,
+    /// The limits that other stacks keep too, if there are some.
+    shared: Option<shared::Shared>,
     /// How far ahead a moment may be reserved.
     horizon: Duration,
     /// Grants of this process's own share that are counted already.
@@ -122,15 +129,14 @@ impl Limits {
         let slot = SlotId::from(seed);
         let slots = config.slots().unwrap_or(MOST_SUSPECTS);
         let store = DynamoDbStore::new(impatient(dynamodb), &config.idempotency_table);
-        let rates: Vec<Rate> = config.limits.iter().filter_map(Limit::rate).collect();
+        let own = config.limits.own();
+        let rates: Vec<Rate> = own.iter().filter_map(Limit::rate).collect();
         let margin = Margin::default();
-        let horizon = horizon_of(&rates, &margin);
-        let adapts = config.limits.is_adaptive();
+        let adapts = own.is_adaptive();
         let settings = Settings {
             rates,
-            quotas: config.limits.iter().filter_map(Limit::quota).collect(),
+            quotas: own.iter().filter_map(Limit::quota).collect(),
             margin,
-            horizon: Some(horizon),
             fallback: Fallback::Split(slots),
             ceiling: slots,
             lease: concurrency::LEASE,
@@ -140,7 +146,7 @@ impl Limits {
                     probe_lease: config.call_visibility,
                     ..BreakerRules::default()
                 }),
-                concurrency: config.limits.concurrency(),
+                concurrency: own.concurrency(),
                 adaptive: adapts.then(|| AimdRules::up_to(slots)),
                 // Only the call that was throttled waits, unless the API says for how long.
                 pause_when_throttled: Duration::ZERO,
@@ -151,9 +157,14 @@ impl Limits {
             correction,
             ..Settings::default()
         };
+        let shared = shared::Shared::new(config, dynamodb, &settings, seed)?;
+        let timed = shared.as_ref().filter(|shared| shared.times).map(|shared| shared.horizon);
+        let horizon = timed.unwrap_or_else(|| horizon_of(&settings.rates, &settings.margin));
+        let settings = Settings { horizon: Some(horizon), ..settings };
         let limiter = Limiter::new(store, config.limit_key.clone(), slot, settings)?;
         Ok(Limits {
             limiter,
+            shared,
             horizon,
             of_own_share: Cell::new(0),
             usual_units: Cell::new(1),
@@ -171,15 +182,18 @@ impl Limits {
     /// was shut then. Answers how calls failed if this slot has just become the probe.
     pub(crate) async fn refresh(&self) -> Option<FailureKind> {
         self.woken.set(self.woken.get() + 1);
-        match self.shut() {
-            // Whoever resumes rings, and that ring may be the one that woke this slot.
-            Some(_) => self.within(self.limiter.look()).await,
-            None => self.within(self.limiter.refresh()).await,
-        }
-        if self.limiter.view().record().is_none() {
-            // A process that has seen nothing yet does not know what somebody may have shut.
-            self.within(self.limiter.look()).await;
-        }
+        let own = async {
+            match self.shut() {
+                // Whoever resumes rings, and that ring may be the one that woke this slot.
+                Some(_) => self.within(self.limiter.look()).await,
+                None => self.within(self.limiter.refresh()).await,
+            }
+            if self.limiter.view().record().is_none() {
+                // A process that has seen nothing yet does not know what somebody may have shut.
+                self.within(self.limiter.look()).await;
+            }
+        };
+        join(own, self.refresh_shared()).await;
         self.elected().await
     }
 
@@ -330,7 +344,11 @@ impl Limits {
 
 /// Whether the worker keeps such a limit. It does not start under one that it does not keep.
 pub fn keeps(limit: &Limit) -> bool {
-    limit.scope == Scope::Target
+    match &limit.scope {
+        Scope::Target => true,
+        Scope::Shared(_) => limit.measure != Measure::Adaptive,
+        Scope::Tenant => false,
+    }
 }
 
 /// A client that gives up in time.

@@ -10,6 +10,16 @@ impl Standing {
     /// What keeps calls from being made although nobody has shut the gate, in words. A rate does so
     /// only if calls wait: it is always a little ahead of the calls that are made.
     pub fn holds_up(&self, calls_wait: bool) -> Vec<String> {
+        let mut told = self.holds_up_itself(calls_wait);
+        let shared = self.shared.iter().flat_map(|shared| {
+            let told = shared.holds_up_itself(calls_wait).into_iter();
+            told.map(|told| format!("{}, shared: {told}", shared.name))
+        });
+        told.extend(shared);
+        told
+    }
+
+    fn holds_up_itself(&self, calls_wait: bool) -> Vec<String> {
         let mut told: Vec<String> = self.hindrances().collect();
         told.extend(self.full().filter(|_| calls_wait));
         let spent = self.quotas().filter(|(quota, spent)| spent.units >= quota.units);
@@ -31,7 +41,8 @@ impl Standing {
         let rates = self.rates().filter(|(rate, _)| rate.largest == 1);
         let rates = rates.map(|(rate, free_at)| free_at_after(rate, free_at, ahead));
         let quotas = self.quotas().filter_map(|(quota, spent)| reset_after(quota, spent, ahead));
-        rates.chain(quotas).max().filter(|at| *at > self.now)
+        let shared = self.shared.iter().filter_map(|shared| shared.not_before(ahead));
+        rates.chain(quotas).chain(shared).max().filter(|at| *at > self.now)
     }
 
     /// How many seconds that is from now, up.
@@ -94,6 +105,7 @@ mod tests {
             ceiling: 5,
             configured,
             standings,
+            shared: None,
         }
     }
 
@@ -152,6 +164,16 @@ mod tests {
         let told = "the rate 100/20s binds: a call each 202 ms, the next in 2000 ms";
         assert_eq!(binds.holds_up(true), [told]);
         assert!(binds.holds_up(false).is_empty(), "nobody waits for it");
+    }
+
+    #[test]
+    fn what_is_shared_by_a_name_holds_calls_up_too() {
+        let shared = Some(Box::new(standing(RATE, &[after(2)], &[])));
+        let both = Standing { shared, ..standing(QUOTA, &[], &[(40, after(600))]) };
+        let told = "crm, shared: the rate 100/20s binds: a call each 202 ms, the next in 2000 ms";
+        assert_eq!(both.holds_up(true), [told]);
+        assert_eq!(both.not_before(0), Some(after(2)));
+        assert_eq!(both.not_before(60), Some(after(600)));
     }
 
     #[test]

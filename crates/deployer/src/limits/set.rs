@@ -30,6 +30,60 @@ impl Setting {
     }
 }
 
+/// Which of a target's limits are shared by a name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sharing {
+    /// Rates and quotas.
+    times: bool,
+    /// Calls at once.
+    at_once: bool,
+}
+
+impl Sharing {
+    pub(super) fn of(shared: &Limits) -> Self {
+        let at_once = shared.concurrency().is_some();
+        Self { times: shared.len() > usize::from(at_once), at_once }
+    }
+}
+
+impl Setting {
+    /// What of it is to be set in the target's own record, and what in that of the name.
+    pub(super) fn split(&self, sharing: Sharing) -> (Self, Self) {
+        let part = |times: bool, at_once: bool| Self {
+            as_configured: self.as_configured,
+            concurrency: self.concurrency.filter(|_| at_once),
+            rates: self.rates.clone().filter(|_| times),
+            quotas: self.quotas.clone().filter(|_| times),
+        };
+        let Sharing { times, at_once } = sharing;
+        (part(!times, !at_once), part(times, at_once))
+    }
+}
+
+/// Something as it was and as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BeforeAndNow<T> {
+    pub(super) before: T,
+    pub(super) now: T,
+}
+
+impl<T> BeforeAndNow<T> {
+    /// What is in effect by it.
+    pub(super) fn map(self, in_effect: impl Fn(T) -> InEffect) -> WasSet {
+        WasSet { before: in_effect(self.before), now: in_effect(self.now) }
+    }
+}
+
+impl WasSet {
+    /// This, but for what is shared by a name.
+    pub(super) fn with(self, shared: WasSet, sharing: Sharing) -> Self {
+        Self {
+            before: self.before.with(shared.before, sharing),
+            now: self.now.with(shared.now, sharing),
+        }
+    }
+}
+
 /// The limits of a target that count, whether they were configured or set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InEffect {
@@ -53,6 +107,15 @@ impl InEffect {
             rates: rates.unwrap_or_else(|| of_target().filter_map(Limit::rate).collect()),
             quotas: quotas.unwrap_or_else(|| of_target().filter_map(Limit::quota).collect()),
         }
+    }
+
+    fn with(self, shared: Self, Sharing { times, at_once }: Sharing) -> Self {
+        let (rates, quotas) = match times {
+            true => (shared.rates, shared.quotas),
+            false => (self.rates, self.quotas),
+        };
+        let concurrency = if at_once { shared.concurrency } else { self.concurrency };
+        Self { concurrency, rates, quotas }
     }
 
     /// For programs: `{concurrency, rates, quotas}`.
@@ -122,6 +185,39 @@ mod tests {
         let anew = Setting { as_configured: true, ..setting };
         let expected = Overrides { rates: Some(vec![rate(50)]), ..Overrides::default() };
         assert_eq!(anew.over(&before), expected);
+    }
+
+    #[test]
+    fn what_is_shared_is_set_under_its_name_and_the_rest_at_the_target() {
+        let text = r#"[{"rate":"100/20s"},{"quota":"15000/1d"}]"#;
+        let times = Sharing::of(&Limits::from_json(text).unwrap());
+        let setting = Setting {
+            concurrency: Some(3),
+            rates: Some(vec![rate(50)]),
+            as_configured: true,
+            quotas: None,
+        };
+        let (own, of_all) = setting.split(times);
+        assert_eq!(own, Setting { rates: None, ..setting.clone() });
+        assert_eq!(of_all, Setting { concurrency: None, ..setting.clone() });
+        let at_once = Sharing::of(&Limits::from_json(r#"[{"concurrency":3}]"#).unwrap());
+        assert_eq!(setting.split(at_once), (of_all, own));
+        assert_eq!(setting.split(Sharing::default()).0, setting);
+
+        let effect = |concurrency, units| InEffect {
+            concurrency,
+            rates: vec![rate(units)],
+            quotas: Vec::new(),
+        };
+        let set = |concurrency, units| WasSet {
+            before: effect(concurrency, units),
+            now: effect(concurrency + 1, units + 1),
+        };
+        assert_eq!(
+            set(2, 10).with(set(5, 50), times),
+            set(2, 50).with(set(9, 9), Sharing::default())
+        );
+        assert_eq!(set(2, 10).with(set(5, 50), at_once).now, effect(6, 11));
     }
 
     #[test]

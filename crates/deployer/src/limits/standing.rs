@@ -1,5 +1,6 @@
 //! How a limit stands, for people and for programs.
 
+use super::NO_CEILING;
 use super::set::InEffect;
 use crate::text;
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ pub struct Standing {
     /// The limits below it, as they were deployed.
     pub(super) configured: Limits,
     pub(super) standings: Standings,
+    /// How the limits stand that are shared by a name.
+    pub(super) shared: Option<Box<Standing>>,
 }
 
 /// Whether calls are made, in a word.
@@ -100,6 +103,7 @@ impl Standing {
             "held_until": self.held_until().map(|until| until.to_string()),
             "breaker": self.breaker(),
             "changes": changes.collect::<Vec<_>>(),
+            "shared": self.shared.as_ref().map(|shared| shared.as_json()),
         })
     }
 
@@ -157,8 +161,9 @@ impl Standing {
             Some(_) => "as many as the API turned out to take",
             None => "below the ceiling",
         };
-        is_full.then(|| {
-            format!("all places are taken: {at_once} calls at once of {}, {why}", self.ceiling)
+        is_full.then(|| match self.ceiling {
+            NO_CEILING => format!("all places are taken: {at_once} calls at once of all stacks"),
+            ceiling => format!("all places are taken: {at_once} calls at once of {ceiling}, {why}"),
         })
     }
 
@@ -185,9 +190,16 @@ impl Standing {
 
     /// For people.
     pub fn as_text(&self) -> String {
+        let own = self.own_text();
+        match &self.shared {
+            Some(shared) => format!("{own}\n\nshared by its name:\n{}", shared.own_text()),
+            None => own,
+        }
+    }
+
+    fn own_text(&self) -> String {
         let mode = word(&self.control().mode, self.now);
-        let mut told =
-            format!("{}: {}, {} calls at once", self.name, mode, self.standings.concurrency);
+        let mut told = format!("{}: {mode}, {}", self.name, at_once(self.standings.concurrency));
         for line in self.shut().into_iter().chain(self.hindrances()) {
             told += &format!("\n{line}");
         }
@@ -216,15 +228,15 @@ impl Standing {
         let configured = InEffect::of(&Overrides::default(), self.ceiling, &self.configured);
         let set = InEffect::of(&self.control().limits, self.ceiling, &self.configured);
         let slots = self.slots().count();
-        let at_once = match slots {
+        let at_work = match slots {
             0 => "-".to_owned(),
             slots => text::count(slots as u64, "slot") + " at work",
         };
         let mut rows = vec![[
             "calls at once".to_owned(),
-            configured.concurrency.to_string(),
-            set.concurrency.to_string(),
-            at_once,
+            number(configured.concurrency),
+            number(set.concurrency),
+            at_work,
         ]];
         rows.extend(self.adaptive().map(|found| {
             let too_much = found.too_much.map(|at_once| format!("{at_once} was too much"));
@@ -251,8 +263,19 @@ impl Standing {
     }
 }
 
-/// A limit of which the record tells nothing, as a row: the tenants' and the shared ones have records
-/// of their own.
+/// So many calls at once, in words. A name without that limit has no ceiling of its own.
+fn at_once(number: u32) -> String {
+    match number {
+        NO_CEILING => "calls at once as each stack has them".to_owned(),
+        number => format!("{number} calls at once"),
+    }
+}
+
+fn number(at_once: u32) -> String {
+    if at_once == NO_CEILING { "-".to_owned() } else { at_once.to_string() }
+}
+
+/// A limit of which the record tells nothing, as a row: the tenants' have records of their own.
 fn configured_only(limit: &Limit) -> Option<[String; 4]> {
     let whose = match (&limit.scope, &limit.measure) {
         (Scope::Target, _) => return None,

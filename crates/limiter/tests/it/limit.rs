@@ -20,7 +20,7 @@ fn only(text: &str) -> Limit {
 fn each_kind_is_read() {
     let limits = read(
         r#"[{"rate": "100/20s"}, {"rate": "2/s", "per": "tenant"}, {"quota": "15000/1d"},
-            {"concurrency": 20, "name": "org"}, {"adaptive": true}]"#,
+            {"concurrency": 20, "name": "org"}, {"adaptive": true, "per": "tenant"}]"#,
     );
     let units = |units| NonZeroU64::new(units).unwrap();
     let rate = |of, per| Measure::Rate { units: units(of), per, bucket: None, largest: None };
@@ -30,7 +30,7 @@ fn each_kind_is_read() {
         (rate(2, seconds(1)), Scope::Tenant),
         (Measure::Quota { units: units(15_000), per: day, largest: None }, Scope::Target),
         (Measure::Concurrency(NonZeroU32::new(20).unwrap()), Scope::Shared("org".into())),
-        (Measure::Adaptive, Scope::Target),
+        (Measure::Adaptive, Scope::Tenant),
     ];
     let read: Vec<_> = limits.iter().map(|limit| (limit.measure, limit.scope.clone())).collect();
     assert_eq!(read, expected);

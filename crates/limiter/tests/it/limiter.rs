@@ -552,3 +552,54 @@ async fn an_adaptive_limit_is_found_together() {
     granted(&b).await;
     assert_eq!(b.standings().await.unwrap().concurrency, 7);
 }
+
+/// Two stacks on one name, each with a ceiling of its own: the sum never passes the limit but for a second
+/// after it was lowered, and what a stack leaves behind that is stopped comes free with its leases.
+#[tokio::test]
+async fn two_stacks_on_one_name_share_their_calls_at_once() {
+    let world = World::new();
+    let rules = ControlRules { concurrency: Some(4), breaker: None, ..ControlRules::default() };
+    let settings = Settings { ceiling: 1_000, rules, ..Settings::default() };
+    let of = |stack: &str| {
+        let slots = (1..=4).map(|slot| world.limiter(&format!("{stack}/{slot}"), settings.clone()));
+        slots.collect::<Vec<_>>()
+    };
+    let (first, second) = (of("first"), of("second"));
+    let mut permits = Vec::new();
+    for limiter in first[..2].iter().chain(&second) {
+        if let Entered::Permit(permit) = limiter.enter().await.unwrap() {
+            permits.push(permit);
+        }
+        world.passes(millis(10));
+    }
+    assert_eq!(permits.len(), 4, "two of each");
+
+    let limits = Overrides { concurrency: Some(3), ..Overrides::default() };
+    let by = Author::new("ada", "the vendor asked");
+    first[3].change(&Change::SetLimits { limits }, &by).await.unwrap();
+    world.passes(seconds(1));
+    let mut stay = Vec::new();
+    for mut permit in permits {
+        match permit.keep().await.unwrap() {
+            Standing::Stays => stay.push(permit),
+            Standing::StandsDown { .. } => permit.leave().await.unwrap(),
+        }
+    }
+    assert_eq!(stay.len(), 3, "the youngest stands down, whose it is");
+
+    // The second stack is stopped: its slot does not leave. It counts until its lease is over.
+    drop(stay.pop());
+    let Entered::Refused(waiting) = first[2].enter().await.unwrap() else { panic!() };
+    assert_eq!(waiting.reason, Reason::NoSlot { live: 3, limit: 3 });
+    for _ in 0..5 {
+        world.passes(settings.lease / 5);
+        for permit in &mut stay {
+            assert_eq!(permit.keep().await.unwrap(), Standing::Stays);
+        }
+    }
+    world.passes(settings.margin.skew * 2);
+    let Entered::Permit(_) = first[2].enter().await.unwrap() else {
+        panic!("what the other has left is not free")
+    };
+    assert!(matches!(first[3].enter().await.unwrap(), Entered::Refused(_)));
+}

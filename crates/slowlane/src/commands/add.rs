@@ -49,6 +49,8 @@ enum Kind {
     Cascade,
     /// Sentiments of reviews, asked of a rate-limited model: infra/reviews.yaml
     Reviews,
+    /// The table of limits that several stacks share by a name: infra/shared-limits.yaml
+    SharedLimits,
 }
 
 impl Add {
@@ -57,6 +59,7 @@ impl Add {
         let mut addition = match self.addition {
             Kind::Cascade => Addition::cascade(&stack, &self.repository, &self.lambdas),
             Kind::Reviews => Addition::reviews(&stack, &self.repository),
+            Kind::SharedLimits => Addition::shared_limits(&stack, &self.repository),
         };
         addition.parameters.extend(self.parameters);
         addition.artifact_bucket = self.artifact_bucket;

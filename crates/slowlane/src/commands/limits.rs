@@ -35,12 +35,13 @@ struct Show {
     #[command(flatten)]
     place: Place,
     /// Print JSON: {limit, mode, until, who, why, concurrency, ceiling, adaptive, configured,
-    /// effective, used, slots, held_until, breaker, changes: [{at, who, why, change}]}
+    /// effective, used, slots, held_until, breaker, changes: [{at, who, why, change}], shared}
     ///
     /// `mode` is run, paused or draining. `configured` has the limits as they were deployed,
     /// `adaptive` what was found out, {found, too_much}, `effective` those that count now: {concurrency, rates, quotas}. `used` is {rates: [{rate,
     /// next_free_at}], quotas: [{quota, spent, left, resets_at}]}, `slots` the register's [{slot, since,
-    /// until}], and `breaker` is closed, open or half-open.
+    /// until}], and `breaker` is closed, open or half-open. `shared` is the same of the limits that are
+    /// shared by a name, or null.
     #[arg(long)]
     json: bool,
 }
@@ -49,7 +50,7 @@ struct Show {
 ///
 /// They hold within a second and a running call, for all slots, until they are set again: a deploy does
 /// not undo them. What is not named stays as it was set. The worker's reserved concurrency stays the
-/// ceiling: more calls at once need a deploy.
+/// ceiling: more calls at once need a deploy. What is shared by a name is set for all stacks that use it.
 #[derive(Args)]
 #[command(after_help = "\
 Examples: half the rate for now; three calls at once; tokens, in calls of up to 4,000; as deployed

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{Either, join, select};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter::{
     Aimd, DynamoDbStore, Entered, Moment, Permit, Reason, Report, Standing, Waiting,
@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::Limits;
+use super::shared::LOOKS_AGAIN;
 
 /// How long an entry counts that its slot does not renew. A slot that was killed leaves one, and its
 /// ring comes back later than that.
@@ -51,18 +52,20 @@ impl Limits {
     /// The places as a slot is to be told of them that began `since` ago.
     pub(crate) fn places(&self, since: Duration) -> slot::Places {
         let has_place = self.own.has_place.get();
-        let Some(place) = self.limiter.place(has_place) else {
+        let Some(place) = self.placed().place(has_place) else {
             return slot::Places::Unlimited;
         };
+        let own = self.among_own(&place);
         let now = self.limiter.now();
         let stands_back_until = self.own.stands_back_until.get();
         if place.standing == Standing::Stays && stands_back_until <= now {
-            let rings = has_place && place.older < place.free() && !self.has_just_fallen(now);
+            let rings = has_place && own.older < place.free() && !self.has_just_fallen(now);
             return slot::Places::Limited { more_wanted: rings };
         }
         let unsure_until = self.own.unsure_until.get();
-        let back_at = match place.others {
-            0 => Some(stands_back_until.max(now.plus(STANDS_BACK)).max(unsure_until)),
+        let looks_again = if place.others == 0 { STANDS_BACK } else { LOOKS_AGAIN };
+        let back_at = match own.others {
+            0 => Some(stands_back_until.max(now.plus(looks_again)).max(unsure_until)),
             _ => Some(unsure_until).filter(|until| *until > now),
         };
         let rings_back_at = back_at.map(|at| since + self.limiter.until(at));
@@ -72,7 +75,7 @@ impl Limits {
     /// The same for a slot that has looked at the record, which began at `looked_at`. If it could not
     /// be read, nobody knows whether others are at work.
     pub(crate) fn places_seen(&self, since: Duration, looked_at: Moment) -> slot::Places {
-        let was_read = self.limiter.view().as_of().is_some_and(|as_of| as_of >= looked_at);
+        let was_read = self.placed().view().as_of().is_some_and(|as_of| as_of >= looked_at);
         match self.places(since) {
             slot::Places::Full { rings_back_at: None } if !was_read => {
                 slot::Places::Full { rings_back_at: Some(since + LEASE) }
@@ -86,7 +89,7 @@ impl Limits {
         let mut permit = self.own.permit.lock().await;
         let full = matches!(self.places(Duration::ZERO), slot::Places::Full { .. });
         if permit.is_none() && !full {
-            match self.limiter.take_place().await {
+            match self.placed().take_place().await {
                 Ok(Entered::Permit(taken)) => *permit = Some(taken),
                 Ok(Entered::Refused(_)) => {}
                 Err(error) => {
@@ -115,11 +118,21 @@ impl Limits {
         self.own.unsure_until.get() <= self.limiter.now()
     }
 
-    /// Reads the record, or renews this slot's lease, which is to read it too.
+    /// Reads what everybody is to know, and renews this slot's lease, if it has one.
     pub(super) async fn read_or_renew(&self) {
+        let beside = async {
+            if let Some(limiter) = self.beside_places() {
+                self.within(limiter.look()).await;
+            }
+        };
+        join(self.read_places_or_renew(), beside).await;
+    }
+
+    /// Reads the record with the places, or renews this slot's lease, which is to read it too.
+    async fn read_places_or_renew(&self) {
         let mut permit = self.own.permit.lock().await;
         let Some(permit) = permit.as_mut() else {
-            return self.within(self.limiter.look()).await;
+            return self.within(self.placed().look()).await;
         };
         let renewed = permit.look().await;
         if renewed.is_err() || permit.is_due() {
@@ -158,13 +171,13 @@ impl Limits {
 
     /// Whether all places were taken while a call ran.
     pub(super) fn all_in_use(&self) -> bool {
-        let place = self.limiter.place(self.own.has_place.get());
+        let place = self.placed().place(self.own.has_place.get());
         place.is_some_and(|place| self.own.has_place.get() && place.free() == 0)
     }
 
     /// The calls at once that are in effect, where places are kept.
     pub(crate) fn concurrency(&self) -> Option<u32> {
-        self.limiter.place(self.own.has_place.get()).map(|place| place.limit)
+        self.placed().place(self.own.has_place.get()).map(|place| place.limit)
     }
 
     fn has_just_fallen(&self, now: Moment) -> bool {
@@ -174,7 +187,7 @@ impl Limits {
 
     /// Why a call that a mapping has brought is not made, and until when at least.
     pub(crate) fn no_place(&self) -> Waiting {
-        let place = self.limiter.place(false);
+        let place = self.placed().place(false);
         let (live, limit) = place.map_or((0, 0), |place| (place.others, place.limit));
         let until = Some(self.limiter.now().plus(STANDS_BACK));
         Waiting { reason: Reason::NoSlot { live, limit }, until }

@@ -17,6 +17,7 @@ use slowlane_policy::slot::{self, rings_asleep_for};
 use tokio::time::sleep;
 
 use super::concurrency::LEASE;
+use super::shared::LOOKS_AGAIN;
 use super::{Limits, limiter};
 use slowlane_lambda::logs::chain;
 
@@ -66,7 +67,7 @@ impl Grant {
 impl Limits {
     /// What each call needs of the target's rates. They can be set live.
     pub(crate) fn rates(&self) -> slot::Rates {
-        match self.limiter.keeps_rates() {
+        match self.timed().keeps_rates() {
             true => slot::Rates::Calls,
             false => slot::Rates::None,
         }
@@ -83,20 +84,20 @@ impl Limits {
 
     /// Why the limits never let a call of so many units through.
     pub(crate) fn never_takes(&self, units: Units) -> Option<String> {
-        let error = self.limiter.takes(units).err()?;
+        let error = self.timed().takes(units).err()?;
         error.is_call_too_large().then(|| chain(&error))
     }
 
     /// Asks when a call may go that is not known yet. If the store cannot be reached, this process
     /// keeps its share of the rates.
     pub(crate) async fn reserve(&self) -> Reserved {
-        let decision = self.limiter.turn(self.usual_units.get()).await;
+        let decision = self.timed().turn(self.usual_units.get()).await;
         self.reserved(decision, None)
     }
 
     /// The same for a call that is known.
     pub(crate) async fn reserve_for(&self, units: Units) -> Reserved {
-        let decision = self.limiter.reserve_units(units).await;
+        let decision = self.timed().reserve_units(units).await;
         self.reserved(decision, Some(units))
     }
 
@@ -123,14 +124,14 @@ impl Limits {
     /// Takes the units of a call that was found in its turn, and waits until they are about to be free.
     /// Says whether it may go then. Where units are not counted, the turn is the grant.
     pub(crate) async fn fits(&self, grant: &mut Option<Grant>, units: Units) -> bool {
-        if !self.limiter.counts_units() {
+        if !self.timed().counts_units() {
             return true;
         }
         self.has_seen(units);
         let asked_at = self.limiter.now();
         while let Some(held) = grant.take_if(|held| held.units != Some(units) || self.waits(held)) {
             let waited = held.wait + self.limiter.now().since(asked_at);
-            let fitted = self.limiter.fit(held.granted, units, LONGEST_FIT).await;
+            let fitted = self.timed().fit(held.granted, units, LONGEST_FIT).await;
             let Reserved::Granted(fitted) = self.reserved(fitted, Some(units)) else {
                 return false;
             };
@@ -157,8 +158,8 @@ impl Limits {
 
     /// Says how many units a call took, as its answer has it.
     pub(crate) async fn settle(&self, grant: Option<&Grant>, used: u64) {
-        let Some(grant) = grant.filter(|_| self.limiter.counts_units()) else { return };
-        if let Err(error) = self.limiter.settle(&grant.granted, used).await {
+        let Some(grant) = grant.filter(|_| self.timed().counts_units()) else { return };
+        if let Err(error) = self.timed().settle(&grant.granted, used).await {
             tracing::error!(error = chain(&error), "what a call has used is not settled");
         }
     }
@@ -179,7 +180,7 @@ impl Limits {
     }
 
     fn fit_lead(&self) -> Duration {
-        if self.limiter.counts_units() { FIT_LEAD } else { Duration::ZERO }
+        if self.timed().counts_units() { FIT_LEAD } else { Duration::ZERO }
     }
 
     /// For how long the rings of a slot sleep that asked too early; none need sleep if others have
@@ -191,14 +192,16 @@ impl Limits {
             // Whoever asks too early would have to wait longer than the horizon. If calls are no
             // further apart than that, the last grant is still to come, and who has it asks again
             // after it.
+            // Slots of other stacks may have it, who look for other calls.
+            Reason::NoGrant { .. } if self.shares_times() => Some(free_in.unwrap_or(LOOKS_AGAIN)),
             Reason::NoGrant { .. } => {
-                let others = match self.limiter.counts_units() {
+                let others = match self.timed().counts_units() {
                     // The latest call may keep all others waiting for longer.
                     true => {
-                        let latest = self.limiter.until(self.limiter.granted_until());
+                        let latest = self.limiter.until(self.timed().granted_until());
                         !latest.is_zero() && latest <= self.horizon
                     }
-                    false => self.limiter.interval().is_some_and(|apart| apart <= self.horizon),
+                    false => self.timed().interval().is_some_and(|apart| apart <= self.horizon),
                 };
                 match others {
                     // Who has it may be about to leave its place to whoever trusts in this slot.
@@ -246,13 +249,13 @@ impl Limits {
 
     /// How many grants were of this process's own share since this was last asked.
     pub(crate) fn take_grants_of_own_share(&self) -> u32 {
-        let all = self.limiter.stats().fallback_grants;
+        let all = self.timed().stats().fallback_grants;
         let since = all - self.of_own_share.replace(all);
         u32::try_from(since).unwrap_or(u32::MAX)
     }
 
     /// Gives back a grant that is not used. If others have reserved behind it, its moment is lost.
     pub(crate) async fn give_back(&self, grant: Grant) {
-        self.limiter.give_back(grant.granted).await;
+        self.timed().give_back(grant.granted).await;
     }
 }

@@ -22,7 +22,7 @@ impl Limits {
         if said.is_empty() {
             return;
         }
-        let told = self.limiter.limits();
+        let told = self.timed().limits();
         let slots = self.concurrency().unwrap_or(self.ceiling);
         let longest = said
             .iter()

@@ -25,6 +25,7 @@ mod reviews;
 mod rollback;
 mod server;
 mod setup;
+mod shared_name;
 mod switch;
 mod tap;
 mod vectors;

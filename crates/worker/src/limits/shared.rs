@@ -1,0 +1,144 @@
+//! Limits that several stacks share by a name.
+//!
+//! They are kept in a table of their own, under that name, by the same limiter: its meter has the
+//! moments of all stacks' calls, and its register the slots of all stacks. Whether calls are made at
+//! all, a Retry-After and the breaker stay each stack's own.
+//!
+//! A slot leaves what its rings were sent for to others only if those are of its own stack: slots of
+//! other stacks poll other queues. So where only others are at work, its rings sleep, and it looks
+//! again after [`LOOKS_AGAIN`].
+
+use std::time::Duration;
+
+use slowlane_limiter::{
+    ControlRules, DynamoDbStore, Entry, Error, Limit, Limiter, Place, Settings, SlotId,
+};
+
+use super::{Limits, impatient};
+use crate::config::Config;
+
+/// When a slot looks again for a place, or for a moment, that other stacks have.
+pub(super) const LOOKS_AGAIN: Duration = Duration::from_secs(5);
+
+/// More calls at once than any number of stacks makes: each has its own ceiling.
+const CEILING: u32 = 1_000_000;
+
+/// The limits of a name, as one process of one stack sees them.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limiter: Limiter<DynamoDbStore>,
+    /// How far ahead a moment may be reserved.
+    pub(super) horizon: Duration,
+    /// Whether they say when calls may go.
+    pub(super) times: bool,
+    /// Whether they say how many calls are made at once.
+    pub(super) places: bool,
+    slot: SlotId,
+    /// How the names of this stack's slots begin.
+    stack: String,
+}
+
+/// How a slot stands among those of its own stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AmongOwn {
+    pub(super) others: u32,
+    pub(super) older: u32,
+}
+
+impl Shared {
+    /// The shared limits of a worker, if it has some. They are kept as its own are: `own`.
+    pub(super) fn new(
+        config: &Config,
+        dynamodb: &aws_sdk_dynamodb::Client,
+        own: &Settings,
+        seed: u64,
+    ) -> Result<Option<Self>, Error> {
+        let (Some((name, limits)), Some(table)) =
+            (config.limits.shared(), &config.shared_limits_table)
+        else {
+            return Ok(None);
+        };
+        let settings = Settings {
+            rates: limits.iter().filter_map(Limit::rate).collect(),
+            quotas: limits.iter().filter_map(Limit::quota).collect(),
+            ceiling: CEILING,
+            rules: ControlRules {
+                breaker: None,
+                concurrency: limits.concurrency(),
+                ..ControlRules::default()
+            },
+            ..own.clone()
+        };
+        let horizon = super::horizon_of(&settings.rates, &settings.margin);
+        let settings = Settings { horizon: Some(horizon), ..settings };
+        let times = !settings.rates.is_empty() || !settings.quotas.is_empty();
+        let stack = format!("{}/", config.limit_key);
+        let slot = SlotId::new(format!("{stack}{seed:016x}"))?;
+        let store = DynamoDbStore::new(impatient(dynamodb), table);
+        let limiter = Limiter::new(store, name, slot.clone(), settings)?;
+        let places = limits.concurrency().is_some();
+        Ok(Some(Self { limiter, horizon, times, places, slot, stack }))
+    }
+
+    /// The slots at work of this process's own stack.
+    fn among_own(&self) -> AmongOwn {
+        let (now, view) = (self.limiter.now(), self.limiter.view());
+        let slots = view.record().map(|record| &record.register.slots);
+        let live = |entry: &Entry| entry.lease_until > now;
+        let own = slots.into_iter().flatten().filter(|(slot, entry)| {
+            **slot != self.slot && slot.as_str().starts_with(&self.stack) && live(entry)
+        });
+        let since = slots.and_then(|slots| slots.get(&self.slot)).map(|entry| entry.entered_at);
+        let is_older = |(slot, entry): &(&SlotId, &Entry)| {
+            since.is_none_or(|since| (entry.entered_at, *slot) < (since, &self.slot))
+        };
+        let count = |slots: usize| u32::try_from(slots).unwrap_or(u32::MAX);
+        let own: Vec<_> = own.collect();
+        AmongOwn {
+            others: count(own.len()),
+            older: count(own.iter().filter(|slot| is_older(slot)).count()),
+        }
+    }
+}
+
+impl Limits {
+    /// What says when calls may go.
+    pub(super) fn timed(&self) -> &Limiter<DynamoDbStore> {
+        let shared = self.shared.as_ref().filter(|shared| shared.times);
+        shared.map_or(&self.limiter, |shared| &shared.limiter)
+    }
+
+    /// What says how many calls are made at once.
+    pub(super) fn placed(&self) -> &Limiter<DynamoDbStore> {
+        let shared = self.shared.as_ref().filter(|shared| shared.places);
+        shared.map_or(&self.limiter, |shared| &shared.limiter)
+    }
+
+    /// Of the two, the one that is not read with the places.
+    pub(super) fn beside_places(&self) -> Option<&Limiter<DynamoDbStore>> {
+        let shared = self.shared.as_ref()?;
+        Some(if shared.places { &self.limiter } else { &shared.limiter })
+    }
+
+    /// Whether other stacks' calls take moments of the same rates.
+    pub(super) fn shares_times(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.times)
+    }
+
+    /// How the slot stands among those that serve the same queues.
+    pub(super) fn among_own(&self, place: &Place) -> AmongOwn {
+        match self.shared.as_ref().filter(|shared| shared.places) {
+            Some(shared) => shared.among_own(),
+            None => AmongOwn { others: place.others, older: place.older },
+        }
+    }
+
+    /// Reads the shared record, if there is one and that is due.
+    pub(super) async fn refresh_shared(&self) {
+        let Some(Shared { limiter, .. }) = &self.shared else { return };
+        self.within(limiter.refresh()).await;
+        if limiter.view().record().is_none() {
+            self.within(limiter.look()).await;
+        }
+    }
+}
