@@ -14,7 +14,7 @@ use std::time::Duration;
 const LONGEST_HIDDEN: Duration = Duration::from_secs(6 * 810);
 
 pub(crate) async fn ring_for_all(config: &SdkConfig, doorbell: &str) -> Result<(), DeployError> {
-    let ring = Ring { again_until: now().checked_add(LONGEST_HIDDEN).ok() };
+    let ring = Ring { again_until: now().checked_add(LONGEST_HIDDEN).ok(), ..Ring::default() };
     let sent = aws_sdk_sqs::Client::new(config)
         .send_message()
         .queue_url(doorbell)

@@ -79,12 +79,21 @@ impl<T: Target> Invocation<'_, T> {
             return self.serve_unrung(record).await;
         }
         let says = slowlane_message::Ring::parse(record.body.as_deref().unwrap_or_default());
+        if let Some(early) = self.early(says) {
+            return (Counts::default(), !self.send_on(early).await);
+        }
         let count = receive_count(record.attributes.get("ApproximateReceiveCount"));
         let woken_by = WokenBy::new(Ring(record.receipt_handle.unwrap_or_default()), count);
         let done = self.serve(&woken_by, allowance(self.slots.limit)).await;
         // A ring that stays says the same when it comes back.
         let may_go = done.ring_served && self.ring_again(says).await;
         (done.counts, !may_go)
+    }
+
+    /// How much too early a ring comes whose call is hidden for longer than SQS delays a message.
+    fn early(&self, says: slowlane_message::Ring) -> Option<Duration> {
+        let early = says.not_before?.duration_since(self.calls.clock.now());
+        Duration::try_from(early).ok().filter(|early| *early > EARLY)
     }
 
     /// Handles a ring that another slot has handed on. No mapping will delete that ring.
@@ -132,6 +141,9 @@ impl<T: Target> Invocation<'_, T> {
         (counts, !ended.disposition.is_end())
     }
 }
+
+/// A ring that comes earlier than this is sent on: a slot listens that long before it lets one go.
+const EARLY: Duration = slowlane_policy::slot::LISTEN;
 
 /// No time at all: as a wait of a poll, or before a ring.
 const NONE: Duration = Duration::ZERO;

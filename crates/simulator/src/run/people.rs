@@ -112,7 +112,7 @@ impl Run {
     fn ring_for_all(&self) {
         let now = self.cloud.now();
         let until = now.plus(self.deployment.timing.deferral_visibility);
-        let body = Ring { again_until: timestamp(until) }.to_body();
+        let body = Ring { again_until: timestamp(until), ..Ring::default() }.to_body();
         // A ring is small.
         let _ = self.cloud.state().send(self.deployment.doorbell, plain(&body), now);
     }

@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use futures::future::join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slowlane_lambda::logs::chain;
 use slowlane_message as message;
@@ -53,7 +54,10 @@ pub(crate) struct Doorbell {
 }
 
 fn rings_again(message: &Message) -> bool {
-    message.body().is_some_and(|body| message::Ring::parse(body).again_until.is_some())
+    message.body().is_some_and(|body| {
+        let message::Ring { again_until, not_before } = message::Ring::parse(body);
+        again_until.is_some() || not_before.is_some()
+    })
 }
 
 fn ring_of(message: Message) -> Option<Ring> {
@@ -86,6 +90,13 @@ impl Doorbell {
     /// Wakes a slot `after` this long.
     pub(crate) async fn ring(&self, after: Duration) -> Result<(), Error> {
         self.send_ring(after, &message::Ring::default()).await
+    }
+
+    /// Wakes a slot `after` this long from `now`, which may be longer than SQS delays a message.
+    pub(crate) async fn ring_in(&self, now: Timestamp, after: Duration) -> Result<(), Error> {
+        let then = now.checked_add(after).ok().filter(|_| after > MAX_DELAY);
+        let ring = then.map_or_else(message::Ring::default, message::Ring::not_before);
+        self.send_ring(after, &ring).await
     }
 
     /// Wakes so many slots now.

@@ -324,7 +324,7 @@ impl<T: Target> Calls<T> {
     /// Rings `after` this long for a call that is hidden for `hidden_for`.
     async fn ring(&self, after: Duration, hidden_for: Duration) -> Result<(), Ending> {
         let Some(doorbell) = &self.doorbell else { return Ok(()) };
-        doorbell.ring(after).await.map_err(|error| Ending {
+        doorbell.ring_in(self.clock.now(), after).await.map_err(|error| Ending {
             disposition: Disposition::Unrung { hidden_for },
             why: Some(chain(&error)),
         })

@@ -107,6 +107,15 @@ impl<T: Target> Invocation<'_, T> {
         }
     }
 
+    /// Sends on a ring that came `early` before its time, and says whether that is done.
+    pub(super) async fn send_on(&self, early: Duration) -> bool {
+        let sent = self.slots.doorbell.ring_in(self.calls.clock.now(), early).await;
+        if let Err(error) = &sent {
+            tracing::warn!(error = chain(error), "the ring itself comes back");
+        }
+        sent.is_ok()
+    }
+
     /// Rings again if the ring says so; false if that could not be done.
     pub(super) async fn ring_again(&self, says: message::Ring) -> bool {
         if says.again_until.is_none_or(|until| until <= self.calls.clock.now()) {
@@ -130,7 +139,8 @@ impl<T: Target> Invocation<'_, T> {
         }
         let horizon = self.calls.config.function_timeout * DEFERRAL_VISIBILITY_FACTOR;
         let again_until = self.calls.clock.now().checked_add(horizon).ok();
-        match self.slots.doorbell.send_ring(NONE, &message::Ring { again_until }).await {
+        let ring = message::Ring { again_until, ..message::Ring::default() };
+        match self.slots.doorbell.send_ring(NONE, &ring).await {
             Ok(()) => self.slots.rung_after_switch.set(Some(now)),
             Err(error) => {
                 tracing::warn!(
