@@ -479,3 +479,34 @@ fn the_same_seed_gives_the_same_history() {
         assert_ne!(hash, history(4, faults).0);
     }
 }
+
+/// Three messages of a noisy group were sent before one of a quiet group. Nobody has confirmed which
+/// comes second.
+#[test]
+fn a_queue_may_serve_a_quiet_group_first_or_take_no_notice_of_groups() {
+    for (fair, expected) in
+        [(0.0, ["noisy", "noisy", "noisy", "quiet"]), (1.0, ["noisy", "quiet", "noisy", "noisy"])]
+    {
+        let served = in_virtual_time(async move {
+            let mut settings = CloudSettings::new(1);
+            settings.parameters.set("short_poll_miss", 0.0).unwrap();
+            settings.parameters.set("fair_queues", fair).unwrap();
+            let cloud = Cloud::new(settings);
+            queue(&cloud, "work", 30, None);
+            let sqs = sqs(&cloud);
+            for group in ["noisy", "noisy", "noisy", "quiet"] {
+                let send = sqs.send_message().queue_url("https://sqs/1/work").message_body(group);
+                send.message_group_id(group).send().await.unwrap();
+            }
+            let mut served = Vec::new();
+            for _ in 0..4 {
+                let ask =
+                    sqs.receive_message().queue_url("https://sqs/1/work").wait_time_seconds(1);
+                let message = ask.send().await.unwrap().messages.unwrap().remove(0);
+                served.push(message.body.unwrap());
+            }
+            served
+        });
+        assert_eq!(served.unwrap(), expected, "fair: {fair}");
+    }
+}

@@ -48,10 +48,12 @@ pub enum Unconfirmed {
     TtlLag,
     /// Chance that a request on its way when its process dies still arrives.
     OrphanArrives,
+    /// Whether a queue serves the group with the fewest messages in flight first.
+    FairQueues,
 }
 
 /// Every unconfirmed fact with its range.
-pub const FACTS: [Fact; 13] = [
+pub const FACTS: [Fact; 14] = [
     Fact {
         name: "throttle_backoff_first_ms",
         low: 50.0,
@@ -155,6 +157,14 @@ pub const FACTS: [Fact; 13] = [
         high: 1.0,
         meaning: "chance that a request on its way when its process dies still arrives",
         rare: true,
+    },
+    Fact {
+        name: "fair_queues",
+        low: 0.0,
+        default: 0.0,
+        high: 1.0,
+        meaning: "1: a queue serves the tenant with the fewest messages in flight first, 0: it takes no notice of tenants",
+        rare: false,
     },
 ];
 

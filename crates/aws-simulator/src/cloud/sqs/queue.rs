@@ -1,11 +1,12 @@
 //! Where a queue keeps its messages, and when they may be seen.
 //!
-//! Every operation costs O(log n) in the queue's length. Messages lie in a slab, and two heaps
+//! Every operation costs O(log n) in the queue's length, and O(g) in the number of groups where the
+//! queue is fair. Messages lie in a slab, and two heaps
 //! order the visible ones and the ones that become visible later. A heap entry whose message has
 //! moved on is dropped when it comes to the top.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ use crate::time::Moment;
 pub(super) struct Queue {
     pub(super) settings: QueueSettings,
     pub(super) messages: Slab<Message>,
-    /// Visible messages by their place in the line.
-    pub(super) visible: BinaryHeap<Reverse<(u64, u32, u64)>>,
+    /// Visible messages by their place in the line: those of each group apart, if the queue is fair.
+    visible: BTreeMap<Group, Line>,
+    fair: bool,
+    /// Of each group that has any, how many messages are in flight.
+    in_flight_of: BTreeMap<Arc<str>, usize>,
     /// Delayed and in-flight messages by the moment they become visible.
     hidden: BinaryHeap<Reverse<(Moment, u32, u64)>>,
     pub(super) in_flight: usize,
@@ -51,6 +55,12 @@ pub(super) struct Message {
     stamp: u64,
 }
 
+/// Whose messages are told from others'.
+type Group = Option<Arc<str>>;
+
+/// Visible messages, each by its place, its slot and its stamp.
+type Line = BinaryHeap<Reverse<(u64, u32, u64)>>;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
     Visible,
@@ -63,7 +73,9 @@ impl Queue {
         Queue {
             settings,
             messages: Slab::new(),
-            visible: BinaryHeap::new(),
+            visible: BTreeMap::new(),
+            fair: false,
+            in_flight_of: BTreeMap::new(),
             hidden: BinaryHeap::new(),
             in_flight: 0,
             delayed: 0,
@@ -138,8 +150,7 @@ impl Queue {
             }
         }
         for slot in unseen {
-            let message = &self.messages[slot as usize];
-            self.visible.push(Reverse((message.line, slot, message.stamp)));
+            self.line_up(slot);
         }
         (taken, dead)
     }
@@ -196,18 +207,36 @@ impl Queue {
     }
 
     pub(super) fn pop_visible(&mut self) -> Option<u32> {
-        while let Some(Reverse((_, slot, stamp))) = self.visible.pop() {
-            if self.is_current(slot, stamp) {
-                return Some(slot);
+        let Queue { visible, messages, in_flight_of, .. } = self;
+        let is_current = |slot: u32, stamp: u64| {
+            messages.get(slot as usize).is_some_and(|message| message.stamp == stamp)
+        };
+        // What has moved on is dropped, so that each group's first is one that can be served.
+        visible.retain(|_, line| {
+            while let Some(Reverse((_, slot, stamp))) = line.peek()
+                && !is_current(*slot, *stamp)
+            {
+                line.pop();
             }
-        }
-        None
+            !line.is_empty()
+        });
+        let in_flight = |group: &Group| {
+            group.as_ref().and_then(|group| in_flight_of.get(group)).copied().unwrap_or(0)
+        };
+        let next = |(group, line): &(&Group, &mut Line)| {
+            (in_flight(group), line.peek().map(|Reverse((place, ..))| *place))
+        };
+        let (_, line) = visible.iter_mut().min_by_key(next)?;
+        line.pop().map(|Reverse((_, slot, _))| slot)
     }
 
     /// Puts a message into flight until `due`.
     pub(super) fn fly(&mut self, slot: u32, due: Moment) {
         self.leave(slot);
         self.in_flight += 1;
+        if let Some(group) = &self.messages[slot as usize].group {
+            *self.in_flight_of.entry(group.clone()).or_default() += 1;
+        }
         self.hide(slot, Place::InFlight, due);
     }
 
@@ -221,6 +250,7 @@ impl Queue {
     }
 
     fn show(&mut self, slot: u32, odds: &mut Odds<'_>) {
+        self.fair = odds.parameters.get(Unconfirmed::FairQueues) >= 0.5;
         let stamp = self.stamp();
         let message = &mut self.messages[slot as usize];
         let returned = message.receive_count > 0;
@@ -232,14 +262,32 @@ impl Queue {
         }
         message.place = Place::Visible;
         message.stamp = stamp;
-        self.visible.push(Reverse((message.line, slot, stamp)));
+        self.line_up(slot);
+    }
+
+    fn line_up(&mut self, slot: u32) {
+        let message = &self.messages[slot as usize];
+        let group = message.group.clone().filter(|_| self.fair);
+        let place = Reverse((message.line, slot, message.stamp));
+        self.visible.entry(group).or_default().push(place);
     }
 
     fn leave(&mut self, slot: u32) {
-        match self.messages[slot as usize].place {
+        let message = &self.messages[slot as usize];
+        match message.place {
             Place::Visible => {}
             Place::Delayed => self.delayed -= 1,
-            Place::InFlight => self.in_flight -= 1,
+            Place::InFlight => {
+                self.in_flight -= 1;
+                if let Some(group) = &message.group
+                    && let Some(in_flight) = self.in_flight_of.get_mut(group)
+                {
+                    *in_flight -= 1;
+                    if *in_flight == 0 {
+                        self.in_flight_of.remove(group);
+                    }
+                }
+            }
         }
     }
 
@@ -267,11 +315,14 @@ impl Queue {
                 (messages.get(*slot as usize)).is_some_and(|message| message.stamp == *stamp)
             });
         }
-        if self.visible.len() > 64 + 2 * self.messages.len() {
+        if self.visible.values().map(BinaryHeap::len).sum::<usize>() > 64 + 2 * self.messages.len()
+        {
             let messages = &self.messages;
-            self.visible.retain(|Reverse((_, slot, stamp))| {
-                (messages.get(*slot as usize)).is_some_and(|message| message.stamp == *stamp)
-            });
+            for line in self.visible.values_mut() {
+                line.retain(|Reverse((_, slot, stamp))| {
+                    (messages.get(*slot as usize)).is_some_and(|message| message.stamp == *stamp)
+                });
+            }
         }
     }
 }
