@@ -28,6 +28,8 @@ pub struct Claim<S, P = Undispatched> {
     record: Box<Record>,
     expiry: Duration,
     settle_window: Duration,
+    /// What the attempt before this one said when it was released.
+    released_because: Option<String>,
     phase: P,
 }
 
@@ -247,8 +249,13 @@ impl<S: Store> Claim<S> {
             settle_window: terms.settle_window(&inner.settings),
             record: Box::new(record),
             inner,
+            released_because: None,
             phase: Undispatched(()),
         }
+    }
+
+    pub(crate) fn after(self, released_because: Option<String>) -> Self {
+        Self { released_because, ..self }
     }
 
     /// Marks that the request is about to leave. Call it just before, and send nothing if
@@ -300,8 +307,8 @@ impl<S: Store> Claim<S> {
     }
 
     fn in_phase<P>(self, phase: P) -> Claim<S, P> {
-        let Self { inner, record, expiry, settle_window, phase: _ } = self;
-        Claim { inner, record, expiry, settle_window, phase }
+        let Self { inner, record, expiry, settle_window, released_because, phase: _ } = self;
+        Claim { inner, record, expiry, settle_window, released_because, phase }
     }
 }
 
@@ -439,6 +446,21 @@ impl<S: Store, P> Claim<S, P> {
         self.give_up(record).await
     }
 
+    /// As [`release_untried`](Self::release_untried), and leaves a word for the next claim of the
+    /// same payload: [`released_because`](Self::released_because) has it, in at most 500 bytes.
+    ///
+    /// # Errors
+    /// [`give_up::Error`].
+    pub async fn release_untried_because(
+        &self,
+        why: impl fmt::Display,
+    ) -> Result<(), give_up::Error> {
+        let mut record = self.released();
+        record.untried += 1;
+        record.why = Some(shortened(&why));
+        self.give_up(record).await
+    }
+
     /// As [`release`](Self::release), for a call that will not be tried again: its caller is
     /// told that it failed. The key is free, for a corrected call as well, and
     /// [tries](Self::tries) count anew from the next claim on.
@@ -456,6 +478,13 @@ impl<S: Store, P> Claim<S, P> {
     /// untried](Self::release_untried).
     pub fn tries(&self) -> u64 {
         self.attempt().saturating_sub(self.record.untried)
+    }
+
+    /// What the attempt before this one said of itself when it was
+    /// [released](Self::release_untried_because). It is not told of if the store's reply to this
+    /// claim was lost.
+    pub fn released_because(&self) -> Option<&str> {
+        self.released_because.as_deref()
     }
 
     /// Whether an earlier attempt with this payload may have been executed, so that "not

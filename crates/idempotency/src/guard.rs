@@ -114,13 +114,15 @@ impl<S: Store> Guard<S> {
         match inner.store.write(&write).await.map_err(store_error)? {
             Written::Applied { replaced } => {
                 let mut record = write.record;
-                if let Some(replaced) = replaced {
-                    record.succeed(&as_hashed_now(*replaced, request), lapsed_before);
+                let replaced = replaced.map(|replaced| as_hashed_now(*replaced, request));
+                if let Some(replaced) = &replaced {
+                    record.succeed(replaced, lapsed_before);
                 }
-                Ok(self.ours(record, request))
+                let because = replaced.and_then(|before| before.released_because(&record));
+                Ok(self.ours(record, because, request))
             }
             Written::Refused(Some(found)) if is_our_earlier_try(&found, owner, request) => {
-                Ok(self.ours(our_earlier_try(*found, request), request))
+                Ok(self.ours(our_earlier_try(*found, request), None, request))
             }
             Written::Refused(Some(found)) => self.known(request, found, now),
             Written::Refused(None) => Err(store_error(store::Error::Unreadable(
@@ -236,8 +238,8 @@ impl<S: Store> Guard<S> {
         })
     }
 
-    fn ours(&self, record: Record, request: &Request) -> Claimed<S> {
-        let claim = Claim::new(self.inner.clone(), record, &request.terms);
+    fn ours(&self, record: Record, because: Option<String>, request: &Request) -> Claimed<S> {
+        let claim = Claim::new(self.inner.clone(), record, &request.terms).after(because);
         let attempt = claim.attempt();
         if attempt == 1 {
             tracing::debug!(id = %request.id, owner = %claim.owner(), "claimed");

@@ -261,6 +261,11 @@ impl Record {
         self.settles_at.map(|settles_at| settles_at.since(given_up))
     }
 
+    /// What its last holder said when it was released, for a claim of the same payload.
+    pub(crate) fn released_because(self, next: &Self) -> Option<String> {
+        self.why.filter(|_| self.status == Status::Released && self.payload == next.payload)
+    }
+
     /// Starts counting tries anew with the next attempt.
     pub(crate) fn end_life(&mut self) {
         self.untried = self.holder.attempt;

@@ -155,6 +155,45 @@ mod tries {
     }
 }
 
+mod a_word_for_the_next_attempt {
+    use super::*;
+
+    #[tokio::test]
+    async fn is_told_once_and_uses_up_no_try() {
+        let (guard, _) = guard();
+        let first = claimed(&guard, &order(1)).await;
+        assert_eq!(first.released_because(), None);
+        first.release_untried_because("its turn comes at noon").await.unwrap();
+        assert_eq!(record(&guard).await.why.as_deref(), Some("its turn comes at noon"));
+        let second = claimed(&guard, &order(1)).await;
+        assert_eq!(
+            (second.released_because(), second.tries()),
+            (Some("its turn comes at noon"), 1)
+        );
+        let sent = second.dispatched().await.unwrap();
+        assert_eq!(sent.released_because(), Some("its turn comes at noon"));
+        sent.release().await.unwrap();
+        assert_eq!(record(&guard).await.why, None);
+        assert_eq!(claimed(&guard, &order(1)).await.released_because(), None);
+    }
+
+    #[tokio::test]
+    async fn is_for_the_same_payload() {
+        let (guard, _) = guard();
+        let claim = claimed(&guard, &order(1)).await;
+        claim.release_untried_because("its turn comes at noon").await.unwrap();
+        assert_eq!(claimed(&guard, &order(2)).await.released_because(), None);
+    }
+
+    /// A lost attempt may have been executed: its `why` is of another kind.
+    #[tokio::test]
+    async fn is_left_by_a_release_only() {
+        let (guard, _) = guard();
+        sent(&guard, &repeatable(1)).await.unknown("no answer").await.unwrap();
+        assert_eq!(claimed(&guard, &repeatable(1)).await.released_because(), None);
+    }
+}
+
 mod earlier_attempts {
     use super::*;
 
