@@ -144,6 +144,39 @@ impl<S: Store> Limiter<S> {
         Ok(decision(self.reserve_all(units, 1).await?))
     }
 
+    /// As [`reserve`](Self::reserve), for one call of one unit that may not go before `from`: the
+    /// first moment that is free from then on, `within` this time after it. So a call that needs a
+    /// moment of two limits gets the one for the other, and each caller says how long it would wait.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    pub async fn reserve_from(&self, from: Moment, within: Duration) -> Result<Decision, Error> {
+        let terms = self.terms()?;
+        let from = from.max(self.now());
+        if terms.count_units() {
+            return self.reserve_in_ledger_from(&terms, from, within).await;
+        }
+        let reserve = self.terms_of(&terms, Units::up_to(1), 1)?;
+        let reserve = Reserve { now: from, horizon: within, ..reserve };
+        Ok(decision(self.reserve_by(&terms, reserve).await?))
+    }
+
+    /// The moment at which one call of one unit could go if it asked now, or at which a quota begins
+    /// anew that is spent. It is reserved for nobody. One read.
+    ///
+    /// # Errors
+    /// The store failed, or limits set live contradict themselves.
+    pub async fn next_free(&self) -> Result<Moment, Error> {
+        let terms = self.terms()?;
+        if terms.count_units() {
+            return self.next_free_in_ledger(&terms).await;
+        }
+        let reserve = self.terms_of(&terms, Units::up_to(1), 1)?;
+        let meter = self.inner.store.meter(&self.inner.limit).await?;
+        let free = meter.reserve(&Reserve { horizon: Duration::MAX, ..reserve });
+        Ok(free.map_or_else(|refusal| refusal.retry_at, |reservation| reservation.at))
+    }
+
     /// Whether rates or quotas are in effect, as far as this process knows: without them a grant
     /// costs no request, and comes at once.
     #[must_use]
@@ -280,6 +313,14 @@ impl<S: Store> Limiter<S> {
             return self.reserve_in_ledger(&terms, Units::up_to(units), calls).await;
         }
         let reserve = self.terms_of(&terms, Units::up_to(1), calls)?;
+        self.reserve_by(&terms, reserve).await
+    }
+
+    async fn reserve_by(
+        &self,
+        terms: &Terms,
+        reserve: Reserve,
+    ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
         if terms.rates.is_empty() && terms.quotas.is_empty() {
             let grants = self.granted(self.now_reserved(&reserve), 1, false);
             return Ok(Ok(grants));
@@ -289,13 +330,13 @@ impl<S: Store> Limiter<S> {
                 self.inner.store_is_down.store(false, Ordering::Relaxed);
                 match answer {
                     Ok(reservation) => Ok(Ok(self.granted(reservation, 1, false))),
-                    Err(refusal) => Ok(Err(self.refused(waiting(&terms, refusal)))),
+                    Err(refusal) => Ok(Err(self.refused(waiting(terms, refusal)))),
                 }
             }
-            Err(store::Error::Contended { .. }) => Ok(Err(self.contended(&terms))),
+            Err(store::Error::Contended { .. }) => Ok(Err(self.contended(terms))),
             Err(error) => {
                 self.store_failed(&error, "reserve");
-                self.reserve_locally(&terms, reserve, 1).await
+                self.reserve_locally(terms, reserve, 1).await
             }
         }
     }

@@ -24,6 +24,8 @@ const ATTEMPTS: u32 = 8;
 enum Asked {
     /// Its units.
     Call(Units),
+    /// It has one unit, and does not go before this moment.
+    From(Moment),
     /// Nothing yet.
     Turn(Units),
     /// Its units, and the moment of the turn in which it was found.
@@ -129,6 +131,22 @@ impl<S: Store> Limiter<S> {
         Ok(Ok(grants))
     }
 
+    pub(crate) async fn reserve_in_ledger_from(
+        &self,
+        terms: &Terms,
+        from: Moment,
+        within: Duration,
+    ) -> Result<Decision, Error> {
+        let granted = self.reserve_one(terms, Asked::From(from), None, within).await?;
+        Ok(decision(granted.map(|grant| vec![grant])))
+    }
+
+    pub(crate) async fn next_free_in_ledger(&self, terms: &Terms) -> Result<Moment, Error> {
+        let ask = self.ask(terms, Asked::From(self.now()), None, Duration::MAX)?;
+        let ledger = self.inner.store.ledger(&self.inner.limit).await?;
+        Ok(ledger.reserve(&ask).map_or_else(|refusal| refusal.retry_at, |(taken, _)| taken.at))
+    }
+
     async fn reserve_one(
         &self,
         terms: &Terms,
@@ -202,9 +220,10 @@ impl<S: Store> Limiter<S> {
             quotas.push(QuotaTerm { units, limit: quota.units, resets_at });
         }
         // A call that is fitted a little late is still in time for its turn.
-        let now = match instead_of {
-            Some(_) => self.now().minus(margin.lateness / 2),
-            None => self.now(),
+        let now = match (asked, instead_of) {
+            (Asked::From(from), _) => from,
+            (_, Some(_)) => self.now().minus(margin.lateness / 2),
+            (_, None) => self.now(),
         };
         Ok(Ask { now, horizon, rates, quotas, instead_of: instead_of.cloned() })
     }
@@ -287,6 +306,7 @@ impl Asked {
     fn units(self) -> Units {
         match self {
             Self::Call(units) | Self::Turn(units) | Self::Fit(units) => units,
+            Self::From(_) => Units::up_to(1),
         }
     }
 
