@@ -25,6 +25,7 @@
 //! - [`deferral`]: a worker woken by a call of a lower queue runs it or makes room for a higher
 //!   one. After `max_deferrals` receives or past `max_wait` it runs regardless.
 //! - [`settle`]: what becomes of a call after the API answered, or did not.
+//! - [`tenants`]: when a call goes whose tenant has a limit of its own, and how urgent ones overtake.
 //! - [`timing`]: every time-out and receive count of the deployment, derived from the few that
 //!   are chosen.
 //!
@@ -45,5 +46,6 @@ mod jitter;
 pub mod prefetch;
 pub mod settle;
 pub mod slot;
+pub mod tenants;
 pub mod timing;
 pub mod wake;

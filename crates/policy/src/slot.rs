@@ -141,7 +141,7 @@ pub struct Slot<M, C, A, R, G> {
     turn: u64,
     /// How many candidates were held, which gives each its name.
     candidates: u32,
-    /// How many calls the API has answered.
+    /// How many calls the API has answered, or were put off.
     answered: u32,
     actions: VecDeque<Action<M, C, A, R, G>>,
     /// Actions given out or about to be, whose events have not come.
@@ -208,7 +208,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
             Event::LookedAgain(candidate, polled) => self.on_looked_again(now, candidate, polled),
             Event::Prepared(prepared, looked) => self.on_prepared(now, prepared, looked),
             Event::Answered { answered, took } => {
-                self.times.record_call(took);
+                took.into_iter().for_each(|took| self.times.record_call(took));
                 self.api = Api::Idle;
                 self.act(Action::Settle(answered));
                 self.thin_out_rings();
@@ -450,7 +450,7 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         }
     }
 
-    /// Each call that has been answered was rung for.
+    /// Each call that has been answered or put off was rung for.
     fn thin_out_rings(&mut self) {
         self.answered += 1;
         if self.answered.is_multiple_of(CALLS_TO_THIN_OUT) {

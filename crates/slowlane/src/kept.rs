@@ -20,10 +20,13 @@ pub(crate) enum Refused {
 /// Whether a deployed worker keeps a limit. What it does not keep is refused: a limit that is written
 /// down and not kept would be found out by the API's answers.
 pub(crate) fn is_kept(limit: &Limit) -> bool {
-    match &limit.scope {
-        Scope::Target => true,
-        Scope::Shared(_) => limit.measure != Measure::Adaptive,
-        Scope::Tenant => false,
+    match (&limit.measure, &limit.scope) {
+        (_, Scope::Target) => true,
+        (measure, Scope::Shared(_)) => *measure != Measure::Adaptive,
+        (Measure::Rate { largest, .. } | Measure::Quota { largest, .. }, Scope::Tenant) => {
+            largest.is_none()
+        }
+        (Measure::Concurrency(_) | Measure::Adaptive, Scope::Tenant) => false,
     }
 }
 
@@ -55,6 +58,9 @@ mod tests {
             r#"{"concurrency":2,"name":"org"}"#,
             r#"{"adaptive":true,"name":"org"}"#,
             r#"{"rate":"2/s","per":"tenant"}"#,
+            r#"{"quota":"2/1d","per":"tenant"}"#,
+            r#"{"rate":"2/s","largest":2,"per":"tenant"}"#,
+            r#"{"concurrency":2,"per":"tenant"}"#,
             r#"{"rate":"2/s","name":"org"}"#,
         ] {
             let text = format!("[{limit}]");

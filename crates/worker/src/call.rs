@@ -16,6 +16,7 @@ mod make;
 mod outcome;
 mod prepare;
 mod settle;
+mod tenant;
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -28,10 +29,12 @@ use slowlane_message::QueuedCall;
 use slowlane_policy::deferral::asleep_for;
 use slowlane_policy::settle::{Outcome, RetrySettings, Why};
 use slowlane_policy::slot::Rates;
+use slowlane_policy::tenants::Appointment;
 use tokio::time::Instant;
 
 pub(crate) use self::error::StepError;
 pub(crate) use self::outcome::Disposition;
+use self::tenant::release_unmade;
 use crate::aws::deletes::Deletes;
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
@@ -76,6 +79,8 @@ pub(crate) struct Call {
 pub(crate) enum Prepared {
     /// The API is to be asked.
     Ready(Ready),
+    /// It needs a moment of its tenant's, and that comes later.
+    NotYet(Ready),
     /// The message needed no call, and is dealt with.
     Ended(Ended),
 }
@@ -84,6 +89,8 @@ pub(crate) enum Prepared {
 pub(crate) struct Ready {
     call: Call,
     claimed: ReadyTo,
+    /// When its tenant's turn comes, or came, if it had to wait for that.
+    appointment: Option<Appointment>,
 }
 
 enum ReadyTo {
@@ -96,7 +103,8 @@ pub(crate) struct Answered {
     call: Call,
     answer: Answer,
     started: Instant,
-    pub(crate) took: Duration,
+    /// How long the API took, if it was asked.
+    pub(crate) took: Option<Duration>,
     /// Its grant, if it needed one.
     grant: Option<Grant>,
 }
@@ -122,8 +130,10 @@ enum Answer {
     },
     /// The API was not asked: the guard could not be reached, or the claim is lost.
     NotMade(StepError),
-    /// The API was not asked: the moment of the call's grant is past.
+    /// The API was not asked: the moment of the call's grant is past, or calls are not made any more.
     TooLate,
+    /// The API was not asked: the call's tenant has no moment soon.
+    NotYet(ReadyTo, Appointment),
 }
 
 /// How a message left the worker's hands, and why.
@@ -169,6 +179,7 @@ impl<T: Target> Calls<T> {
     pub(crate) async fn process(&self, received: Received) -> Ended {
         let ready = match self.prepare(received).await {
             Prepared::Ready(ready) => ready,
+            Prepared::NotYet(ready) => return self.put_off(ready).await,
             Prepared::Ended(ended) => return ended,
         };
         if self.limits.concurrency().is_some() && !self.limits.take_place().await {
@@ -236,9 +247,10 @@ impl<T: Target> Calls<T> {
         match self.prepare(received).await {
             Prepared::Ended(ended) => Some(ended),
             // What became of it must be asked of the API first.
-            Prepared::Ready(Ready { call, claimed }) => {
+            Prepared::Ready(Ready { call, claimed, appointment })
+            | Prepared::NotYet(Ready { call, claimed, appointment }) => {
                 if let ReadyTo::Run(claim) = claimed {
-                    let_go(&call.queued, &claim).await;
+                    let_go(&call.queued, &claim, appointment).await;
                 }
                 self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
                 None
@@ -265,8 +277,12 @@ impl<T: Target> Calls<T> {
 }
 
 /// Lets go of the claim of a call that was not sent, as far as that can be done.
-async fn let_go(queued: &QueuedCall, claim: &Claim<DynamoDbStore>) {
-    if let Err(error) = claim.release_untried().await {
+async fn let_go(
+    queued: &QueuedCall,
+    claim: &Claim<DynamoDbStore>,
+    appointment: Option<Appointment>,
+) {
+    if let Err(error) = release_unmade(claim, appointment).await {
         tracing::warn!(
             idempotency_key = queued.idempotency_key.as_str(),
             error = chain(&error),

@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use slowlane_lambda::env::{self, Env, Recorded};
-use slowlane_limiter::{LimitKey, Limits};
+use slowlane_limiter::{LimitKey, Limits, MAX_KEY_BYTES, Scope};
 use slowlane_message::{Priority, Wiring};
 use slowlane_policy::deferral::OnHigher;
 use slowlane_policy::timing::WorkerSettings;
 
-use crate::limits;
+use crate::limits::{self, KEY_BYTES_OF_TENANTS};
 
 /// Everything the worker is told by its template.
 #[derive(Debug, Clone)]
@@ -144,6 +144,8 @@ impl Config {
                 Some(key) => key,
                 None => LimitKey::new(&function).map_err(|error| env.refuse(error.to_string()))?,
             };
+            let limits = limits?;
+            check_room_for_tenants(env, &limit_key, &limits)?;
             let config = Config {
                 function,
                 queues: QueueUrls {
@@ -155,7 +157,7 @@ impl Config {
                 dispatch: dispatch?,
                 idempotency_table: idempotency_table?,
                 limit_key,
-                limits: limits?,
+                limits,
                 shared_limits_table: shared_limits_table?,
                 api_timeout: api_timeout?,
                 call_visibility: call_visibility?,
@@ -244,6 +246,23 @@ fn read_limits(env: &mut Env<'_>) -> Result<Limits, Recorded> {
     match limits.iter().find(|limit| !limits::keeps(limit)) {
         Some(limit) => Err(env.refuse(format!("LIMITS: this worker does not keep {limit} yet"))),
         None => Ok(limits),
+    }
+}
+
+/// A tenant's name is a part of the key of its limits.
+fn check_room_for_tenants(
+    env: &mut Env<'_>,
+    key: &LimitKey,
+    limits: &Limits,
+) -> Result<(), Recorded> {
+    let of_tenants = limits.iter().any(|limit| limit.scope == Scope::Tenant);
+    let most = MAX_KEY_BYTES - KEY_BYTES_OF_TENANTS;
+    match of_tenants && key.as_str().len() > most {
+        true => Err(env.refuse(format!(
+            "LIMIT_KEY has {} bytes, and beside limits of tenants it may have {most}",
+            key.as_str().len()
+        ))),
+        false => Ok(()),
     }
 }
 
@@ -340,10 +359,14 @@ mod tests {
         assert_eq!(limits(r#"[{"rate":"100/20s"},{"quota":"15000/1d"}]"#), Ok(2));
         assert_eq!(limits(r#"[{"concurrency":3},{"adaptive":true}]"#), Ok(2));
         assert_eq!(limits(r#"[{"rate":"30000/1m","largest":4000}]"#), Ok(1));
+        assert_eq!(
+            limits(r#"[{"rate":"2/s","per":"tenant"},{"quota":"9/1d","per":"tenant"}]"#),
+            Ok(2)
+        );
         assert_eq!(limits("[]"), Ok(0));
         for (text, told) in [
             (r#"[{"adaptive":true,"per":"tenant"}]"#, "does not keep"),
-            (r#"[{"rate":"100/20s","per":"tenant"}]"#, "does not keep"),
+            (r#"[{"rate":"30000/1m","largest":4000,"per":"tenant"}]"#, "does not keep"),
             (r#"[{"rate":"100"}]"#, "limits[1].rate"),
             (r#"[{"rate":"100/20s","name":"org"}]"#, "SHARED_LIMITS_TABLE is not set: org"),
             (r#"[{"adaptive":true,"name":"org"}]"#, "does not keep"),

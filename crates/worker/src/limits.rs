@@ -7,9 +7,9 @@
 //! its next call whether the API can answer again.
 //!
 //! Beside it stand the target's rates, with when calls may go under them ([`grants`]). So do the
-//! places of the slots at work, where fewer may be than there are ([`concurrency`]).
-//! Where the API says how little is left of a limit that nobody has told Slowlane, all slots wait
-//! ([`left`]).
+//! places of the slots at work, where fewer may be than there are ([`concurrency`]). Each tenant may
+//! have limits of its own ([`tenants`]). Where the API says how little is left of a limit that nobody
+//! has told Slowlane, all slots wait ([`left`]).
 //!
 //! Limits that have a name are shared with other stacks: they are kept in a table of their own, and
 //! the record there is read beside the other ([`shared`]).
@@ -22,6 +22,7 @@ mod concurrency;
 mod grants;
 mod left;
 mod shared;
+mod tenants;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 
-pub(crate) use self::grants::{Grant, Reserved};
+pub(crate) use self::grants::{Grant, Reserved, TOGETHER};
+pub(crate) use self::tenants::{Asked, KEY_BYTES_OF_TENANTS};
 pub use slowlane_limiter::Error;
 
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.
@@ -87,6 +89,7 @@ pub(crate) struct Limits {
     adapts: bool,
     /// How many slots there may be.
     ceiling: u32,
+    tenants: Option<tenants::Tenants>,
 }
 
 /// The one ring that comes back for a probe.
@@ -157,11 +160,13 @@ impl Limits {
             correction,
             ..Settings::default()
         };
+        let key = &config.limit_key;
+        let tenants = tenants::Tenants::new(&config.limits, &store, key, &slot, &settings)?;
         let shared = shared::Shared::new(config, dynamodb, &settings, seed)?;
         let timed = shared.as_ref().filter(|shared| shared.times).map(|shared| shared.horizon);
         let horizon = timed.unwrap_or_else(|| horizon_of(&settings.rates, &settings.margin));
         let settings = Settings { horizon: Some(horizon), ..settings };
-        let limiter = Limiter::new(store, config.limit_key.clone(), slot, settings)?;
+        let limiter = Limiter::new(store, key.clone(), slot, settings)?;
         Ok(Limits {
             limiter,
             shared,
@@ -175,6 +180,7 @@ impl Limits {
             own: concurrency::Own::default(),
             adapts,
             ceiling: slots,
+            tenants,
         })
     }
 
@@ -344,10 +350,13 @@ impl Limits {
 
 /// Whether the worker keeps such a limit. It does not start under one that it does not keep.
 pub fn keeps(limit: &Limit) -> bool {
-    match &limit.scope {
-        Scope::Target => true,
-        Scope::Shared(_) => limit.measure != Measure::Adaptive,
-        Scope::Tenant => false,
+    match (&limit.measure, &limit.scope) {
+        (_, Scope::Target) => true,
+        (measure, Scope::Shared(_)) => *measure != Measure::Adaptive,
+        (Measure::Rate { largest, .. } | Measure::Quota { largest, .. }, Scope::Tenant) => {
+            largest.is_none()
+        }
+        (Measure::Concurrency(_) | Measure::Adaptive, Scope::Tenant) => false,
     }
 }
 

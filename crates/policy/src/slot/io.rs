@@ -64,6 +64,8 @@ pub enum Action<M, C, A, R, G> {
     GiveBack(C),
     /// The same for a message that is not prepared: [`Event::Ended`].
     GiveBackUnread(M),
+    /// Give a prepared call back until its tenant's turn comes, and ring for then: [`Event::Ended`].
+    PutOff(C),
     /// Receive rings that nobody was woken by, as many as one request gives:
     /// [`Event::CollectedRings`].
     CollectRings,
@@ -107,8 +109,8 @@ pub enum Event<M, C, A, R, G> {
     Answered {
         /// What is to be settled.
         answered: A,
-        /// How long the API took.
-        took: Duration,
+        /// How long the API took, if it was asked.
+        took: Option<Duration>,
     },
     /// When a call may go, or that it is too early to ask.
     Reserved(Reserved<G>),
@@ -180,6 +182,8 @@ pub struct CannotPoll;
 pub enum Prepared<C> {
     /// It needs nothing but the API, and a grant where calls need one.
     Ready(C),
+    /// It needs a moment of its tenant's as well, and that comes later.
+    NotYet(C),
     /// It needed no call, and has left the slot's hands.
     Ended(Left),
 }

@@ -1,7 +1,7 @@
 //! The search for the next call, until it is ready or has made room for a more urgent one.
 
 use super::grants::GRANTS_BESIDE;
-use super::io::{Action, Candidate, CannotPoll, Found, Polled, Prepared};
+use super::io::{Action, Candidate, CannotPoll, Found, Left, Polled, Prepared};
 use super::state::{Api, Fetch, Next, Polling, Rings, Sweep};
 use super::{LOOKS, Moment, Slot};
 use crate::dispatch::{looks_again, poll_order};
@@ -69,24 +69,29 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
         let urgent = looked.and_then(|looked| self.noted(now, looked).unwrap_or(None));
         let Next::Preparing { began, looks_left } = self.next else { return };
         self.next = Next::None;
+        let ready = match prepared {
+            Prepared::Ready(call) => Ok(call),
+            Prepared::NotYet(call) => Err(self.put_off(call)),
+            Prepared::Ended(left) => Err(left),
+        };
         if !self.may_receive() {
-            match prepared {
-                Prepared::Ready(call) => self.act(Action::GiveBack(call)),
-                Prepared::Ended(left) => self.on_left(now, left),
+            match ready {
+                Ok(call) => self.act(Action::GiveBack(call)),
+                Err(left) => self.on_left(now, left),
             }
             urgent.into_iter().for_each(|found| self.act(Action::GiveBackUnread(found.message)));
             return;
         }
-        match (prepared, urgent) {
-            (Prepared::Ready(call), Some(urgent)) => {
+        match (ready, urgent) {
+            (Ok(call), Some(urgent)) => {
                 self.act(Action::GiveBack(call));
                 self.prepare(began, urgent.message, 0);
             }
-            (Prepared::Ended(left), Some(urgent)) => {
+            (Err(left), Some(urgent)) => {
                 self.on_left(now, left);
                 self.prepare(began, urgent.message, 0);
             }
-            (Prepared::Ready(ready), None) => {
+            (Ok(ready), None) => {
                 self.times.record_fetch(now.saturating_sub(began));
                 self.candidates += 1;
                 let name = Candidate(self.candidates);
@@ -96,11 +101,21 @@ impl<M, C, A, R, G> Slot<M, C, A, R, G> {
                     Next::Held { ready, name, since, looks_left, grants_left, looks_at_last };
                 self.look_again();
             }
-            (Prepared::Ended(left), None) => {
+            (Err(left), None) => {
                 self.api.set_fetch(Fetch::Due);
                 self.on_left(now, left);
             }
         }
+    }
+
+    /// A call waits for its tenant, and nobody for the call: the search goes on beside its going back.
+    /// Another waits there with a ring of its own, so that one ring less is needed now.
+    fn put_off(&mut self, call: C) -> Left {
+        self.act(Action::PutOff(call));
+        self.thin_out_rings();
+        // To put off calls needs no grant.
+        self.grants.bind = false;
+        Left::Covered
     }
 
     /// While a call waits for the present one, a more urgent one may come.

@@ -13,8 +13,10 @@ use slowlane_lambda::logs::chain;
 use slowlane_limiter as limiter;
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, try_again_after};
-use tokio::time::Instant;
+use slowlane_policy::tenants::{Hidden, LONGEST_AHEAD};
+use tokio::time::{Instant, sleep};
 
+use super::tenant::release_unmade;
 use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError, let_go};
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
@@ -217,7 +219,7 @@ impl<T: Target> Calls<T> {
         call: &Call,
         claim: &Claim<DynamoDbStore>,
     ) -> Result<Ending, StepError> {
-        let_go(&call.queued, claim).await;
+        let_go(&call.queued, claim, None).await;
         if !call.received.dead_letter {
             return Ok(Self::abandon());
         }
@@ -235,10 +237,10 @@ impl<T: Target> Calls<T> {
 
     /// The same for a call that is claimed already.
     pub(crate) async fn give_back_ready(&self, ready: Ready) -> Ended {
-        let Ready { call, claimed } = ready;
+        let Ready { call, claimed, appointment } = ready;
         let result = async {
             if let ReadyTo::Run(claim) = claimed {
-                claim.release_untried().await?;
+                release_unmade(&claim, appointment).await?;
             }
             self.make_visible(&call.received).await
         };
@@ -252,12 +254,12 @@ impl<T: Target> Calls<T> {
         ready: Ready,
         waiting: &limiter::Waiting,
     ) -> Ended {
-        let Ready { call, claimed } = ready;
+        let Ready { call, claimed, appointment } = ready;
         let after = self.limits.opens_in(waiting).unwrap_or_default();
         let after = after.max(try_again_after(call.received.receive_count, self.unit()));
         let result = async {
             if let ReadyTo::Run(claim) = claimed {
-                claim.release_untried().await?;
+                release_unmade(&claim, appointment).await?;
             }
             let lacks_place = matches!(waiting.reason, limiter::Reason::NoSlot { .. });
             let lacks = if lacks_place { Disposition::NoPlace } else { Disposition::NoGrant };
@@ -286,6 +288,19 @@ impl<T: Target> Calls<T> {
         self.give_back_to(&call.received, after, disposition).await
     }
 
+    /// Gives a call back that waits for its tenant. Where a slot waits for it in no way, the request is
+    /// sent when the message is then visible at its moment, and its ring with it: the slot that is woken
+    /// needs longer than that. In the deferral wiring the invocation would have to wait.
+    pub(super) async fn give_back_until(&self, received: &Received, ahead: Duration) -> Ending {
+        let disposition = Disposition::NotItsTurn;
+        if self.doorbell.is_none() {
+            return self.give_back_to(received, ahead.min(LONGEST_AHEAD), disposition).await;
+        }
+        let Hidden { after, seconds } = Hidden::until(ahead);
+        sleep(after).await;
+        self.hide_and_ring(received, seconds, Duration::ZERO, disposition).await
+    }
+
     /// Makes a message visible `after` this long, and has a ring come a little later.
     ///
     /// The ring is sent first. So if a worker is killed between the two, its call is visible again
@@ -296,8 +311,19 @@ impl<T: Target> Calls<T> {
         after: Duration,
         disposition: Disposition,
     ) -> Ending {
+        self.hide_and_ring(received, after, RING_LATER, disposition).await
+    }
+
+    /// The same, with a ring that comes so much `later` than the message is to be visible.
+    async fn hide_and_ring(
+        &self,
+        received: &Received,
+        after: Duration,
+        later: Duration,
+        disposition: Disposition,
+    ) -> Ending {
         let began = Instant::now();
-        if let Err(unrung) = self.ring(after + RING_LATER, self.config.call_visibility).await {
+        if let Err(unrung) = self.ring(after + later, self.config.call_visibility).await {
             return unrung;
         }
         // If SQS refuses, the message comes back at the end of its visibility time-out. If the

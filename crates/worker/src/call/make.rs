@@ -9,64 +9,87 @@ use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{Outcome, ask_again_after, try_again_after};
+use slowlane_policy::tenants::Appointment;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::tenant::{Taken, Turn, release_unmade};
 use super::{Answer, Answered, Call, Calls, Ready, ReadyTo, let_go};
 use crate::limits::Grant;
 use crate::target::{AfterLoss, Reconciled, Target};
+
+/// The moments at which a call goes that is about to be made.
+struct Goes<'a> {
+    /// The target's, if it needs one.
+    grant: &'a mut Option<Grant>,
+    /// Its tenant's, if that has a limit.
+    turn: Option<&'a Turn>,
+    appointment: Option<Appointment>,
+}
 
 impl<T: Target> Calls<T> {
     /// Makes the call, at the moment of its grant if it needs one. Until this returns, the slot
     /// belongs to the API.
     pub(crate) async fn make(&self, ready: Ready, mut grant: Option<Grant>) -> Answered {
         let fits = self.limits.fits(&mut grant, ready.units(self)).await;
-        let Ready { call, claimed } = ready;
-        let started = Instant::now() + self.limits.until(grant.as_ref());
+        let taken = match fits {
+            true => self.take_turn(&ready, &mut grant).await,
+            false => Taken::Shut,
+        };
+        let Ready { call, claimed, appointment } = ready;
+        let goes_in = self.limits.until(grant.as_ref()).max(self.turn_in(&taken));
+        let started = Instant::now() + goes_in;
         self.limits.calls();
-        let answer = match claimed {
-            ReadyTo::Run(claim) if !fits => Self::too_late(claim).await,
-            ReadyTo::Reconcile(_) if !fits => Answer::TooLate,
-            ReadyTo::Run(claim) => self.send(&call.queued, claim, &mut grant).await,
-            ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown, &mut grant).await,
+        let mut turn = None;
+        let answer = match (claimed, taken) {
+            (claimed, Taken::None(later)) => Answer::NotYet(claimed, later),
+            (ReadyTo::Run(claim), Taken::Shut) => too_late(&claim, appointment).await,
+            (ReadyTo::Reconcile(_), Taken::Shut) => Answer::TooLate,
+            (ReadyTo::Run(claim), Taken::Turn(taken)) => {
+                turn = taken;
+                let mut goes = Goes { grant: &mut grant, turn: turn.as_ref(), appointment };
+                self.send(&call.queued, claim, &mut goes).await
+            }
+            (ReadyTo::Reconcile(unknown), Taken::Turn(taken)) => {
+                turn = taken;
+                let mut goes = Goes { grant: &mut grant, turn: turn.as_ref(), appointment };
+                self.reconcile(&call, unknown, &mut goes).await
+            }
         };
         if let Answer::Made(_, Outcome::Throttled { .. }) = &answer {
             self.limits.was_too_much();
         }
-        if matches!(answer, Answer::TooLate | Answer::NotMade(_))
-            && let Some(unused) = grant.take()
-        {
-            self.limits.give_back(unused).await;
+        let asked = !matches!(answer, Answer::TooLate | Answer::NotMade(_) | Answer::NotYet(..));
+        if !asked {
+            self.give_back_unused(grant.take(), turn).await;
         }
-        Answered { call, answer, started, took: started.elapsed(), grant }
+        let took = asked.then(|| started.elapsed());
+        Answered { call, answer, started, took, grant }
     }
 
-    async fn too_late(claim: Claim<DynamoDbStore>) -> Answer {
-        match claim.release_untried().await {
-            Ok(()) => Answer::TooLate,
-            Err(error) => Answer::NotMade(error.into()),
+    async fn give_back_unused(&self, grant: Option<Grant>, turn: Option<Turn>) {
+        if let Some(unused) = grant {
+            self.limits.give_back(unused).await;
         }
+        self.give_back_turn(turn).await;
     }
 
     async fn send(
         &self,
         call: &QueuedCall,
         claim: Claim<DynamoDbStore>,
-        grant: &mut Option<Grant>,
+        goes: &mut Goes<'_>,
     ) -> Answer {
         // The mark tells a crash before the request left from one after it.
         let claim = match claim.dispatched().await {
             Ok(claim) => claim,
             Err(NotDispatched { claim, error }) => {
                 // Nothing was sent, whether or not the mark stands.
-                let_go(call, &claim).await;
+                let_go(call, &claim, goes.appointment).await;
                 return Answer::NotMade(error.into());
             }
         };
-        if !self.limits.comes(grant).await {
-            return match claim.release_untried().await {
-                Ok(()) => Answer::TooLate,
-                Err(error) => Answer::NotMade(error.into()),
-            };
+        if !self.comes(goes).await {
+            return too_late(&claim, goes.appointment).await;
         }
         let longest = self.config.api_timeout.min(claim.remaining());
         let in_time = || !claim.remaining().is_zero();
@@ -84,10 +107,10 @@ impl<T: Target> Calls<T> {
         &self,
         call: &Call,
         unknown: Unknown<DynamoDbStore>,
-        grant: &mut Option<Grant>,
+        goes: &mut Goes<'_>,
     ) -> Answer {
         let Call { received, queued, unwaited } = call;
-        if !self.limits.comes(grant).await {
+        if !self.comes(goes).await {
             return Answer::TooLate;
         }
         let asked = timeout(self.config.api_timeout, self.target.reconcile(queued)).await;
@@ -103,11 +126,8 @@ impl<T: Target> Calls<T> {
             Ok(Reconciled::NotDone) if unknown.wait().is_zero() => {
                 match unknown.run_again().await {
                     // The API was asked just now: what it is sent needs another grant.
-                    Ok(claim) if grant.is_some() => match claim.release_untried().await {
-                        Ok(()) => Answer::TooLate,
-                        Err(error) => Answer::NotMade(error.into()),
-                    },
-                    Ok(claim) => self.send(queued, claim, &mut None).await,
+                    Ok(claim) if goes.is_limited() => too_late(&claim, None).await,
+                    Ok(claim) => self.send(queued, claim, goes).await,
                     Err(not) => Answer::NotMade(not.error.into()),
                 }
             }
@@ -122,6 +142,27 @@ impl<T: Target> Calls<T> {
             Ok(Reconciled::TryAgain(why)) => not_asked(why),
             Err(_) => not_asked("the API did not say in time what became of it".to_owned()),
         }
+    }
+}
+
+impl<T: Target> Calls<T> {
+    /// Waits for the moment at which a call goes, and says whether it may go now.
+    async fn comes(&self, goes: &mut Goes<'_>) -> bool {
+        self.limits.comes(goes.grant).await && self.turn_comes(goes.turn).await
+    }
+}
+
+impl Goes<'_> {
+    fn is_limited(&self) -> bool {
+        self.grant.is_some() || self.turn.is_some()
+    }
+}
+
+/// A call that is not made after all. If its tenant's turn had come, it has come for the next claim too.
+async fn too_late<P>(claim: &Claim<DynamoDbStore, P>, appointment: Option<Appointment>) -> Answer {
+    match release_unmade(claim, appointment).await {
+        Ok(()) => Answer::TooLate,
+        Err(error) => Answer::NotMade(error.into()),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Disposition {
     GivenBack,
     /// The target's rates let it go only later, and it was given back until then.
     NoGrant,
+    /// Its tenant's limit lets it go only later, and it was given back until then.
+    NotItsTurn,
     /// Others had all places at the API, and it was given back for a while.
     NoPlace,
     /// A step of it failed: it is tried again later.
@@ -60,6 +62,7 @@ impl Disposition {
             Disposition::Waiting,
             Disposition::GivenBack,
             Disposition::NoGrant,
+            Disposition::NotItsTurn,
             Disposition::NoPlace,
             Disposition::TriedAgainLater,
             Disposition::Unrung { hidden_for: Duration::ZERO },
@@ -83,6 +86,7 @@ impl Disposition {
             | Disposition::Waiting
             | Disposition::GivenBack
             | Disposition::NoGrant
+            | Disposition::NotItsTurn
             | Disposition::NoPlace
             | Disposition::TriedAgainLater
             | Disposition::Unrung { .. } => false,
@@ -104,6 +108,7 @@ impl Disposition {
             Disposition::Waiting => "waiting",
             Disposition::GivenBack => "given-back",
             Disposition::NoGrant => "no-grant",
+            Disposition::NotItsTurn => "not-its-turn",
             Disposition::NoPlace => "no-place",
             Disposition::TriedAgainLater => "tried-again-later",
             Disposition::Unrung { .. } => "unrung",

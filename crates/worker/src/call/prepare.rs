@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::join3;
 use slowlane_idempotency::{
-    Claimed, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
+    Claim, Claimed, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
 };
 use slowlane_lambda::logs::chain;
+use slowlane_limiter::Moment;
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::{FailureName, Why};
+use slowlane_policy::tenants::Appointment;
 
 use super::ending::NOT_A_TOKEN;
-use super::{Call, Calls, Disposition, Ending, Prepared, Ready, ReadyTo, StepError};
+use super::{Call, Calls, Disposition, Ending, Prepared, Ready, ReadyTo, StepError, tenant};
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::Waiting;
@@ -19,7 +21,10 @@ use crate::target::{AfterLoss, Target};
 
 /// What becomes of a call after it was checked.
 enum Next {
-    Ready(ReadyTo),
+    /// Its tenant's turn has come, if it has waited for that.
+    Ready(ReadyTo, Option<Appointment>),
+    /// Its tenant's turn comes later.
+    NotYet(Claim<DynamoDbStore>, Appointment),
     Ended(Ending),
 }
 
@@ -38,7 +43,13 @@ impl<T: Target> Calls<T> {
         };
         let mut call = Call { received, queued, unwaited: false };
         let result = match self.claim(&mut call).await {
-            Ok(Next::Ready(claimed)) => return Prepared::Ready(Ready { call, claimed }),
+            Ok(Next::Ready(claimed, appointment)) => {
+                return Prepared::Ready(Ready { call, claimed, appointment });
+            }
+            Ok(Next::NotYet(claim, appointment)) => {
+                let (claimed, appointment) = (ReadyTo::Run(claim), Some(appointment));
+                return Prepared::NotYet(Ready { call, claimed, appointment });
+            }
             Ok(Next::Ended(ending)) => Ok(ending),
             Err(error) => Err(error),
         };
@@ -57,7 +68,8 @@ impl<T: Target> Calls<T> {
             }
         };
         let liveness = self.callback.is_waiting(&call.queued.task_token);
-        let (waiting, claimed) = join(liveness, self.guard.claim(&request)).await;
+        let claimed = self.guard.claim(&request);
+        let (waiting, claimed, free_at) = join3(liveness, claimed, self.free_at_first(call)).await;
         if let Ok(Waiting::NotAToken) = waiting {
             if let Ok(Claimed::Run(claim)) = claimed {
                 claim.release_untried().await?;
@@ -68,7 +80,7 @@ impl<T: Target> Calls<T> {
         call.unwaited = matches!(waiting, Ok(Waiting::No));
         match claimed {
             Ok(claimed) if call.unwaited => self.prepare_unwaited(call, claimed).await,
-            Ok(claimed) => self.prepare_claimed(call, claimed).await,
+            Ok(claimed) => self.prepare_claimed(call, claimed, free_at).await,
             Err(error) => self.end_unclaimed(call, error).await.map(Next::from),
         }
     }
@@ -128,11 +140,15 @@ impl<T: Target> Calls<T> {
         &self,
         call: &Call,
         claimed: Claimed<DynamoDbStore>,
+        free_at: Option<Moment>,
     ) -> Result<Next, StepError> {
         let ending = match claimed {
             Claimed::Run(claim) => {
                 let Some((name, why)) = self.why_not_run(call) else {
-                    return Ok(Next::Ready(ReadyTo::Run(claim)));
+                    return Ok(match self.after_claim(call, &claim, free_at).await {
+                        tenant::Next::Goes(come) => Next::Ready(ReadyTo::Run(claim), come),
+                        tenant::Next::PutOff(until) => Next::NotYet(claim, until),
+                    });
                 };
                 let name = name.if_maybe_executed(claim.maybe_executed_before());
                 claim.close().await?;
@@ -165,7 +181,7 @@ impl<T: Target> Calls<T> {
                 let why = unknown.why().unwrap_or("its answer was lost").into();
                 self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await?
             }
-            _ => return Ok(Next::Ready(ReadyTo::Reconcile(unknown))),
+            _ => return Ok(Next::Ready(ReadyTo::Reconcile(unknown), None)),
         };
         Ok(ending.into())
     }

@@ -21,12 +21,12 @@ impl<T: Target> Calls<T> {
     /// Stores what became of the call, resumes its workflow and deletes its message.
     pub(crate) async fn settle(&self, answered: Answered) -> Ended {
         let Answered { call, answer, started, took, grant } = answered;
-        let report = self.report(&call, &answer, took);
+        let report = self.report(&call, &answer, took.unwrap_or_default());
         join(report, self.settle_units(grant.as_ref(), &answer)).await;
         let wait_for_grant = grant.as_ref().map(Grant::wait);
         let result = self.settle_answer(&call, answer).await;
         let ended = self.ended(call.received, Some(call.queued), result, When::WithOthers).await;
-        Ended { asked: Some((started, took)), wait_for_grant, ..ended }
+        Ended { asked: took.map(|took| (started, took)), wait_for_grant, ..ended }
     }
 
     /// Gives back what was kept free for the call and was not used, if its answer says what was.
@@ -49,7 +49,9 @@ impl<T: Target> Calls<T> {
             | Answer::NotDone(_)
             | Answer::Undecidable(..)
             | Answer::Undecided { .. } => Report::Answered { latency: took, all_in_use: false },
-            Answer::NotMade(_) | Answer::TooLate => return self.limits.did_not_call(),
+            Answer::NotMade(_) | Answer::TooLate | Answer::NotYet(..) => {
+                return self.limits.did_not_call();
+            }
         };
         if report == (Report::Failed { kind: FailureKind::Credentials }) {
             // They may have been changed. Then the next call of this process is taken.
@@ -94,6 +96,7 @@ impl<T: Target> Calls<T> {
             Answer::Undecided { why, after, .. } => self.ask_again(call, why, after).await,
             Answer::NotMade(error) => Err(error),
             Answer::TooLate => self.make_visible(&call.received).await,
+            Answer::NotYet(claimed, later) => self.release_until(call, claimed, later).await,
         }
     }
 

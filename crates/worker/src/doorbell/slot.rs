@@ -118,6 +118,9 @@ impl<T: Target> Invocation<'_, T> {
                     Prepared::Ready(ready) => {
                         (Event::Prepared(slot::Prepared::Ready(Box::new(ready)), looked), None)
                     }
+                    Prepared::NotYet(ready) => {
+                        (Event::Prepared(slot::Prepared::NotYet(Box::new(ready)), looked), None)
+                    }
                     Prepared::Ended(ended) => {
                         let left = slot::Prepared::Ended(left(&ended));
                         (Event::Prepared(left, looked), Some(ended))
@@ -137,6 +140,7 @@ impl<T: Target> Invocation<'_, T> {
                 Event::GaveUpGrant
             }
             Action::Settle(answered) => return has_ended(self.calls.settle(*answered).await),
+            Action::PutOff(ready) => return has_ended(self.calls.put_off(*ready).await),
             Action::GiveBack(ready) => return has_ended(self.calls.give_back_ready(*ready).await),
             Action::GiveBackUnread(message) => {
                 return has_ended(self.calls.give_back_unread(message).await);

@@ -27,6 +27,10 @@ const ESTIMATES_OFF_BY: u64 = 3;
 /// How long a call that is found waits for its units at most. Then it is given back.
 const LONGEST_FIT: Duration = Duration::from_secs(15);
 
+/// So far apart the moments of two grants may be for a call to go at the later one: neither is void
+/// then, and half of that time is left for its way.
+pub(crate) const TOGETHER: Duration = Duration::from_millis(25);
+
 /// How often a call that waits for its units looks whether others have left some.
 const FITTED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
@@ -251,7 +255,41 @@ impl Limits {
     pub(crate) fn take_grants_of_own_share(&self) -> u32 {
         let all = self.timed().stats().fallback_grants;
         let since = all - self.of_own_share.replace(all);
-        u32::try_from(since).unwrap_or(u32::MAX)
+        u32::try_from(since).unwrap_or(u32::MAX).saturating_add(self.take_tenants_of_own_share())
+    }
+
+    /// Asks for the target's grant for a call whose tenant's moment is this one, or comes soon after.
+    pub(crate) async fn reserve_at(&self, moment: Moment, units: Units) -> Option<Grant> {
+        let limiter = self.timed();
+        let decision = match limiter.counts_units() {
+            true => limiter.reserve_units(units).await,
+            false => limiter.reserve_from(moment, self.horizon).await,
+        };
+        match self.reserved(decision, Some(units)) {
+            Reserved::Granted(grant) => Some(*grant),
+            Reserved::TooEarly(_) => None,
+        }
+    }
+
+    /// Whether a call can go at the moment of the target's grant and of its tenant's.
+    pub(crate) fn go_together(&self, grant: &Grant, moment: Moment) -> bool {
+        let at = grant.granted.at();
+        at.since(moment).max(moment.since(at)) <= TOGETHER
+    }
+
+    /// When a call may go at the earliest that has this grant.
+    pub(crate) fn comes_at(&self, grant: Option<&Grant>) -> Option<Moment> {
+        grant.map(|grant| grant.granted.at())
+    }
+
+    /// How far ahead a moment of the target's may be reserved.
+    pub(crate) fn horizon(&self) -> Duration {
+        self.horizon
+    }
+
+    /// How long until a moment; zero if it is past.
+    pub(crate) fn until_moment(&self, moment: Moment) -> Duration {
+        self.limiter.until(moment)
     }
 
     /// Gives back a grant that is not used. If others have reserved behind it, its moment is lost.

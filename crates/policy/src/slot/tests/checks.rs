@@ -42,6 +42,7 @@ impl World {
             }
             Action::Settle(answered) => self.pass(*answered, Hand::Answered, Hand::Leaving)?,
             Action::GiveBack(call) => self.pass(*call, Hand::Ready, Hand::Leaving)?,
+            Action::PutOff(call) => self.pass(*call, Hand::NotYet, Hand::Leaving)?,
             Action::GiveBackUnread(message) => {
                 self.pass(*message, Hand::Found, Hand::Leaving)?;
             }

@@ -216,3 +216,27 @@ fn a_slot_that_needs_a_place_and_grants() {
         Budget { messages: 1, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 1, places: 1 };
     explored("with places and grants", World::placed(budget, Rates::Calls, None));
 }
+
+#[test]
+fn a_slot_whose_calls_wait_for_their_tenants() {
+    let budget =
+        Budget { messages: 2, failures: 1, rings: 1, timeouts: 1, gates: 0, grants: 0, places: 0 };
+    let world = World::cold(budget, 0, None).whose_tenants_wait();
+    explored("whose calls wait for their tenants", world);
+}
+
+#[test]
+fn a_slot_at_work_whose_calls_wait_for_their_tenants() {
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 2, gates: 1, grants: 0, places: 0 };
+    let world = World::warm(budget, 0, None).whose_tenants_wait();
+    explored("at work whose calls wait for their tenants", world);
+}
+
+#[test]
+fn a_slot_with_grants_whose_calls_wait_for_their_tenants() {
+    let budget =
+        Budget { messages: 2, failures: 0, rings: 0, timeouts: 2, gates: 0, grants: 2, places: 0 };
+    let world = World::rated(budget, true, None).whose_tenants_wait();
+    explored("with grants whose calls wait for their tenants", world);
+}

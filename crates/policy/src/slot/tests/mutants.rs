@@ -316,6 +316,16 @@ fn one_that_lets_its_ring_go_although_nobody_has_a_grant() {
     is_caught_under_rates(mutant, "the ring is let go");
 }
 
+#[test]
+fn one_that_forgets_a_call_whose_tenants_turn_comes_later() {
+    let mutant: Mutant = |_, slot, _| without(slot, |action| matches!(action, Action::PutOff(_)));
+    let budget =
+        Budget { messages: 1, failures: 0, rings: 0, timeouts: 0, gates: 0, grants: 0, places: 0 };
+    let world = World::cold(budget, 0, None).whose_tenants_wait();
+    let found = explore(world, Some(mutant)).unwrap_err();
+    assert!(found.what.contains("messages have not ended"), "{found:#?}");
+}
+
 /// The mutant does something that is `wrong`, where slots need places.
 fn is_caught_at_its_place(mutant: Mutant, wrong: &str) {
     let found = [(0, 1), (1, 0), (1, 1)].into_iter().find_map(|(messages, places)| {

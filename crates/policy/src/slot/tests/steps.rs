@@ -45,7 +45,7 @@ fn woken(allowance: u32) -> TestSlot {
 fn run_one(slot: &mut TestSlot, call: u8, began: Moment) {
     after(slot, began, Event::Swept(found(call, High)));
     after(slot, began, Event::Prepared(Prepared::Ready(call), None));
-    let answered = Event::Answered { answered: call, took: ms(200) };
+    let answered = Event::Answered { answered: call, took: Some(ms(200)) };
     after(slot, began + ms(200), answered);
     slot.handle(began + ms(200), Event::Ended(Left::Covered));
 }
@@ -106,7 +106,7 @@ fn the_next_call_is_fetched_to_be_ready_when_the_present_one_ends() {
     assert_eq!(actions(&mut slot), [Action::Sweep(High)]);
     after(&mut slot, fetch_at, Event::Swept(found(5, High)));
     after(&mut slot, fetch_at, Event::Prepared(Prepared::Ready(5), None));
-    let answered = Event::Answered { answered: 4, took: ms(200) };
+    let answered = Event::Answered { answered: 4, took: Some(ms(200)) };
     let follows = after(&mut slot, since + ms(200), answered);
     // It was woken a second ago.
     assert_eq!(
@@ -197,7 +197,8 @@ fn a_slot_that_cannot_poll_leaves_its_ring_for_later() {
 #[test]
 fn when_its_time_is_up_another_slot_goes_on() {
     let (mut slot, since) = busy();
-    let settled = after(&mut slot, STOP_AT, Event::Answered { answered: 4, took: STOP_AT - since });
+    let settled =
+        after(&mut slot, STOP_AT, Event::Answered { answered: 4, took: Some(STOP_AT - since) });
     assert_eq!(settled, [Action::Settle(4)]);
     slot.handle(STOP_AT, Event::Ended(Left::Covered));
     assert!(slot.has_ended());
@@ -269,7 +270,7 @@ fn a_gate_that_shuts_lets_the_call_at_the_api_end_and_gives_back_the_one_that_is
     );
     slot.handle(READ_EVERY, Event::Ended(Left::Visible));
     let ended = ms(1_200);
-    let answered = Event::Answered { answered: 4, took: ms(400) };
+    let answered = Event::Answered { answered: 4, took: Some(ms(400)) };
     let back_after = Duration::from_secs(300) - ended;
     assert_eq!(after(&mut slot, ended, answered), [Action::Settle(4)]);
     let settled = after(&mut slot, ended, Event::Ended(Left::Covered));
@@ -384,7 +385,7 @@ fn while_rates_do_not_bind_the_next_call_is_fetched_first_and_its_grant_asked_fo
     slot.handle_timeout(asks_at);
     assert_eq!(actions(&mut slot), [Action::Reserve]);
     assert_eq!(after(&mut slot, asks_at + ms(6), granted(1, asks_at)), []);
-    let answered = Event::Answered { answered: 4, took: ms(200) };
+    let answered = Event::Answered { answered: 4, took: Some(ms(200)) };
     let follows = after(&mut slot, since + ms(200), answered);
     let call = Action::Call { call: 5, grant: Some(1) };
     // Slots are what is short now, and there is more than one call.
@@ -462,7 +463,7 @@ fn a_slot_that_is_one_too_many_ends_its_call_and_stands_down() {
     assert_eq!(actions(&mut slot), [Action::ReadControl]);
     assert_eq!(after(&mut slot, READ_EVERY, full.clone()), [Action::GiveBack(5)]);
     slot.handle(READ_EVERY, Event::Ended(Left::Visible));
-    let answered = Event::Answered { answered: 4, took: ms(400) };
+    let answered = Event::Answered { answered: 4, took: Some(ms(400)) };
     assert_eq!(after(&mut slot, ms(1_200), answered), [Action::Settle(4)]);
     let settled = after(&mut slot, ms(1_210), Event::Ended(Left::Covered));
     assert_eq!(settled, [Action::LeavePlace]);
@@ -477,7 +478,7 @@ fn a_slot_that_is_one_too_many_ends_its_call_and_stands_down() {
 fn a_slot_that_sees_a_place_free_rings_each_second_until_all_are_taken() {
     let (mut slot, since) = busy();
     let rings = |slot: &mut TestSlot, call: u8, now: Moment| {
-        slot.handle(now, Event::Answered { answered: call, took: ms(200) });
+        slot.handle(now, Event::Answered { answered: call, took: Some(ms(200)) });
         slot.handle(now, Event::Ended(Left::Covered));
         slot.handle(now, Event::Swept(found(call + 1, High)));
         slot.handle(now, Event::Prepared(ready(call + 1), None));
@@ -498,4 +499,43 @@ fn a_slot_that_sees_a_place_free_rings_each_second_until_all_are_taken() {
         slot.heed_places(since + ms(after_ms), places);
         assert_eq!(rings(&mut slot, call, since + ms(after_ms)), expected, "after {after_ms} ms");
     }
+}
+
+#[test]
+fn a_call_whose_tenants_turn_comes_later_goes_back_while_the_search_goes_on() {
+    let (mut slot, now) = (woken(0), Moment::ZERO);
+    after(&mut slot, now, Event::Swept(found(1, Batch)));
+    let later = after(&mut slot, now, Event::Prepared(Prepared::NotYet(1), Some(NOTHING)));
+    assert_eq!(later, [Action::PutOff(1), Action::Sweep(High)]);
+    // It is still going back when the next call is made.
+    after(&mut slot, now, Event::Swept(found(2, High)));
+    let launched = after(&mut slot, now, Event::Prepared(Prepared::Ready(2), None));
+    assert_eq!(launched, [Action::Call { call: 2, grant: None }]);
+    // It could not be rung for, so that the slot's own ring comes back for it.
+    let hidden = Duration::from_secs(600);
+    slot.handle(now, Event::Ended(Left::Unrung(hidden)));
+    assert_eq!(
+        slot.clone().end(now),
+        End::HandedOver {
+            hide_ring: Some(hidden + RING_LEAD),
+            collected: vec![],
+            ring: true,
+            ring_may_go: false,
+        }
+    );
+}
+
+#[test]
+fn a_grant_is_kept_for_the_next_call_while_others_are_put_off() {
+    let mut slot = rated();
+    let grant = Grant { grant: 7, at: ms(40), void_at: ms(90) };
+    let swept = after(&mut slot, ms(0), Event::Reserved(Reserved::Granted(grant)));
+    assert_eq!(swept, [Action::Sweep(High)]);
+    after(&mut slot, ms(5), Event::Swept(found(1, High)));
+    let later = after(&mut slot, ms(10), Event::Prepared(Prepared::NotYet(1), None));
+    assert_eq!(later, [Action::PutOff(1), Action::Sweep(High)]);
+    after(&mut slot, ms(12), Event::Swept(found(2, High)));
+    let launched = after(&mut slot, ms(20), Event::Prepared(Prepared::Ready(2), None));
+    // To put off calls is work for others as well.
+    assert_eq!(launched, [Action::Call { call: 2, grant: Some(7) }, Action::RingForMore]);
 }

@@ -88,6 +88,8 @@ pub(super) enum Hand {
     Found,
     Preparing,
     Ready,
+    /// Its tenant's turn comes later.
+    NotYet,
     AtApi,
     Answered,
     /// It is being settled or given back.
@@ -154,12 +156,19 @@ pub(super) struct World {
     pub(super) read_with_nothing: bool,
     /// Whether others were at work after that.
     pub(super) others_at_work: bool,
+    /// Whether a call may have to wait for its tenant's turn.
+    tenants_wait: bool,
 }
 
 impl World {
     /// A slot at its start.
     pub(super) fn cold(budget: Budget, allowance: u32, mutant: Option<Mutant>) -> Self {
         Self::woken(budget, settings(allowance), mutant)
+    }
+
+    /// The same world, in which a call may have to wait for its tenant's turn.
+    pub(super) fn whose_tenants_wait(self) -> Self {
+        Self { tenants_wait: true, ..self }
     }
 
     /// A slot that is woken in front of a gate that is shut.
@@ -222,6 +231,7 @@ impl World {
             has_place: false,
             read_with_nothing: false,
             others_at_work: false,
+            tenants_wait: false,
         };
         if !bind {
             // As a process knows it that has worked before.
@@ -276,7 +286,7 @@ impl World {
         let event = match self.pending[index] {
             Action::Sweep(priority) => Event::Swept(found(id, priority)),
             Action::Prepare { message, .. } => Event::Prepared(Prepared::Ready(message), None),
-            Action::Call { call, .. } => Event::Answered { answered: call, took: TOOK },
+            Action::Call { call, .. } => Event::Answered { answered: call, took: Some(TOOK) },
             _ => Event::Ended(Left::Covered),
         };
         self.take(Step::Event(index, event), mutant).unwrap();
@@ -319,7 +329,9 @@ impl World {
             }
             Action::Prepare { message, look } => {
                 let ended = lefts(Left::Covered).into_iter().map(Prepared::Ended);
-                let prepared = [Prepared::Ready(*message)].into_iter().chain(ended);
+                let later = self.tenants_wait.then_some(Prepared::NotYet(*message));
+                let ready = [Prepared::Ready(*message)].into_iter().chain(later);
+                let prepared = ready.chain(ended);
                 let looks: Vec<_> = match look {
                     true => self.polls(Priority::High).into_iter().map(Some).collect(),
                     false => vec![None],
@@ -330,8 +342,12 @@ impl World {
                     .map(|(prepared, look)| Event::Prepared(prepared, look))
                     .collect()
             }
-            Action::Call { call, .. } => vec![Event::Answered { answered: *call, took: TOOK }],
-            Action::Settle(_) => lefts(Left::Covered).into_iter().map(Event::Ended).collect(),
+            Action::Call { call, .. } => {
+                vec![Event::Answered { answered: *call, took: Some(TOOK) }]
+            }
+            Action::Settle(_) | Action::PutOff(_) => {
+                lefts(Left::Covered).into_iter().map(Event::Ended).collect()
+            }
             Action::GiveBack(_) | Action::GiveBackUnread(_) => {
                 lefts(Left::Visible).into_iter().map(Event::Ended).collect()
             }
@@ -461,7 +477,8 @@ impl World {
             (Action::Prepare { message, .. }, Event::Prepared(prepared, looked)) => {
                 looked.iter().for_each(|polled| self.note_poll(polled, true));
                 match prepared {
-                    Prepared::Ready { .. } => drop(self.hands.insert(*message, Hand::Ready)),
+                    Prepared::Ready(_) => drop(self.hands.insert(*message, Hand::Ready)),
+                    Prepared::NotYet(_) => drop(self.hands.insert(*message, Hand::NotYet)),
                     Prepared::Ended(left) => self.note_left(*message, *left),
                 }
             }
@@ -469,7 +486,10 @@ impl World {
                 self.hands.insert(*call, Hand::Answered);
             }
             (
-                Action::Settle(id) | Action::GiveBack(id) | Action::GiveBackUnread(id),
+                Action::Settle(id)
+                | Action::GiveBack(id)
+                | Action::GiveBackUnread(id)
+                | Action::PutOff(id),
                 Event::Ended(left),
             ) => self.note_left(*id, *left),
             (_, Event::CollectedRings(rings)) => {
