@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slowlane_idempotency::{DynamoDbStore, EpochMs, Guard, Record, Settings, Status};
 use slowlane_message::Priority;
+use slowlane_policy::tenants::Appointment;
 use std::time::Duration;
 
 /// At most so many dead letters are looked at.
@@ -73,6 +74,13 @@ impl Whereabouts {
             None => None,
         };
         Self { key, record, letters, lines, execution, not_answered: missing.0 }
+    }
+
+    /// The appointment for which it waits in its tenant's line, if it does.
+    pub(crate) fn appointment(&self) -> Option<Appointment> {
+        let record = self.record.as_ref()?;
+        let waits = record.status == Status::Released;
+        record.why.as_ref().filter(|_| waits)?.parse().ok()
     }
 
     /// Whether anything is known of the call.

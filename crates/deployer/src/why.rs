@@ -1,11 +1,13 @@
 //! Why one call waits: for a slot, for those before it, or for something to be put right.
 
+use crate::clock::now;
 use crate::outputs::Deployed;
 use crate::status::Status;
 use crate::text;
 use crate::unresolved::CallName;
 use crate::whereabouts::Whereabouts;
 use aws_config::SdkConfig;
+use jiff::Timestamp;
 use serde::Serialize;
 use slowlane_message::Priority;
 use std::fmt;
@@ -59,8 +61,19 @@ impl Why {
             let status = Status::of(config, deployed, pace).await;
             why.not_answered.extend(status.not_answered.iter().cloned());
             why.add(&status, call.priority());
+            let appointment = call.appointment().filter(|appointment| appointment.at > now());
+            why.waits_for_tenant(appointment.map(|appointment| appointment.at), now());
         }
         (why, call)
+    }
+
+    /// The call waits in its tenant's line, until its turn comes there.
+    fn waits_for_tenant(&mut self, turn: Option<Timestamp>, now: Timestamp) {
+        let Some(turn) = turn else { return };
+        self.because.push(format!("its tenant's limit: its turn comes at {turn:.0}"));
+        let secs = turn.duration_since(now).as_secs().unsigned_abs();
+        self.not_before = self.not_before.take().max(Some(format!("{turn:.0}")));
+        self.estimate_secs = self.estimate_secs.max(Some(secs));
     }
 
     fn add(&mut self, status: &Status, priority: Option<Priority>) {
@@ -175,6 +188,23 @@ mod tests {
         }
         let unknown = why(&status(10, 50, 1000), None);
         assert_eq!((unknown.ahead, unknown.estimate_secs), (None, None));
+    }
+
+    #[test]
+    fn one_that_waits_in_its_tenants_line_has_its_turn_there() {
+        let mut why = why(&status(0, 0, 10), Some(Priority::Batch));
+        let now = Timestamp::from_second(1_795_000_000).unwrap();
+        let before = why.clone();
+        why.waits_for_tenant(None, now);
+        assert_eq!(why, before);
+        why.waits_for_tenant(Some(now + Duration::from_secs(3_600)), now);
+        let told = why.to_string();
+        assert!(
+            told.contains("its tenant's limit: its turn comes at 2026-11-18T12:06:40Z"),
+            "{told}"
+        );
+        assert!(told.contains("no limit lets it go before 2026-11-18T12:06:40Z"), "{told}");
+        assert_eq!(why.estimate_secs, Some(3_600));
     }
 
     #[test]
