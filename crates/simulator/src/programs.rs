@@ -17,7 +17,7 @@ use slowlane_aws_simulator::cloud::{Cloud, Context, Environment, Functions, Inpu
 use slowlane_aws_simulator::faults::Fault as AwsFault;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_enqueuer::Enqueuer;
-use slowlane_limiter::{Limit, Limits};
+use slowlane_limiter::{Limit, Limits, Scope};
 use slowlane_message::QueuedCall;
 use slowlane_policy::timing::{
     CALL_RETENTION, DEAD_LETTER_RETENTION, ENQUEUER_TIMEOUT, RECORD_EXPIRY, Timing,
@@ -231,7 +231,9 @@ impl Stack {
         let plain = self.dispatch.get() == Dispatch::DoorbellPlain;
         match name {
             "LIMIT_KEY" if alone => Some(format!("{LIMIT}-{environment:016x}")),
-            "LIMITS" if self.scenario.dispatch.is_the_workers() => told(&self.scenario.limits),
+            "LIMITS" if self.scenario.dispatch.is_the_workers() => {
+                told(&self.scenario.limits, self.scenario.mutant)
+            }
             "DISPATCH" if plain => Some("deferral".to_owned()),
             "MAX_DEFERRALS" if plain => Some("0".to_owned()),
             "HIGH_QUEUE_URL" if lowest_first => self.variable("BATCH_QUEUE_URL"),
@@ -281,8 +283,11 @@ impl Stack {
 }
 
 /// What is told of the API's limits, as the template sets it.
-fn told(limits: &[Told]) -> Option<String> {
-    let limits: Vec<Limit> = limits.iter().filter_map(Told::limit).collect();
+fn told(limits: &[Told], mutant: Option<Mutant>) -> Option<String> {
+    let mut limits: Vec<Limit> = limits.iter().filter_map(Told::limit).collect();
+    if mutant == Some(Mutant::OneTenantForAll) {
+        limits.iter_mut().for_each(|limit| limit.scope = Scope::Target);
+    }
     Limits::try_from(limits).ok().filter(|limits| !limits.is_empty()).map(|limits| limits.to_json())
 }
 

@@ -55,6 +55,11 @@ fn noisy() -> Scenario {
     Scenario { limits, ..limited(api, load) }
 }
 
+/// The same on the worker's ways.
+fn noisy_at(dispatch: Dispatch) -> Scenario {
+    Scenario { dispatch, limit: 10, ..noisy() }
+}
+
 /// Calls of the worker with twelve slots, of which two may be at work, or which find out how many.
 fn placed(told: Told) -> Scenario {
     Scenario {
@@ -116,6 +121,10 @@ fn every_promise_bites() {
             Invariant::NothingFailsInOutage,
         ),
         (Mutant::OneTenantForAll, noisy(), Invariant::QuietTenant),
+        (Mutant::OneTenantForAll, noisy_at(Dispatch::Doorbell), Invariant::QuietTenant),
+        (Mutant::OneTenantForAll, noisy_at(Dispatch::DeferralSwap), Invariant::QuietTenant),
+        (Mutant::LimitsAlone, noisy_at(Dispatch::Doorbell), Invariant::RateKept),
+        (Mutant::LimitsAlone, noisy_at(Dispatch::DeferralSwap), Invariant::RateKept),
     ];
     for (mutant, scenario, invariant) in cases {
         let sound = play(&scenario);
@@ -355,4 +364,43 @@ fn where_enough_is_left_nothing_is_written() {
     let [heard, deaf] = [true, false].map(|says_left| play(&untold(wide.clone(), says_left)));
     assert_eq!(heard.measures.limiter_writes, 0);
     assert_eq!(heard.measures.aws_requests(), deaf.measures.aws_requests());
+}
+
+/// The worker keeps each tenant's rate beside the target's, on both of its ways and whether or not
+/// queues serve quiet tenants first. No call is refused, and none is received again and again.
+#[test]
+fn the_worker_keeps_each_tenants_rate_beside_the_targets() {
+    let rates = vec![
+        Rate { per: Some(Per::Tenant), ..Rate::new(2, 1.0, Window::Sliding) },
+        Rate::new(20, 1.0, Window::Fixed),
+    ];
+    for dispatch in [Dispatch::Doorbell, Dispatch::DeferralSwap] {
+        for fair in [0.0, 1.0] {
+            let mut scenario = noisy_at(dispatch);
+            scenario.parameters.insert("fair_queues".to_owned(), fair);
+            scenario.api.rates = rates.clone();
+            scenario.limits.push(Told::rate(20, 1.0));
+            let outcome = play(&scenario);
+            assert_eq!(outcome.violations, [], "{dispatch:?}, {fair}");
+            let measures = outcome.measures;
+            assert_eq!((measures.failed, measures.http_429), (0, 0), "{dispatch:?}: {measures:?}");
+            assert!(measures.receives.mean <= 3.0, "{dispatch:?}: {:?}", measures.receives);
+            // Ninety calls of the noisy tenant, two a second at most.
+            let makespan = measures.makespan.as_secs();
+            assert!((44..80).contains(&makespan), "{dispatch:?}: {makespan} s");
+        }
+    }
+}
+
+/// The noisy tenant's own HIGH calls overtake its batch: each has the next moment or the one after.
+#[test]
+fn an_urgent_call_overtakes_its_tenants_batch() {
+    let urgent = Load { tenants: 2, noisy: Some(1.0), ..Load::new(Priority::High, 10, 3_000.0) };
+    let mut scenario = noisy_at(Dispatch::Doorbell);
+    scenario.load[0].noisy = Some(1.0);
+    scenario.load.push(urgent);
+    let outcome = play(&scenario);
+    assert_eq!((outcome.violations, outcome.measures.failed), (Vec::new(), 0));
+    let wait = outcome.measures.tenants.unwrap().noisy_high_wait_ms;
+    assert!(wait.calls == 10 && wait.max < 2_500, "{wait:?}");
 }

@@ -87,6 +87,8 @@ pub enum Kept {
     Units,
     /// A rate of each tenant's.
     TenantRate,
+    /// A rate of each tenant's that counts units.
+    TenantUnits,
     /// A quota.
     Quota,
     /// Calls at once, below the ceiling.
@@ -106,6 +108,7 @@ pub enum Kept {
 const KEPT_BY_THE_WORKER: &[Kept] = &[
     Kept::Rate,
     Kept::Units,
+    Kept::TenantRate,
     Kept::Quota,
     Kept::Concurrency,
     Kept::Adaptive,
@@ -115,7 +118,7 @@ const KEPT_BY_THE_WORKER: &[Kept] = &[
 
 /// What a function with `slowlane-limiter` in it keeps.
 const KEPT_BY_THE_LIMITER: &[Kept] =
-    &[Kept::Rate, Kept::Units, Kept::TenantRate, Kept::Pause, Kept::Breaker];
+    &[Kept::Rate, Kept::Units, Kept::TenantRate, Kept::TenantUnits, Kept::Pause, Kept::Breaker];
 
 impl Dispatch {
     /// Whether this way is the worker's.
@@ -179,6 +182,9 @@ impl Told {
     pub fn kind(&self) -> Kept {
         match self {
             Told { name: Some(_), .. } => Kept::SharedName,
+            Told { rate: Some(rate), per: Some(_), .. } if rate.largest.is_some() => {
+                Kept::TenantUnits
+            }
             Told { rate: Some(_), per: Some(_), .. } => Kept::TenantRate,
             Told { rate: Some(rate), .. } if rate.largest.is_some() => Kept::Units,
             Told { rate: Some(_), .. } => Kept::Rate,
@@ -238,6 +244,7 @@ impl fmt::Display for Kept {
             Kept::Rate => "a rate",
             Kept::Units => "a rate that counts units",
             Kept::TenantRate => "a rate of each tenant's",
+            Kept::TenantUnits => "a rate of each tenant's that counts units",
             Kept::Quota => "a quota",
             Kept::Concurrency => "a concurrency below the ceiling",
             Kept::Adaptive => "an adaptive concurrency",
