@@ -284,6 +284,11 @@ pub(crate) async fn wait_until(
     Ok(())
 }
 
+/// Milliseconds since 1970, as the sandbox reads them from the same machine's clock.
+pub(crate) fn now_ms() -> f64 {
+    jiff::Timestamp::now().as_millisecond() as f64
+}
+
 /// This repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -17,6 +17,8 @@ use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use axum::{Router, body};
 use serde_json::Value;
 
+use super::setup::now_ms;
+
 /// What a worker asks for, in the order of a call's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
@@ -307,10 +309,6 @@ impl Known {
             }
         }
     }
-}
-
-fn now_ms() -> f64 {
-    jiff::Timestamp::now().as_millisecond() as f64
 }
 
 /// The operation of a request to AWS's JSON protocols.
