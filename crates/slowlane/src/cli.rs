@@ -70,3 +70,90 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::{Path, PathBuf};
+
+    /// Commands of `slowlane` in a text, with their lines joined that a backslash ends.
+    fn commands(text: &str) -> Vec<String> {
+        let text = text.replace("\\\n", " ");
+        let lines = text.lines().map(str::trim).map(|line| line.strip_prefix("$ ").unwrap_or(line));
+        let ours = lines.filter(|line| line.starts_with("slowlane "));
+        // Its own words end at a pipe, at a file, and before what stands apart for people.
+        let words = |line: &str| {
+            let ends = [" | ", " > ", "   "].map(|mark| line.find(mark).unwrap_or(line.len()));
+            line[..ends.into_iter().min().unwrap_or(line.len())].to_owned()
+        };
+        ours.map(words).collect()
+    }
+
+    /// That the command line takes a command as it is written. The parser alone is asked.
+    fn is_taken(command: &str) -> Result<(), String> {
+        let mut words = shell_words::split(command).map_err(|error| error.to_string())?;
+        // Who does it is taken from the environment, which a test has not.
+        let by_somebody =
+            words.iter().any(|word| word == "--why") && !words.contains(&"--who".into());
+        words.extend(
+            by_somebody.then_some(["--who".to_owned(), "ada".to_owned()]).into_iter().flatten(),
+        );
+        match Cli::try_parse_from(words) {
+            Err(error) if error.use_stderr() => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Blocks of code in a page.
+    fn blocks(page: &str) -> impl Iterator<Item = &str> {
+        page.split("\n```").skip(1).step_by(2)
+    }
+
+    /// The Markdown below a folder, but for what is built or hidden.
+    fn pages(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                found.extend(pages(&path));
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_of_the_pages_is_taken() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut found = 0;
+        for path in pages(&repository) {
+            let page = std::fs::read_to_string(&path).unwrap();
+            for command in blocks(&page).flat_map(commands) {
+                found += 1;
+                if let Err(error) = is_taken(&command) {
+                    panic!("{}: {command}\n{error}", path.display());
+                }
+            }
+        }
+        assert!(found > 20, "{found} commands were found");
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_taken() {
+        fn each(command: &clap::Command, found: &mut usize) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for example in commands(&help) {
+                *found += 1;
+                if let Err(error) = is_taken(&example) {
+                    panic!("{}: {example}\n{error}", command.get_name());
+                }
+            }
+            command.get_subcommands().for_each(|below| each(below, found));
+        }
+        let mut found = 0;
+        each(&Cli::command(), &mut found);
+        assert!(found > 20, "{found} examples were found");
+    }
+}
