@@ -121,6 +121,11 @@ impl Passed {
         self.args.iter().any(|arg| arg == "--help" || arg == "-h")
     }
 
+    /// Whether the demo is asked for this scenario.
+    fn show(&self, scenario: &str) -> bool {
+        self.args.iter().any(|arg| arg == scenario || *arg == format!("--scenario={scenario}"))
+    }
+
     /// Whether the program is given this option, as `--name VALUE` or `--name=VALUE`.
     fn give(&self, option: &str) -> bool {
         let is_it = |arg: &String| {
@@ -188,15 +193,16 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     }
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
+    let bullmq = passed.show("peers").then(|| npm::bullmq(sh)).transpose()?;
     // Of other APIs than NetSuite.
-    let vendors = passed.give("--target")
-        || passed.args.iter().any(|arg| arg == "reviews" || arg == "--scenario=reviews");
+    let vendors = passed.give("--target") || passed.show("reviews") || bullmq.is_some();
     let binaries = match vendors {
         true => binaries::with_vendors(sh)?,
         false => binaries::local(sh)?,
     };
     let mut demo = Command::new(binaries.join("slowlane-local"));
     demo.arg("demo").args(&passed.args).envs(tools(&binaries, &python));
+    demo.envs(bullmq.map(|directory| ("SLOWLANE_BULLMQ", directory)));
     become_program(&mut demo)
 }
 

@@ -14,6 +14,11 @@ pub(crate) fn foreign(sh: &Shell) -> anyhow::Result<PathBuf> {
     installed(sh, "foreign", FOREIGN)
 }
 
+/// BullMQ, which a scenario of the demo runs beside Slowlane.
+pub(crate) fn bullmq(sh: &Shell) -> anyhow::Result<PathBuf> {
+    installed(sh, "bullmq", "crates/local/peers")
+}
+
 /// The validator of state machines that others wrote.
 pub(crate) fn asl_validator(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(installed(sh, "lint", "infra/lint")?.join("node_modules/.bin/asl-validator"))

@@ -55,7 +55,7 @@ pub(crate) struct Options {
     )]
     target: Option<String>,
     /// How many items, sagas, calls or reviews the scenario has [default: bulk 150, saga and cascade 40,
-    /// pace 100, reviews 200]
+    /// pace 100, reviews 200, peers 600]
     ///
     /// For scenarios other than orders.
     #[arg(long, value_name = "N")]

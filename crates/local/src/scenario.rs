@@ -5,6 +5,7 @@ mod bulk;
 mod cascade;
 mod door;
 mod pace;
+mod peers;
 mod reviews;
 mod saga;
 mod scene;
@@ -29,13 +30,15 @@ pub(crate) enum Scenario {
     Pace,
     /// Reviews in S3, each asked of a model that takes ten questions a second
     Reviews,
+    /// The same load through a rate limit and by BullMQ's limiter on Redis; needs Node.js and redis-server
+    Peers,
 }
 
 impl Scenario {
     /// How long the API takes for a call unless the user says, in milliseconds.
     pub(crate) fn latency_ms(self) -> u64 {
         match self {
-            Self::Orders | Self::Saga | Self::Pace | Self::Reviews => 200,
+            Self::Orders | Self::Saga | Self::Pace | Self::Reviews | Self::Peers => 200,
             // With a faster one the local AWS, and not the API, would be what is measured.
             Self::Bulk | Self::Cascade => 1000,
         }
@@ -49,6 +52,7 @@ impl Scenario {
             Self::Saga | Self::Cascade => 40,
             Self::Pace => 100,
             Self::Reviews => 200,
+            Self::Peers => 600,
         }
     }
 
@@ -64,7 +68,11 @@ impl Scenario {
 
     /// The API, if it is not NetSuite's.
     pub(crate) fn target(self, limit: u32, latency_ms: u64) -> Option<Target> {
-        (self == Self::Reviews).then(|| reviews::target(limit, latency_ms))
+        match self {
+            Self::Reviews => Some(reviews::target(limit, latency_ms)),
+            Self::Peers => Some(peers::target(limit, latency_ms)),
+            Self::Orders | Self::Bulk | Self::Saga | Self::Cascade | Self::Pace => None,
+        }
     }
 
     /// Runs a scenario other than the orders to its end.
@@ -83,6 +91,7 @@ impl Scenario {
             Self::Cascade => cascade::run(&scene, size).await,
             Self::Pace => pace::run(&scene, size).await,
             Self::Reviews => reviews::run(&scene, size).await,
+            Self::Peers => peers::run(&scene, size).await,
             Self::Orders => anyhow::bail!("the orders are no scenario of their own"),
         }
     }
