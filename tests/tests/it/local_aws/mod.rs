@@ -30,5 +30,6 @@ mod setup;
 mod shared_name;
 mod switch;
 mod tap;
+mod tenants;
 mod vectors;
 mod vendors;
