@@ -392,7 +392,7 @@ fn the_worker_keeps_each_tenants_rate_beside_the_targets() {
     }
 }
 
-/// The noisy tenant's own HIGH calls overtake its batch: each has the next moment or the one after.
+/// The noisy tenant's own HIGH calls overtake its batch, which would keep them waiting for a minute.
 #[test]
 fn an_urgent_call_overtakes_its_tenants_batch() {
     let urgent = Load { tenants: 2, noisy: Some(1.0), ..Load::new(Priority::High, 10, 3_000.0) };
