@@ -371,6 +371,8 @@ impl<S: Store> Limiter<S> {
         };
         let quota = |term: &QuotaTerm| QuotaTerm { limit: term.limit / u64::from(parts), ..*term };
         let share = Reserve {
+            // To find out that the store is down may have taken a second.
+            now: self.now(),
             // The share's interval is longer, and with it what counts as near.
             horizon: reserve.horizon.saturating_mul(parts),
             rates: reserve.rates.iter().map(rate).collect(),
