@@ -113,6 +113,8 @@ pub struct State {
     pub faults: Faults,
     /// Until when a fault lasts that strikes everybody for a while.
     pub outages: BTreeMap<Fault, Moment>,
+    /// Tables that cannot be reached, from when and until when, while all others can.
+    pub tables_out: Vec<(String, Moment, Moment)>,
     parameters: Parameters,
     latency: Latency,
     sdk_attempts: u32,
@@ -195,6 +197,7 @@ impl Cloud {
                     transcript: Transcript::default(),
                     faults: settings.faults,
                     outages: BTreeMap::new(),
+                    tables_out: Vec::new(),
                     parameters: settings.parameters,
                     latency: settings.latency,
                     sdk_attempts: settings.sdk_attempts,

@@ -93,6 +93,22 @@ struct Ask<'a> {
     body: &'a [u8],
 }
 
+impl Ask<'_> {
+    /// Whether it is for a table that cannot be reached at present.
+    fn is_for_table_out(&self, state: &State, now: Moment) -> bool {
+        let mut out = state
+            .tables_out
+            .iter()
+            .filter(|(_, from, until)| *from <= now && now < *until)
+            .peekable();
+        if out.peek().is_none() {
+            return false;
+        }
+        let body = String::from_utf8_lossy(self.body);
+        out.any(|(table, ..)| body.contains(&format!("\"TableName\":\"{table}\"")))
+    }
+}
+
 /// An answer of a service.
 struct Reply {
     status: u16,
@@ -179,7 +195,11 @@ impl Front {
             let mut state = self.cloud.state();
             state.requests.count(ask.action, ask.body.len());
             let time = state.travel_time();
-            (time / 2, time - time / 2, Mishap::draw(&mut state, ask.action, self.cloud.now()))
+            let now = self.cloud.now();
+            let mishap = Mishap::draw(&mut state, ask.action, now);
+            let mishap =
+                if ask.is_for_table_out(&state, now) { Some(Mishap::Unreachable) } else { mishap };
+            (time / 2, time - time / 2, mishap)
         };
         let mut underway = Underway { front: self, ask, arrived: false };
         tokio::time::sleep(there).await;

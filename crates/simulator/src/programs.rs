@@ -37,6 +37,9 @@ use crate::strategies::LIMIT;
 /// The guard's table.
 pub const TABLE: &str = "idempotency";
 
+/// The table of limits that have a name.
+pub const SHARED_TABLE: &str = "shared-limits";
+
 /// The key under which the worker's guard keeps a call.
 pub fn record_key(idempotency_key: &str, tenant: Option<u32>) -> String {
     let scope = tenant.map_or_else(|| QueuedCall::DEFAULT_SCOPE.to_owned(), tenant_name);
@@ -98,6 +101,15 @@ impl Deployment {
             key: "id".to_owned(),
             ttl: Some("expires_at".to_owned()),
         });
+        cloud.state().dynamo.create(TableSettings {
+            name: SHARED_TABLE.to_owned(),
+            key: "id".to_owned(),
+            ttl: Some("expires_at".to_owned()),
+        });
+        for out in &scenario.shared_table_out {
+            let span = (SHARED_TABLE.to_owned(), out.begins(), out.ends());
+            cloud.state().tables_out.push(span);
+        }
         if scenario.mutant == Some(Mutant::MayNotReceive) {
             let for_ever = Moment::from_millis(u64::MAX);
             cloud.state().outages.insert(AwsFault::ReceiveRefused, for_ever);
@@ -263,6 +275,7 @@ impl Stack {
             "DOORBELL_QUEUE_URL" => queue_url("doorbell"),
             "DEAD_LETTER_QUEUE_URL" => queue_url("dead"),
             "IDEMPOTENCY_TABLE" => TABLE.to_owned(),
+            "SHARED_LIMITS_TABLE" => SHARED_TABLE.to_owned(),
             "LIMIT_KEY" if scenario.mutant == Some(Mutant::DeafToOperators) => "other".to_owned(),
             "LIMIT_KEY" => LIMIT.to_owned(),
             "SHARE_EVERY" => scenario.share_every.to_string(),

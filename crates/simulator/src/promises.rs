@@ -81,7 +81,8 @@ impl Promises {
             Fault::Aws(AwsFault::SlowRequest),
             Fault::Aws(AwsFault::LostRequest),
         ];
-        let strays = strike(&cut_off) || strike(&unlimited) || reads_fail;
+        let shared_out = !scenario.shared_table_out.is_empty();
+        let strays = strike(&cut_off) || strike(&unlimited) || reads_fail || shared_out;
         let at_once = AtOnce {
             told: scenario.limits.iter().filter_map(|told| told.concurrency).min(),
             lowered: scenario.lowered.clone(),

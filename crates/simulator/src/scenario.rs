@@ -48,6 +48,9 @@ pub struct Scenario {
     /// When operators let fewer calls be made at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lowered: Vec<Lowered>,
+    /// When the table cannot be reached that keeps limits which have a name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared_table_out: Vec<Pause>,
     /// How long an AWS request takes, there and back.
     pub aws: Times,
     /// How long a new environment takes until it can handle its first event.
@@ -94,6 +97,7 @@ impl Default for Scenario {
             limits: Vec::new(),
             pauses: Vec::new(),
             lowered: Vec::new(),
+            shared_table_out: Vec::new(),
             aws: Times { median_ms: 6.0, p99_ms: Some(40.0) },
             cold_start: Times { median_ms: 80.0, p99_ms: Some(250.0) },
             api_timeout_secs: 30,

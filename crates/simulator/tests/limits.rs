@@ -2,8 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::Value;
+use slowlane_aws_simulator::time::Moment;
 use slowlane_message::Priority;
 use slowlane_simulator::ledger::{Invariant, Violation};
+use slowlane_simulator::monitor::{Gauge, Monitor};
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{
     Api, Dispatch, Load, Lowered, Mutant, Others, Outage, OutageKind, Pause, Per, Rate, Scenario,
@@ -403,4 +410,57 @@ fn an_urgent_call_overtakes_its_tenants_batch() {
     assert_eq!((outcome.violations, outcome.measures.failed), (Vec::new(), 0));
     let wait = outcome.measures.tenants.unwrap().noisy_high_wait_ms;
     assert!(wait.calls == 10 && wait.max < 2_500, "{wait:?}");
+}
+
+/// Counts what the worker prints under a metric's name.
+#[derive(Default)]
+struct Metrics(RefCell<BTreeMap<String, f64>>);
+
+impl Monitor for Metrics {
+    fn printed(&self, _: Moment, record: &Value) {
+        for (name, value) in record.as_object().into_iter().flatten() {
+            *self.0.borrow_mut().entry(name.clone()).or_default() += value.as_f64().unwrap_or(0.0);
+        }
+    }
+
+    fn queues(&self, _: Moment, _: &[Gauge]) {}
+}
+
+impl Metrics {
+    fn of(&self, name: &str) -> f64 {
+        self.0.borrow().get(name).copied().unwrap_or(0.0)
+    }
+}
+
+/// The table of shared limits is out of reach for a minute, and the guard's is not: calls go on, each slot
+/// keeps its share of the rate, and two metrics say so.
+#[test]
+fn where_the_table_of_shared_limits_is_out_of_reach_calls_go_on_and_a_metric_says_so() {
+    let named = |told: Told| Told { name: Some("org".to_owned()), ..told };
+    let rate = Rate::new(100, 10.0, Window::Sliding);
+    let scenario = Scenario {
+        limit: 6,
+        api: Api { rates: vec![rate], ..Api::fixed(200.0) },
+        limits: vec![
+            named(Told::rate(100, 10.0)),
+            named(Told { concurrency: Some(4), ..Told::default() }),
+        ],
+        load: vec![Load::new(Priority::Batch, 900, 0.0)],
+        ..Scenario::default()
+    };
+    let played = |shared_table_out: Vec<Pause>| {
+        let metrics = Rc::new(Metrics::default());
+        let onlooker = Onlooker { monitor: Some(metrics.clone()), ..Onlooker::nobody() };
+        let outcome = run(&Scenario { shared_table_out, ..scenario.clone() }, onlooker).unwrap();
+        assert_eq!((outcome.violations, outcome.measures.failed), (Vec::new(), 0));
+        assert_eq!(outcome.measures.own_429, 0);
+        (metrics, outcome.measures)
+    };
+    let (quiet, reached) = played(Vec::new());
+    assert_eq!((quiet.of("LimitsUnreached"), quiet.of("GrantsOfOwnShare")), (0.0, 0.0));
+    let (told, cut_off) = played(vec![Pause { from_secs: 20, for_secs: 60 }]);
+    assert!(told.of("LimitsUnreached") > 0.0 && told.of("GrantsOfOwnShare") > 100.0);
+    // Each question takes the second after which a slot gives up, and then its share decides.
+    let (before, after) = (reached.makespan.as_secs(), cut_off.makespan.as_secs());
+    assert!(after < before + 50, "{after} s, and {before} s where it is reached");
 }

@@ -163,6 +163,7 @@ impl<T: Target> Worker<T> {
 
     fn report(&self, response: SqsBatchResponse, mut counts: Counts) -> Handled {
         counts.grants_of_own_share += self.calls.limits.take_grants_of_own_share();
+        counts.limits_unreached += self.calls.limits.take_unreached();
         let concurrency = self.calls.limits.concurrency();
         self.reporter.invocation(counts, self.wiring.doorbell().is_some(), concurrency);
         Handled { response, counts }

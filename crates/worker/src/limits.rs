@@ -73,6 +73,8 @@ pub(crate) struct Limits {
     horizon: Duration,
     /// Grants of this process's own share that are counted already.
     of_own_share: Cell<u64>,
+    /// Requests that the limits' tables did not answer, which are counted already.
+    unreached: Cell<u64>,
     /// How many units calls have, as this process has seen them.
     usual_units: Cell<u64>,
     probing: Cell<Probing>,
@@ -172,6 +174,7 @@ impl Limits {
             shared,
             horizon,
             of_own_share: Cell::new(0),
+            unreached: Cell::new(0),
             usual_units: Cell::new(1),
             probing: Cell::new(Probing::No),
             next_probe: Cell::new(None),
@@ -337,6 +340,15 @@ impl Limits {
             (Some(before), Some(now)) if is_news && now > before => Moved::Raised,
             _ => Moved::No,
         }
+    }
+
+    /// How many requests the limits' tables did not answer since this was last asked.
+    pub(crate) fn take_unreached(&self) -> u32 {
+        let shared = self.shared.as_ref().map(|shared| &shared.limiter);
+        let limiters = std::iter::once(&self.limiter).chain(shared);
+        let all = limiters.map(|limiter| limiter.stats().store_failures).sum();
+        let since = all - self.unreached.replace(all);
+        u32::try_from(since).unwrap_or(u32::MAX)
     }
 
     /// A slot ends. If it was the probe and there was no call, the next slot may probe at once.

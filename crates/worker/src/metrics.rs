@@ -61,6 +61,8 @@ pub struct Counts {
     pub stood_down: u32,
     /// Grants of this process's own share of the rates, because their store could not be reached.
     pub grants_of_own_share: u32,
+    /// Requests that the limits' tables did not answer.
+    pub limits_unreached: u32,
 }
 
 impl Counts {
@@ -96,6 +98,7 @@ impl Counts {
             .metric("PutToSleep", Unit::Count, self.put_to_sleep.into())
             .metric("StoodDown", Unit::Count, self.stood_down.into())
             .metric("GrantsOfOwnShare", Unit::Count, self.grants_of_own_share.into())
+            .metric("LimitsUnreached", Unit::Count, self.limits_unreached.into())
             .metric("Throttles", Unit::Count, self.throttles.into())
             .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
     }
@@ -113,6 +116,7 @@ impl AddAssign for Counts {
         self.put_to_sleep += other.put_to_sleep;
         self.stood_down += other.stood_down;
         self.grants_of_own_share += other.grants_of_own_share;
+        self.limits_unreached += other.limits_unreached;
     }
 }
 

@@ -112,6 +112,7 @@ const KEPT_BY_THE_WORKER: &[Kept] = &[
     Kept::Quota,
     Kept::Concurrency,
     Kept::Adaptive,
+    Kept::SharedName,
     Kept::Pause,
     Kept::Breaker,
 ];
