@@ -138,10 +138,10 @@ mod tests {
     #[test]
     fn what_cannot_be_deployed_is_refused_by_name() {
         let text = "profile = \"stripe\"\nsecret = \"s\"\nbase_url = \"https://api.stripe.com\"\n\
-                    limits = [{ rate = \"2/s\", per = \"tenant\" }]";
+                    limits = [{ rate = \"9000/1m\", largest = 40, per = \"tenant\" }]";
         let error = stack(text).unwrap_err().to_string();
         let told = "target api: limits[1]: a deployed worker does not keep \
-                    {\"rate\":\"2/s\",\"per\":\"tenant\"} yet; take it out";
+                    {\"rate\":\"9000/1m\",\"largest\":40,\"per\":\"tenant\"} yet; take it out";
         assert!(error.starts_with(told), "{error}");
     }
 }

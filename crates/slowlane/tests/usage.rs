@@ -138,7 +138,7 @@ fn a_stage_is_looked_for_in_slowlane_toml() {
     let target = "profile = \"netsuite\"\nsecret = \"s\"\n\
                   base_url = \"https://1.suitetalk.api.netsuite.com\"\n";
     let right = format!(
-        "[targets.erp]\n{target}[targets.own]\nbinary = \"own\"\nlimits = [{{ rate = \"2/s\", per = \"tenant\" }}]\n\
+        "[targets.erp]\n{target}[targets.own]\nbinary = \"own\"\nlimits = [{{ rate = \"9000/1m\", largest = 40, per = \"tenant\" }}]\n\
          [stages.prod]\nregion = \"eu-central-1\"\n"
     );
     std::fs::write(&file, right).unwrap();
