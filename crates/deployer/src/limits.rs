@@ -13,7 +13,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use slowlane_limiter::{
     AimdRules, Change, ControlRules, DynamoDbStore, LimitError, LimitKey, Limiter, Limits,
-    NameError, Overrides, Settings, SlotId,
+    NO_CEILING, NameError, Overrides, Settings, SlotId,
 };
 use slowlane_message::Ring;
 use std::time::Duration;
@@ -53,9 +53,6 @@ struct Shared {
     name: LimitKey,
     configured: Limits,
 }
-
-/// Calls at once under a name: each stack has a ceiling of its own.
-const NO_CEILING: u32 = 1_000_000;
 
 /// Why a limit was not shown or not changed.
 #[derive(Debug, thiserror::Error)]
@@ -234,11 +231,11 @@ impl Limit {
 
 /// How a limit is kept, as far as it matters to who looks at it.
 fn settings(ceiling: u32, limits: &Limits) -> Settings {
-    let of_target = || limits.iter().filter(|limit| limit.scope == slowlane_limiter::Scope::Target);
+    let limits = limits.own();
     Settings {
         ceiling,
-        rates: of_target().filter_map(slowlane_limiter::Limit::rate).collect(),
-        quotas: of_target().filter_map(slowlane_limiter::Limit::quota).collect(),
+        rates: limits.rates(),
+        quotas: limits.quotas(),
         rules: ControlRules {
             concurrency: limits.concurrency(),
             adaptive: limits.is_adaptive().then(|| AimdRules::up_to(ceiling)),

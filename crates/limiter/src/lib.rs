@@ -54,4 +54,5 @@ pub use memory::MemoryStore;
 pub use moment::Moment;
 pub use names::{Error as NameError, LimitKey, MAX_KEY_BYTES, SlotId};
 pub use permit::{Entered, Permit};
+pub use shared::NO_CEILING;
 pub use store::{Error as StoreError, Store};

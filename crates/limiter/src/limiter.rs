@@ -124,7 +124,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// A name is none.
-    #[error("a name")]
+    #[error(transparent)]
     Name(#[from] crate::names::Error),
 }
 

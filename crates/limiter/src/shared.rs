@@ -1,13 +1,36 @@
 //! Which limits of a list are shared by a name, and which cannot stand beside each other.
 
+use crate::core::quota::Quota;
+use crate::core::rate::Rate;
 use crate::limit::{Limit, Limits, Measure, Scope};
 use crate::names::LimitKey;
 
+/// The ceiling of what is shared by a name: each of those who share it has one of its own.
+pub const NO_CEILING: u32 = 1_000_000;
+
 impl Limits {
+    /// The rates among them, whosever they are.
+    #[must_use]
+    pub fn rates(&self) -> Vec<Rate> {
+        self.iter().filter_map(Limit::rate).collect()
+    }
+
+    /// The quotas among them, whosever they are.
+    #[must_use]
+    pub fn quotas(&self) -> Vec<Quota> {
+        self.iter().filter_map(Limit::quota).collect()
+    }
+
     /// The limits that are the target's alone.
     #[must_use]
     pub fn own(&self) -> Limits {
         self.kept_by(&Scope::Target)
+    }
+
+    /// The limits of each tenant, as if they were a target's.
+    #[must_use]
+    pub fn of_tenants(&self) -> Limits {
+        self.kept_by(&Scope::Tenant)
     }
 
     /// All but those that are shared by a name.
@@ -87,6 +110,8 @@ mod tests {
         );
         assert_eq!((shared.concurrency(), limits.concurrency()), (None, Some(2)));
         assert!(limits.own().shared().is_none());
+        assert_eq!(limits.of_tenants().to_json(), r#"[{"rate":"1/s"}]"#);
+        assert_eq!((shared.rates().len(), shared.quotas().len()), (1, 1));
     }
 
     #[test]

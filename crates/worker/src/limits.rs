@@ -135,12 +135,12 @@ impl Limits {
         let slots = config.slots().unwrap_or(MOST_SUSPECTS);
         let store = DynamoDbStore::new(impatient(dynamodb), &config.idempotency_table);
         let own = config.limits.own();
-        let rates: Vec<Rate> = own.iter().filter_map(Limit::rate).collect();
+        let rates = own.rates();
         let margin = Margin::default();
         let adapts = own.is_adaptive();
         let settings = Settings {
             rates,
-            quotas: own.iter().filter_map(Limit::quota).collect(),
+            quotas: own.quotas(),
             margin,
             fallback: Fallback::Split(slots),
             ceiling: slots,

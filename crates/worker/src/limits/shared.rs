@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use slowlane_limiter::{
-    ControlRules, DynamoDbStore, Entry, Error, Limit, Limiter, Place, Settings, SlotId,
+    ControlRules, DynamoDbStore, Entry, Error, Limiter, NO_CEILING, Place, Settings, SlotId,
 };
 
 use super::{Limits, impatient};
@@ -19,9 +19,6 @@ use crate::config::Config;
 
 /// When a slot looks again for a place, or for a moment, that other stacks have.
 pub(super) const LOOKS_AGAIN: Duration = Duration::from_secs(5);
-
-/// More calls at once than any number of stacks makes: each has its own ceiling.
-const CEILING: u32 = 1_000_000;
 
 /// The limits of a name, as one process of one stack sees them.
 #[derive(Debug)]
@@ -59,9 +56,9 @@ impl Shared {
             return Ok(None);
         };
         let settings = Settings {
-            rates: limits.iter().filter_map(Limit::rate).collect(),
-            quotas: limits.iter().filter_map(Limit::quota).collect(),
-            ceiling: CEILING,
+            rates: limits.rates(),
+            quotas: limits.quotas(),
+            ceiling: NO_CEILING,
             rules: ControlRules {
                 breaker: None,
                 concurrency: limits.concurrency(),

@@ -15,10 +15,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter::{
     Decision, DynamoDbStore, Error, Fallback, LimitKey, Limiter, Limits as Configured,
-    MAX_KEY_BYTES, Margin, Moment, Rate, Reason, Scope, Settings, SlotId,
+    MAX_KEY_BYTES, Margin, Moment, Rate, Reason, Settings, SlotId,
 };
 use slowlane_message::{Priority, TENANT_MAX_CHARS};
 use slowlane_policy::tenants::LONGEST_AHEAD;
@@ -83,15 +84,11 @@ impl Tenants {
         slot: &SlotId,
         settings: &Settings,
     ) -> Result<Option<Self>, Error> {
-        let of_tenants = || limits.iter().filter(|limit| limit.scope == Scope::Tenant);
-        if of_tenants().next().is_none() {
+        let limits = limits.of_tenants();
+        if limits.is_empty() {
             return Ok(None);
         }
-        let meter = Settings {
-            rates: of_tenants().filter_map(|limit| limit.rate()).collect(),
-            quotas: of_tenants().filter_map(|limit| limit.quota()).collect(),
-            ..settings.clone()
-        };
+        let meter = Settings { rates: limits.rates(), quotas: limits.quotas(), ..settings.clone() };
         let paces = meter.rates.iter().filter_map(|rate| rate.pace(&meter.margin).ok());
         let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
         let tenants = Tenants {
@@ -111,8 +108,7 @@ impl Tenants {
         if let Some(known) = self.known.borrow().get(tenant) {
             return Ok(known.clone());
         }
-        // Where `LIMIT_KEY` is read, room for a tenant is seen to.
-        let key = self.target.tenant(&escaped(tenant)).unwrap_or_else(|_| self.target.clone());
+        let key = self.target.tenant(&escaped(tenant))?;
         let limiter = |key: LimitKey, settings: Settings| {
             Limiter::new(self.store.clone(), key, self.slot.clone(), settings)
         };
@@ -124,7 +120,7 @@ impl Tenants {
                 fallback: Fallback::Refuse,
                 ..self.meter.clone()
             };
-            limiter(key.tenant(priority.as_str()).unwrap_or_else(|_| key.clone()), settings)
+            limiter(key.tenant(priority.as_str())?, settings)
         };
         let [high, normal, batch] = Priority::ALL.map(line);
         let made = Rc::new(Tenant {
@@ -224,14 +220,8 @@ fn known(free: Result<Moment, Error>) -> Option<Moment> {
 
 /// A tenant as a part of a limit's key: without what separates the parts.
 fn escaped(tenant: &str) -> String {
-    let mut escaped = String::with_capacity(tenant.len());
-    for c in tenant.chars() {
-        match c {
-            '%' | '#' | '/' => escaped.push_str(&format!("%{:02X}", u32::from(c))),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    const APART: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b'#').add(b'/');
+    utf8_percent_encode(tenant, APART).to_string()
 }
 
 #[cfg(test)]
