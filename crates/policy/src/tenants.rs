@@ -34,9 +34,9 @@
 //! # SQS's bounds
 //!
 //! A message is hidden for whole seconds. So the request is sent at such a fraction of a second
-//! that it is visible when it should be ([`Hidden`]). It is hidden for twelve hours at most, and a
-//! queue may have 120,000 messages hidden: nobody gets an appointment further ahead than
-//! [`LONGEST_AHEAD`].
+//! that it is visible when it should be ([`Hidden`]). It is hidden for twelve hours at most, so nobody
+//! gets an appointment further ahead than [`LONGEST_AHEAD`]. A queue may have 120,000 messages hidden;
+//! that is not counted here. Beyond it SQS gives no more of them out until some are visible again.
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -288,9 +288,10 @@ impl<T: Target> Calls<T> {
         self.give_back_to(&call.received, after, disposition).await
     }
 
-    /// Gives a call back that waits for its tenant. Where a slot waits for it in no way, the request is
-    /// sent when the message is then visible at its moment, and its ring with it: the slot that is woken
-    /// needs longer than that. In the deferral wiring the invocation would have to wait.
+    /// Gives a call back that waits for its tenant. No slot waits for that. So the request is sent at
+    /// the fraction of a second at which it makes the message visible in time, and its ring with it: the
+    /// slot that is woken needs longer than that. In the deferral wiring the invocation would have to
+    /// wait.
     pub(super) async fn give_back_until(&self, received: &Received, ahead: Duration) -> Ending {
         let disposition = Disposition::NotItsTurn;
         if self.doorbell.is_none() {

@@ -44,15 +44,13 @@ impl<T: Target> Calls<T> {
             (claimed, Taken::None(later)) => Answer::NotYet(claimed, later),
             (ReadyTo::Run(claim), Taken::Shut) => too_late(&claim, appointment).await,
             (ReadyTo::Reconcile(_), Taken::Shut) => Answer::TooLate,
-            (ReadyTo::Run(claim), Taken::Turn(taken)) => {
+            (claimed, Taken::Turn(taken)) => {
                 turn = taken;
                 let mut goes = Goes { grant: &mut grant, turn: turn.as_ref(), appointment };
-                self.send(&call.queued, claim, &mut goes).await
-            }
-            (ReadyTo::Reconcile(unknown), Taken::Turn(taken)) => {
-                turn = taken;
-                let mut goes = Goes { grant: &mut grant, turn: turn.as_ref(), appointment };
-                self.reconcile(&call, unknown, &mut goes).await
+                match claimed {
+                    ReadyTo::Run(claim) => self.send(&call.queued, claim, &mut goes).await,
+                    ReadyTo::Reconcile(unknown) => self.reconcile(&call, unknown, &mut goes).await,
+                }
             }
         };
         if let Answer::Made(_, Outcome::Throttled { .. }) = &answer {
