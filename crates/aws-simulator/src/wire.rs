@@ -96,16 +96,11 @@ struct Ask<'a> {
 impl Ask<'_> {
     /// Whether it is for a table that cannot be reached at present.
     fn is_for_table_out(&self, state: &State, now: Moment) -> bool {
-        let mut out = state
-            .tables_out
-            .iter()
-            .filter(|(_, from, until)| *from <= now && now < *until)
-            .peekable();
-        if out.peek().is_none() {
-            return false;
-        }
-        let body = String::from_utf8_lossy(self.body);
-        out.any(|(table, ..)| body.contains(&format!("\"TableName\":\"{table}\"")))
+        let names = |table: &str| {
+            String::from_utf8_lossy(self.body).contains(&format!("\"TableName\":\"{table}\""))
+        };
+        let mut tables_out = state.tables_out.iter();
+        tables_out.any(|(table, from, until)| *from <= now && now < *until && names(table))
     }
 }
 

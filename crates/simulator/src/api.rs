@@ -169,10 +169,10 @@ impl SlowApi {
             false => Counted::Calls,
         };
         let said = pool.limits.left(request, self.cloud.now()).into_iter();
-        said.map(|limits::Left { left, of, resets_in, evenly }| Left {
+        said.map(|slowlane_limiter::Left { units: left, of, resets_in, evenly }| Left {
             counted,
             left,
-            of: Some(of),
+            of,
             resets_in,
             evenly,
         })

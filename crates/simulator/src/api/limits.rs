@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use slowlane_aws_simulator::chance::Dice;
 use slowlane_aws_simulator::time::Moment;
+use slowlane_limiter::Left;
 
 use crate::scenario::{Api, Others, Rate, Window};
 
@@ -25,19 +26,6 @@ pub struct Request {
     pub tenant: Option<u32>,
     /// How many units it has.
     pub units: u64,
-}
-
-/// What an answer says is left of a rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// So many units.
-    pub left: u64,
-    /// Of so many.
-    pub of: u64,
-    /// In how long all of it is there again.
-    pub resets_in: Duration,
-    /// Whether it comes back bit by bit.
-    pub evenly: bool,
 }
 
 /// Why a request is refused.
@@ -203,7 +191,7 @@ impl Counted {
         let (rate, phase) = (rate.clone(), *phase);
         let meter = self.meter(request, now);
         meter.forgets(&rate, phase, now);
-        let (left, resets_in) = match meter {
+        let (units, resets_in) = match meter {
             Meter::Fixed { window, units } => {
                 (rate.capacity() - *units, ends_of(*window, &rate, phase).since(now))
             }
@@ -217,7 +205,7 @@ impl Counted {
             }
         };
         let evenly = rate.window == Window::Bucket;
-        Left { left, of: rate.capacity(), resets_in, evenly }
+        Left { units, of: Some(rate.capacity()), resets_in, evenly }
     }
 
     fn counts(&mut self, request: Request, now: Moment) {
@@ -377,7 +365,7 @@ mod tests {
             let [left] = limits.left(ONE, Moment::from_millis(millis))[..] else {
                 panic!("one rate, one answer")
             };
-            (left.left, left.resets_in.as_millis(), left.evenly)
+            (left.units, left.resets_in.as_millis(), left.evenly)
         };
         let mut sliding = of(Rate::new(10, 10.0, Window::Sliding));
         assert_eq!(left(&mut sliding, 0), (10, 0, false));
