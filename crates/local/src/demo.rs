@@ -156,13 +156,10 @@ async fn run_target(options: &Options, tools: &Tools, profile: &str) -> anyhow::
     let mut directory = tempfile::Builder::new().prefix("slowlane-demo-").tempdir()?;
     let rates = options.rate.iter().map(|rate| ("--rate", rate.to_string()));
     let mut target = Target::of_profile(VendorSettings {
-        profile: profile.to_owned(),
-        limit: options.limit,
         rates: rates.collect(),
-        latency_ms: options.latency_ms(),
         fault: options.fault.clone(),
-        open: false,
         named_by: Some(target::KEY_PREFIX.to_owned()),
+        ..VendorSettings::new(profile, options.limit, options.latency_ms())
     });
     target.parameters.extend(options.limits().map(|(name, value)| (name.to_owned(), value)));
     let calls = Calls {

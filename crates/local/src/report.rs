@@ -377,7 +377,7 @@ fn by_priority(
 ) -> ByPriority {
     let of = |priority: Priority| {
         let waits = executions.iter().filter(|execution| execution.priority == priority);
-        distribution(waits.filter_map(&wait_ms).collect())
+        Distribution::of(waits.filter_map(&wait_ms).collect())
     };
     ByPriority {
         high: of(Priority::High),
@@ -386,18 +386,22 @@ fn by_priority(
     }
 }
 
-fn distribution(mut waits: Vec<f64>) -> Distribution {
-    waits.sort_by(f64::total_cmp);
-    let nearest_rank = |percent: usize| {
-        let rank = (waits.len() * percent).div_ceil(100);
-        rank.checked_sub(1).and_then(|index| waits.get(index)).map(|wait| rounded(*wait, 1))
-    };
-    Distribution {
-        n: waits.len(),
-        p50: nearest_rank(50),
-        p95: nearest_rank(95),
-        p99: nearest_rank(99),
-        max: nearest_rank(100),
+impl Distribution {
+    /// That of these waits.
+    #[must_use]
+    pub fn of(mut waits: Vec<f64>) -> Self {
+        waits.sort_by(f64::total_cmp);
+        let nearest_rank = |percent: usize| {
+            let rank = (waits.len() * percent).div_ceil(100);
+            rank.checked_sub(1).and_then(|index| waits.get(index)).map(|wait| rounded(*wait, 1))
+        };
+        Self {
+            n: waits.len(),
+            p50: nearest_rank(50),
+            p95: nearest_rank(95),
+            p99: nearest_rank(99),
+            max: nearest_rank(100),
+        }
     }
 }
 

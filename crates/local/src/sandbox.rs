@@ -87,6 +87,23 @@ pub struct VendorSettings {
     pub named_by: Option<String>,
 }
 
+impl VendorSettings {
+    /// A profile's API that takes so many calls at once, each of so many milliseconds. It has no rates
+    /// and no faults, and asks for a sign-in.
+    #[must_use]
+    pub fn new(profile: &str, limit: u32, latency_ms: u64) -> Self {
+        Self {
+            profile: profile.to_owned(),
+            limit,
+            rates: Vec::new(),
+            latency_ms,
+            fault: None,
+            open: false,
+            named_by: None,
+        }
+    }
+}
+
 /// A call that makes a record; `{key}` in its texts stands for the call's own key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

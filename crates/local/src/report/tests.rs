@@ -76,12 +76,12 @@ fn without_calls_there_is_nothing_to_divide() {
 #[test]
 fn percentiles_are_values_that_occurred() {
     let waits: Vec<f64> = (1..=20).rev().map(f64::from).collect();
-    let twenty = distribution(waits);
+    let twenty = Distribution::of(waits);
     assert_eq!(
         twenty,
         Distribution { n: 20, p50: Some(10.0), p95: Some(19.0), p99: Some(20.0), max: Some(20.0) }
     );
-    let one = distribution(vec![7.25]);
+    let one = Distribution::of(vec![7.25]);
     assert_eq!((one.p50, one.p95, one.max), (Some(7.3), Some(7.3), Some(7.3)));
 }
 

@@ -100,29 +100,23 @@ async fn paced(scene: &Scene<'_>, machine: &str, pace: Pace, calls: usize) -> an
         _ => Vec::new(),
     };
     let queues = &scene.stack.outputs().throttled_call_arn;
-    let before = scene.stack.sandbox().report().await?;
-    let requests = scene.stack.sandbox().stats().await?.requests;
-    let start = Instant::now();
     let step = async {
+        let start = Instant::now();
         scene.start_all(queues, &others).await?;
         let ended = scene.execute(machine, &load).await?;
         let took = start.elapsed();
         scene.ends(queues).await?;
         Ok((ended, took))
     };
-    let so_far = before.calls.len();
-    let all = calls + others.len();
-    let (ended, took) =
-        scene.with_progress(pace.told(), all, |seen| seen.calls.len() - so_far, step).await?;
+    let ((ended, took), at_api) = scene.measured(pace.told(), calls + others.len(), step).await?;
     ensure!(ended.succeeded, "the paced Map failed with {}", ended.error);
-    let after = scene.stack.sandbox().stats().await?;
     Ok(Run {
         way: Way::PacedMap,
         pace,
         calls,
         failed: ended.output["failed"].as_array().map_or(0, Vec::len),
-        http_429: after.http_429 - before.http_429,
-        requests: after.requests - requests,
+        http_429: at_api.http_429,
+        requests: at_api.requests,
         p50_ms: None,
         max_ms: took.as_millis(),
     })
@@ -136,7 +130,6 @@ impl Door {
         pace: Pace,
         calls: usize,
     ) -> anyhow::Result<Run> {
-        let before = scene.stack.sandbox().stats().await?;
         let interval = pace.interval(scene.limit, scene.latency_ms);
         let first = tokio::time::Instant::now();
         let made = (0_u32..).take(calls).map(|n| async move {
@@ -144,10 +137,7 @@ impl Door {
             self.call(way, pace, n).await
         });
         let step = async { try_join_all(made).await };
-        let so_far = scene.stack.sandbox().report().await?.calls.len();
-        let all =
-            scene.with_progress(way.told(), calls, |seen| seen.calls.len() - so_far, step).await?;
-        let after = scene.stack.sandbox().stats().await?;
+        let (all, at_api) = scene.measured(way.told(), calls, step).await?;
         let mut waits: Vec<_> = all.iter().map(|(_, waited)| waited.as_millis()).collect();
         waits.sort_unstable();
         Ok(Run {
@@ -155,8 +145,8 @@ impl Door {
             pace,
             calls,
             failed: all.iter().filter(|(succeeded, _)| !succeeded).count(),
-            http_429: after.http_429 - before.http_429,
-            requests: after.requests - before.requests,
+            http_429: at_api.http_429,
+            requests: at_api.requests,
             p50_ms: Some(waits[waits.len() / 2]),
             max_ms: waits[waits.len() - 1],
         })

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use slowlane_local::Rate;
 use slowlane_local::report::broken_at_api;
 use slowlane_local::run::{self, Ending, Item, Started};
-use slowlane_local::sandbox::ApiCall;
 use slowlane_message::Priority;
 
 use super::door::{Door, unprioritised};
@@ -91,9 +90,6 @@ async fn load(
     loads: usize,
     calls: usize,
 ) -> anyhow::Result<Run> {
-    let sandbox = scene.stack.sandbox();
-    let (so_far, before) = (sandbox.report().await?.calls.len(), sandbox.stats().await?);
-    let start = Instant::now();
     let each = (0..loads).map(|load| {
         let keys = (load..calls).step_by(loads);
         let keys: Vec<_> = keys.map(|n| format!("{}-{loads}-{n:03}", way.key())).collect();
@@ -104,19 +100,20 @@ async fn load(
             }
         }
     });
-    let step = async { try_join_all(each).await };
-    let failed =
-        scene.with_progress(way.told(loads), calls, |seen| seen.calls.len() - so_far, step).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let own: Vec<ApiCall> = sandbox.report().await?.calls.split_off(so_far);
+    let step = async {
+        let start = Instant::now();
+        let failed: Vec<usize> = try_join_all(each).await?;
+        Ok((failed, start.elapsed().as_secs_f64()))
+    };
+    let ((failed, seconds), at_api) = scene.measured(way.told(loads), calls, step).await?;
     Ok(Run {
         way,
         loads,
         calls,
         failed: failed.iter().sum(),
-        http_429: sandbox.stats().await?.http_429 - before.http_429,
+        http_429: at_api.http_429,
         seconds,
-        used: rate.used_by(&own).used,
+        used: rate.used_by(&at_api.calls).used,
     })
 }
 

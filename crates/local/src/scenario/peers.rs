@@ -3,13 +3,13 @@
 
 mod bullmq;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use slowlane_local::report::broken_at_api;
+use slowlane_local::report::{Distribution, broken_at_api};
 use slowlane_local::run::{self, Ending, Execution, Item, Started};
 use slowlane_local::sandbox::{ApiCall, VendorSettings};
 use slowlane_local::target::KEY_PREFIX;
@@ -60,7 +60,7 @@ struct Run {
     /// none.
     used: Option<f64>,
     /// From the moment at which a HIGH call was asked for to its arrival at the API, in milliseconds.
-    high_wait_ms: BTreeMap<&'static str, f64>,
+    high_wait_ms: Distribution,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,13 +77,10 @@ struct Report {
 /// An API that counts in windows that follow one another. It says when the next one begins.
 pub(super) fn target(limit: u32, latency_ms: u64) -> Target {
     let mut target = Target::of_profile(VendorSettings {
-        profile: "http".to_owned(),
-        limit,
         rates: vec![("--rate", format!("{RATE}{WINDOW}"))],
-        latency_ms,
-        fault: None,
         open: true,
         named_by: Some(KEY_PREFIX.to_owned()),
+        ..VendorSettings::new("http", limit, latency_ms)
     });
     let limits = json!([{ "rate": RATE }]).to_string();
     target.parameters.insert("Limits".to_owned(), limits);
@@ -119,8 +116,6 @@ async fn load(
     rate: &Rate,
     calls: usize,
 ) -> anyhow::Result<Run> {
-    let sandbox = scene.stack.sandbox();
-    let (so_far, before) = (sandbox.report().await?.calls.len(), sandbox.stats().await?);
     let load = Load::of(way, rate, calls);
     let step = async {
         match way {
@@ -129,21 +124,15 @@ async fn load(
         }
     };
     let what = way.to_string();
-    let executions = scene.with_progress(&what, calls, |seen| seen.calls.len() - so_far, step);
-    let executions = executions.await?;
-    let own = sandbox.report().await?.calls.split_off(so_far);
-    let high_waits = high_waits(&executions, &own);
+    let (executions, at_api) = scene.measured(&what, calls, step).await?;
     Ok(Run {
         way: what,
         is_ours: way == Way::Slowlane,
         calls,
         failed: executions.iter().filter(|one| one.ending != Ending::Succeeded).count(),
-        http_429: sandbox.stats().await?.http_429 - before.http_429,
-        used: used(&own, rate),
-        high_wait_ms: [("p50", 50), ("p95", 95), ("max", 100)]
-            .into_iter()
-            .filter_map(|(name, percent)| Some((name, percentile(&high_waits, percent)?)))
-            .collect(),
+        http_429: at_api.http_429,
+        used: used(&at_api.calls, rate),
+        high_wait_ms: Distribution::of(high_waits(&executions, &at_api.calls)),
     })
 }
 
@@ -192,7 +181,7 @@ fn used(calls: &[ApiCall], rate: &Rate) -> Option<f64> {
     (permitted > 0.0).then(|| taken as f64 / permitted)
 }
 
-/// How long each HIGH call waited, from the shortest.
+/// How long each HIGH call waited.
 fn high_waits(executions: &[Execution], calls: &[ApiCall]) -> Vec<f64> {
     let mut arrived: HashMap<&str, f64> = HashMap::new();
     for call in calls {
@@ -201,17 +190,7 @@ fn high_waits(executions: &[Execution], calls: &[ApiCall]) -> Vec<f64> {
         *first = first.min(call.start_ms);
     }
     let high = executions.iter().filter(|execution| execution.priority == Priority::High);
-    let mut waits: Vec<f64> = high
-        .filter_map(|one| Some(arrived.get(one.order_id.as_str())? - one.started_at_ms))
-        .collect();
-    waits.sort_by(f64::total_cmp);
-    waits
-}
-
-/// A value that occurred: so many of a hundred are no greater.
-fn percentile(sorted: &[f64], percent: usize) -> Option<f64> {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    Some(sorted.get(rank.checked_sub(1)?)?.round())
+    high.filter_map(|one| Some(arrived.get(one.order_id.as_str())? - one.started_at_ms)).collect()
 }
 
 impl Way {
@@ -253,10 +232,8 @@ impl Report {
         );
         for run in &self.runs {
             let used = run.used.map_or("-".to_owned(), |used| format!("{:.1} %", used * 100.0));
-            let wait = |name: &str| match run.high_wait_ms.get(name) {
-                Some(wait) => format!("{wait:.0}"),
-                None => "-".to_owned(),
-            };
+            let wait = |wait: Option<f64>| wait.map_or("-".to_owned(), |wait| format!("{wait:.0}"));
+            let Distribution { p50, p95, max, .. } = run.high_wait_ms;
             let _ = writeln!(
                 table,
                 "{:<34}{:>6}{:>8}{:>6}{used:>8}{:>10}{:>8}{:>8}",
@@ -264,9 +241,9 @@ impl Report {
                 run.calls,
                 run.failed,
                 run.http_429,
-                wait("p50"),
-                wait("p95"),
-                wait("max")
+                wait(p50),
+                wait(p95),
+                wait(max)
             );
         }
         let _ = writeln!(

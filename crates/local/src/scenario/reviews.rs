@@ -46,13 +46,8 @@ struct Report {
 /// A model's API that keeps to its rate.
 pub(super) fn target(limit: u32, latency_ms: u64) -> Target {
     let mut target = Target::of_profile(VendorSettings {
-        profile: "openai".to_owned(),
-        limit,
         rates: vec![("--rate", RATE.to_owned())],
-        latency_ms,
-        fault: None,
-        open: false,
-        named_by: None,
+        ..VendorSettings::new("openai", limit, latency_ms)
     });
     let limits = json!([{ "rate": RATE }]).to_string();
     target.parameters.insert("Limits".to_owned(), limits);

@@ -14,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use slowlane_local::Stack;
-use slowlane_local::sandbox::SandboxReport;
+use slowlane_local::sandbox::{ApiCall, SandboxReport};
 
 /// Requests to the local AWS under way at once.
 const AT_ONCE: usize = 4;
@@ -38,6 +38,14 @@ pub(super) struct Ended {
     pub(super) output: Value,
     /// Empty if it succeeded.
     pub(super) error: String,
+}
+
+/// What a step was to the API.
+pub(super) struct AtApi {
+    pub(super) calls: Vec<ApiCall>,
+    pub(super) requests: u64,
+    /// Requests that were answered 429.
+    pub(super) http_429: u64,
 }
 
 /// What a scenario showed.
@@ -159,6 +167,27 @@ impl<'a> Scene<'a> {
             output: output.unwrap_or_default(),
             error: execution.error.unwrap_or_default(),
         }))
+    }
+
+    /// Runs a step that makes so many calls, and shows how far it is. Answers what came of it, and what
+    /// it was to the API.
+    pub(super) async fn measured<T>(
+        &self,
+        what: &str,
+        calls: usize,
+        step: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<(T, AtApi)> {
+        let sandbox = self.stack.sandbox();
+        let (so_far, before) = (sandbox.report().await?.calls.len(), sandbox.stats().await?);
+        let done = |seen: &SandboxReport| seen.calls.len() - so_far;
+        let result = self.with_progress(what, calls, done, step).await?;
+        let after = sandbox.stats().await?;
+        let at_api = AtApi {
+            calls: sandbox.report().await?.calls.split_off(so_far),
+            requests: after.requests - before.requests,
+            http_429: after.http_429 - before.http_429,
+        };
+        Ok((result, at_api))
     }
 
     /// Shows how far a step is, until it is done: a bar on a terminal, a line a second elsewhere.

@@ -120,9 +120,8 @@ impl Call<'_> {
         let kind = self.kind("contents");
         let before = records.get(&kind, path).map(|file| file["sha"].clone());
         match before {
-            Some(before) if self.asked.body["sha"].is_null() => {
-                let message =
-                    format!("Invalid request.\n\n\"sha\" wasn't supplied. It is {before}.");
+            Some(_) if self.asked.body["sha"].is_null() => {
+                let message = "Invalid request.\n\n\"sha\" wasn't supplied.";
                 return Said::new(422, &json!({ "message": message }));
             }
             Some(before) if self.asked.body["sha"] != before => {

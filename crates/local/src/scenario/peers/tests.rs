@@ -40,8 +40,6 @@ fn a_wait_ends_with_the_first_arrival() {
     let calls = [call("b", 2_700.0), call("b", 2_500.0), call("a", 1_100.0), call("c", 9_000.0)];
     let waits = high_waits(&executions, &calls);
     assert_eq!(waits, [100.0, 500.0]);
-    assert_eq!((percentile(&waits, 50), percentile(&waits, 95)), (Some(100.0), Some(500.0)));
-    assert_eq!(percentile(&[], 95), None);
 }
 
 #[test]
@@ -61,7 +59,7 @@ fn only_our_own_promises_are_judged() {
         failed: 0,
         http_429,
         used: Some(0.97),
-        high_wait_ms: [("p95", 321.0)].into(),
+        high_wait_ms: Distribution { n: 1, p95: Some(321.0), ..Distribution::default() },
     };
     let report = |runs| Report {
         rate: RATE.to_owned(),
