@@ -70,15 +70,7 @@ fn node(script: &Path) -> anyhow::Result<Option<Command>> {
 
 /// A profile's target at a judge: two calls at once.
 fn target(profile: &str, url: String) -> Target {
-    let sandbox = VendorSettings {
-        profile: profile.to_owned(),
-        limit: 2,
-        rates: Vec::new(),
-        latency_ms: 50,
-        fault: None,
-        open: false,
-        named_by: None,
-    };
+    let sandbox = VendorSettings::new(profile, 2, 50);
     Target { elsewhere: Some(url), ..Target::of_profile(sandbox) }
 }
 

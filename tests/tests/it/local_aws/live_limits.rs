@@ -10,39 +10,21 @@ use slowlane_local::sandbox::{ApiCall, VendorSettings};
 use slowlane_local::{Rate, Target};
 
 use super::operations::{operate, operate_json};
-use super::setup::{Scenario, now_ms, wait_until};
+use super::setup::{Scenario, now_ms, record};
 
 /// Within how many milliseconds a change is heeded, beside a running call: a second, and what a machine
 /// adds that many tests share.
 const HEEDED_MS: f64 = 2_000.0;
 
-/// Calls of an API that takes any record.
 fn orders(calls: u32) -> impl Iterator<Item = Value> {
-    (0..calls).map(|n| {
-        let request = json!({ "method": "PUT", "resource": format!("orders/{n}"), "body": {} });
-        json!({ "idempotency_key": format!("order-{n}"), "request": request })
-    })
+    (0..calls).map(|n| record("BATCH", &format!("order-{n}")))
 }
 
 /// A stack for an API of so many calls at once, each of so many milliseconds.
 async fn deploy(name: &str, slots: u32, call_ms: u64, limits: &Value) -> anyhow::Result<Scenario> {
-    let mut target = Target::of_profile(VendorSettings {
-        profile: "http".to_owned(),
-        limit: slots,
-        rates: Vec::new(),
-        latency_ms: call_ms,
-        fault: None,
-        open: false,
-        named_by: None,
-    });
+    let mut target = Target::of_profile(VendorSettings::new("http", slots, call_ms));
     target.parameters.insert("Limits".to_owned(), limits.to_string());
     Scenario::deploy_target(name, &target).await
-}
-
-/// Waits until the API has had so many calls.
-async fn made(scenario: &Scenario, calls: u64) -> anyhow::Result<()> {
-    let requests = async || anyhow::Ok(scenario.stack.sandbox().stats().await?.requests);
-    wait_until(&format!("{calls} calls are made"), async || Ok(requests().await? >= calls)).await
 }
 
 /// Sets a limit, lets the calls go on under it, and sets it back. Answers when either was done.
@@ -91,7 +73,7 @@ async fn fewer_calls_at_once_are_heeded_at_once_and_set_back() -> anyhow::Result
     const CALL_MS: u64 = 500;
     let scenario = deploy("fewer-at-once", SLOTS, CALL_MS, &json!([])).await?;
     let operator = async {
-        made(&scenario, 12).await?;
+        scenario.made(12).await?;
         let set = set_for_a_while(&scenario, ["--concurrency", "1"], Duration::from_secs(10));
         let lowered = set.await?;
         let shown = operate_json(&scenario, &["limits", "show"])?;
@@ -121,7 +103,7 @@ async fn another_rate_is_heeded_at_once_and_set_back() -> anyhow::Result<()> {
     let scenario =
         deploy("another-rate", 4, CALL_MS, &json!([{ "rate": configured.to_string() }])).await?;
     let operator = async {
-        made(&scenario, 30).await?;
+        scenario.made(30).await?;
         set_for_a_while(&scenario, ["--rate", SLOWER], Duration::from_secs(15)).await
     };
     let (ended, (from, until)) = futures::try_join!(scenario.batch(orders(160)), operator)?;

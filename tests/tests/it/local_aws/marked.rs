@@ -115,15 +115,7 @@ fn items() -> Vec<Item> {
 }
 
 async fn deploy(url: &str) -> anyhow::Result<Scenario> {
-    let sandbox = VendorSettings {
-        profile: "http".to_owned(),
-        limit: 2,
-        rates: Vec::new(),
-        latency_ms: 50,
-        fault: None,
-        open: true,
-        named_by: None,
-    };
+    let sandbox = VendorSettings { open: true, ..VendorSettings::new("http", 2, 50) };
     let mut target = Target { elsewhere: Some(url.to_owned()), ..Target::of_profile(sandbox) };
     for (name, value) in [
         ("ApiAuth", "client_credentials"),

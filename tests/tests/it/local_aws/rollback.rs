@@ -5,7 +5,6 @@
 //! here a call that was at the API is cleared up, as after any other kill.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -52,16 +51,6 @@ async fn deploy(scenario: &Scenario, parameters: [(&str, &str); 4]) -> anyhow::R
     Ok(())
 }
 
-/// Waits until so many calls have reached the API.
-async fn made(scenario: &Scenario, calls: u64) -> anyhow::Result<()> {
-    let start = Instant::now();
-    while scenario.stack.sandbox().stats().await?.requests < calls {
-        ensure!(start.elapsed() < Duration::from_secs(120), "{calls} calls did not come");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_change_and_its_way_back_lose_no_call() -> anyhow::Result<()> {
     let mut settings = settings();
@@ -72,9 +61,9 @@ async fn a_change_and_its_way_back_lose_no_call() -> anyhow::Result<()> {
     let inputs: Vec<Value> = (1..=CALLS).map(call).collect();
     let workflows = inputs.iter().map(|input| scenario.execute(machine, input));
     let operator = async {
-        made(&scenario, 3).await?;
+        scenario.made(3).await?;
         deploy(&scenario, NEW).await?;
-        made(&scenario, 10).await?;
+        scenario.made(10).await?;
         deploy(&scenario, OLD).await
     };
     let (ended, ()) =

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use serde_json::{Value, json};
+use serde_json::json;
 use slowlane_local::Target;
 use slowlane_local::run::Ending;
 use slowlane_local::sandbox::VendorSettings;
 
 use super::operations::operate_json;
-use super::setup::{Scenario, wait_until};
+use super::setup::{Scenario, record, wait_until};
 
 const CALLS: u32 = 40;
 const SLOTS: u32 = 2;
@@ -67,15 +67,7 @@ async fn call(State(api): State<Shared>, uri: Uri, headers: HeaderMap) -> (Statu
 }
 
 async fn deploy(url: String) -> anyhow::Result<Scenario> {
-    let sandbox = VendorSettings {
-        profile: "http".to_owned(),
-        limit: SLOTS,
-        rates: Vec::new(),
-        latency_ms: 50,
-        fault: None,
-        open: true,
-        named_by: None,
-    };
+    let sandbox = VendorSettings { open: true, ..VendorSettings::new("http", SLOTS, 50) };
     let target = Target { elsewhere: Some(url), ..Target::of_profile(sandbox) };
     let scenario = Scenario::deploy_target("rotated", &target).await?;
     set_key(&scenario, "old").await?;
@@ -84,11 +76,6 @@ async fn deploy(url: String) -> anyhow::Result<Scenario> {
 
 async fn set_key(scenario: &Scenario, key: &str) -> anyhow::Result<()> {
     Ok(scenario.stack.set_secret("demo/http", &json!({ "api_key": key })).await?)
-}
-
-fn order(number: u32) -> Value {
-    let request = json!({ "method": "PUT", "resource": format!("orders/{number}"), "body": {} });
-    json!({ "idempotency_key": format!("order-{number}"), "request": request })
 }
 
 #[tokio::test]
@@ -110,8 +97,10 @@ async fn a_key_that_the_vendor_ends_fails_no_workflow() -> anyhow::Result<()> {
         set_key(&scenario, "new").await?;
         anyhow::Ok((at_opening, written))
     };
-    let (ended, (at_opening, written)) =
-        futures::try_join!(scenario.batch((0..CALLS).map(order)), rotation)?;
+    let (ended, (at_opening, written)) = futures::try_join!(
+        scenario.batch((0..CALLS).map(|n| record("BATCH", &format!("order-{n}")))),
+        rotation
+    )?;
     let failed = ended.iter().find(|execution| execution.ending != Ending::Succeeded);
     assert!(failed.is_none(), "{failed:?}");
     assert!(written < CALLS as usize, "calls were left to be made with the new key");

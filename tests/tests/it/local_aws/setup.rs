@@ -109,6 +109,13 @@ impl Scenario {
         Ok(run::run_items(&self.stack, machine, &items, Duration::ZERO, &started).await?)
     }
 
+    /// Waits until so many calls have reached the API.
+    pub(crate) async fn made(&self, calls: u64) -> anyhow::Result<()> {
+        let requests = async || anyhow::Ok(self.stack.sandbox().stats().await?.requests);
+        wait_until(&format!("{calls} calls are made"), async || Ok(requests().await? >= calls))
+            .await
+    }
+
     pub(crate) async fn report(&self, executions: &[Execution]) -> anyhow::Result<Report> {
         Ok(Report::new(&Observed {
             dispatch: self.settings.dispatch,
@@ -251,6 +258,15 @@ async fn ministack(tools: &Tools, directory: &Path) -> anyhow::Result<&'static M
 /// A create, which can be found again by its external id and must not be made twice.
 pub(crate) fn create(priority: &str, key: &str) -> Value {
     order(priority, key, &json!({ "method": "POST", "resource": "salesOrder" }))
+}
+
+/// A record of an API that takes any, which may be made again.
+pub(crate) fn record(priority: &str, key: &str) -> Value {
+    json!({
+        "priority": priority,
+        "idempotency_key": key,
+        "request": { "method": "PUT", "resource": format!("orders/{key}"), "body": { "quantity": 1 } },
+    })
 }
 
 /// The same as an upsert, which may be made again. The local AWS kills the workers of a function that is

@@ -1,6 +1,6 @@
 //! Two stacks of one account call the same API, and share its calls at once by a name.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
@@ -11,7 +11,7 @@ use slowlane_deployer::{Addition, Deployer, Endpoint, Progress};
 use slowlane_local::Target;
 use slowlane_local::sandbox::VendorSettings;
 
-use super::setup::{Scenario, local_aws, repository};
+use super::setup::{Scenario, local_aws, now_ms, record, repository};
 
 const CALLS: usize = 40;
 /// Of both stacks together, where each alone could make as many.
@@ -24,15 +24,7 @@ const HEEDED_WITHIN: Duration = Duration::from_millis(1_000 + CALL_MS + 1_500);
 
 /// An API that takes more at once than the stacks may make, which each have a ceiling of four.
 fn target(table: &str) -> Target {
-    let mut target = Target::of_profile(VendorSettings {
-        profile: "http".to_owned(),
-        limit: 20,
-        rates: Vec::new(),
-        latency_ms: CALL_MS,
-        fault: None,
-        open: false,
-        named_by: None,
-    });
+    let mut target = Target::of_profile(VendorSettings::new("http", 20, CALL_MS));
     let limits = json!([{ "concurrency": AT_ONCE, "name": "org" }]);
     for (name, value) in [
         ("ApiConcurrency", AT_ONCE.to_string()),
@@ -44,19 +36,12 @@ fn target(table: &str) -> Target {
     target
 }
 
-fn order(key: &str) -> Value {
-    json!({
-        "priority": "BATCH",
-        "idempotency_key": key,
-        "request": { "method": "PUT", "resource": format!("orders/{key}"), "body": { "quantity": 1 } },
-    })
-}
-
 /// Runs calls of one stack to their end.
 async fn run(scenario: &Scenario) -> anyhow::Result<()> {
     let machine = &scenario.stack.outputs().throttled_call_arn;
-    let calls: Vec<Value> =
-        (1..=CALLS).map(|number| order(&format!("{}-{number}", scenario.name()))).collect();
+    let calls: Vec<Value> = (1..=CALLS)
+        .map(|number| record("BATCH", &format!("{}-{number}", scenario.name())))
+        .collect();
     for ended in try_join_all(calls.iter().map(|call| scenario.execute(machine, call))).await? {
         ensure!(ended.status == ExecutionStatus::Succeeded, "{ended:?}");
     }
@@ -68,10 +53,6 @@ fn most_at_once(calls: &[(f64, f64)], from: f64, until: f64) -> usize {
     let began = calls.iter().filter(|(start, _)| (from..until).contains(start));
     let beside = |at: f64| calls.iter().filter(|(start, end)| *start <= at && at < *end).count();
     began.map(|(start, _)| beside(*start)).max().unwrap_or(0)
-}
-
-fn now_ms() -> f64 {
-    jiff::Timestamp::now().as_millisecond() as f64
 }
 
 #[tokio::test]
@@ -89,11 +70,7 @@ async fn two_stacks_on_one_name_never_make_more_calls_at_once_than_it_says() -> 
 
     let limit = Limit::of(deployer.config(), &deployer.deployed("shares-one").await?)?;
     let operator = async {
-        let start = Instant::now();
-        while first.stack.sandbox().stats().await?.requests < 12 {
-            ensure!(start.elapsed() < Duration::from_secs(120), "no call reached the API");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        first.made(12).await?;
         let set = async |at_once: Option<usize>| {
             let setting = Setting {
                 concurrency: at_once.map(u32::try_from).transpose()?,

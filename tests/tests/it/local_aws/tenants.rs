@@ -5,29 +5,18 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures::future::try_join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::setup::{Scenario, settings};
+use super::setup::{Scenario, settings, upsert};
 
 /// Each tenant may have so many calls in this time.
 const CALLS: usize = 2;
 const WINDOW_MS: f64 = 2_000.0;
 
 fn call(tenant: &str, number: usize) -> Value {
-    let key = format!("{tenant}-{number}");
-    json!({
-        "priority": "BATCH",
-        "idempotency_key": key,
-        "tenant": tenant,
-        "request": {
-            "method": "PUT",
-            "resource": format!("salesOrder/eid:{key}?replace=item"),
-            "body": {
-                "entity": { "id": "7" },
-                "item": { "items": [{ "item": { "id": "5" }, "quantity": 1 }] },
-            },
-        },
-    })
+    let mut call = upsert("BATCH", &format!("{tenant}-{number}"));
+    call["tenant"] = tenant.into();
+    call
 }
 
 #[tokio::test]

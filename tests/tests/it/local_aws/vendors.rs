@@ -10,19 +10,11 @@ use serde_json::{Value, json};
 use slowlane_local::Target;
 use slowlane_local::sandbox::VendorSettings;
 
-use super::setup::{Ended, Scenario};
+use super::setup::{Ended, Scenario, record};
 
 /// Two calls at once of 50 ms, without rates and faults.
 fn target(profile: &str) -> Target {
-    Target::of_profile(VendorSettings {
-        profile: profile.to_owned(),
-        limit: 2,
-        rates: Vec::new(),
-        latency_ms: 50,
-        fault: None,
-        open: false,
-        named_by: None,
-    })
+    Target::of_profile(VendorSettings::new(profile, 2, 50))
 }
 
 /// A customer whose metadata has the call's own key, as the profile's page advises.
@@ -173,19 +165,6 @@ async fn openai_says_what_is_left_and_is_not_asked_for_more() -> anyhow::Result<
     Ok(())
 }
 
-/// An order that a PUT makes.
-fn order(number: u32) -> Value {
-    json!({
-        "priority": "BATCH",
-        "idempotency_key": format!("o-{number}"),
-        "request": {
-            "method": "PUT",
-            "resource": format!("orders/o-{number}"),
-            "body": { "quantity": number },
-        },
-    })
-}
-
 /// Nobody has configured the API's rate: what its answers say is left holds the calls back, and else its
 /// refusals do.
 #[tokio::test]
@@ -193,7 +172,7 @@ async fn a_rate_that_nobody_configured_lets_all_calls_end() -> anyhow::Result<()
     let mut target = target("http");
     target.sandbox.rates = vec![("--rate", "4/2s".to_owned())];
     let scenario = Scenario::deploy_target("unconfigured-rate", &target).await?;
-    let calls: Vec<Value> = (1..=12).map(order).collect();
+    let calls: Vec<Value> = (1..=12).map(|n| record("BATCH", &format!("o-{n}"))).collect();
     try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
     let report = scenario.stack.sandbox().report().await?;
     assert_eq!((report.calls.len(), report.duplicate_effects), (12, 0), "{report:#?}");
@@ -210,7 +189,7 @@ async fn a_rate_that_is_configured_is_never_passed() -> anyhow::Result<()> {
     target.sandbox.rates = vec![("--rate", "4/2s".to_owned())];
     target.parameters.insert("Limits".to_owned(), r#"[{"rate":"4/2s"}]"#.to_owned());
     let scenario = Scenario::deploy_target("configured-rate", &target).await?;
-    let calls: Vec<Value> = (1..=12).map(order).collect();
+    let calls: Vec<Value> = (1..=12).map(|n| record("BATCH", &format!("o-{n}"))).collect();
     try_join_all(calls.iter().map(|call| made(&scenario, call))).await?;
     let report = scenario.stack.sandbox().report().await?;
     assert_eq!((report.calls.len(), report.duplicate_effects), (12, 0), "{report:#?}");
