@@ -145,7 +145,10 @@ impl Place {
 }
 
 fn with_heading(link: String, heading: Option<&str>) -> String {
-    heading.map_or(link.clone(), |heading| format!("{link}#{heading}"))
+    match heading {
+        Some(heading) => format!("{link}#{heading}"),
+        None => link,
+    }
 }
 
 /// Where a page's link leads in the repository, if it leads there.

@@ -25,7 +25,8 @@ pub struct Wanted<'a> {
 }
 
 /// How CloudFormation goes about the changes of a stack. What is said once stays with the stack: what is
-/// left open is as it was for its last change, and its deletion is in the name of the same role.
+/// left open is as it was for its last change, and its deletion is in the name of the same role (API
+/// Reference, `CreateChangeSet`, `DeleteStack`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conduct {
     /// In whose name it acts; without one, in the name of whoever asks.

@@ -61,6 +61,11 @@ fn described(status: &str, reason: &str, changes: &str) -> String {
     )
 }
 
+/// The answers until the change set is asked for: `new` and `old` are the summaries of the templates.
+fn asked_for<'a>(new: &'a str, old: &'a str) -> [(u16, &'a str); 6] {
+    [STACK, STACK, RESOURCES, new, old, CREATED].map(|answer| (200, answer))
+}
+
 async fn prepare(wire: &Wire) -> Result<Option<crate::stack::ChangeSet>, crate::stack::Error> {
     prepare_by(wire, &Conduct::default()).await
 }
@@ -133,17 +138,11 @@ async fn each_change_is_told_with_its_values() {
     ];
     let complete = described("CREATE_COMPLETE", "", &changes.concat());
     let (new, old) = (summary("8"), summary("5"));
-    let wire = Wire::answering([
-        (200, STACK),
-        (200, STACK),
-        (200, RESOURCES),
-        (200, &new),
-        (200, &old),
-        (200, CREATED),
-        (200, &complete),
+    let wire = Wire::answering(asked_for(&new, &old).into_iter().chain([
+        (200, &*complete),
         (200, STACK),
         (200, &complete),
-    ]);
+    ]));
     let change_set = prepare(&wire).await.unwrap().unwrap();
     insta::assert_snapshot!(change_set.changes(), @"
     stack prod will be changed
@@ -187,17 +186,11 @@ async fn a_refusal_is_told_with_what_the_validation_found() {
     let deleted = "<DeleteChangeSetResponse><DeleteChangeSetResult></DeleteChangeSetResult>\
         </DeleteChangeSetResponse>";
     let same = summary("5");
-    let wire = Wire::answering([
-        (200, STACK),
-        (200, STACK),
-        (200, RESOURCES),
-        (200, &same),
-        (200, &same),
-        (200, CREATED),
-        (200, &refused),
+    let wire = Wire::answering(asked_for(&same, &same).into_iter().chain([
+        (200, &*refused),
         (200, events),
         (200, deleted),
-    ]);
+    ]));
     let error = prepare(&wire).await.unwrap_err();
     insta::assert_snapshot!(error, @"
     CloudFormation refuses the change of stack prod: Validation failed with 1 error(s).
@@ -238,17 +231,11 @@ async fn a_role_topics_and_alarms_are_handed_to_cloudformation() {
 /// The request for a change set that is gone about so.
 async fn creation_by(conduct: &Conduct) -> String {
     let (complete, same) = (described("CREATE_COMPLETE", "", ""), summary("5"));
-    let wire = Wire::answering([
-        (200, STACK),
-        (200, STACK),
-        (200, RESOURCES),
-        (200, &same),
-        (200, &same),
-        (200, CREATED),
-        (200, &complete),
+    let wire = Wire::answering(asked_for(&same, &same).into_iter().chain([
+        (200, &*complete),
         (200, STACK),
         (200, &complete),
-    ]);
+    ]));
     prepare_by(&wire, conduct).await.unwrap();
     let body = |request: &HttpRequest| {
         std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned()
