@@ -39,8 +39,10 @@ fn a_rate_that_the_worker_is_told_is_never_passed() -> anyhow::Result<()> {
 
 #[test]
 fn an_outage_fails_nothing_and_all_is_as_before_after_it() -> anyhow::Result<()> {
-    let (report, told) = demo(&[&ORDERS[..], &["--outage", "8s", "--latency-ms", "400"]].concat())?;
-    assert_eq!(report["executions"]["succeeded"], 40, "{report:#}");
+    // So many that there are enough after it for all slots: they come back one, two, four at a time.
+    let orders = ["--high", "2", "--normal", "8", "--batch", "90"];
+    let (report, told) = demo(&[&orders[..], &["--outage", "8s", "--latency-ms", "400"]].concat())?;
+    assert_eq!(report["executions"]["succeeded"], 100, "{report:#}");
     assert_eq!((&report["dead_letters"], &report["duplicate_effects"]), (&0.into(), &0.into()));
     let outage = &report["outage"];
     // Some under way, twice with a new token, and then a probe now and again. Without the breaker five

@@ -249,6 +249,27 @@ fn an_api_that_answers_nobody_fails_no_call_of_the_worker() {
     }
 }
 
+/// Nothing else comes, so nobody rings but who has found the API in order again. The rings that sleep
+/// since the outage sleep for minutes more: none may be spared because of them while the slots come back.
+#[test]
+fn all_slots_are_back_soon_after_an_outage_though_nothing_else_comes() {
+    for seed in 1..=8 {
+        let outages =
+            vec![Outage { from_secs: 4, for_secs: 8, kind: OutageKind::RefusedCredentials }];
+        let scenario = Scenario {
+            seed,
+            limit: 5,
+            api: Api { outages, ..Api::fixed(400.0) },
+            load: vec![Load::new(Priority::Batch, 400, 0.0)],
+            ..Scenario::default()
+        };
+        let outcome = play(&scenario);
+        assert_eq!((outcome.violations, outcome.measures.failed), (Vec::new(), 0), "seed {seed}");
+        let full = outcome.measures.outages.unwrap().full_use_after_secs;
+        assert!(full.is_some_and(|secs| secs < 30.0), "seed {seed}: {full:?}");
+    }
+}
+
 #[test]
 fn an_outage_is_counted() {
     let outcome = play(&out_of_order(OutageKind::RefusedCredentials));

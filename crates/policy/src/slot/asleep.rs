@@ -31,10 +31,13 @@ impl RingsAsleep {
         Self { rings: self.rings.saturating_add(rings), back_at: self.back_at.min(back_at) }
     }
 
-    /// Whether one more ring wakes nobody whom these will not wake, where there are so many slots.
+    /// Whether one more ring, which would come back at `back_at`, wakes nobody whom these will not wake as
+    /// soon, where there are so many slots. In front of a gate that opens sooner they are too late: after
+    /// an outage the slots come back one by one, within seconds.
     #[must_use]
-    pub fn suffice(self, now: Duration, slots: u32) -> bool {
-        !self.are_back(now) && self.rings >= slots
+    pub fn suffice(self, now: Duration, slots: u32, back_at: Duration) -> bool {
+        let are_late = back_at + RING_LEAD < self.back_at;
+        !self.are_back(now) && !are_late && self.rings >= slots
     }
 
     /// A ring that is about to come back counts as one that is.
@@ -59,21 +62,29 @@ mod tests {
     #[test]
     fn as_many_as_there_are_slots_suffice_until_the_first_comes_back() {
         let none = RingsAsleep::default();
-        assert!(!none.suffice(secs(1), SLOTS));
+        assert!(!none.suffice(secs(1), SLOTS, BACK));
         let two = none.and(secs(1), 2, BACK);
-        assert!(!two.suffice(secs(1), SLOTS));
+        assert!(!two.suffice(secs(1), SLOTS, BACK));
         let three = two.and(secs(2), 1, BACK + secs(1));
-        assert!(three.suffice(secs(2), SLOTS));
-        assert!(three.suffice(BACK - RING_LEAD - secs(1), SLOTS));
-        assert!(!three.suffice(BACK - RING_LEAD, SLOTS));
+        assert!(three.suffice(secs(2), SLOTS, BACK));
+        assert!(three.suffice(BACK - RING_LEAD - secs(1), SLOTS, BACK));
+        assert!(!three.suffice(BACK - RING_LEAD, SLOTS, BACK));
     }
 
     #[test]
     fn rings_that_are_back_do_not_count() {
         let back = RingsAsleep::default().and(secs(1), SLOTS, BACK);
         let anew = back.and(BACK, 1, BACK + secs(300));
-        assert!(!anew.suffice(BACK, SLOTS));
-        assert!(anew.and(BACK, 2, BACK + secs(300)).suffice(BACK, SLOTS));
+        assert!(!anew.suffice(BACK, SLOTS, BACK));
+        assert!(anew.and(BACK, 2, BACK + secs(300)).suffice(BACK, SLOTS, BACK + secs(300)));
+    }
+
+    #[test]
+    fn those_that_come_back_later_spare_none_that_comes_back_soon() {
+        let three = RingsAsleep::default().and(secs(1), SLOTS, BACK);
+        assert!(three.suffice(secs(1), SLOTS, BACK));
+        assert!(three.suffice(secs(1), SLOTS, BACK + secs(300)));
+        assert!(!three.suffice(secs(1), SLOTS, secs(2)));
     }
 
     #[test]
@@ -87,17 +98,17 @@ mod tests {
         let millis = Duration::from_millis;
         let slow = RingsAsleep::default().and(secs(1), 1, BACK + millis(90));
         let three = slow.and(secs(2), 1, BACK + millis(4)).and(secs(3), 1, BACK + millis(20));
-        assert!(three.suffice(secs(4), SLOTS));
+        assert!(three.suffice(secs(4), SLOTS, BACK));
     }
 
     #[test]
     fn one_that_comes_back_for_a_probe_is_not_waited_for_by_the_others() {
         let probe = RingsAsleep::default().and(secs(1), 1, secs(6));
         let three = probe.and(secs(2), 1, BACK).and(secs(3), 2, BACK);
-        assert!(three.suffice(secs(5), SLOTS));
+        assert!(three.suffice(secs(5), SLOTS, BACK));
         // The next probe's, and the next.
         let later = three.and(secs(6), 1, secs(36)).and(secs(36), 1, secs(66));
-        assert!(later.suffice(secs(70), SLOTS));
+        assert!(later.suffice(secs(70), SLOTS, BACK));
     }
 
     proptest! {
@@ -113,7 +124,8 @@ mod tests {
                 asleep = asleep.and(now, rings, now + secs(sleeps));
                 all.extend((0..rings).map(|_| now + secs(sleeps)));
                 let still = all.iter().filter(|back_at| **back_at > now).count();
-                if asleep.suffice(now, slots) {
+                let latest = all.iter().copied().max().unwrap_or_default();
+                if asleep.suffice(now, slots, latest) {
                     prop_assert!(still >= slots as usize, "{still} of {slots} sleep");
                 }
             }

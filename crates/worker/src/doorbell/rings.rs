@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use slowlane_lambda::logs::chain;
 use slowlane_message as message;
-use slowlane_policy::slot::End;
+use slowlane_policy::slot::{End, rings_asleep_for};
 use slowlane_policy::timing::{DEFERRAL_VISIBILITY_FACTOR, RING_AGAIN, RING_LEAD, RING_RENEWAL};
 use tokio::time::Instant;
 
@@ -39,14 +39,21 @@ impl<T: Target> Invocation<'_, T> {
     /// Whether enough rings sleep in front of a shut gate without the one that woke this slot. The
     /// gate is looked at anew: whoever opens it later rings later.
     pub(super) async fn can_spare_ring(&self) -> bool {
-        let limits = &self.calls.limits;
-        if limits.shut().is_none()
-            || !self.slots.asleep.get().suffice(self.since_epoch(), self.slots.limit)
-        {
+        if !self.enough_are_asleep() {
             return false;
         }
         self.calls.refresh_limit().await;
-        limits.shut().is_some() && !limits.wants_ring_for_probe()
+        self.enough_are_asleep() && !self.calls.limits.wants_ring_for_probe()
+    }
+
+    /// Whether the gate is shut, as far as is known, and enough rings come back in front of it as soon as
+    /// another one would.
+    fn enough_are_asleep(&self) -> bool {
+        let limits = &self.calls.limits;
+        let Some(waiting) = limits.shut() else { return false };
+        let now = self.since_epoch();
+        let back_at = now + rings_asleep_for(now, limits.opens_in(&waiting));
+        self.slots.asleep.get().suffice(now, self.slots.limit, back_at)
     }
 
     fn since_epoch(&self) -> Duration {
