@@ -281,6 +281,17 @@ pub fn try_again_after(receive_count: u32, unit: f64) -> Duration {
     whole_secs(secs, secs + secs / 4, unit)
 }
 
+/// How long a call waits at least that is given back unmade for want of a grant or of a place, so that its
+/// receives last until its deadline. SQS hands it out `receives_left` times more, and its deadline is
+/// `time_left` away.
+///
+/// Those receives that nobody plans are left out. A ring comes after a quarter of an hour at the latest:
+/// so a call can wait four days in this way, and not ten. Whole seconds.
+pub fn lasting_delay(receives_left: u32, time_left: Duration) -> Duration {
+    let receives = receives_left.saturating_sub(crate::timing::UNPLANNED_RECEIVES).max(1);
+    Duration::from_secs((secs_up(time_left) / u64::from(receives)).min(MAX_DELAY_SECS))
+}
+
 /// How long to wait before a call is tried again while the API answers nobody. It has waited for
 /// `waited`, and would otherwise come back after `delay`.
 ///

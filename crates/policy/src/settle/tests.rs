@@ -326,6 +326,31 @@ fn a_call_that_is_tried_in_an_outage_lasts_through_three_days() {
     assert!(lasts >= secs(3 * 86_400), "{lasts:?}");
 }
 
+/// Of a call that is given back for want of a grant each time that it is received, until its deadline.
+fn receives_until(deadline: Duration) -> u32 {
+    let most = crate::timing::max_receive_count(3, 5);
+    let (mut waited, mut receives) = (Duration::ZERO, 1);
+    while waited < deadline {
+        let lasting = lasting_delay(most.saturating_sub(receives), deadline - waited);
+        waited += lasting.max(try_again_after(receives, 0.0));
+        receives += 1;
+    }
+    receives
+}
+
+#[test]
+fn a_call_without_a_grant_lasts_until_its_deadline_if_that_is_four_days_away_or_less() {
+    let most = crate::timing::max_receive_count(3, 5);
+    for hours in [0, 1, 6, 7, 8, 24, 48, 96] {
+        let receives = receives_until(secs(hours * 3_600));
+        assert!(receives < most, "{hours} hours: {receives} of {most}");
+    }
+    let soon = lasting_delay(most, secs(3_600));
+    assert!(soon < secs(10), "one with an hour left waits hardly longer than it did: {soon:?}");
+    assert_eq!(lasting_delay(0, secs(864_000)), secs(900), "a ring comes no later");
+    assert_eq!(lasting_delay(0, Duration::ZERO), Duration::ZERO);
+}
+
 #[test]
 fn questions_come_after_seconds_and_then_less_often() {
     let window = secs(900);

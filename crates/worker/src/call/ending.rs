@@ -12,7 +12,7 @@ use slowlane_idempotency::{Claim, DynamoDbStore, Unknown};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter as limiter;
 use slowlane_message::{QueuedCall, salvage_token};
-use slowlane_policy::settle::{FailureName, Why, try_again_after};
+use slowlane_policy::settle::{FailureName, Why, lasting_delay, try_again_after};
 use slowlane_policy::tenants::{Hidden, LONGEST_AHEAD};
 use tokio::time::{Instant, sleep};
 
@@ -256,7 +256,11 @@ impl<T: Target> Calls<T> {
     ) -> Ended {
         let Ready { call, claimed, appointment } = ready;
         let after = self.limits.opens_in(waiting).unwrap_or_default();
-        let after = after.max(try_again_after(call.received.receive_count, self.unit()));
+        let left = self.config.max_receive_count.saturating_sub(call.received.receive_count);
+        let time_left = call.queued.deadline.duration_since(self.clock.now());
+        let lasting = lasting_delay(left, Duration::try_from(time_left).unwrap_or_default());
+        let soonest = try_again_after(call.received.receive_count, self.unit());
+        let after = after.max(soonest).max(lasting);
         let result = async {
             if let ReadyTo::Run(claim) = claimed {
                 release_unmade(&claim, appointment).await?;
