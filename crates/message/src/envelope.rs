@@ -24,7 +24,7 @@ pub struct EnqueueRequest {
     /// How urgent the call is. Any case is read, and MEDIUM as NORMAL.
     #[schemars(with = "RequestPriority")]
     pub priority: Priority,
-    /// Calls with the same key take effect once.
+    /// Calls of one tenant with the same key take effect once.
     pub idempotency_key: IdempotencyKey,
     /// The call itself.
     pub request: TargetRequest,
@@ -145,7 +145,7 @@ pub struct QueuedCall {
     pub task_token: TaskToken,
     /// The priority, which is also the queue that the call lies on.
     pub priority: Priority,
-    /// Calls with the same key take effect once.
+    /// Calls of one tenant with the same key take effect once.
     pub idempotency_key: IdempotencyKey,
     /// The call itself.
     pub request: TargetRequest,

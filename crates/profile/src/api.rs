@@ -77,7 +77,7 @@ impl Api {
         if let Some((name, key)) = profile.key(call) {
             let max_chars = profile.idempotency.as_ref().map_or(0, |key| key.max_chars());
             let value =
-                HeaderValue::from_str(key).ok().filter(|_| key.chars().count() <= max_chars);
+                HeaderValue::from_str(&key).ok().filter(|_| key.chars().count() <= max_chars);
             headers.insert(name.clone(), value.ok_or(Error::Key(max_chars))?);
         }
         Ok(Request { method: call.method, url, headers, body })
@@ -123,7 +123,9 @@ pub enum Error {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The idempotency key.
-    #[error("its idempotency key has more than {0} characters, or one that no header can have")]
+    #[error(
+        "its idempotency key has more than {0} characters, its scope included, or one that no header can have"
+    )]
     Key(usize),
     /// A call before the call that cannot be written for this call.
     #[error("the call `{0}` before it has nothing to fill its path with")]

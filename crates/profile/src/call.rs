@@ -24,6 +24,9 @@ pub struct Call {
     pub content: Option<Content>,
     /// The same for each attempt at this call, and for no other call.
     pub idempotency_key: Option<String>,
+    /// Among whose calls the key is unique, if that is not all of them. The API gets both in the header
+    /// that takes the key: it knows one caller only, and would take an equal key for the same call.
+    pub key_scope: Option<String>,
 }
 
 impl Call {
@@ -36,6 +39,7 @@ impl Call {
             body: None,
             content: None,
             idempotency_key: None,
+            key_scope: None,
         }
     }
 
@@ -51,6 +55,25 @@ impl Call {
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
+    }
+
+    /// The call with a key that is unique among the calls of `scope` only.
+    #[must_use]
+    pub fn key_scope(mut self, scope: impl Into<String>) -> Self {
+        self.key_scope = Some(scope.into());
+        self
+    }
+
+    /// The key as the API gets it: no two calls with another key, or of another scope, have the same.
+    pub(crate) fn whole_key(&self) -> Option<Cow<'_, str>> {
+        let key = self.idempotency_key.as_deref()?;
+        Some(match &self.key_scope {
+            Some(scope) => {
+                let scope = scope.replace('%', "%25").replace('/', "%2F");
+                format!("{scope}/{key}").into()
+            }
+            None => key.into(),
+        })
     }
 }
 

@@ -140,10 +140,10 @@ impl Profile {
     }
 
     /// The header that takes this call's idempotency key, and the key.
-    pub(crate) fn key<'a>(&'a self, call: &'a Call) -> Option<(&'a HeaderName, &'a str)> {
+    pub(crate) fn key<'a>(&'a self, call: &'a Call) -> Option<(&'a HeaderName, Cow<'a, str>)> {
         let idempotency =
             self.idempotency.as_ref().filter(|idempotency| idempotency.serves(call))?;
-        Some((&idempotency.header.0, call.idempotency_key.as_deref()?))
+        Some((&idempotency.header.0, call.whole_key()?))
     }
 
     fn asked<'a>(&self, call: &'a Call) -> Asked<'a> {

@@ -147,6 +147,23 @@ fn a_call_that_cannot_be_sent_is_refused_with_the_reason() {
 }
 
 #[test]
+fn keys_of_two_scopes_are_two_keys_for_the_api() {
+    let stripe = api("stripe", "https://api.stripe.com");
+    let sent = |call: Call| {
+        let request = stripe.request(&call, &Given::default()).unwrap();
+        request.headers["idempotency-key"].to_str().unwrap().to_owned()
+    };
+    let post = |key: &str| Call::new(Method::Post, "v1/charges").idempotency_key(key);
+    assert_eq!(sent(post("order-1")), "order-1");
+    assert_eq!(sent(post("order-1").key_scope("acme")), "acme/order-1");
+    assert_eq!(sent(post("b/c").key_scope("a")), "a/b/c");
+    assert_eq!(sent(post("c").key_scope("a/b")), "a%2Fb/c");
+    assert_eq!(sent(post("c").key_scope("a%2Fb")), "a%252Fb/c");
+    let long = post(&"k".repeat(250)).key_scope("globex");
+    assert_eq!(stripe.request(&long, &Given::default()).unwrap_err(), RequestError::Key(255));
+}
+
+#[test]
 fn a_key_is_sent_only_where_the_vendor_takes_it() {
     let zendesk = api("zendesk", "https://acme.zendesk.com");
     let keyed = |method, resource: &str| {

@@ -165,6 +165,7 @@ pub fn call_of(queued: &QueuedCall) -> Call {
     let request = &queued.request;
     let mut call = Call::new(method(request.method), request.resource.clone())
         .idempotency_key(queued.idempotency_key.as_str());
+    call.key_scope.clone_from(&queued.tenant);
     call.headers.clone_from(&request.headers);
     call.content = request.content.map(content);
     call.body.clone_from(&request.body);
