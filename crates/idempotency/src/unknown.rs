@@ -230,6 +230,11 @@ impl<S: Store> Unknown<S> {
         self.decide(record).await.map(|_| ())
     }
 
+    /// How many attempts counted as [tries](Claim::tries) so far.
+    pub fn tries(&self) -> u64 {
+        self.record.holder.attempt.saturating_sub(self.record.untried)
+    }
+
     /// Since when nobody knows.
     pub fn since(&self) -> EpochMs {
         self.record.uncertain_since()

@@ -27,7 +27,7 @@ use slowlane_lambda::logs::chain;
 use slowlane_limiter::{FailureKind, Units, Waiting};
 use slowlane_message::QueuedCall;
 use slowlane_policy::deferral::asleep_for;
-use slowlane_policy::settle::{Outcome, RetrySettings, Why};
+use slowlane_policy::settle::{FailureName, Outcome, RetrySettings, Why};
 use slowlane_policy::slot::Rates;
 use slowlane_policy::tenants::Appointment;
 use tokio::time::Instant;
@@ -116,8 +116,8 @@ enum Answer {
     Lost(Dispatched<DynamoDbStore>, Why),
     /// An earlier call whose answer was lost turned out to have had its effect.
     Found(Unknown<DynamoDbStore>, TargetResponse),
-    /// An earlier call whose answer was lost had no effect, and nobody waits for it any more.
-    NotDone(Unknown<DynamoDbStore>),
+    /// An earlier call whose answer was lost had no effect, and it is not made again.
+    NotDone(Unknown<DynamoDbStore>, NotAgain),
     /// An earlier call's answer was lost, and the API cannot tell what became of it.
     Undecidable(Unknown<DynamoDbStore>, String),
     /// An earlier call's answer was lost, and the API is to be asked (again) after this long. It
@@ -134,6 +134,14 @@ enum Answer {
     TooLate,
     /// The API was not asked: the call's tenant has no moment soon.
     NotYet(ReadyTo, Appointment),
+}
+
+/// Why a call that had no effect is not made again.
+enum NotAgain {
+    /// Nobody waits for it any more.
+    Unwaited,
+    /// Its workflow is told this.
+    Fails(FailureName, Why),
 }
 
 /// How a message left the worker's hands, and why.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
 use slowlane_message::QueuedCall;
-use slowlane_policy::settle::{Outcome, ask_again_after, try_again_after};
+use slowlane_policy::settle::{FailureName, Outcome, ask_again_after, try_again_after};
 use slowlane_policy::tenants::Appointment;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::tenant::{Taken, Turn, release_unmade};
-use super::{Answer, Answered, Call, Calls, Ready, ReadyTo, let_go};
+use super::{Answer, Answered, Call, Calls, NotAgain, Ready, ReadyTo, let_go};
 use crate::limits::Grant;
 use crate::target::{AfterLoss, Reconciled, Target};
 
@@ -107,7 +107,7 @@ impl<T: Target> Calls<T> {
         unknown: Unknown<DynamoDbStore>,
         goes: &mut Goes<'_>,
     ) -> Answer {
-        let Call { received, queued, unwaited } = call;
+        let Call { received, queued, .. } = call;
         if !self.comes(goes).await {
             return Answer::TooLate;
         }
@@ -118,15 +118,10 @@ impl<T: Target> Calls<T> {
         };
         match asked {
             Ok(Reconciled::Done(response)) => Answer::Found(unknown, response),
-            Ok(Reconciled::NotDone) if *unwaited && unknown.wait().is_zero() => {
-                Answer::NotDone(unknown)
-            }
             Ok(Reconciled::NotDone) if unknown.wait().is_zero() => {
-                match unknown.run_again().await {
-                    // The API was asked just now: what it is sent needs another grant.
-                    Ok(claim) if goes.is_limited() => too_late(&claim, None).await,
-                    Ok(claim) => self.send(queued, claim, goes).await,
-                    Err(not) => Answer::NotMade(not.error.into()),
+                match self.why_not_again(call, &unknown) {
+                    Some(why) => Answer::NotDone(unknown, why),
+                    None => self.make_again(queued, unknown, goes).await,
                 }
             }
             Ok(Reconciled::NotDone) => {
@@ -144,6 +139,36 @@ impl<T: Target> Calls<T> {
 }
 
 impl<T: Target> Calls<T> {
+    async fn make_again(
+        &self,
+        call: &QueuedCall,
+        unknown: Unknown<DynamoDbStore>,
+        goes: &mut Goes<'_>,
+    ) -> Answer {
+        match unknown.run_again().await {
+            // The API was asked just now: what it is sent needs another grant.
+            Ok(claim) if goes.is_limited() => too_late(&claim, None).await,
+            Ok(claim) => self.send(call, claim, goes).await,
+            Err(not) => Answer::NotMade(not.error.into()),
+        }
+    }
+
+    /// Why a call that the API does not have is not made again.
+    fn why_not_again(&self, call: &Call, unknown: &Unknown<DynamoDbStore>) -> Option<NotAgain> {
+        if call.unwaited {
+            return Some(NotAgain::Unwaited);
+        }
+        if let Some((name, why)) = self.why_not_run(call) {
+            return Some(NotAgain::Fails(name, why));
+        }
+        let is_spent = unknown.tries() >= u64::from(self.max_attempts());
+        is_spent.then(|| {
+            let why =
+                format!("all {} attempts are used, and the API has nothing of it", unknown.tries());
+            NotAgain::Fails(FailureName::AttemptsExhausted, why.into())
+        })
+    }
+
     /// Waits for the moment at which a call goes, and says whether it may go now.
     async fn comes(&self, goes: &mut Goes<'_>) -> bool {
         self.limits.comes(goes.grant).await && self.turn_comes(goes.turn).await

@@ -110,12 +110,16 @@ impl<T: Target> Calls<T> {
             return Err(error.into());
         }
         // Without the guard nobody knows whether the call was made before.
-        let name = match self.is_repeatable(&call.queued) {
+        let why = format!("the guard's record of it cannot be reached: {}", chain(&error));
+        self.dead_letter_and_fail(call, self.unknown_name(call), why.into()).await
+    }
+
+    /// What the workflow of a call is told that may have been executed.
+    fn unknown_name(&self, call: &Call) -> FailureName {
+        match self.is_repeatable(&call.queued) {
             true => FailureName::OutcomeUnknown,
             false => FailureName::NeedsPerson,
-        };
-        let why = format!("the guard's record of it cannot be reached: {}", chain(&error));
-        self.dead_letter_and_fail(call, name, why.into()).await
+        }
     }
 
     /// Nobody waits for the call any more, so it is not made. What an earlier attempt may have left
@@ -155,6 +159,13 @@ impl<T: Target> Calls<T> {
                 self.dead_letter_and_fail(call, name, why).await?
             }
             Claimed::Unknown(unknown) => return self.prepare_unknown(call, unknown).await,
+            Claimed::InProgress(_) if self.is_last_receive(call) => {
+                let why = format!(
+                    "it was handed out {} times, and another worker has it",
+                    call.received.receive_count
+                );
+                self.dead_letter_and_fail(call, self.unknown_name(call), why.into()).await?
+            }
             Claimed::InProgress(held) => {
                 self.give_back(call, held.wait, Disposition::Waiting).await
             }
@@ -188,7 +199,7 @@ impl<T: Target> Calls<T> {
 
     /// Why a call that nobody has made may not be made any more. This is checked only after the
     /// claim: a call that was made before has a result, and that is better late than never.
-    fn why_not_run(&self, call: &Call) -> Option<(FailureName, Why)> {
+    pub(super) fn why_not_run(&self, call: &Call) -> Option<(FailureName, Why)> {
         let Call { received, queued, .. } = call;
         if queued.deadline <= self.clock.now() {
             let why = format!("its deadline {} passed while it was queued", queued.deadline);

@@ -12,7 +12,7 @@ use slowlane_policy::settle::{
 };
 
 use super::ending::to_store;
-use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, StepError};
+use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, NotAgain, StepError};
 use crate::aws::deletes::When;
 use crate::limits::{Grant, Moved, report_of};
 use crate::target::{Target, TargetResponse};
@@ -46,7 +46,7 @@ impl<T: Target> Calls<T> {
             Answer::Lost(_, why) => report_of::<()>(&Outcome::Unknown(why.clone()), took),
             Answer::Undecided { answered: false, .. } => failed,
             Answer::Found(..)
-            | Answer::NotDone(_)
+            | Answer::NotDone(..)
             | Answer::Undecidable(..)
             | Answer::Undecided { .. } => Report::Answered { latency: took, all_in_use: false },
             Answer::NotMade(_) | Answer::TooLate | Answer::NotYet(..) => {
@@ -89,9 +89,12 @@ impl<T: Target> Calls<T> {
                 self.resume(call, result, Disposition::Succeeded).await
             }
             Answer::Undecidable(unknown, why) => self.leave_to_person(call, &unknown, why).await,
-            Answer::NotDone(unknown) => {
+            Answer::NotDone(unknown, not_again) => {
                 unknown.release().await?;
-                Ok(Self::abandon())
+                match not_again {
+                    NotAgain::Unwaited => Ok(Self::abandon()),
+                    NotAgain::Fails(name, why) => self.dead_letter_and_fail(call, name, why).await,
+                }
             }
             Answer::Undecided { why, after, .. } => self.ask_again(call, why, after).await,
             Answer::NotMade(error) => Err(error),
@@ -122,8 +125,7 @@ impl<T: Target> Calls<T> {
         let out_of_order = self.limits.is_out_of_order();
         let attempts = Attempts {
             used: u32::try_from(claim.tries()).unwrap_or(u32::MAX),
-            // While the API answers nobody, none is used up.
-            max: if out_of_order { u32::MAX } else { self.config.max_attempts },
+            max: self.max_attempts(),
             first: claim.attempt() == 1,
             repeatable: claim.is_repeatable(),
             maybe_executed: claim.maybe_executed_before(),
@@ -154,6 +156,10 @@ impl<T: Target> Calls<T> {
             }
             Settlement::RetryAfter(delay) => {
                 match again {
+                    // The request that the API is at work on may have been this call's own.
+                    Disposition::Waiting if claim.is_repeatable() => {
+                        claim.unknown_untried("the API is at work on a call with its key").await?;
+                    }
                     Disposition::Throttled | Disposition::Waiting => {
                         claim.release_untried().await?
                     }
@@ -176,6 +182,11 @@ impl<T: Target> Calls<T> {
                 Ok(self.give_back(call, after, Disposition::Unknown).await)
             }
         }
+    }
+
+    /// How many attempts a call may have. While the API answers nobody, none is used up.
+    pub(super) fn max_attempts(&self) -> u32 {
+        if self.limits.is_out_of_order() { u32::MAX } else { self.config.max_attempts }
     }
 
     /// The delay, or a longer one while the API answers nobody: but none beyond the deadline, at

@@ -6,4 +6,5 @@ mod hard_world;
 mod outage;
 mod rig;
 mod traps;
+mod truthful_names;
 mod urgent;

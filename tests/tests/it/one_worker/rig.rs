@@ -57,6 +57,8 @@ pub(crate) struct Api {
     pub(crate) repeatable: Rc<Cell<bool>>,
     /// Whether it refuses to create what was asked for before.
     pub(crate) refuses_duplicates: Rc<Cell<bool>>,
+    /// How often it says that it is still at work on a call with the same key.
+    pub(crate) in_flight: Rc<Cell<u32>>,
 }
 
 impl Target for Api {
@@ -72,6 +74,10 @@ impl Target for Api {
         if let Some(left) = self.refusals.get().checked_sub(1) {
             self.refusals.set(left);
             return Outcome::Transient("no connection".into());
+        }
+        if let Some(left) = self.in_flight.get().checked_sub(1) {
+            self.in_flight.set(left);
+            return Outcome::InFlight { retry_after: None, why: "its key is in use".into() };
         }
         let key = call.idempotency_key.to_string();
         if self.refuses_duplicates.get() && self.keys.borrow().contains(&key) {
@@ -176,8 +182,19 @@ impl Rig {
         task
     }
 
+    /// The same, with a deadline so long from now.
+    pub(crate) async fn put_until(&self, priority: Priority, key: &str, within: Duration) -> Task {
+        let task = self.cloud.begin_task();
+        self.put_with(priority, key, &task.token().to_string(), within).await;
+        task
+    }
+
     /// Puts a call on its queue, with this task token.
     pub(crate) async fn put_for(&self, priority: Priority, key: &str, token: &str) {
+        self.put_with(priority, key, token, Duration::from_secs(36_000)).await;
+    }
+
+    async fn put_with(&self, priority: Priority, key: &str, token: &str, within: Duration) {
         let now_ms = i64::try_from(self.cloud.now().epoch_millis()).unwrap();
         let now = jiff::Timestamp::from_millisecond(now_ms).unwrap();
         let body = json!({
@@ -187,7 +204,7 @@ impl Rig {
             "idempotency_key": key,
             "request": { "method": "POST", "resource": "salesOrder", "body": {} },
             "enqueued_at": format!("{now:.3}"),
-            "deadline": format!("{:.3}", now + jiff::SignedDuration::from_hours(10)),
+            "deadline": format!("{:.3}", now + within),
         });
         self.put_body(priority, &body.to_string()).await;
     }
@@ -306,6 +323,14 @@ impl Rig {
 
     pub(crate) fn called(&self) -> Vec<String> {
         self.api.keys.borrow().clone()
+    }
+
+    /// Under which name a call's workflow has failed.
+    pub(crate) async fn failure_of(&self, task: Task) -> String {
+        match self.end_of(task).await {
+            Waited::Ended(Ended::Failed { error, .. }) => error.to_string(),
+            other => panic!("its workflow has not failed: {other:?}"),
+        }
     }
 
     pub(crate) async fn end_of(&self, task: Task) -> Waited {
