@@ -135,7 +135,7 @@ impl Ledger {
         }
         let lasts = ask.rates.iter().filter_map(|take| take.window).map(|span| span.length).max();
         let resets = quotas.iter().map(|spent| spent.resets_at).max().unwrap_or_default();
-        after.kept_until = after.kept_until.max(at.plus(lasts.unwrap_or_default())).max(resets);
+        after.kept_until = after.means_until(at.plus(lasts.unwrap_or_default()).max(resets));
         after.quotas.clone_from(&quotas);
         after.version = self.version + 1;
         let rates = ask.rates.iter().map(RateTake::given_back_by_settling).collect();
@@ -160,8 +160,15 @@ impl Ledger {
                 spent.units = spent.units.saturating_sub(taken.units).saturating_add(used);
             }
         }
+        after.kept_until = after.means_until(after.kept_until);
         after.version = self.version + 1;
         after
+    }
+
+    /// From then on it has no meaning any more, if its windows and counters have none after `over`.
+    fn means_until(&self, over: Moment) -> Moment {
+        let due = self.rates.iter().map(|account| account.due);
+        due.fold(self.kept_until.max(over), Moment::max)
     }
 
     /// The moment of the latest grant, where a rate has windows.

@@ -226,6 +226,15 @@ impl Reserve {
         }
     }
 
+    /// From then on a meter has no meaning any more that this was reserved from, if nobody asks again:
+    /// all that is due is past, and all quotas have begun anew.
+    pub(crate) fn means_until(&self) -> Moment {
+        let ahead = self.rates.iter().map(|term| micros(term.cost)).max().unwrap_or_default();
+        let ahead = ahead.saturating_mul(self.calls.max(1).into());
+        let due = self.now.plus(self.horizon).plus(self.burst()).plus_micros(ahead);
+        self.quotas.iter().map(|term| term.resets_at).fold(due, Moment::max)
+    }
+
     /// How far apart several calls of one reservation are, in microseconds.
     pub(crate) fn apart(&self) -> u64 {
         self.rates.iter().map(|term| micros(term.cost)).max().unwrap_or(0)

@@ -39,10 +39,8 @@ impl Update {
         for (quota, form) in form.quotas.iter().enumerate() {
             update.quota(*form, reserve, quota);
         }
-        let resets = reserve.quotas.iter().map(|term| term.resets_at).max();
-        let seconds = resets.max(Some(reserve.now)).map_or(0, Moment::as_micros) / 1_000_000;
         let ttl = update.name(ttl_attribute);
-        let expires = update.value(seconds + KEPT_SECS);
+        let expires = update.value(reserve.means_until().as_micros() / 1_000_000 + KEPT_SECS);
         update.set.push(format!("{ttl} = {expires}"));
         update
     }

@@ -89,8 +89,7 @@ where
     ) -> Result<Result<Reservation, Refusal>, Error> {
         let script = Script::new(include_str!("reserve.lua"));
         let mut call = script.prepare_invoke();
-        let resets = reserve.quotas.iter().map(|term| term.resets_at).max();
-        let seconds = resets.max(Some(reserve.now)).map_or(0, Moment::as_micros) / 1_000_000;
+        let seconds = reserve.means_until().as_micros() / 1_000_000;
         call.key(self.key("meter", limit))
             .arg(reserve.now.as_micros())
             .arg(micros(reserve.horizon).min(MOST))

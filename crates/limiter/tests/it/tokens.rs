@@ -148,6 +148,26 @@ fn a_window_is_used_to_the_last_unit() {
     assert!(fleet.fullest(&Rate { per: ticks(11), ..rate }) > 4);
 }
 
+/// A bucket of five days' worth has no window, and is not empty again after one.
+#[test]
+fn a_ledger_is_kept_until_all_that_is_due_is_past() {
+    let day = seconds(86_400);
+    let bucket = RateTake { units: 1, pace: day * 3, ahead: day * 6, ..RateTake::default() };
+    let ask = Ask {
+        now: START,
+        horizon: Duration::ZERO,
+        rates: vec![bucket],
+        quotas: Vec::new(),
+        instead_of: None,
+    };
+    let (taken, after) = Ledger::default().reserve(&ask).unwrap();
+    assert!(after.kept_until >= START.plus(day * 3), "{}", after.kept_until);
+    // The call took twice what was kept free for it.
+    let really = Taken { rates: vec![(0, day * 6)], ..Taken::default() };
+    let settled = after.settled(&taken, &really);
+    assert!(settled.kept_until >= START.plus(day * 6), "{}", settled.kept_until);
+}
+
 /// A fleet that always has work: its slots take turns, find calls, fit them in, and settle them up to
 /// `longest` after they went. A call's units are estimated wrongly by up to a factor of three, and
 /// `believed` times the estimate is kept free for it.
