@@ -241,7 +241,9 @@ impl Store for DynamoDbStore {
 
     async fn undo(&self, limit: &LimitKey, before: &Meter, after: &Meter) -> Result<bool, Error> {
         let Some(update) = Update::undo(before, after) else { return Ok(true) };
-        let sent = self.send("meter", limit, update, ReturnValue::None, false).await?;
+        // Of one that was done and whose reply was lost, a second try would say that it was not. Then
+        // what the grant took of quotas would be given back twice.
+        let sent = self.send("meter", limit, update, ReturnValue::None, true).await?;
         Ok(matches!(sent, Sent::Applied(_)))
     }
 

@@ -4,12 +4,14 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Config, ConfigBag, Credentials, Intercept, Region, RuntimeComponents,
 };
@@ -19,8 +21,9 @@ use aws_sdk_dynamodb::types::{
     ReturnConsumedCapacity, ScalarAttributeType,
 };
 use slowlane_limiter::{
-    Ask, Author, Change, Control, DateListener, DynamoDbStore, Entry, LimitKey, Margin, Moment,
-    QuotaTerm, Rate, RateTerm, Reserve, SharedCorrection, Store, SystemClock, Units, conformance,
+    Ask, Author, Change, Control, DateListener, Decision, DynamoDbStore, Entry, LimitKey, Limiter,
+    Margin, Moment, Quota, QuotaTerm, Rate, RateTerm, Reserve, Settings, SharedCorrection, Store,
+    SystemClock, Units, conformance,
 };
 use tokio::net::TcpStream;
 
@@ -219,6 +222,75 @@ async fn what_each_operation_costs() -> anyhow::Result<()> {
     }
     assert_eq!(requests.since_last(), 200);
     one_write_unit(&client).await
+}
+
+/// Loses the replies of a client while it is told to: what was asked for is done.
+#[derive(Clone, Debug, Default)]
+struct LosesReplies(Arc<AtomicBool>);
+
+impl Intercept for LosesReplies {
+    fn name(&self) -> &'static str {
+        "LosesReplies"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.0.swap(false, Ordering::Relaxed) {
+            *context.response_mut().status_mut() = 503_u16.try_into()?;
+        }
+        Ok(())
+    }
+}
+
+/// A call that is not made gives its unit of a quota back. The reply to that is lost, and it is not done
+/// a second time.
+#[tokio::test]
+async fn a_grant_is_given_back_once_also_if_the_reply_is_lost() -> anyhow::Result<()> {
+    let local = LocalAws::start().await?;
+    let (_, _) = local.table("limits").await?;
+    let loses = LosesReplies::default();
+    let client = Client::from_conf(local.config().interceptor(loses.clone()).build());
+    let store = DynamoDbStore::new(client, "limits");
+    let limit = LimitKey::new("crm")?;
+    let settings =
+        Settings { quotas: vec![Quota::every(10, seconds(86_400))], ..Settings::default() };
+    let limiter = Limiter::new(store.clone(), limit.clone(), slot(1), settings)?;
+    let mut grants = Vec::new();
+    for _ in 0..4 {
+        let Decision::Granted(grant) = limiter.reserve(1).await? else { anyhow::bail!("refused") };
+        grants.push(grant);
+    }
+    let last = grants.pop().context("there are four")?;
+    loses.0.store(true, Ordering::Relaxed);
+    limiter.give_back(last).await;
+    assert!(!loses.0.load(Ordering::Relaxed), "a reply was lost");
+    assert_eq!(store.meter(&limit).await?.spent[0].units, 3);
+    Ok(())
+}
+
+/// A call each three days: what is due in a week is not tidied away after a day.
+#[tokio::test]
+async fn a_meter_is_kept_until_all_that_is_due_is_past() -> anyhow::Result<()> {
+    let local = LocalAws::start().await?;
+    let (client, _) = local.table("limits").await?;
+    let store = DynamoDbStore::new(client.clone(), "limits");
+    let limit = LimitKey::new("crm")?;
+    let day = seconds(86_400);
+    let slow = RateTerm { cost: day * 3, burst: Duration::ZERO };
+    for _ in 0..3 {
+        let ask = Reserve { rates: vec![slow], ..reserve(START, day * 6) };
+        assert!(store.reserve(&limit, &ask).await?.is_ok());
+        let due = store.meter(&limit).await?.due[0];
+        let item = client.scan().table_name("limits").send().await?.items()[0].clone();
+        let expires: u64 =
+            item["expires_at"].as_n().map_err(|_| anyhow::anyhow!("a number"))?.parse()?;
+        assert!(Moment(1_000_000 * expires) >= due, "{due} is forgotten at {expires}");
+    }
+    Ok(())
 }
 
 /// What the server says that it costs to write an item of ours.
