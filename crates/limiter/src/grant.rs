@@ -1,14 +1,12 @@
-//! Asking for a moment at which a call may go, and saying what it used.
+//! Asking for a moment at which a call may go.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::breaker::FailureKind;
-use crate::core::control::{Control, Report};
+use crate::core::control::Control;
 use crate::core::ledger::Taken;
-use crate::core::meter::{
-    Meter, Part, QuotaTerm, RateTerm, Refund, Refusal, Reservation, Reserve, Spent,
-};
+use crate::core::meter::{Meter, Part, QuotaTerm, RateTerm, Refusal, Reservation, Reserve, Spent};
 use crate::core::quota::Quota;
 use crate::core::rate::{Pace, Rate};
 use crate::core::units::Units;
@@ -148,11 +146,17 @@ impl<S: Store> Limiter<S> {
     /// first moment that is free from then on, `within` this time after it. So a call that needs a
     /// moment of two limits gets the one for the other, and each caller says how long it would wait.
     ///
+    /// A call that would go after the reset of a quota is refused until then, also if some of the quota
+    /// is left: what is counted now is not what will count then.
+    ///
     /// # Errors
     /// As [`reserve`](Self::reserve).
     pub async fn reserve_from(&self, from: Moment, within: Duration) -> Result<Decision, Error> {
         let terms = self.terms()?;
         let from = from.max(self.now());
+        if let Some(refusal) = terms.reset_before(from) {
+            return Ok(Decision::Refused(self.refused(waiting(&terms, refusal))));
+        }
         if terms.count_units() {
             return self.reserve_in_ledger_from(&terms, from, within).await;
         }
@@ -161,8 +165,9 @@ impl<S: Store> Limiter<S> {
         Ok(decision(self.reserve_by(&terms, reserve).await?))
     }
 
-    /// The moment at which one call of one unit could go if it asked now, or at which a quota begins
-    /// anew that is spent. It is reserved for nobody. One read.
+    /// The moment from which one call of one unit could go, or at which a quota begins anew that is
+    /// spent. It is past if the rates have been idle since then; where units are counted, it is not
+    /// before now. It is reserved for nobody. One read.
     ///
     /// # Errors
     /// The store failed, or limits set live contradict themselves.
@@ -173,8 +178,7 @@ impl<S: Store> Limiter<S> {
         }
         let reserve = self.terms_of(&terms, Units::up_to(1), 1)?;
         let meter = self.inner.store.meter(&self.inner.limit).await?;
-        let free = meter.reserve(&Reserve { horizon: Duration::MAX, ..reserve });
-        Ok(free.map_or_else(|refusal| refusal.retry_at, |reservation| reservation.at))
+        Ok(meter.free_since(&reserve))
     }
 
     /// Whether rates or quotas are in effect, as far as this process knows: without them a grant
@@ -206,86 +210,6 @@ impl<S: Store> Limiter<S> {
         self.give_back(grant).await;
         let until = Some(self.now().plus(self.inner.settings.read_every));
         Err(self.refused(Waiting { reason: Reason::BreakerOpen { kind }, until }))
-    }
-
-    /// Says what a call really used, where that differs from the units of its grant (tokens). What
-    /// it did not use is given back; what it used beyond its grant is taken from what is to come.
-    /// One write, and none if it used what it had reserved. A store that is down is counted and
-    /// warned of.
-    ///
-    /// # Errors
-    /// Limits set live contradict themselves.
-    pub async fn settle(&self, grant: &Grant, used: u64) -> Result<(), Error> {
-        if let Some(taken) = &grant.taken {
-            return self.settle_in_ledger(taken, used).await;
-        }
-        // A call that counts as one has used one.
-        if !grant.by_fallback || used >= grant.units {
-            return Ok(());
-        }
-        let terms = self.terms()?;
-        if let Err(error) = self.refund(grant, &terms, used).await {
-            self.store_failed(&error, "settle a grant");
-        }
-        Ok(())
-    }
-
-    async fn refund(&self, grant: &Grant, terms: &Terms, used: u64) -> Result<(), store::Error> {
-        let rate = |(rate, pace): &(Rate, Pace)| {
-            let of = |units: u64| pace.of_units(units_of(rate, units));
-            of(grant.units).saturating_sub(of(used))
-        };
-        let quota = |(spent, (quota, _)): (&Spent, &(Quota, Moment))| {
-            let units = quota.largest.map_or(0, |_| grant.units - used);
-            Spent { units, ..*spent }
-        };
-        let refund = Refund {
-            rates: terms.rates.iter().map(rate).collect(),
-            quotas: grant.spent.iter().zip(&terms.quotas).map(quota).collect(),
-        };
-        self.give_back_units(grant, &refund).await
-    }
-
-    /// Gives a grant back that is not used. That works as long as it is not void and nobody has
-    /// reserved behind it; otherwise, and if the store is down, its moment is lost, which passes no
-    /// limit. What it took of quotas is given back all the same. Says whether its moment was.
-    pub async fn give_back(&self, grant: Grant) -> bool {
-        if grant.probe.is_some() {
-            self.report("", &Report::NoProbe).await;
-        }
-        if let Some(taken) = &grant.taken {
-            return self.give_back_to_ledger(taken).await;
-        }
-        let undone = self.undo(&grant).await.unwrap_or_else(|error| {
-            self.store_failed(&error, "take a grant back");
-            // It may have been done.
-            true
-        });
-        if !undone && !grant.spent.is_empty() {
-            let quotas = grant.spent.iter().map(|spent| Spent { units: grant.units, ..*spent });
-            let refund = Refund { rates: Vec::new(), quotas: quotas.collect() };
-            if let Err(error) = self.give_back_units(&grant, &refund).await {
-                self.store_failed(&error, "take back what a grant took of quotas");
-            }
-        }
-        undone
-    }
-
-    /// Undoes the reservation of a grant, if that is of use to anybody.
-    async fn undo(&self, grant: &Grant) -> Result<bool, store::Error> {
-        let reservation = grant.reservation.as_ref().filter(|_| self.now() < grant.void_at);
-        let Some(Reservation { before, after, .. }) = reservation else { return Ok(false) };
-        match grant.by_fallback {
-            true => self.inner.local.undo(&self.inner.limit, before, after).await,
-            false => self.inner.store.undo(&self.inner.limit, before, after).await,
-        }
-    }
-
-    async fn give_back_units(&self, grant: &Grant, refund: &Refund) -> Result<(), store::Error> {
-        match grant.by_fallback {
-            true => self.inner.local.refund(&self.inner.limit, refund).await,
-            false => self.inner.store.refund(&self.inner.limit, refund).await,
-        }
     }
 
     /// Whether this slot has just become the breaker's probe: one write, if nobody was faster. Ask it
@@ -466,6 +390,14 @@ impl<S: Store> Limiter<S> {
 }
 
 impl Terms {
+    /// The quota that begins anew before a call goes at `at`, if one does.
+    fn reset_before(&self, at: Moment) -> Option<Refusal> {
+        let resets = self.quotas.iter().map(|(_, resets_at)| *resets_at).enumerate();
+        let (quota, retry_at) =
+            resets.filter(|(_, resets_at)| *resets_at <= at).max_by_key(|(_, at)| *at)?;
+        Some(Refusal { by: Part::Quota(quota), retry_at })
+    }
+
     /// Whether a call may count for more than one.
     pub(crate) fn count_units(&self) -> bool {
         let mut quotas = self.quotas.iter();
@@ -475,7 +407,7 @@ impl Terms {
 }
 
 /// What a call of so many units counts for.
-fn units_of(rate: &Rate, units: u64) -> u64 {
+pub(crate) fn units_of(rate: &Rate, units: u64) -> u64 {
     if rate.counts_calls() { 1 } else { units }
 }
 

@@ -18,6 +18,7 @@ mod names;
 mod permit;
 #[cfg(feature = "redis")]
 mod redis;
+mod settle;
 mod shared;
 pub mod store;
 mod units;

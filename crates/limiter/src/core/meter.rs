@@ -131,10 +131,25 @@ impl Meter {
 
     /// When a call may go as far as the rates are concerned, and the rate that says so.
     fn free_at(&self, reserve: &Reserve) -> (Moment, usize) {
+        let (latest, by) = self.idle_since(reserve);
+        (latest.max(reserve.now), by)
+    }
+
+    /// Since when a call may go as far as the rates are concerned, and the rate that says so.
+    fn idle_since(&self, reserve: &Reserve) -> (Moment, usize) {
         let free = reserve.rates.iter().enumerate();
         let free = free.map(|(index, _)| (self.due(index).minus(reserve.burst()), index));
-        let (latest, by) = free.max_by_key(|(at, _)| *at).unwrap_or_default();
-        (latest.max(reserve.now), by)
+        free.max_by_key(|(at, _)| *at).unwrap_or_default()
+    }
+
+    /// Since when a call may go, or from when on: however far ahead that is, and whatever was due or spent
+    /// before.
+    pub(crate) fn free_since(&self, reserve: &Reserve) -> Moment {
+        let counters = self.spent.iter().zip(&reserve.quotas);
+        let spent =
+            counters.filter(|(spent, term)| spent.units.saturating_add(term.units) > term.limit);
+        let resets = spent.map(|(spent, _)| spent.resets_at);
+        resets.fold(self.idle_since(reserve).0, Moment::max)
     }
 
     fn moments(&self, reserve: &Reserve, at: Moment) -> Vec<Moment> {

@@ -7,6 +7,7 @@ mod clock;
 mod conformance;
 #[cfg(feature = "dynamodb")]
 mod examples;
+mod from;
 mod guesses;
 mod limit;
 mod limiter;
