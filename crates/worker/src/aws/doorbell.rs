@@ -164,7 +164,7 @@ impl Doorbell {
     /// Receives rings that have woken no slot, as many as one request gives, and hides them for as
     /// long as a slot may live.
     pub(crate) async fn collect_rings(&self) -> Result<Vec<Ring>, Error> {
-        self.receive_rings(BATCH.into(), MAX_VISIBILITY).await
+        self.receive_rings(BATCH.into(), self.ring_visibility).await
     }
 
     /// Receives rings to wake other slots with, `most` at most. A slot that is woken holds its ring
@@ -218,7 +218,7 @@ impl Doorbell {
             .queue_url(&self.url)
             .max_number_of_messages(u8::try_from(most).map_or(BATCH, |most| most.min(BATCH)).into())
             .wait_time_seconds(0)
-            .visibility_timeout(whole_secs(hidden, self.ring_visibility))
+            .visibility_timeout(whole_secs(hidden, MAX_VISIBILITY))
             .send()
             .await;
         match received {

@@ -185,3 +185,23 @@ fn an_outage_of_hours_hands_a_call_of_the_deferral_wiring_out_a_few_hundred_time
         }
     });
 }
+
+/// The slot stops in the second half of five minutes, and its rings are to come back after the next ones.
+#[test]
+fn rings_in_front_of_a_shut_gate_come_back_no_sooner_than_they_count() {
+    in_virtual_time(async {
+        let rig = Rig::slot(&[("API_CONCURRENCY", "3")]);
+        rig.change_limit(&Change::Pause { until: None }).await;
+        sleep(Duration::from_secs(160)).await;
+        for _ in 0..10 {
+            rig.ring().await;
+        }
+        rig.wake_slot().await;
+        assert_eq!(rig.counts("doorbell").await, (0, 3), "as many as there are slots");
+        sleep(Duration::from_secs(400)).await;
+        assert_eq!(rig.counts("doorbell").await, (0, 3));
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(rig.counts("doorbell").await, (3, 0));
+    })
+    .unwrap();
+}
