@@ -31,12 +31,23 @@
 //! takes its slot the time of a put-off, not of a call ([`longest_quiet_wait`]). A queue that
 //! serves quiet tenants first leaves nothing of that.
 //!
+//! # A line has an end
+//!
+//! Nobody has an appointment after its deadline. A call for which its line has no room until then
+//! takes none: it is hidden until its deadline, or joins when it comes back before that. So calls
+//! that fail by their deadlines keep no others waiting.
+//!
+//! A call whose workflow was stopped keeps its appointment, and does not come to it. Then the meter is
+//! idle although the line is long. Whoever sees that has the line begin anew ([`is_deserted`]), and
+//! those who still wait in it share their moments with newcomers: each may miss an appointment.
+//!
 //! # SQS's bounds
 //!
 //! A message is hidden for whole seconds. So the request is sent at such a fraction of a second
-//! that it is visible when it should be ([`Hidden`]). It is hidden for twelve hours at most, so nobody
-//! gets an appointment further ahead than [`LONGEST_AHEAD`]. A queue may have 120,000 messages hidden;
-//! that is not counted here. Beyond it SQS gives no more of them out until some are visible again.
+//! that it is visible when it should be ([`Hidden`]). It is hidden for twelve hours at most, so a call
+//! with a longer wait comes back meanwhile ([`hidden_at_once`]). A queue may have 120,000 messages
+//! hidden; that is not counted here. Beyond it SQS gives no more of them out until some are visible
+//! again.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -46,8 +57,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use slowlane_message::Priority;
 
-/// No appointment is further ahead. SQS hides a message for 12 hours from its receipt.
-pub const LONGEST_AHEAD: Duration = Duration::from_secs(11 * 3_600);
+/// A call is hidden for no longer at once. SQS hides a message for 12 hours from its receipt.
+const LONGEST_HIDDEN: Duration = Duration::from_secs(11 * 3_600);
 
 /// How long before its appointment a call is visible again: it must be received and claimed first.
 pub const VISIBLE_EARLIER: Duration = Duration::from_millis(50);
@@ -63,6 +74,10 @@ const IN_HAND: Duration = Duration::from_millis(250);
 
 /// By how much of an interval at most a step of urgency takes a moment from further ahead.
 const LONGEST_STEP: Duration = Duration::from_secs(1);
+
+/// A meter that is idle for so many intervals, and for so long, says that nobody comes to the
+/// appointments in its lines. The requests of a call, or slots that are busy, take less.
+const DESERTED: (u32, Duration) = (3, Duration::from_secs(5));
 
 /// From so many steps on a call is not more urgent any more.
 const MOST_STEPS: u32 = 4;
@@ -86,6 +101,9 @@ impl fmt::Display for Appointment {
         write!(f, "{COMES_AT}{at:.3}{MISSED}{missed}")
     }
 }
+
+/// What is left in the record of a call without one: until its deadline its line has no room.
+pub const NO_ROOM: &str = "its tenant's line is full until its deadline";
 
 /// It is no appointment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -179,7 +197,7 @@ pub struct Hidden {
 impl Hidden {
     /// So that a call is visible shortly before the moment that is `ahead`, or after a second.
     pub fn until(ahead: Duration) -> Self {
-        let ahead = ahead.saturating_sub(VISIBLE_EARLIER).min(LONGEST_AHEAD);
+        let ahead = hidden_at_once(ahead.saturating_sub(VISIBLE_EARLIER));
         match ahead.as_secs() {
             0 => Hidden { after: Duration::ZERO, seconds: Duration::from_secs(1) },
             seconds => {
@@ -188,6 +206,21 @@ impl Hidden {
             }
         }
     }
+}
+
+/// For how long a call is hidden at once that is to come so far ahead: longer waits are parted evenly. So
+/// calls that were put off together do not come back together, before their time.
+pub fn hidden_at_once(ahead: Duration) -> Duration {
+    let parts = ahead.as_nanos().div_ceil(LONGEST_HIDDEN.as_nanos()).max(1);
+    ahead / u32::try_from(parts).unwrap_or(u32::MAX)
+}
+
+/// Whether nobody comes to the appointments in a tenant's lines: its meter is idle for so long, and
+/// calls are `apart`.
+pub fn is_deserted(idle_for: Duration, apart: Duration) -> bool {
+    let (intervals, least) = DESERTED;
+    // A quota alone has no line to speak of: all come when it begins anew.
+    !apart.is_zero() && idle_for > apart.saturating_mul(intervals).max(least)
 }
 
 /// How long from `now` to `at`; zero if that is past.

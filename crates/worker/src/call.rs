@@ -79,7 +79,7 @@ pub(crate) struct Call {
 pub(crate) enum Prepared {
     /// The API is to be asked.
     Ready(Ready),
-    /// It needs a moment of its tenant's, and that comes later.
+    /// It needs a moment of its tenant's, and that comes later, or not before its deadline.
     NotYet(Ready),
     /// The message needed no call, and is dealt with.
     Ended(Ended),
@@ -132,8 +132,9 @@ enum Answer {
     NotMade(StepError),
     /// The API was not asked: the moment of the call's grant is past, or calls are not made any more.
     TooLate,
-    /// The API was not asked: the call's tenant has no moment soon.
-    NotYet(ReadyTo, Appointment),
+    /// The API was not asked: the call's tenant has no moment soon. It waits for its appointment, or for
+    /// its deadline if it has none.
+    NotYet(ReadyTo, Option<Appointment>),
 }
 
 /// Why a call that had no effect is not made again.

@@ -42,7 +42,7 @@ use tokio::time::timeout;
 use crate::config::Config;
 
 pub(crate) use self::grants::{Grant, Reserved, TOGETHER};
-pub(crate) use self::tenants::{Asked, KEY_BYTES_OF_TENANTS};
+pub(crate) use self::tenants::{Asked, Joined, KEY_BYTES_OF_TENANTS};
 pub use slowlane_limiter::Error;
 
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.

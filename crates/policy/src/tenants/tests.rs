@@ -58,7 +58,44 @@ fn the_more_urgent_a_call_the_further_ahead_it_takes_a_moment() {
     assert!(slow.in_hand < Duration::from_secs(5), "{slow:?}");
 }
 
+#[test]
+fn a_line_is_deserted_when_its_meter_is_idle_for_longer_than_requests_take() {
+    for (idle_for, apart, expected) in [
+        (ms(0), ms(617), false),
+        (ms(5_000), ms(617), false),
+        (ms(5_001), ms(617), true),
+        (ms(18_000), ms(6_000), false),
+        (ms(18_001), ms(6_000), true),
+        // A quota alone has no interval.
+        (ms(5_001), ms(0), false),
+    ] {
+        assert_eq!(is_deserted(idle_for, apart), expected, "{idle_for:?}, {apart:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_sqs_cannot_hide_is_parted_evenly() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    for (ahead, at_once) in [(0, 0), (1, 1), (11, 11), (12, 6), (22, 11), (24, 8), (33, 11)] {
+        assert_eq!(hidden_at_once(hours(ahead)), hours(at_once), "{ahead} h");
+    }
+}
+
 proptest! {
+    /// However long the wait, it is over after as few parts as SQS allows.
+    #[test]
+    fn a_long_wait_is_over_after_few_parts(secs in 0_u64..=864_000) {
+        let mut left = Duration::from_secs(secs);
+        let mut parts = 0;
+        while !left.is_zero() {
+            let hidden = hidden_at_once(left);
+            prop_assert!(hidden <= LONGEST_HIDDEN && !hidden.is_zero(), "{hidden:?}");
+            left -= hidden;
+            parts += 1;
+        }
+        prop_assert_eq!(parts, secs.div_ceil(LONGEST_HIDDEN.as_secs()));
+    }
+
     #[test]
     fn a_call_is_visible_shortly_before_its_moment(millis in 0_u64..50_000_000) {
         let hidden = Hidden::until(ms(millis));
@@ -69,7 +106,7 @@ proptest! {
         match millis {
             // SQS hides for a second at least.
             0..1_050 => prop_assert_eq!(visible, Duration::from_secs(1)),
-            _ => prop_assert_eq!(visible, (ms(millis) - VISIBLE_EARLIER).min(LONGEST_AHEAD)),
+            _ => prop_assert_eq!(visible, hidden_at_once(ms(millis) - VISIBLE_EARLIER)),
         }
     }
 }

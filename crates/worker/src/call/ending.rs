@@ -13,7 +13,7 @@ use slowlane_lambda::logs::chain;
 use slowlane_limiter as limiter;
 use slowlane_message::{QueuedCall, salvage_token};
 use slowlane_policy::settle::{FailureName, Why, lasting_delay, try_again_after};
-use slowlane_policy::tenants::{Hidden, LONGEST_AHEAD};
+use slowlane_policy::tenants::{Hidden, hidden_at_once};
 use tokio::time::{Instant, sleep};
 
 use super::tenant::release_unmade;
@@ -299,7 +299,7 @@ impl<T: Target> Calls<T> {
     pub(super) async fn give_back_until(&self, received: &Received, ahead: Duration) -> Ending {
         let disposition = Disposition::NotItsTurn;
         if self.doorbell.is_none() {
-            return self.give_back_to(received, ahead.min(LONGEST_AHEAD), disposition).await;
+            return self.give_back_to(received, hidden_at_once(ahead), disposition).await;
         }
         let Hidden { after, seconds } = Hidden::until(ahead);
         sleep(after).await;

@@ -23,8 +23,8 @@ use crate::target::{AfterLoss, Target};
 enum Next {
     /// Its tenant's turn has come, if it has waited for that.
     Ready(ReadyTo, Option<Appointment>),
-    /// Its tenant's turn comes later.
-    NotYet(Claim<DynamoDbStore>, Appointment),
+    /// Its tenant's turn comes later: at its appointment, or not before its deadline if it has none.
+    NotYet(Claim<DynamoDbStore>, Option<Appointment>),
     Ended(Ending),
 }
 
@@ -47,7 +47,7 @@ impl<T: Target> Calls<T> {
                 return Prepared::Ready(Ready { call, claimed, appointment });
             }
             Ok(Next::NotYet(claim, appointment)) => {
-                let (claimed, appointment) = (ReadyTo::Run(claim), Some(appointment));
+                let claimed = ReadyTo::Run(claim);
                 return Prepared::NotYet(Ready { call, claimed, appointment });
             }
             Ok(Next::Ended(ending)) => Ok(ending),

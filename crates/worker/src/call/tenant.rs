@@ -12,12 +12,14 @@ use slowlane_idempotency::{Claim, DynamoDbStore, give_up};
 use slowlane_limiter::Moment;
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::slot::Rates;
-use slowlane_policy::tenants::{Appointment, Patience, Received, ahead, patience, received};
+use slowlane_policy::tenants::{
+    Appointment, NO_ROOM, Patience, Received, VISIBLE_EARLIER, ahead, patience, received,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Calls, Ended, Ending, Ready, ReadyTo, StepError};
 use crate::aws::deletes::When;
-use crate::limits::{Asked, Grant, TOGETHER};
+use crate::limits::{Asked, Grant, Joined, TOGETHER};
 use crate::target::Target;
 
 /// How much later than now a call takes a moment at the earliest: it has its mark to write.
@@ -40,8 +42,9 @@ pub(super) struct Turn {
 pub(super) enum Taken {
     /// It goes: at this turn, if its tenant has a limit.
     Turn(Option<Turn>),
-    /// Its tenant has no moment soon: it waits for this one.
-    None(Appointment),
+    /// Its tenant has no moment soon: it waits for this one, or for its deadline if there is none
+    /// before.
+    None(Option<Appointment>),
     /// Calls are not made any more.
     Shut,
 }
@@ -50,7 +53,8 @@ pub(super) enum Taken {
 pub(super) enum Next {
     /// It is made, its appointment having come if it had one.
     Goes(Option<Appointment>),
-    PutOff(Appointment),
+    /// It waits for its appointment, or for its deadline if its line has no room before.
+    PutOff(Option<Appointment>),
 }
 
 /// A call that asks for its tenant's moment.
@@ -78,7 +82,7 @@ impl<T: Target> Calls<T> {
 
     async fn free_at(&self, call: &Call) -> Option<Moment> {
         let (tenant, _) = self.limited_tenant(&call.queued)?;
-        self.limits.next_free_of(tenant).await
+        self.limits.next_free_of(tenant, call.received.priority).await
     }
 
     /// What is to be done with a call that is claimed. `free_at` is when its tenant's next moment is
@@ -103,19 +107,32 @@ impl<T: Target> Calls<T> {
         let soon = patience(priority, 0, apart).soon(priority, has_rates);
         match received(now, given, free_at.map(timestamp), soon) {
             Received::Goes => Next::Goes(given),
-            Received::Waits(appointment) => Next::PutOff(appointment),
+            Received::Waits(appointment) => Next::PutOff(Some(appointment)),
             Received::Joins => {
-                let from = free_at.unwrap_or_default().max(self.limits.now());
-                Next::PutOff(self.join(call, 0, from).await)
+                Next::PutOff(self.join(call, None, free_at.unwrap_or_default()).await)
             }
         }
     }
 
-    async fn join(&self, call: &Call, missed: u32, from: Moment) -> Appointment {
+    /// The call joins its line, again if it comes from an appointment. None if there is no room before
+    /// its deadline.
+    async fn join(
+        &self,
+        call: &Call,
+        missed: Option<Appointment>,
+        from: Moment,
+    ) -> Option<Appointment> {
         let Call { received, queued, .. } = call;
         let tenant = queued.tenant.as_deref().unwrap_or_default();
-        let at = self.limits.join_line(tenant, received.priority, from).await;
-        Appointment { at: timestamp(at), missed }
+        let before = missed.map_or(0, |appointment| appointment.missed);
+        let appointment = |at, missed| Some(Appointment { at: timestamp(at), missed });
+        let deadline = moment(queued.deadline);
+        match self.limits.join_line(tenant, received.priority, from, deadline).await {
+            Joined::At(at) => appointment(at, before + u32::from(missed.is_some())),
+            // It has not come in vain: nobody has looked.
+            Joined::AgainAt(at) => appointment(at, before),
+            Joined::NoRoom => None,
+        }
     }
 
     /// Takes the turn of a call that goes to the API next, with its grant of the target's if it needs
@@ -210,14 +227,15 @@ impl<T: Target> Calls<T> {
         }
     }
 
-    /// The call joins its line, again if its appointment had come. What became of an earlier attempt
-    /// is asked when the next moment is free.
+    /// The call joins its line. What became of an earlier attempt is asked when the next moment is free.
     async fn miss(&self, asking: &Asking<'_>, from: Moment) -> Taken {
         let Ready { call, claimed, appointment } = asking.ready;
-        let missed = asking.ready.missed() + u32::from(appointment.is_some());
         Taken::None(match claimed {
-            ReadyTo::Run(_) => self.join(call, missed, from).await,
-            ReadyTo::Reconcile(_) => Appointment { at: timestamp(from), missed },
+            ReadyTo::Run(_) => self.join(call, *appointment, from).await,
+            ReadyTo::Reconcile(_) => {
+                let missed = asking.ready.missed() + u32::from(appointment.is_some());
+                Some(Appointment { at: timestamp(from), missed })
+            }
         })
     }
 
@@ -252,24 +270,27 @@ impl<T: Target> Calls<T> {
     /// Gives a call back until its appointment.
     pub(crate) async fn put_off(&self, ready: Ready) -> Ended {
         let Ready { call, claimed, appointment } = ready;
-        let come = Appointment { at: self.fleet_time(), missed: 0 };
-        let result = self.release_until(&call, claimed, appointment.unwrap_or(come)).await;
+        let result = self.release_until(&call, claimed, appointment).await;
         self.ended(call.received, Some(call.queued), result, When::AtOnce).await
     }
 
-    /// Gives up the claim of a call until its appointment, or its deadline if that comes first.
+    /// Gives up the claim of a call until its appointment, or until its deadline if that comes first or
+    /// there is none.
     pub(super) async fn release_until(
         &self,
         call: &Call,
         claimed: ReadyTo,
-        appointment: Appointment,
+        appointment: Option<Appointment>,
     ) -> Result<Ending, StepError> {
+        let why = appointment.map_or_else(|| NO_ROOM.to_owned(), |until| until.to_string());
         if let ReadyTo::Run(claim) = claimed {
-            claim.release_untried_because(appointment).await?;
+            claim.release_untried_because(&why).await?;
         }
-        let at = appointment.at.min(call.queued.deadline);
-        let given_back = self.give_back_until(&call.received, ahead(self.fleet_time(), at)).await;
-        Ok(Ending { why: given_back.why.or_else(|| Some(appointment.to_string())), ..given_back })
+        let now = self.fleet_time();
+        let until_deadline = ahead(now, call.queued.deadline) + VISIBLE_EARLIER;
+        let until = appointment.map_or(until_deadline, |at| ahead(now, at.at).min(until_deadline));
+        let given_back = self.give_back_until(&call.received, until).await;
+        Ok(Ending { why: given_back.why.or(Some(why)), ..given_back })
     }
 
     fn fleet_time(&self) -> Timestamp {
@@ -315,6 +336,10 @@ pub(super) async fn release_unmade<P>(
         Some(appointment) => claim.release_untried_because(appointment).await,
         None => claim.release_untried().await,
     }
+}
+
+fn moment(timestamp: Timestamp) -> Moment {
+    Moment(u64::try_from(timestamp.as_microsecond()).unwrap_or_default())
 }
 
 fn timestamp(moment: Moment) -> Timestamp {

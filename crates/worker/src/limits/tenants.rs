@@ -4,7 +4,8 @@
 //! Each is a meter of the limiter's, an item of the guard's table: `crm/acme` gives the moments, and
 //! `crm/acme/BATCH` is a line, whose end is as far ahead as calls wait in it. A call asks for its
 //! moment with one write. When it is received for the first time, it reads beside its claim when the
-//! next one is free. To join the line is one write more.
+//! next one is free. To join the line is one write more. If the meter has been idle for long, the call
+//! reads its lines too: one that is ahead all the same is deserted, and begins anew.
 //!
 //! If the store cannot be reached, each process keeps its share of the tenants' rates, and nobody
 //! joins a line.
@@ -15,6 +16,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter::{
@@ -22,7 +24,7 @@ use slowlane_limiter::{
     MAX_KEY_BYTES, Margin, Moment, Rate, Reason, Settings, SlotId,
 };
 use slowlane_message::{Priority, TENANT_MAX_CHARS};
-use slowlane_policy::tenants::LONGEST_AHEAD;
+use slowlane_policy::tenants::is_deserted;
 
 use super::Limits;
 
@@ -66,6 +68,17 @@ pub(crate) enum Asked {
     FreeAt(Moment),
     /// None is free before this one, and many may wait for it.
     SpentUntil(Moment),
+}
+
+/// The answer to who joins a line.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// It has this appointment.
+    At(Moment),
+    /// The line is full until the call's deadline.
+    NoRoom,
+    /// Nobody can tell now. It asks again at this moment.
+    AgainAt(Moment),
 }
 
 impl fmt::Debug for Tenants {
@@ -136,37 +149,76 @@ impl Tenants {
     }
 }
 
+impl Tenant {
+    /// Nobody comes to the appointments in the lines of such calls, and of more urgent ones.
+    async fn lines_begin_anew(&self, priority: Priority) {
+        let lines = lines_before(priority).chain([priority]);
+        let lines = lines.map(|priority| self.lines[priority as usize].begin_anew());
+        for anew in join_all(lines).await {
+            if let Err(error) = anew {
+                tracing::warn!(error = chain(&error), "a line that nobody comes to stays as it is");
+            }
+        }
+    }
+}
+
+/// Whose calls go before those of this priority.
+fn lines_before(priority: Priority) -> impl Iterator<Item = Priority> {
+    Priority::ALL.into_iter().filter(move |urgent| *urgent < priority)
+}
+
 impl Limits {
     /// How far apart calls of one tenant are, where tenants have limits of their own.
     pub(crate) fn tenants_apart(&self) -> Option<Duration> {
         self.tenants.as_ref().map(|tenants| tenants.apart)
     }
 
-    /// When the next moment of this tenant's is free, if that can be read.
-    pub(crate) async fn next_free_of(&self, tenant: &str) -> Option<Moment> {
-        let tenant = self.tenants.as_ref()?.tenant(tenant).ok()?;
-        known(tenant.meter.next_free().await)
+    /// When the next moment of this tenant's is free, or since when, if that can be read. If the lines
+    /// of such calls are deserted, they begin anew.
+    pub(crate) async fn next_free_of(&self, tenant: &str, priority: Priority) -> Option<Moment> {
+        let Tenants { apart, .. } = self.tenants.as_ref()?;
+        let found = self.tenants.as_ref()?.tenant(tenant).ok()?;
+        let free_at = known(found.meter.next_free().await)?;
+        if is_deserted(self.limiter.now().since(free_at), *apart) {
+            found.lines_begin_anew(priority).await;
+        }
+        Some(free_at)
     }
 
-    /// An appointment at the end of the line of such calls, at `from` at the earliest. Behind more
-    /// urgent calls of the tenant's that wait: they would have its moment.
-    pub(crate) async fn join_line(&self, tenant: &str, priority: Priority, from: Moment) -> Moment {
-        let again_at = self.limiter.now().plus(AGAIN_AFTER);
+    /// An appointment at the end of the line of such calls, at `from` at the earliest, and not after
+    /// the call's deadline. Behind more urgent calls of the tenant's that wait: they would have its
+    /// moment.
+    pub(crate) async fn join_line(
+        &self,
+        tenant: &str,
+        priority: Priority,
+        from: Moment,
+        deadline: Moment,
+    ) -> Joined {
+        let now = self.limiter.now();
+        let again = Joined::AgainAt(now.plus(AGAIN_AFTER));
         let Some(Ok(found)) = self.tenants.as_ref().map(|tenants| tenants.tenant(tenant)) else {
-            return again_at;
+            return again;
         };
-        let mut from = from;
-        for urgent in Priority::ALL.into_iter().filter(|urgent| *urgent < priority) {
+        let mut from = from.max(now);
+        for urgent in lines_before(priority) {
             let ends = known(found.lines[urgent as usize].next_free().await);
             from = from.max(ends.unwrap_or_default());
         }
-        match found.lines[priority as usize].reserve_from(from, LONGEST_AHEAD).await {
-            Ok(Decision::Granted(appointment)) => appointment.at(),
-            // So many wait that nobody has an appointment to give. It asks again when there is one.
-            Ok(Decision::Refused(waiting)) => waiting.until.map_or(again_at, |at| at.max(again_at)),
+        if from > deadline {
+            return Joined::NoRoom;
+        }
+        let line = &found.lines[priority as usize];
+        match line.reserve_from(from, deadline.since(from)).await {
+            Ok(Decision::Granted(appointment)) => Joined::At(appointment.at()),
+            // It is refused also where the store is down, or too many ask at once.
+            Ok(Decision::Refused(_)) => match known(line.next_free().await) {
+                Some(free_at) if free_at > deadline => Joined::NoRoom,
+                _ => again,
+            },
             Err(error) => {
                 tracing::error!(error = chain(&error), "a tenant's line cannot be kept");
-                again_at
+                again
             }
         }
     }
