@@ -16,8 +16,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use slowlane_limiter::{
-    Author, Change, Decision, LimitKey, Limiter, MemoryStore, Rate, Settings, SlotId, Store,
-    Waiting,
+    Author, Change, Decision, Horizon, LimitKey, Limiter, MemoryStore, Rate, Settings, SlotId,
+    Store, Waiting,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,7 +36,7 @@ pub(crate) fn limiter<S: Store>(
 ) -> Result<Limiter<S>, Box<dyn std::error::Error>> {
     let settings = Settings {
         rates: vec![Rate::new(5, Duration::from_secs(1))],
-        horizon: Some(Duration::from_millis(500)),
+        horizon: Horizon::Fixed(Duration::from_millis(500)),
         ..settings
     };
     let slot = SlotId::new(format!("process {}", std::process::id()))?;

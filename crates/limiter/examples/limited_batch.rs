@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use aws_config::BehaviorVersion;
 use slowlane_limiter::{
-    Decision, DynamoDbStore, Entered, LimitKey, Limiter, Quota, Rate, Settings, SlotId, Standing,
-    Store, Waiting,
+    Decision, DynamoDbStore, Entered, Horizon, LimitKey, Limiter, Quota, Rate, Settings, SlotId,
+    Standing, Store, Waiting,
 };
 
 /// Tokens of the largest answer that is asked for.
@@ -35,7 +35,7 @@ pub(crate) fn settings() -> Settings {
         rates: vec![Rate::tokens(30_000, Duration::from_secs(60), 4_000)],
         quotas: vec![Quota::daily(1_000_000, "UTC").in_units(4_000)],
         ceiling: 4,
-        horizon: Some(Duration::from_secs(2)),
+        horizon: Horizon::Fixed(Duration::from_secs(2)),
         ..Settings::default()
     }
 }

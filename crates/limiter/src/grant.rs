@@ -15,9 +15,6 @@ use crate::limiter::{Error, Fallback, Limiter};
 use crate::moment::Moment;
 use crate::store::{self, Store};
 
-/// The shortest horizon that is used by itself.
-const SHORTEST_HORIZON: Duration = Duration::from_millis(300);
-
 /// How long who lost against too many others waits before it asks again.
 const CONTENDED: Duration = Duration::from_millis(50);
 
@@ -252,10 +249,7 @@ impl<S: Store> Limiter<S> {
         match self.inner.store.reserve(&self.inner.limit, &reserve).await {
             Ok(answer) => {
                 self.inner.store_is_down.store(false, Ordering::Relaxed);
-                match answer {
-                    Ok(reservation) => Ok(Ok(self.granted(reservation, 1, false))),
-                    Err(refusal) => Ok(Err(self.refused(waiting(terms, refusal)))),
-                }
+                Ok(self.answered_by_store(terms, answer, 1, false))
             }
             Err(store::Error::Contended { .. }) => Ok(Err(self.contended(terms))),
             Err(error) => {
@@ -274,7 +268,8 @@ impl<S: Store> Limiter<S> {
 
     /// The store is there, and others were faster: nobody's share comes on top of theirs.
     pub(crate) fn contended(&self, terms: &Terms) -> Waiting {
-        let refusal = Refusal { by: Part::Rate(0), retry_at: self.now().plus(CONTENDED) };
+        let (by, retry_at) = (Part::Rate(0), self.now().plus(CONTENDED));
+        let refusal = Refusal { by, retry_at, latest: self.granted_until() };
         self.refused(waiting(terms, refusal))
     }
 
@@ -309,9 +304,26 @@ impl<S: Store> Limiter<S> {
             let begins = Reserve { overdraw: true, quotas, ..share.clone() };
             let _ = self.inner.local.reserve(&self.inner.limit, &begins).await?;
         }
-        match self.inner.local.reserve(&self.inner.limit, &share).await? {
-            Ok(reservation) => Ok(Ok(self.granted(reservation, units, true))),
-            Err(refusal) => Ok(Err(self.refused(waiting(terms, refusal)))),
+        let answer = self.inner.local.reserve(&self.inner.limit, &share).await?;
+        Ok(self.answered_by_store(terms, answer, units, true))
+    }
+
+    fn answered_by_store(
+        &self,
+        terms: &Terms,
+        answer: Result<Reservation, Refusal>,
+        units: u64,
+        by_fallback: bool,
+    ) -> Result<Vec<Grant>, Waiting> {
+        match answer {
+            Ok(reservation) => {
+                self.hears_of_latest(reservation.after.latest);
+                Ok(self.granted(reservation, units, by_fallback))
+            }
+            Err(refusal) => {
+                self.hears_of_latest(refusal.latest);
+                Err(self.refused(waiting(terms, refusal)))
+            }
         }
     }
 
@@ -377,15 +389,8 @@ impl<S: Store> Limiter<S> {
             let (units, resets_at) = (quota.take(units)?, *resets_at);
             quotas.push(QuotaTerm { units, limit: quota.units, resets_at });
         }
-        let horizon = self.horizon(terms);
+        let horizon = self.horizon_under(terms);
         Ok(Reserve { now: self.now(), horizon, calls, rates, quotas, overdraw: false })
-    }
-
-    /// How far ahead may be reserved.
-    pub(crate) fn horizon(&self, terms: &Terms) -> Duration {
-        let slowest = terms.rates.iter().map(|(_, pace)| pace.of_units(1)).max();
-        let two_of_them = slowest.unwrap_or_default().saturating_mul(2);
-        self.inner.settings.horizon.unwrap_or_else(|| two_of_them.max(SHORTEST_HORIZON))
     }
 }
 

@@ -10,6 +10,7 @@ mod core;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod grant;
+mod horizon;
 mod limit;
 mod limiter;
 mod memory;
@@ -35,6 +36,7 @@ pub use core::control::{
     Author, Change, Control, ControlRules, Mode, Noted, Overrides, Record, Report,
 };
 pub use core::form::{Form, QuotaForm, RateForm};
+pub use core::horizon::Horizon;
 pub use core::ledger::{Account, Ask, Ledger, RateTake, Span, Taken};
 pub use core::left::Left;
 pub use core::meter::{

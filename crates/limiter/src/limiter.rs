@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::{Clock, SharedCorrection, SystemClock};
 use crate::core::aimd::Aimd;
 use crate::core::control::{Author, Change, Control, ControlRules, Overrides, Record, Report};
+use crate::core::horizon::Horizon;
 use crate::core::meter::Meter;
 use crate::core::quota::{self, Quota};
 use crate::core::rate::{self, Margin, Rate};
@@ -37,7 +38,7 @@ pub(crate) struct Inner<S> {
     pub(crate) local: MemoryStore,
     /// Whether the latest reservation did not reach the store.
     pub(crate) store_is_down: AtomicBool,
-    /// The moment of the latest grant that this process knows of, where units are counted.
+    /// The moment of the latest grant that this process knows of.
     pub(crate) granted_until: AtomicU64,
     view: Mutex<View>,
     stats: Counters,
@@ -55,9 +56,8 @@ pub struct Settings {
     pub ceiling: u32,
     /// What may pass between a grant and its call.
     pub margin: Margin,
-    /// How far ahead a moment may be reserved. `None`: 300 ms, or two intervals of the slowest rate
-    /// if that is longer. With tokens 2 s serve better.
-    pub horizon: Option<Duration>,
+    /// How far ahead a moment may be reserved. With tokens 2 s serve better than the default.
+    pub horizon: Horizon,
     /// How long a slot's entry in the register counts without being renewed.
     pub lease: Duration,
     /// From one read of the control record to the next.
@@ -93,7 +93,7 @@ impl Default for Settings {
             quotas: Vec::new(),
             ceiling: 10,
             margin: Margin::default(),
-            horizon: None,
+            horizon: Horizon::default(),
             lease: Duration::from_secs(10),
             read_every: Duration::from_secs(1),
             trusted_for: Duration::from_secs(10),
@@ -383,7 +383,8 @@ impl<S: Store> Limiter<S> {
         }
         let ledger = store.ledger(limit).await?;
         let due = ledger.rates.iter().map(|account| account.due).collect();
-        Ok(Meter { due, spent: ledger.quotas })
+        let latest = ledger.latest();
+        Ok(Meter { due, spent: ledger.quotas, latest })
     }
 
     fn check(&self, Overrides { rates, quotas, .. }: &Overrides) -> Result<(), Error> {

@@ -74,7 +74,9 @@ impl<S: Store> Limiter<S> {
         let usual = usual.clamp(1, least.unwrap_or(u64::MAX));
         let asked = Asked::Turn(Units { expected: usual, most: 1 });
         Ok(decision(
-            self.reserve_one(&terms, asked, None, self.horizon(&terms)).await?.map(|g| vec![g]),
+            self.reserve_one(&terms, asked, None, self.horizon_under(&terms))
+                .await?
+                .map(|g| vec![g]),
         ))
     }
 
@@ -103,13 +105,6 @@ impl<S: Store> Limiter<S> {
         Ok(decision(fitted.map(|grant| vec![Grant { probe, ..grant }])))
     }
 
-    /// The moment of the latest grant of all, as far as this process knows: until then somebody has a
-    /// call to make. Only where units are counted.
-    #[must_use]
-    pub fn granted_until(&self) -> Moment {
-        Moment(self.inner.granted_until.load(Ordering::Relaxed))
-    }
-
     pub(crate) async fn reserve_in_ledger(
         &self,
         terms: &Terms,
@@ -117,7 +112,7 @@ impl<S: Store> Limiter<S> {
         calls: u32,
     ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
         let mut grants = Vec::new();
-        let mut horizon = self.horizon(terms);
+        let mut horizon = self.horizon_under(terms);
         for _ in 0..calls.max(1) {
             match self.reserve_one(terms, Asked::Call(units), None, horizon).await? {
                 Ok(grant) => grants.push(grant),
@@ -157,10 +152,9 @@ impl<S: Store> Limiter<S> {
         let ask = self.ask(terms, asked, instead_of, horizon)?;
         let units = asked.units();
         let step = |ledger: &Ledger| {
-            let latest = ledger.latest();
             let reserved = ledger.reserve(&ask);
-            let latest = reserved.as_ref().map_or(latest, |(_, after)| after.latest());
-            self.inner.granted_until.store(latest.as_micros(), Ordering::Relaxed);
+            let latest = reserved.as_ref().map(|(_, after)| after.latest());
+            self.hears_of_latest(latest.unwrap_or_else(|refusal| refusal.latest));
             // Where nothing has changed, nothing is written.
             let is_held = |taken: &Taken| ask.instead_of.as_ref() == Some(taken);
             reserved.map(|(taken, after)| (Some(after).filter(|_| !is_held(&taken)), taken))

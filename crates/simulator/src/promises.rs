@@ -8,7 +8,7 @@ use slowlane_aws_simulator::time::Moment;
 use crate::api::limits::Refused;
 use crate::faults::Fault;
 use crate::ledger::{End, Invariant};
-use crate::scenario::{Kept, Lowered, Pause, Scenario};
+use crate::scenario::{Kept, Lowered, Pause, Rate, Scenario, Told};
 
 /// From an operator's pause until everybody knows it.
 const KNOWN_AFTER: Duration = Duration::from_secs(2);
@@ -68,7 +68,8 @@ impl Promises {
             Fault::Aws(AwsFault::TableUnreachable),
         ];
         let cut_off = [Fault::Aws(AwsFault::TableUnreachable), Fault::Aws(AwsFault::Freeze)];
-        let rates = !scenario.api.rates.is_empty() && keeps_rates(scenario);
+        let known_after = if faults.is_faultless() { KNOWN_AFTER } else { KNOWN_AFTER_FAULTS };
+        let rates = !scenario.api.rates.is_empty() && keeps_rates(scenario, known_after);
         // A process that is new and whose reads fail works as if nobody had paused. With the SDK's
         // own repeats that takes six failures in a row.
         let reads_fail = scenario.sdk_attempts == 1 && strike(&READ_FAILS);
@@ -83,18 +84,20 @@ impl Promises {
         ];
         let shared_out = !scenario.shared_table_out.is_empty();
         let strays = strike(&cut_off) || strike(&unlimited) || reads_fail || shared_out;
+        let of_calls_at_once = scenario.lowered.iter().filter(|set| set.concurrency.is_some());
         let at_once = AtOnce {
             told: scenario.limits.iter().filter_map(|told| told.concurrency).min(),
-            lowered: scenario.lowered.clone(),
+            lowered: of_calls_at_once.copied().collect(),
         };
         let is_set = at_once.told.is_some() || !at_once.lowered.is_empty();
         let outages = keeps(Kept::Breaker) && !scenario.api.outages.is_empty();
-        let quiet = keeps(Kept::TenantRate) && faults.is_faultless();
+        let slowed = scenario.lowered.iter().any(|set| set.rate.is_some());
+        let quiet = keeps(Kept::TenantRate) && faults.is_faultless() && !slowed;
         Promises {
             rates: rates && !strike(&late),
             pauses: if pauses { scenario.pauses.clone() } else { Vec::new() },
             at_once: (is_set && keeps(Kept::Concurrency) && !strays).then_some(at_once),
-            known_after: if faults.is_faultless() { KNOWN_AFTER } else { KNOWN_AFTER_FAULTS },
+            known_after,
             outages: outages && !Fault::ALL.iter().any(|fault| fails_calls(*fault, faults)),
             noisy: scenario.noisy_tenant().filter(|_| quiet),
         }
@@ -116,7 +119,7 @@ impl Promises {
         let is_known = |lowered: &&Lowered| {
             lowered.begins().plus(self.known_after + longest) < now && now < lowered.ends()
         };
-        let set = lowered.iter().find(is_known).map(|lowered| lowered.concurrency);
+        let set = lowered.iter().find(is_known).and_then(|lowered| lowered.concurrency);
         let is_changing = |lowered: &Lowered| {
             lowered.begins() <= now && now < lowered.ends().plus(self.known_after + longest)
         };
@@ -151,8 +154,8 @@ impl Promises {
     }
 }
 
-/// Whether each rate of the API is told, and kept.
-fn keeps_rates(scenario: &Scenario) -> bool {
+/// Whether each rate of the API is told, or set in time, and kept.
+fn keeps_rates(scenario: &Scenario, known_after: Duration) -> bool {
     // A function with a limiter in it believes what it is told; the worker, that it is off by three.
     let believed = if scenario.dispatch.is_the_workers() { 2.0 } else { 0.0 };
     if scenario.load.iter().any(|load| load.estimate_error > believed) {
@@ -160,9 +163,22 @@ fn keeps_rates(scenario: &Scenario) -> bool {
         return false;
     }
     let most_units = scenario.load.iter().map(|load| load.most_units()).max().unwrap_or(1);
-    scenario.api.rates.iter().all(|rate| {
-        let mut told = scenario.limits.iter();
-        told.any(|told| told.tells(rate, most_units) && scenario.dispatch.keeps(told.kind()))
+    let keeps = |told: &Told, rate: &Rate| {
+        told.tells(rate, most_units) && scenario.dispatch.keeps(told.kind())
+    };
+    let set = || scenario.lowered.iter().filter_map(|set| Some((set, Told::of(set.rate?))));
+    scenario.api.rates.iter().all(|rate| match rate.between {
+        // While others are set in its place, they must keep it too.
+        None => {
+            let is_kept_by = |set: &Told| rate.per.is_some() || set.is_within(rate);
+            scenario.limits.iter().any(|told| keeps(told, rate))
+                && set().all(|(_, set)| is_kept_by(&set))
+        }
+        Some((from, until)) => set().any(|(set, told)| {
+            let is_known = set.begins().plus(known_after) <= Moment::from_millis(from * 1_000);
+            let is_on = Moment::from_millis(until * 1_000) <= set.ends();
+            is_known && is_on && keeps(&told, rate)
+        }),
     })
 }
 

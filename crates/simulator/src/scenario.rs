@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use slowlane_aws_simulator::chance::Latency;
 use slowlane_aws_simulator::cloud::parameters::{self, Parameters};
 use slowlane_aws_simulator::faults::Rates;
+use slowlane_aws_simulator::time::Moment;
+use slowlane_limiter::Overrides;
 use slowlane_message::Priority;
 
 pub use api::{Api, Others, Outage, OutageKind, Per, Rate, Window};
@@ -45,7 +47,7 @@ pub struct Scenario {
     /// When operators pause the target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Pause>,
-    /// When operators let fewer calls be made at once.
+    /// When operators let fewer calls be made, at once or in a span of time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lowered: Vec<Lowered>,
     /// When the table cannot be reached that keeps limits which have a name.
@@ -319,8 +321,19 @@ impl Scenario {
     pub fn tells_more_than_is_kept(&self) -> Option<Kept> {
         let told = self.limits.iter().map(Told::kind);
         let paused = self.pauses.iter().map(|_| Kept::Pause);
-        let lowered = self.lowered.iter().map(|_| Kept::Concurrency);
+        let lowered = self.lowered.iter().map(Lowered::kind);
         told.chain(paused).chain(lowered).find(|kind| !self.dispatch.takes(*kind))
+    }
+
+    /// What operators have set in place of what was told, at a moment.
+    pub(crate) fn set_live_at(&self, now: Moment) -> Overrides {
+        let on =
+            self.lowered.iter().filter(|lowered| lowered.begins() <= now && now < lowered.ends());
+        on.map(Lowered::overrides).fold(Overrides::default(), |set, more| Overrides {
+            concurrency: more.concurrency.or(set.concurrency),
+            rates: more.rates.or(set.rates),
+            ..set
+        })
     }
 
     /// A scenario may be read whatever its way of dispatch, which the command line may change.

@@ -84,7 +84,7 @@ impl Usage {
         for at in 0..self.seconds.len().saturating_sub(1) {
             let share = self.counted_share(at);
             if share > 0.0 {
-                let (may, did) = self.seconds[at].compare(&api.rates, &means);
+                let (may, did) = self.compare(at, api, &means);
                 permitted += may * share;
                 used += did;
             }
@@ -102,15 +102,22 @@ impl Usage {
     pub fn full_use_after(&self, recovered: Moment, api: &Api) -> Option<Duration> {
         let means = self.means()?;
         let first = recovered.millis().div_ceil(1_000) as usize;
-        let is_full = |seconds: &[Second]| {
-            let (may, did) = seconds.iter().fold((0.0, 0.0), |(may, did), second| {
-                let (more, done) = second.compare(&api.rates, &means);
+        let is_full = |from: &usize| {
+            let seconds = *from..from + LASTING_SECS;
+            let (may, did) = seconds.fold((0.0, 0.0), |(may, did), at| {
+                let (more, done) = self.compare(at, api, &means);
                 (may + more, did + done)
             });
             may > 0.0 && did >= FULL * may
         };
-        let after = self.seconds.get(first..)?.windows(LASTING_SECS).position(is_full)?;
+        let lasting = (first..=self.seconds.len().checked_sub(LASTING_SECS)?).find(is_full)?;
+        let after = lasting - first;
         Some(Moment::from_millis((first + after) as u64 * 1_000).since(recovered))
+    }
+
+    fn compare(&self, at: usize, api: &Api, means: &Means) -> (f64, f64) {
+        let holding = api.rates.iter().filter(|rate| rate.holds_in(at as u64));
+        self.seconds[at].compare(holding, means)
     }
 
     /// How much of a second counts: a backlog at its beginning and its end, and nothing of the time
@@ -160,9 +167,9 @@ impl Means {
 impl Second {
     /// How many calls the API would have taken in this second, and how many it was given, each as
     /// the stricter of its limits counts.
-    fn compare(&self, rates: &[Rate], means: &Means) -> (f64, f64) {
+    fn compare<'a>(&self, rates: impl Iterator<Item = &'a Rate>, means: &Means) -> (f64, f64) {
         let at_once = f64::from(self.at_once) / means.service_secs;
-        let rate = rates.iter().map(|rate| means.allowed(rate)).fold(f64::INFINITY, f64::min);
+        let rate = rates.map(|rate| means.allowed(rate)).fold(f64::INFINITY, f64::min);
         if at_once <= rate {
             (at_once, self.busy.as_secs_f64() / means.service_secs)
         } else {

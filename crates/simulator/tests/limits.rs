@@ -101,7 +101,12 @@ fn every_promise_bites() {
             Mutant::DeafToOperators,
             Scenario {
                 limits: Vec::new(),
-                lowered: vec![Lowered { from_secs: 1, for_secs: 600, concurrency: 2 }],
+                lowered: vec![Lowered {
+                    from_secs: 1,
+                    for_secs: 600,
+                    concurrency: Some(2),
+                    ..Lowered::default()
+                }],
                 ..two_at_once()
             },
             Invariant::ConcurrencyKept,

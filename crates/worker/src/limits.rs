@@ -32,7 +32,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::join;
 use slowlane_limiter::{
     self as limiter, AimdRules, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind,
-    Fallback, Gate, Limit, Limiter, Margin, Measure, Moment, Outage, Rate, Reason, Report, Scope,
+    Fallback, Gate, Horizon, Limit, Limiter, Measure, Moment, Outage, Reason, Report, Scope,
     Settings, SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
@@ -55,11 +55,13 @@ const LONGEST_HOLD: Duration = Duration::from_secs(900);
 /// When a slot looks again where a probe is wanted and could not be elected.
 const ELECTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// How far ahead a moment may be reserved: at least this, at most that, and two intervals of the
-/// slowest rate between them. Whoever waits for a grant is a slot that is paid for.
-const HORIZON: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(2)];
-/// How far ahead a turn may be reserved, where units are counted.
-const HORIZON_OF_TURNS: Duration = Duration::from_millis(500);
+/// How far ahead a moment may be reserved. Whoever waits for a grant is a slot that is paid for. And the
+/// fewer slots wait for units at once, the fewer less urgent calls they hold.
+const HORIZON: Horizon = Horizon::TwoIntervals {
+    least: Duration::from_millis(300),
+    most: Duration::from_secs(2),
+    of_turns: Duration::from_millis(500),
+};
 /// How long the limiter's store may take, its own tries included. Then a slot keeps its share.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
@@ -69,8 +71,6 @@ pub(crate) struct Limits {
     limiter: Limiter<DynamoDbStore>,
     /// The limits that other stacks keep too, if there are some.
     shared: Option<shared::Shared>,
-    /// How far ahead a moment may be reserved.
-    horizon: Duration,
     /// Grants of this process's own share that are counted already.
     of_own_share: Cell<u64>,
     /// Requests that the limits' tables did not answer, which are counted already.
@@ -135,13 +135,11 @@ impl Limits {
         let slots = config.slots().unwrap_or(MOST_SUSPECTS);
         let store = DynamoDbStore::new(impatient(dynamodb), &config.idempotency_table);
         let own = config.limits.own();
-        let rates = own.rates();
-        let margin = Margin::default();
         let adapts = own.is_adaptive();
         let settings = Settings {
-            rates,
+            rates: own.rates(),
             quotas: own.quotas(),
-            margin,
+            horizon: HORIZON,
             fallback: Fallback::Split(slots),
             ceiling: slots,
             lease: concurrency::LEASE,
@@ -165,14 +163,10 @@ impl Limits {
         let key = &config.limit_key;
         let tenants = tenants::Tenants::new(&config.limits, &store, key, &slot, &settings)?;
         let shared = shared::Shared::new(config, dynamodb, &settings, seed)?;
-        let timed = shared.as_ref().filter(|shared| shared.times).map(|shared| shared.horizon);
-        let horizon = timed.unwrap_or_else(|| horizon_of(&settings.rates, &settings.margin));
-        let settings = Settings { horizon: Some(horizon), ..settings };
         let limiter = Limiter::new(store, key.clone(), slot, settings)?;
         Ok(Limits {
             limiter,
             shared,
-            horizon,
             of_own_share: Cell::new(0),
             unreached: Cell::new(0),
             usual_units: Cell::new(1),
@@ -377,18 +371,6 @@ fn impatient(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
     let timeouts = TimeoutConfig::builder().operation_timeout(LONGEST_WRITE).build();
     let config = dynamodb.config().to_builder().timeout_config(timeouts);
     aws_sdk_dynamodb::Client::from_conf(config.build())
-}
-
-/// How far ahead a moment may be reserved. Where units are counted it is a turn's, and the wait for
-/// units comes after it. The fewer slots wait for them at once, the fewer less urgent calls they hold.
-fn horizon_of(rates: &[Rate], margin: &Margin) -> Duration {
-    if rates.iter().any(|rate| !rate.counts_calls()) {
-        return HORIZON_OF_TURNS;
-    }
-    let paces = rates.iter().filter_map(|rate| rate.pace(margin).ok());
-    let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
-    let [least, most] = HORIZON;
-    apart.saturating_mul(2).clamp(least, most)
 }
 
 /// What everybody is to know of a call's outcome.

@@ -94,7 +94,7 @@ mod tests {
             spent.iter().map(|(units, resets_at)| Spent { units: *units, resets_at: *resets_at });
         let standings = Standings {
             record: Record::default(),
-            meter: Meter { due: due.into(), spent: spent.collect() },
+            meter: Meter { due: due.into(), spent: spent.collect(), ..Meter::default() },
             concurrency: 5,
             rates: configured.iter().filter_map(|limit| limit.rate()).collect(),
             quotas: configured.iter().filter_map(|limit| limit.quota()).collect(),

@@ -123,7 +123,11 @@ impl Form {
                 QuotaForm::Over => Spent { units, resets_at: term.resets_at },
             }
         });
-        Meter { due: due.collect(), spent: spent.collect() }
+        let latest = match reserve.overdraw {
+            true => meter.latest,
+            false => from.plus_micros(reserve.to_last()).minus(reserve.burst()),
+        };
+        Meter { due: due.collect(), spent: spent.collect(), latest }
     }
 
     /// The latest due moment of the leading rate at which a call is still granted.
@@ -148,12 +152,6 @@ impl Form {
 
 /// How far beyond the moment that is reckoned from a rate's next call is due, in microseconds.
 pub(crate) fn offset(reserve: &Reserve, rate: usize) -> u64 {
-    let calls = u64::from(reserve.calls.max(1));
-    match reserve.rates.as_slice() {
-        [_] => reserve.apart().saturating_mul(calls),
-        rates => {
-            let own = rates.get(rate).map_or(0, |term| micros(term.cost));
-            reserve.apart().saturating_mul(calls - 1).saturating_add(own)
-        }
-    }
+    let own = reserve.rates.get(rate).map_or(0, |term| micros(term.cost));
+    reserve.to_last().saturating_add(own)
 }

@@ -123,7 +123,7 @@ impl Ledger {
         let (at, by, stays) = after.free_at(ask, &counted);
         if at > ask.now.plus(ask.horizon) {
             let retry_at = at.minus(ask.horizon);
-            return Err(Refusal { by: Part::Rate(by), retry_at });
+            return Err(Refusal { by: Part::Rate(by), retry_at, latest: self.latest() });
         }
         let mut due = Vec::with_capacity(ask.rates.len());
         for (rate, (account, take)) in after.rates.iter_mut().zip(&ask.rates).enumerate() {
@@ -229,7 +229,8 @@ impl Ledger {
                 false => Spent { units: term.units, resets_at: term.resets_at },
             };
             if spent.units > term.limit {
-                return Err(Refusal { by: Part::Quota(index), retry_at: spent.resets_at });
+                let (by, retry_at) = (Part::Quota(index), spent.resets_at);
+                return Err(Refusal { by, retry_at, latest: self.latest() });
             }
             Ok(spent)
         };

@@ -17,6 +17,9 @@ pub struct Meter {
     pub due: Vec<Moment>,
     /// For each quota, what was spent. One that is missing counts as none.
     pub spent: Vec<Spent>,
+    /// The moment of the latest grant, as the pace has it: a burst may let it go later. Until then
+    /// somebody has a call to make.
+    pub latest: Moment,
 }
 
 /// A quota's counter.
@@ -86,6 +89,9 @@ pub struct Refusal {
     pub by: Part,
     /// Before this moment the answer stays the same, unless something is given back.
     pub retry_at: Moment,
+    /// The moment of the latest grant of all, by whatever rates it was made. Until then somebody has
+    /// a call to make.
+    pub latest: Moment,
 }
 
 /// A part of a limit, by its place in the limit's list.
@@ -112,11 +118,11 @@ impl Meter {
         let latest = reserve.now.plus(reserve.horizon);
         if at > latest && !reserve.overdraw {
             let retry_at = at.minus(reserve.horizon);
-            return Err(Refusal { by: Part::Rate(by), retry_at });
+            return Err(Refusal { by: Part::Rate(by), retry_at, latest: self.latest });
         }
         let apart = reserve.apart();
         let calls = u64::from(reserve.calls.max(1));
-        let last = at.plus_micros(apart.saturating_mul(calls - 1));
+        let last = at.plus_micros(reserve.to_last());
         let due = reserve.rates.iter().enumerate().map(|(index, term)| {
             let before = self.due(index);
             match reserve.rates.len() {
@@ -124,7 +130,7 @@ impl Meter {
                 _ => last.plus_micros(micros(term.cost)),
             }
         });
-        let after = Self { due: due.collect(), spent };
+        let after = Self { due: due.collect(), spent, latest: self.latest_after(reserve, at) };
         let moments = self.moments(reserve, at);
         Ok(Reservation { at, moments, before: self.clone(), after })
     }
@@ -154,16 +160,28 @@ impl Meter {
 
     fn moments(&self, reserve: &Reserve, at: Moment) -> Vec<Moment> {
         let apart = reserve.apart();
-        // Where the pace would be without a burst: the calls catch up with it one by one.
-        let pace = match reserve.rates.len() {
-            1 => self.due(0).max(reserve.now),
-            _ => at,
-        };
+        let pace = self.pace(reserve, at);
         let moment = |call: u32| {
             let on_pace = pace.plus_micros(apart.saturating_mul(call.into()));
             on_pace.minus(reserve.burst()).max(at)
         };
         (0..reserve.calls.max(1)).map(moment).collect()
+    }
+
+    /// Where the pace would be without a burst: the calls catch up with it one by one.
+    fn pace(&self, reserve: &Reserve, at: Moment) -> Moment {
+        match reserve.rates.len() {
+            1 => self.due(0).max(reserve.now),
+            _ => at,
+        }
+    }
+
+    /// What is counted afterwards is nobody's call to come.
+    fn latest_after(&self, reserve: &Reserve, at: Moment) -> Moment {
+        if reserve.overdraw {
+            return self.latest;
+        }
+        self.pace(reserve, at).plus_micros(reserve.to_last()).minus(reserve.burst())
     }
 
     fn spend(&self, reserve: &Reserve) -> Result<Vec<Spent>, Refusal> {
@@ -175,7 +193,8 @@ impl Meter {
                 false => Spent { units, resets_at: term.resets_at },
             };
             if spent.units > term.limit && !reserve.overdraw {
-                return Err(Refusal { by: Part::Quota(index), retry_at: spent.resets_at });
+                let (by, retry_at) = (Part::Quota(index), spent.resets_at);
+                return Err(Refusal { by, retry_at, latest: self.latest });
             }
             Ok(spent)
         };
@@ -253,5 +272,10 @@ impl Reserve {
     /// How far apart several calls of one reservation are, in microseconds.
     pub(crate) fn apart(&self) -> u64 {
         self.rates.iter().map(|term| micros(term.cost)).max().unwrap_or(0)
+    }
+
+    /// From the first of several calls to the last, in microseconds.
+    pub(crate) fn to_last(&self) -> u64 {
+        self.apart().saturating_mul(u64::from(self.calls.max(1)) - 1)
     }
 }

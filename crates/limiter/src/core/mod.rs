@@ -4,6 +4,7 @@ pub(crate) mod aimd;
 pub(crate) mod breaker;
 pub(crate) mod control;
 pub(crate) mod form;
+pub(crate) mod horizon;
 pub(crate) mod ledger;
 pub(crate) mod left;
 pub(crate) mod meter;

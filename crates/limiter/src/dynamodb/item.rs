@@ -12,8 +12,9 @@ use crate::moment::Moment;
 use crate::names::{LimitKey, SlotId};
 use crate::store::Error;
 
-/// Attributes of a record.
+/// Attributes of a meter and of a record.
 pub(super) mod name {
+    pub(in super::super) const LATEST: &str = "latest_us";
     pub(in super::super) const VERSION: &str = "version";
     pub(in super::super) const CONTROL: &str = "control";
     pub(in super::super) const LEDGER: &str = "ledger";
@@ -50,6 +51,8 @@ pub(super) fn meter(limit: &LimitKey, item: &Item) -> Result<Meter, Error> {
         let resets_at = number(item, &resets(meter.spent.len()), what)?.unwrap_or(0);
         meter.spent.push(Spent { units, resets_at: Moment(resets_at) });
     }
+    // An earlier version did not write it: then nobody is known to have a call to make.
+    meter.latest = Moment(number(item, name::LATEST, what)?.unwrap_or(0));
     Ok(meter)
 }
 

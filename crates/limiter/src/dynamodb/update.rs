@@ -39,6 +39,9 @@ impl Update {
         for (quota, form) in form.quotas.iter().enumerate() {
             update.quota(*form, reserve, quota);
         }
+        if !reserve.overdraw {
+            update.latest(form, reserve);
+        }
         let ttl = update.name(ttl_attribute);
         let expires = update.value(reserve.means_until().as_micros() / 1_000_000 + KEPT_SECS);
         update.set.push(format!("{ttl} = {expires}"));
@@ -65,6 +68,24 @@ impl Update {
                 self.set.push(format!("{due} = {leading} + {further}"));
             }
         }
+    }
+
+    /// The moment of the last of the calls that are granted.
+    fn latest(&mut self, form: &Form, reserve: &Reserve) {
+        let latest = self.name(name::LATEST);
+        let (to_last, burst) = (reserve.to_last(), micros(reserve.burst()));
+        let set = match form.rates {
+            RateForm::Idle => {
+                let at = reserve.now.plus_micros(to_last).minus(reserve.burst());
+                format!("{latest} = {}", self.value(at.as_micros()))
+            }
+            RateForm::Busy(lead) => {
+                let leading = self.name(item::due(lead));
+                let sign = if to_last >= burst { '+' } else { '-' };
+                format!("{latest} = {leading} {sign} {}", self.value(to_last.abs_diff(burst)))
+            }
+        };
+        self.set.push(set);
     }
 
     fn quota(&mut self, form: QuotaForm, reserve: &Reserve, quota: usize) {
@@ -118,6 +139,10 @@ impl Update {
             let resets_at = was.map(|spent| spent.resets_at.as_micros());
             update.put_back(item::spent(quota), now.units, was.map(|spent| spent.units));
             update.put_back(item::resets(quota), now.resets_at.as_micros(), resets_at);
+        }
+        if after.latest != before.latest {
+            let was = Some(before.latest.as_micros()).filter(|was| *was > 0);
+            update.put_back(name::LATEST.to_owned(), after.latest.as_micros(), was);
         }
         (before != after).then_some(update)
     }

@@ -147,6 +147,10 @@ where
             let now = spent.resets_at.as_micros();
             call.arg(format!("resets{quota}")).arg(now).arg(text(resets));
         }
+        if after.latest != before.latest {
+            let was = Some(before.latest.as_micros()).filter(|was| *was > 0);
+            call.arg("latest").arg(after.latest.as_micros()).arg(text(was));
+        }
         self.run(&call).await
     }
 
@@ -181,6 +185,7 @@ where
             let resets_at = number(format!("resets{}", meter.spent.len()))?.unwrap_or(0);
             meter.spent.push(Spent { units, resets_at: Moment(resets_at) });
         }
+        meter.latest = Moment(number("latest".to_owned())?.unwrap_or(0));
         Ok(meter)
     }
 
@@ -220,12 +225,13 @@ where
     }
 }
 
-/// What the script found: the due moments, then two numbers for each quota; empty where there was
-/// none.
+/// What the script found: the due moments, two numbers for each quota, and the latest moment; empty
+/// where there was none.
 fn meter_before(limit: &LimitKey, reserve: &Reserve, found: &[String]) -> Result<Meter, Error> {
     let found = found.iter().map(|text| Some(text.as_str()).filter(|text| !text.is_empty()));
     let found = found.map(|text| number(limit, "before", text));
     let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    let (latest, found) = found.split_last().map_or((None, &[][..]), |(last, rest)| (*last, rest));
     let (due, spent) = found.split_at(reserve.rates.len().min(found.len()));
     // A meter that has less is one that was never asked for so much.
     let due = due.iter().map_while(|due| due.map(Moment)).collect();
@@ -233,7 +239,7 @@ fn meter_before(limit: &LimitKey, reserve: &Reserve, found: &[String]) -> Result
         let (units, resets_at) = (pair.first()?.as_ref()?, pair.get(1)?.as_ref()?);
         Some(Spent { units: *units, resets_at: Moment(*resets_at) })
     });
-    Ok(Meter { due, spent: spent.collect() })
+    Ok(Meter { due, spent: spent.collect(), latest: Moment(latest.unwrap_or(0)) })
 }
 
 fn record(limit: &LimitKey, fields: HashMap<String, String>) -> Result<Record, Error> {

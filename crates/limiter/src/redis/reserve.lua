@@ -1,6 +1,7 @@
 -- Meter::reserve as one atomic step. Answers with whether it was granted, and the meter before.
 -- ARGV: now, horizon, calls, burst, overdraw, expires_at, rates, cost of each, quotas,
--- {units, limit, resets_at} of each. Times in microseconds: they fit a double until 2255.
+-- {units, limit, resets_at} of each. The meter before ends with the latest moment.
+-- Times in microseconds: they fit a double until 2255.
 local key = KEYS[1]
 local now, horizon, calls = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local burst, overdraw, expires = tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6]
@@ -48,6 +49,13 @@ for i = 0, argument() - 1 do
   if units > limit and not overdraw then granted = false end
   write('spent' .. i, units)
   write('resets' .. i, resets)
+end
+
+stored('latest')
+if not overdraw then
+  local pace = at
+  if rates == 1 then pace = math.max(due[1], now) end
+  write('latest', math.max(0, pace + apart * (calls - 1) - burst))
 end
 
 if granted and #writes > 0 then

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use slowlane_limiter::{
     AimdRules, Author, Change, Clock, Control, ControlRules, Decision, Entered, Entry, Error,
-    FailureKind, Fallback, Grant, Ledger, LimitKey, Limiter, Margin, MemoryStore, Meter, Moment,
-    Overrides, Quota, Rate, Reason, Record, Refund, Refusal, Report, Reservation, Reserve,
+    FailureKind, Fallback, Grant, Horizon, Ledger, LimitKey, Limiter, Margin, MemoryStore, Meter,
+    Moment, Overrides, Quota, Rate, Reason, Record, Refund, Refusal, Report, Reservation, Reserve,
     Settings, SlotId, Standing, Store, StoreError, Units, Waiting,
 };
 
@@ -210,7 +210,7 @@ fn tokens() -> Settings {
         rates: vec![Rate::tokens(10_000, seconds(10), 1_000)],
         quotas: vec![Quota::every(20_000, seconds(1 << 20)).in_units(1_000)],
         margin: Margin::NONE,
-        horizon: Some(seconds(2)),
+        horizon: Horizon::Fixed(seconds(2)),
         ..Settings::default()
     }
 }
@@ -282,7 +282,7 @@ async fn a_call_counts_as_one_where_calls_are_counted() {
         rates: vec![Rate::new(10, seconds(1)), Rate::tokens(10_000, seconds(10), 1_000)],
         quotas: vec![Quota::daily(2, "UTC")],
         margin: Margin::NONE,
-        horizon: Some(seconds(2)),
+        horizon: Horizon::Fixed(seconds(2)),
         ..Settings::default()
     };
     let limiter = world.limiter("a", settings);

@@ -51,7 +51,12 @@ fn meters() -> impl Strategy<Value = Meter> {
     let due = prop::collection::vec((60..300_u64).prop_map(Moment), 0..=3);
     let spent = (0..12_u64, 60..300_u64)
         .prop_map(|(units, resets)| Spent { units, resets_at: Moment(resets) });
-    (due, prop::collection::vec(spent, 0..=2)).prop_map(|(due, spent)| Meter { due, spent })
+    let latest = (0..300_u64).prop_map(Moment);
+    (due, prop::collection::vec(spent, 0..=2), latest).prop_map(|(due, spent, latest)| Meter {
+        due,
+        spent,
+        latest,
+    })
 }
 
 proptest! {
@@ -120,11 +125,36 @@ proptest! {
         }
     }
 
+    /// Until the latest moment somebody has a call to make, whatever the rates were and are now.
+    #[test]
+    fn the_latest_moment_is_that_of_the_last_call(
+        meter in meters(),
+        asks in prop::collection::vec((reserves(), 0..30_u64), 1..6),
+    ) {
+        let (mut meter, mut now, mut latest) = (meter, 100, None);
+        for (ask, later) in asks {
+            now += later;
+            let ask = Reserve { now: Moment(now), overdraw: false, ..ask };
+            match meter.reserve(&ask) {
+                Ok(reserved) => {
+                    latest = reserved.moments.last().copied();
+                    meter = reserved.after;
+                }
+                Err(refusal) => prop_assert_eq!(refusal.latest, meter.latest),
+            }
+            // One that may go at once is not to come.
+            let to_come = |at: Moment| Some(at).filter(|at| at.0 > now);
+            if let Some(latest) = latest {
+                prop_assert_eq!(to_come(meter.latest), to_come(latest));
+            }
+        }
+    }
+
     /// What is not used is given back, and the meter is as it would be without.
     #[test]
     fn a_refund_is_the_opposite_of_an_overdraft(meter in meters(), extra in 0..500_u64) {
         let now = Moment(100);
-        let ahead = Meter { due: vec![Moment(meter.due(0).0.max(now.0))], spent: vec![] };
+        let ahead = Meter { due: vec![Moment(meter.due(0).0.max(now.0))], ..Meter::default() };
         let settle = Reserve { overdraw: true, ..one_rate(now.0, 0, extra, 0) };
         let more = ahead.reserve(&settle).unwrap().after;
         let back = Refund { rates: vec![micros(extra)], quotas: vec![] };
@@ -235,7 +265,8 @@ fn a_quota_is_spent_until_its_reset() {
     let second = first.reserve(&reserve(1_500)).unwrap().after;
     assert_eq!(second.spent, [Spent { units: 4, resets_at: Moment(2_000) }]);
     let refused = second.reserve(&reserve(1_999)).unwrap_err();
-    assert_eq!(refused, Refusal { by: Part::Quota(0), retry_at: Moment(2_000) });
+    let (by, retry_at) = (Part::Quota(0), Moment(2_000));
+    assert_eq!(refused, Refusal { by, retry_at, latest: Moment(1_500) });
     let renewed = second.reserve(&reserve(2_000)).unwrap().after;
     assert_eq!(renewed.spent, [Spent { units: 2, resets_at: Moment(3_000) }]);
     let late = Refund { rates: vec![], quotas: vec![Spent { units: 2, resets_at: Moment(2_000) }] };

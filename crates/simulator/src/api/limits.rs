@@ -68,20 +68,25 @@ impl Limits {
         if self.working + self.at_once.others_at(now) >= at_once {
             return Err(Refused::Others);
         }
-        let waits = self.rates.iter_mut().map(|rate| rate.wait_for(request, now));
+        let waits = self.holding(now).map(|rate| rate.wait_for(request, now));
         let wait = waits.max().unwrap_or_default();
         if !wait.is_zero() {
             return Err(Refused::Own { wait: Some(wait) });
         }
-        self.rates.iter_mut().for_each(|rate| rate.counts(request, now));
+        self.holding(now).for_each(|rate| rate.counts(request, now));
         self.working += 1;
         Ok(())
     }
 
     /// What is left of each rate that is everybody's, as its answers may say it.
     pub fn left(&mut self, request: Request, now: Moment) -> Vec<Left> {
-        let everybodys = self.rates.iter_mut().filter(|rate| rate.rate.per.is_none());
+        let everybodys = self.holding(now).filter(|rate| rate.rate.per.is_none());
         everybodys.map(|rate| rate.left(request, now)).collect()
+    }
+
+    fn holding(&mut self, now: Moment) -> impl Iterator<Item = &mut Counted> {
+        let second = now.millis() / 1_000;
+        self.rates.iter_mut().filter(move |counted| counted.rate.holds_in(second))
     }
 
     /// The API has done with a request that it took.

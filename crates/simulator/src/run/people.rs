@@ -6,7 +6,7 @@ use std::time::Duration;
 use slowlane_aws_simulator::cloud::sqs::LARGEST_MESSAGE;
 use slowlane_aws_simulator::time::{Moment, Skew};
 use slowlane_aws_simulator::transcript::{Caller, Event};
-use slowlane_limiter::{Author, Change, Overrides};
+use slowlane_limiter::{Author, Change};
 use slowlane_message::Ring;
 
 use super::{Run, TICK, plain, timestamp};
@@ -173,14 +173,13 @@ impl Run {
         }
     }
 
-    /// An operator lets fewer calls be made at once, and later as many as were configured.
+    /// An operator lets fewer calls be made, and later as many as were configured.
     pub(super) async fn operators_lower(self: Rc<Self>, lowered: Lowered) {
         let clock = self.cloud.clock();
         let sdk = self.cloud.sdk(Caller::Person, Skew::NONE);
-        let fewer = Overrides { concurrency: Some(lowered.concurrency), ..Overrides::default() };
-        let changes = [(lowered.begins(), fewer), (lowered.ends(), Overrides::default())];
-        for (at, limits) in changes {
+        for at in [lowered.begins(), lowered.ends()] {
             clock.sleep_until(at).await;
+            let limits = self.scenario.set_live_at(at);
             let by = Author::new("an operator", "the vendor asks for it");
             let change = Change::SetLimits { limits };
             while strategies::change_limit(&sdk, TABLE, &change, &by).await.is_err() {

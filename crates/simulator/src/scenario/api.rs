@@ -60,6 +60,9 @@ pub struct Rate {
     /// Whether each tenant has such a rate of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<Per>,
+    /// From which second of the run to which it holds, if not always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between: Option<(u64, u64)>,
 }
 
 /// How the units of a rate are counted.
@@ -182,12 +185,17 @@ impl Outage {
 impl Rate {
     /// `units` in `per_secs`, counted in such windows.
     pub fn new(units: u64, per_secs: f64, window: Window) -> Rate {
-        Rate { units, per_secs, window, burst: None, per: None }
+        Rate { units, per_secs, window, burst: None, per: None, between: None }
     }
 
     /// The span of time.
     pub fn per(&self) -> Duration {
         Duration::from_secs_f64(self.per_secs)
+    }
+
+    /// Whether it holds in a second of the run.
+    pub fn holds_in(&self, second: u64) -> bool {
+        self.between.is_none_or(|(from, until)| from <= second && second < until)
     }
 
     /// The most units that it ever takes at once: a call that has more is refused for ever.
@@ -206,6 +214,9 @@ impl Entry for Rate {
             (Some(0), _) => Some("a bucket that holds nothing takes no call; burst is 1 or more"),
             (Some(_), Window::Fixed | Window::Sliding) => {
                 Some("only a bucket has a burst; write window = \"bucket\", or leave burst out")
+            }
+            _ if self.between.is_some_and(|(from, until)| from >= until) => {
+                Some("between names the second from which a rate holds, and a later one")
             }
             _ => None,
         }

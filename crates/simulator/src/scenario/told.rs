@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slowlane_aws_simulator::time::Moment;
-use slowlane_limiter::{Limit, Measure, Scope};
+use slowlane_limiter::{Limit, Measure, Overrides, Scope};
 
 use super::read::{self, Entry, positive};
 use super::{Dispatch, Per, Rate, Window};
@@ -64,9 +64,10 @@ pub struct Pause {
     pub for_secs: u64,
 }
 
-/// An operator lets fewer calls be made at once, and later as many as were configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An operator lets fewer calls be made at once, or in a span of time, and later as many as were
+/// configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Lowered {
     /// From which second of the run on.
     pub from_secs: u64,
@@ -74,8 +75,11 @@ pub struct Lowered {
     #[serde(deserialize_with = "positive")]
     pub for_secs: u64,
     /// Calls at once meanwhile.
-    #[serde(deserialize_with = "positive")]
-    pub concurrency: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// The target's only rate meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<ToldRate>,
 }
 
 /// A kind of thing that can be kept.
@@ -149,7 +153,11 @@ impl Dispatch {
 impl Told {
     /// A rate.
     pub fn rate(units: u64, per_secs: f64) -> Told {
-        let rate = ToldRate { units, per_secs, bucket: None, largest: None };
+        Told::of(ToldRate { units, per_secs, bucket: None, largest: None })
+    }
+
+    /// A rate of the target's.
+    pub fn of(rate: ToldRate) -> Told {
         Told { rate: Some(rate), ..Told::default() }
     }
 
@@ -195,6 +203,14 @@ impl Told {
         }
     }
 
+    /// Whether who keeps this rate makes no more calls in any time than a rate of the API's allows.
+    pub fn is_within(&self, rate: &Rate) -> bool {
+        self.rate.is_some_and(|told| {
+            let of_windows = told.bucket.is_none() && rate.window != Window::Bucket;
+            of_windows && told.per_secs == rate.per_secs && told.units <= rate.units
+        })
+    }
+
     /// Whether who keeps this limit keeps a rate of the API's, with calls of so many units.
     pub fn tells(&self, rate: &Rate, most_units: u64) -> bool {
         let bucket = (rate.window == Window::Bucket).then(|| rate.capacity());
@@ -237,6 +253,24 @@ impl Lowered {
     pub fn ends(&self) -> Moment {
         Moment::from_millis((self.from_secs + self.for_secs) * 1_000)
     }
+
+    /// The kind of limit.
+    pub fn kind(&self) -> Kept {
+        match self.rate {
+            Some(rate) => Told::of(rate).kind(),
+            None => Kept::Concurrency,
+        }
+    }
+
+    /// What is set meanwhile in place of what was configured.
+    pub fn overrides(&self) -> Overrides {
+        let rates = self.rate.map(|rate| Told::of(rate).limit().and_then(|limit| limit.rate()));
+        Overrides {
+            concurrency: self.concurrency,
+            rates: rates.map(|rate| rate.into_iter().collect()),
+            ..Overrides::default()
+        }
+    }
 }
 
 impl fmt::Display for Kept {
@@ -274,6 +308,31 @@ impl Entry for Told {
         }
         let both = per.is_some() && name.is_some();
         both.then_some("a limit is shared by its name or each tenant's, not both")
+    }
+}
+
+impl Entry for Lowered {
+    fn fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Lowered, D::Error> {
+        Lowered::deserialize(deserializer)
+    }
+
+    fn mistake(&self) -> Option<&'static str> {
+        if self.concurrency.is_some() == self.rate.is_some() {
+            return Some("one thing is lowered; write concurrency or rate");
+        }
+        (self.concurrency == Some(0)).then_some("a concurrency of 0 lets nothing through")
+    }
+}
+
+impl<'de> Deserialize<'de> for Lowered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Lowered, D::Error> {
+        read::entry(deserializer)
+    }
+}
+
+impl Serialize for Lowered {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Lowered::serialize(self, serializer)
     }
 }
 

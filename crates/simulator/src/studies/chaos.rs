@@ -251,13 +251,14 @@ impl Shrinker {
     }
 
     fn easier_api(&mut self) -> Result<(), Error> {
-        let easier: [fn(&mut Scenario); 6] = [
+        let easier: [fn(&mut Scenario); 7] = [
             |scenario| scenario.api = Api::fixed(scenario.api.median_ms),
             |scenario| scenario.api.outages.clear(),
             |scenario| scenario.api.rates.clear(),
             |scenario| scenario.api.others = None,
             |scenario| scenario.api.concurrency_steps.clear(),
             |scenario| scenario.pauses.clear(),
+            |scenario| scenario.lowered.clear(),
         ];
         for change in easier {
             let mut smaller = self.best.clone();
@@ -340,7 +341,7 @@ mod tests {
     #[test]
     fn every_hardness_of_an_api_is_drawn() {
         let drawn: Vec<Scenario> = (0..300).map(|seed| scenario(seed, None)).collect();
-        let are_drawn: [fn(&Scenario) -> bool; 11] = [
+        let are_drawn: [fn(&Scenario) -> bool; 12] = [
             |scenario| !scenario.api.outages.is_empty(),
             |scenario| !scenario.api.rates.is_empty(),
             |scenario| scenario.api.rates.iter().any(|rate| rate.per.is_some()),
@@ -348,7 +349,8 @@ mod tests {
             |scenario| !scenario.api.concurrency_steps.is_empty(),
             |scenario| !scenario.limits.is_empty(),
             |scenario| !scenario.pauses.is_empty(),
-            |scenario| !scenario.lowered.is_empty(),
+            |scenario| scenario.lowered.iter().any(|set| set.concurrency.is_some()),
+            |scenario| scenario.lowered.iter().any(|set| set.rate.is_some()),
             |scenario| scenario.limits.iter().any(|told| told.adaptive),
             |scenario| scenario.limits.iter().any(|told| told.concurrency.is_some()),
             |scenario| scenario.load[0].tenants > 0,

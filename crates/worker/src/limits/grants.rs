@@ -193,29 +193,24 @@ impl Limits {
         let now = self.limiter.now().since(Moment(0));
         let free_in = waiting.until.map(|until| self.limiter.until(until));
         match waiting.reason {
-            // Whoever asks too early would have to wait longer than the horizon. If calls are no
-            // further apart than that, the last grant is still to come, and who has it asks again
-            // after it.
-            // Slots of other stacks may have it, who look for other calls.
+            // Slots of other stacks may have the grants, who look for other calls.
             Reason::NoGrant { .. } if self.shares_times() => Some(free_in.unwrap_or(LOOKS_AGAIN)),
-            Reason::NoGrant { .. } => {
-                let others = match self.timed().counts_units() {
-                    // The latest call may keep all others waiting for longer.
-                    true => {
-                        let latest = self.limiter.until(self.timed().granted_until());
-                        !latest.is_zero() && latest <= self.horizon
-                    }
-                    false => self.timed().interval().is_some_and(|apart| apart <= self.horizon),
-                };
-                match others {
-                    // Who has it may be about to leave its place to whoever trusts in this slot.
-                    true if self.concurrency().is_some() => Some(LEASE),
-                    true => None,
-                    false => Some(free_in.unwrap_or_default()),
-                }
-            }
+            Reason::NoGrant { .. } => match self.others_have_grants() {
+                // Who has it may be about to leave its place to whoever trusts in this slot.
+                true if self.concurrency().is_some() => Some(LEASE),
+                true => None,
+                false => Some(free_in.unwrap_or_default()),
+            },
             _ => Some(rings_asleep_for(now, free_in)),
         }
+    }
+
+    /// Whether the latest grant is still to come: who has it asks again after it.
+    fn others_have_grants(&self) -> bool {
+        let timed = self.timed();
+        let latest = self.limiter.until(timed.granted_until());
+        // Where units are counted, the latest call may keep all others waiting for longer.
+        !latest.is_zero() && (!timed.counts_units() || latest <= timed.horizon())
     }
 
     /// How long until the moment of a grant; zero if it is past, or none is needed.
@@ -263,7 +258,7 @@ impl Limits {
         let limiter = self.timed();
         let decision = match limiter.counts_units() {
             true => limiter.reserve_units(units).await,
-            false => limiter.reserve_from(moment, self.horizon).await,
+            false => limiter.reserve_from(moment, limiter.horizon()).await,
         };
         match self.reserved(decision, Some(units)) {
             Reserved::Granted(grant) => Some(*grant),
@@ -284,7 +279,7 @@ impl Limits {
 
     /// How far ahead a moment of the target's may be reserved.
     pub(crate) fn horizon(&self) -> Duration {
-        self.horizon
+        self.timed().horizon()
     }
 
     /// How long until a moment; zero if it is past.

@@ -24,8 +24,6 @@ pub(super) const LOOKS_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) limiter: Limiter<DynamoDbStore>,
-    /// How far ahead a moment may be reserved.
-    pub(super) horizon: Duration,
     /// Whether they say when calls may go.
     pub(super) times: bool,
     /// Whether they say how many calls are made at once.
@@ -66,15 +64,13 @@ impl Shared {
             },
             ..own.clone()
         };
-        let horizon = super::horizon_of(&settings.rates, &settings.margin);
-        let settings = Settings { horizon: Some(horizon), ..settings };
         let times = !settings.rates.is_empty() || !settings.quotas.is_empty();
         let stack = format!("{}/", config.limit_key);
         let slot = SlotId::new(format!("{stack}{seed:016x}"))?;
         let store = DynamoDbStore::new(impatient(dynamodb), table);
         let limiter = Limiter::new(store, name, slot.clone(), settings)?;
         let places = limits.concurrency().is_some();
-        Ok(Some(Self { limiter, horizon, times, places, slot, stack }))
+        Ok(Some(Self { limiter, times, places, slot, stack }))
     }
 
     /// The slots at work of this process's own stack.

@@ -48,7 +48,12 @@ fn play(dispatch: Dispatch) -> anyhow::Result<Seen> {
         limit: 10,
         dispatch,
         api: Api::fixed(CALL_MS as f64),
-        lowered: vec![Lowered { from_secs: 5, for_secs: 20, concurrency: 3 }],
+        lowered: vec![Lowered {
+            from_secs: 5,
+            for_secs: 20,
+            concurrency: Some(3),
+            ..Lowered::default()
+        }],
         load: vec![Load::new(Priority::Batch, 700, 0.0)],
         ..Scenario::default()
     };

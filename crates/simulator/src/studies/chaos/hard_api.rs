@@ -39,6 +39,10 @@ pub(super) fn draw(scenario: &mut Scenario, dice: &mut Dice, is_open: bool) {
         scenario.pauses.push(Pause { from_secs, for_secs });
     }
     scenario.api.says_left = dice.happens(0.5);
+    if scenario.dispatch.is_the_workers() {
+        // Dice of their own: the other draws of a seed stay as they are.
+        set_slower(scenario, &mut Dice::new(scenario.seed, 102));
+    }
 }
 
 fn draw_tenants(scenario: &mut Scenario, dice: &mut Dice) {
@@ -140,8 +144,22 @@ fn tell_at_once(scenario: &mut Scenario, dice: &mut Dice) {
     if dice.happens(0.3) && scenario.dispatch.keeps(Kept::Concurrency) {
         let concurrency = 1 + dice.below(scenario.limit.into()) as u32;
         let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
-        scenario.lowered.push(Lowered { from_secs, for_secs, concurrency });
+        let concurrency = Some(concurrency);
+        scenario.lowered.push(Lowered { from_secs, for_secs, concurrency, rate: None });
     }
+}
+
+/// Sets a slower rate for a while, in place of the only one of the target's that is told.
+fn set_slower(scenario: &mut Scenario, dice: &mut Dice) {
+    let mut told = scenario.limits.iter().filter(|told| told.kind() == Kept::Rate);
+    let (Some(Told { rate: Some(told), .. }), None) = (told.next(), told.next()) else { return };
+    // What was taken of a bucket is not known in the units of a slower one.
+    if told.bucket.is_some() || !dice.happens(0.5) {
+        return;
+    }
+    let rate = Some(ToldRate { units: 1 + dice.below(told.units), ..*told });
+    let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
+    scenario.lowered.push(Lowered { from_secs, for_secs, concurrency: None, rate });
 }
 
 /// A rate as somebody tells it who has read the API's documents.
