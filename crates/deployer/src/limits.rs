@@ -13,9 +13,9 @@ use aws_config::SdkConfig;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use slowlane_limiter::{
     AimdRules, Change, ControlRules, DynamoDbStore, LimitError, LimitKey, Limiter, Limits,
-    NO_CEILING, NameError, Overrides, Settings, SlotId,
+    MAX_KEY_BYTES, NO_CEILING, NameError, Overrides, Settings, SlotId,
 };
-use slowlane_message::Ring;
+use slowlane_message::{Ring, TENANT_MAX_CHARS};
 use std::time::Duration;
 
 use set::{BeforeAndNow, Sharing};
@@ -73,6 +73,16 @@ pub enum Error {
         asked: u32,
         /// The most that can be set.
         ceiling: u32,
+    },
+    /// A tenant's name is a part of the key of its limits.
+    #[error(
+        "the stack's name {name} is too long for limits of tenants: {most} characters are the most"
+    )]
+    NoRoomForTenants {
+        /// The stack's name.
+        name: LimitKey,
+        /// The most that it may have.
+        most: usize,
     },
     /// The control record could not be read or written.
     #[error("the control record of the limit was not changed")]
@@ -184,12 +194,15 @@ impl Limit {
     /// set before and now.
     ///
     /// # Errors
-    /// [`Error::AboveCeiling`], [`Error::Record`], [`Error::NotRung`].
+    /// [`Error::AboveCeiling`], [`Error::NoRoomForTenants`], [`Error::Record`], [`Error::NotRung`].
     pub async fn set(&self, setting: &Setting, by: &Author) -> Result<WasSet, Error> {
         let sharing = self.shared.as_ref().map(|shared| Sharing::of(&shared.configured));
         let (own, of_all) = setting.split(sharing.unwrap_or_default());
         if let Some(asked) = own.concurrency.filter(|asked| *asked > self.ceiling) {
             return Err(Error::AboveCeiling { asked, ceiling: self.ceiling });
+        }
+        if own.tenant_rates.is_some() || own.tenant_quotas.is_some() {
+            check_room_for_tenants(&self.name)?;
         }
         let was_set = set(&self.limiter, &own, by).await?;
         let mut was_set = was_set.map(|set| InEffect::of(&set, self.ceiling, &self.configured));
@@ -229,6 +242,15 @@ impl Limit {
     }
 }
 
+/// Beside the stack's name stand a tenant's, of which each character takes three at most, and a priority.
+fn check_room_for_tenants(name: &LimitKey) -> Result<(), Error> {
+    let most = MAX_KEY_BYTES - 3 * TENANT_MAX_CHARS - "//NORMAL".len();
+    match name.as_str().len() > most {
+        true => Err(Error::NoRoomForTenants { name: name.clone(), most }),
+        false => Ok(()),
+    }
+}
+
 /// How a limit is kept, as far as it matters to who looks at it.
 fn settings(ceiling: u32, limits: &Limits) -> Settings {
     let limits = limits.own();
@@ -257,4 +279,21 @@ async fn set(
     }
     let (before, control) = limiter.set_limits(|before| setting.over(before), by).await?;
     Ok(BeforeAndNow { before, now: control.limits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_beside_which_no_tenant_has_room_is_refused_by_its_length() {
+        let name = |length: usize| LimitKey::new("s".repeat(length)).unwrap();
+        let longest = MAX_KEY_BYTES - 3 * TENANT_MAX_CHARS - "//NORMAL".len();
+        check_room_for_tenants(&name(longest)).unwrap();
+        // The key of such a tenant's line is as long as a key may be.
+        let of_tenant = name(longest).tenant(&"t".repeat(3 * TENANT_MAX_CHARS)).unwrap();
+        assert_eq!(of_tenant.tenant("NORMAL").unwrap().as_str().len(), MAX_KEY_BYTES);
+        let error = check_room_for_tenants(&name(longest + 1)).unwrap_err().to_string();
+        assert!(error.contains(&format!("{longest} characters")), "{error}");
+    }
 }

@@ -387,9 +387,14 @@ impl<S: Store> Limiter<S> {
         Ok(Meter { due, spent: ledger.quotas, latest })
     }
 
-    fn check(&self, Overrides { rates, quotas, .. }: &Overrides) -> Result<(), Error> {
-        let (rates, quotas) = (rates.as_deref(), quotas.as_deref());
-        check(rates.unwrap_or_default(), quotas.unwrap_or_default(), &self.inner.settings.margin)
+    fn check(&self, limits: &Overrides) -> Result<(), Error> {
+        let Overrides { rates, quotas, tenant_rates, tenant_quotas, .. } = limits;
+        for (rates, quotas) in [(rates, quotas), (tenant_rates, tenant_quotas)] {
+            let (rates, quotas) = (rates.as_deref(), quotas.as_deref());
+            let margin = &self.inner.settings.margin;
+            check(rates.unwrap_or_default(), quotas.unwrap_or_default(), margin)?;
+        }
+        Ok(())
     }
 
     /// Stores what `next` makes of the control record, and again of the newer one if somebody else
@@ -419,14 +424,19 @@ impl<S: Store> Limiter<S> {
     /// Rates and quotas in effect: what was set live, else what was configured.
     #[must_use]
     pub fn limits(&self) -> (Vec<Rate>, Vec<Quota>) {
+        let Overrides { rates, quotas, .. } = self.set_live();
+        let configured = &self.inner.settings;
+        let rates = rates.unwrap_or_else(|| configured.rates.clone());
+        (rates, quotas.unwrap_or_else(|| configured.quotas.clone()))
+    }
+
+    /// What was set live, as far as this process knows it well enough.
+    #[must_use]
+    pub fn set_live(&self) -> Overrides {
         let now = self.now();
         let view = self.lock_view();
         let trusted = view.record().filter(|_| view.is_trusted(now));
-        let set = trusted.map(|record| &record.control.limits);
-        let Settings { rates, quotas, .. } = &self.inner.settings;
-        let set_rates = set.and_then(|set| set.rates.clone());
-        let set_quotas = set.and_then(|set| set.quotas.clone());
-        (set_rates.unwrap_or_else(|| rates.clone()), set_quotas.unwrap_or_else(|| quotas.clone()))
+        trusted.map(|record| record.control.limits.clone()).unwrap_or_default()
     }
 
     pub(crate) fn lock_view(&self) -> MutexGuard<'_, View> {

@@ -166,13 +166,13 @@ fn keeps_rates(scenario: &Scenario, known_after: Duration) -> bool {
     let keeps = |told: &Told, rate: &Rate| {
         told.tells(rate, most_units) && scenario.dispatch.keeps(told.kind())
     };
-    let set = || scenario.lowered.iter().filter_map(|set| Some((set, Told::of(set.rate?))));
+    let set = || scenario.lowered.iter().filter_map(|set| Some((set, set.told()?)));
     scenario.api.rates.iter().all(|rate| match rate.between {
         // While others are set in its place, they must keep it too.
         None => {
-            let is_kept_by = |set: &Told| rate.per.is_some() || set.is_within(rate);
+            let keeps_too = |set: Told| set.per != rate.per || set.is_within(rate);
             scenario.limits.iter().any(|told| keeps(told, rate))
-                && set().all(|(_, set)| is_kept_by(&set))
+                && set().all(|(_, set)| keeps_too(set))
         }
         Some((from, until)) => set().any(|(set, told)| {
             let is_known = set.begins().plus(known_after) <= Moment::from_millis(from * 1_000);

@@ -332,6 +332,7 @@ impl Scenario {
         on.map(Lowered::overrides).fold(Overrides::default(), |set, more| Overrides {
             concurrency: more.concurrency.or(set.concurrency),
             rates: more.rates.or(set.rates),
+            tenant_rates: more.tenant_rates.or(set.tenant_rates),
             ..set
         })
     }

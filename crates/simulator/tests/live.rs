@@ -12,7 +12,7 @@ use slowlane_simulator::api::API_STARTS;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{
-    Api, Dispatch, Load, Lowered, Mutant, Rate, Scenario, Told, ToldRate, Window,
+    Api, Dispatch, Load, Lowered, Mutant, Per, Rate, Scenario, Told, ToldRate, Window,
 };
 
 /// When the API begins to take less, and when it takes as much as before again.
@@ -61,7 +61,7 @@ fn lowered(dispatch: Dispatch, usual: u64, fewer: u64, per_secs: f64) -> Scenari
             from_secs: from - AHEAD_SECS,
             for_secs: until - from + 2 * AHEAD_SECS,
             rate: Some(ToldRate { units: fewer, per_secs, bucket: None, largest: None }),
-            concurrency: None,
+            ..Lowered::default()
         }],
         load: vec![Load::new(Priority::Batch, calls, 0.0)],
         ..Scenario::default()
@@ -95,13 +95,57 @@ fn a_rate_that_is_set_live_is_used_in_full_and_so_is_the_one_after_it() {
     }
 }
 
+/// Three tenants with 80 calls each. Each may have four a second or any number, and for a minute one.
+fn tenants_lowered(dispatch: Dispatch, usual: Option<u64>) -> Scenario {
+    let (from, until) = LESS;
+    let rate = |units| Rate { per: Some(Per::Tenant), ..Rate::new(units, 1.0, Window::Sliding) };
+    let mut rates = vec![Rate { between: Some(LESS), ..rate(1) }];
+    rates.extend(usual.map(rate));
+    Scenario {
+        dispatch,
+        limit: 5,
+        api: Api { rates, ..Api::fixed(200.0) },
+        limits: usual
+            .map(|usual| Told { per: Some(Per::Tenant), ..Told::rate(usual, 1.0) })
+            .into_iter()
+            .collect(),
+        lowered: vec![Lowered {
+            from_secs: from - AHEAD_SECS,
+            for_secs: until - from + 2 * AHEAD_SECS,
+            rate: Some(ToldRate { units: 1, per_secs: 1.0, bucket: None, largest: None }),
+            per: Some(Per::Tenant),
+            ..Lowered::default()
+        }],
+        load: vec![Load { tenants: 3, ..Load::new(Priority::Batch, 240, 60.0) }],
+        ..Scenario::default()
+    }
+}
+
+/// A rate of each tenant's may be set where none was configured, too. Calls have their turns by the rate
+/// that there was: they find no moment then and join the line again.
+#[test]
+fn a_rate_of_each_tenants_that_is_set_live_is_kept() {
+    for dispatch in [Dispatch::Doorbell, Dispatch::DeferralSwap] {
+        for usual in [Some(4), None] {
+            let (outcome, _) = play(&tenants_lowered(dispatch, usual));
+            let told = format!("{dispatch:?}, {usual:?}");
+            assert_eq!((outcome.violations, outcome.measures.failed), (Vec::new(), 0), "{told}");
+            let measures = outcome.measures;
+            assert_eq!(measures.own_429, 0, "{told}: {measures:?}");
+            assert!(measures.receives.mean < 3.0, "{told}: {:?}", measures.receives);
+        }
+    }
+}
+
 /// Where nobody reads what operators set, the API refuses calls.
 #[test]
 fn that_a_rate_set_live_is_kept_is_noticed() {
     for dispatch in [Dispatch::Doorbell, Dispatch::DeferralSwap] {
         let mutant = Some(Mutant::DeafToOperators);
-        let (outcome, _) = play(&Scenario { mutant, ..lowered(dispatch, 40, 10, 5.0) });
-        let mut broken = outcome.violations.iter().map(|seen| seen.invariant);
-        assert!(broken.any(|of| of == Invariant::RateKept), "{dispatch:?}: {broken:?}");
+        for sound in [lowered(dispatch, 40, 10, 5.0), tenants_lowered(dispatch, Some(4))] {
+            let (outcome, _) = play(&Scenario { mutant, ..sound });
+            let mut broken = outcome.violations.iter().map(|seen| seen.invariant);
+            assert!(broken.any(|of| of == Invariant::RateKept), "{dispatch:?}: {broken:?}");
+        }
     }
 }

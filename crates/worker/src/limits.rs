@@ -91,7 +91,7 @@ pub(crate) struct Limits {
     adapts: bool,
     /// How many slots there may be.
     ceiling: u32,
-    tenants: Option<tenants::Tenants>,
+    tenants: tenants::Tenants,
 }
 
 /// The one ring that comes back for a probe.

@@ -16,6 +16,10 @@ pub struct Setting {
     pub rates: Option<Vec<Rate>>,
     /// All quotas of the target's.
     pub quotas: Option<Vec<Quota>>,
+    /// All rates that each tenant has for itself.
+    pub tenant_rates: Option<Vec<Rate>>,
+    /// All quotas that each tenant has for itself.
+    pub tenant_quotas: Option<Vec<Quota>>,
 }
 
 impl Setting {
@@ -26,6 +30,8 @@ impl Setting {
             concurrency: self.concurrency.or(before.concurrency),
             rates: self.rates.clone().or(before.rates),
             quotas: self.quotas.clone().or(before.quotas),
+            tenant_rates: self.tenant_rates.clone().or(before.tenant_rates),
+            tenant_quotas: self.tenant_quotas.clone().or(before.tenant_quotas),
         }
     }
 }
@@ -47,16 +53,20 @@ impl Sharing {
 }
 
 impl Setting {
-    /// What of it is to be set in the target's own record, and what in that of the name.
+    /// What of it is to be set in the target's own record, and what in that of the name. Limits of
+    /// tenants are the target's own.
     pub(super) fn split(&self, sharing: Sharing) -> (Self, Self) {
         let part = |times: bool, at_once: bool| Self {
             as_configured: self.as_configured,
             concurrency: self.concurrency.filter(|_| at_once),
             rates: self.rates.clone().filter(|_| times),
             quotas: self.quotas.clone().filter(|_| times),
+            ..Self::default()
         };
         let Sharing { times, at_once } = sharing;
-        (part(!times, !at_once), part(times, at_once))
+        let (tenant_rates, tenant_quotas) = (self.tenant_rates.clone(), self.tenant_quotas.clone());
+        let own = Self { tenant_rates, tenant_quotas, ..part(!times, !at_once) };
+        (own, part(times, at_once))
     }
 }
 
@@ -93,19 +103,29 @@ pub struct InEffect {
     pub rates: Vec<Rate>,
     /// All quotas.
     pub quotas: Vec<Quota>,
+    /// All rates that each tenant has for itself.
+    pub tenant_rates: Vec<Rate>,
+    /// All quotas that each tenant has for itself.
+    pub tenant_quotas: Vec<Quota>,
 }
 
 impl InEffect {
     /// What was set, and in place of what was not the limits of the target as they were deployed.
     pub(super) fn of(set: &Overrides, ceiling: u32, configured: &Limits) -> Self {
-        let of_target = || configured.iter().filter(|limit| limit.scope == Scope::Target);
+        let of = |scope: Scope| configured.iter().filter(move |limit| limit.scope == scope);
+        let rates = |set: &Option<Vec<Rate>>, scope| {
+            set.clone().unwrap_or_else(|| of(scope).filter_map(Limit::rate).collect())
+        };
+        let quotas = |set: &Option<Vec<Quota>>, scope| {
+            set.clone().unwrap_or_else(|| of(scope).filter_map(Limit::quota).collect())
+        };
         let at_once = set.concurrency.or(configured.concurrency());
-        let rates = set.rates.clone();
-        let quotas = set.quotas.clone();
         Self {
             concurrency: at_once.unwrap_or(ceiling).min(ceiling),
-            rates: rates.unwrap_or_else(|| of_target().filter_map(Limit::rate).collect()),
-            quotas: quotas.unwrap_or_else(|| of_target().filter_map(Limit::quota).collect()),
+            rates: rates(&set.rates, Scope::Target),
+            quotas: quotas(&set.quotas, Scope::Target),
+            tenant_rates: rates(&set.tenant_rates, Scope::Tenant),
+            tenant_quotas: quotas(&set.tenant_quotas, Scope::Tenant),
         }
     }
 
@@ -115,28 +135,38 @@ impl InEffect {
             false => (self.rates, self.quotas),
         };
         let concurrency = if at_once { shared.concurrency } else { self.concurrency };
-        Self { concurrency, rates, quotas }
+        Self { concurrency, rates, quotas, ..self }
     }
 
-    /// For programs: `{concurrency, rates, quotas}`.
+    /// For programs: `{concurrency, rates, quotas, tenant_rates, tenant_quotas}`.
     pub(super) fn as_json(&self) -> Value {
-        let told = |all: &[String]| json!(all);
         json!({
             "concurrency": self.concurrency,
-            "rates": told(&each(&self.rates)),
-            "quotas": told(&each(&self.quotas)),
+            "rates": each(&self.rates),
+            "quotas": each(&self.quotas),
+            "tenant_rates": each(&self.tenant_rates),
+            "tenant_quotas": each(&self.tenant_quotas),
         })
     }
 
-    /// Its rows in a table: calls at once, rates, quotas.
-    fn cells(&self) -> [String; 3] {
+    /// Its rows in a table: calls at once, rates, quotas, and the same of each tenant.
+    fn cells(&self) -> [String; 5] {
         let all = |texts: Vec<String>| match texts.is_empty() {
-            true => "none".to_owned(),
+            true => NONE.to_owned(),
             false => texts.join("\n"),
         };
-        [self.concurrency.to_string(), all(each(&self.rates)), all(each(&self.quotas))]
+        [
+            self.concurrency.to_string(),
+            all(each(&self.rates)),
+            all(each(&self.quotas)),
+            all(each(&self.tenant_rates)),
+            all(each(&self.tenant_quotas)),
+        ]
     }
 }
+
+/// In a table, where there is no such limit.
+const NONE: &str = "none";
 
 fn each(limits: &[impl fmt::Display]) -> Vec<String> {
     limits.iter().map(ToString::to_string).collect()
@@ -152,7 +182,7 @@ pub struct WasSet {
 }
 
 impl WasSet {
-    /// For programs: `{before: {concurrency, rates, quotas}, now: {...}}`.
+    /// For programs: `{before: {concurrency, rates, quotas, tenant_rates, tenant_quotas}, now: {...}}`.
     pub fn as_json(&self) -> Value {
         json!({ "before": self.before.as_json(), "now": self.now.as_json() })
     }
@@ -160,10 +190,16 @@ impl WasSet {
 
 impl fmt::Display for WasSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = ["calls at once", "rates", "quotas"].map(str::to_owned);
-        let rows = names.into_iter().zip(self.before.cells()).zip(self.now.cells());
-        let rows = rows.map(|((name, before), now)| [name, before, now]).collect();
-        f.write_str(&text::table(["", "before", "now"], rows))
+        let of_target = ["calls at once", "rates", "quotas"];
+        let of_tenants = ["rates of each tenant", "quotas of each tenant"];
+        let names = of_target.into_iter().chain(of_tenants);
+        let rows = names.zip(self.before.cells()).zip(self.now.cells());
+        let rows = rows.map(|((name, before), now)| [name.to_owned(), before, now]);
+        // Most targets have no limits of tenants, and need not be told so.
+        let is_told = |[name, before, now]: &[String; 3]| {
+            of_target.contains(&name.as_str()) || before != NONE || now != NONE
+        };
+        f.write_str(&text::table(["", "before", "now"], rows.filter(is_told).collect()))
     }
 }
 
@@ -178,7 +214,12 @@ mod tests {
 
     #[test]
     fn what_is_not_named_stays_as_it_was_set() {
-        let before = Overrides { concurrency: Some(3), rates: None, quotas: Some(Vec::new()) };
+        let before = Overrides {
+            concurrency: Some(3),
+            quotas: Some(Vec::new()),
+            tenant_rates: Some(vec![rate(2)]),
+            ..Overrides::default()
+        };
         let setting = Setting { rates: Some(vec![rate(50)]), ..Setting::default() };
         let expected = Overrides { rates: Some(vec![rate(50)]), ..before.clone() };
         assert_eq!(setting.over(&before), expected);
@@ -195,19 +236,33 @@ mod tests {
             concurrency: Some(3),
             rates: Some(vec![rate(50)]),
             as_configured: true,
-            quotas: None,
+            tenant_rates: Some(vec![rate(2)]),
+            ..Setting::default()
         };
-        let (own, of_all) = setting.split(times);
-        assert_eq!(own, Setting { rates: None, ..setting.clone() });
-        assert_eq!(of_all, Setting { concurrency: None, ..setting.clone() });
+        let of_all = Setting { tenant_rates: None, ..setting.clone() };
         let at_once = Sharing::of(&Limits::from_json(r#"[{"concurrency":3}]"#).unwrap());
-        assert_eq!(setting.split(at_once), (of_all, own));
+        for (sharing, own, of_all) in [
+            (
+                times,
+                Setting { rates: None, ..setting.clone() },
+                Setting { concurrency: None, ..of_all.clone() },
+            ),
+            (
+                at_once,
+                Setting { concurrency: None, ..setting.clone() },
+                Setting { rates: None, ..of_all.clone() },
+            ),
+        ] {
+            assert_eq!(setting.split(sharing), (own, of_all));
+        }
         assert_eq!(setting.split(Sharing::default()).0, setting);
 
         let effect = |concurrency, units| InEffect {
             concurrency,
             rates: vec![rate(units)],
             quotas: Vec::new(),
+            tenant_rates: vec![rate(2)],
+            tenant_quotas: Vec::new(),
         };
         let set = |concurrency, units| WasSet {
             before: effect(concurrency, units),
@@ -228,7 +283,7 @@ mod tests {
         let day = Quota::every(15_000, Duration::from_secs(86_400));
         let as_configured = set(&Overrides::default());
         assert_eq!((as_configured.concurrency, as_configured.rates), (5, vec![rate(100)]));
-        assert_eq!(as_configured.quotas, [day]);
+        assert_eq!(as_configured.quotas, [day.clone()]);
         let text = r#"[{"concurrency":3}]"#;
         let fewer = Limits::from_json(text).unwrap();
         let at_once = |set| {
@@ -236,8 +291,15 @@ mod tests {
             InEffect::of(&set, 5, &fewer).concurrency
         };
         assert_eq!([None, Some(2), Some(4), Some(9)].map(at_once), [3, 2, 4, 5]);
-        let some = Overrides { concurrency: Some(9), rates: Some(Vec::new()), quotas: None };
+        let some = Overrides {
+            concurrency: Some(9),
+            rates: Some(Vec::new()),
+            tenant_quotas: Some(vec![day.clone()]),
+            ..Overrides::default()
+        };
         assert_eq!((set(&some).concurrency, set(&some).rates), (5, Vec::new()));
+        assert_eq!(set(&some).tenant_rates, [Rate::new(2, Duration::from_secs(1))]);
+        assert_eq!(set(&some).tenant_quotas, [day]);
 
         let before = set(&Overrides { rates: Some(vec![rate(50)]), ..Overrides::default() });
         let now = set(&Overrides { concurrency: Some(2), ..some });
@@ -251,6 +313,12 @@ mod tests {
         };
         assert_eq!(row("calls at once"), ["5", "2"]);
         assert_eq!((row("rates"), row("quotas")), (vec!["50/20s", "none"], vec!["15000/1d"; 2]));
+        assert_eq!(row("rates of each tenant"), ["2/s"; 2]);
+        assert_eq!(row("quotas of each tenant"), ["none", "15000/1d"]);
         assert_eq!(told.as_json()["before"]["rates"], json!(["50/20s"]));
+        assert_eq!(told.as_json()["now"]["tenant_quotas"], json!(["15000/1d"]));
+        let untold = InEffect { tenant_rates: Vec::new(), ..told.before };
+        let without = WasSet { before: untold.clone(), now: untold }.to_string();
+        assert!(!without.contains("tenant"), "{without}");
     }
 }

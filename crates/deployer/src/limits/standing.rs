@@ -5,8 +5,8 @@ use super::set::InEffect;
 use crate::text;
 use serde_json::{Value, json};
 use slowlane_limiter::{
-    Aimd, AimdRules, Author, Breaker, Change, Control, Limit, LimitKey, Limits, Measure, Mode,
-    Moment, Overrides, Quota, Rate, Scope, Spent, Standings,
+    Aimd, AimdRules, Author, Breaker, Change, Control, LimitKey, Limits, Mode, Moment, Overrides,
+    Quota, Rate, Spent, Standings,
 };
 
 /// How a limit stands at a moment.
@@ -112,7 +112,13 @@ impl Standing {
             concurrency: self.standings.concurrency,
             rates: self.standings.rates.clone(),
             quotas: self.standings.quotas.clone(),
+            ..self.set()
         }
+    }
+
+    /// What was set, and else what was configured.
+    fn set(&self) -> InEffect {
+        InEffect::of(&self.control().limits, self.ceiling, &self.configured)
     }
 
     /// Each rate in effect, and when its next call is free.
@@ -226,7 +232,7 @@ impl Standing {
     /// Each limit: as it was deployed, as it is in effect, and what is used of it.
     fn limits_table(&self) -> String {
         let configured = InEffect::of(&Overrides::default(), self.ceiling, &self.configured);
-        let set = InEffect::of(&self.control().limits, self.ceiling, &self.configured);
+        let set = self.set();
         let slots = self.slots().count();
         let at_work = match slots {
             0 => "-".to_owned(),
@@ -258,7 +264,14 @@ impl Standing {
             (quota.to_string(), format!("{left} left until {}", spent.resets_at))
         });
         rows.extend(side_by_side("quota", configured.quotas.iter().map(Quota::to_string), used));
-        rows.extend(self.configured.iter().filter_map(configured_only));
+        // What a tenant has used stands in a record of its own.
+        let untold = |limit: String| (limit, "-".to_owned());
+        let [before, now] = [&configured, &set].map(|all| all.tenant_rates.iter());
+        let (before, now) = (before.map(Rate::to_string), now.map(Rate::to_string).map(untold));
+        rows.extend(side_by_side("rate of each tenant", before, now));
+        let [before, now] = [&configured, &set].map(|all| all.tenant_quotas.iter());
+        let (before, now) = (before.map(Quota::to_string), now.map(Quota::to_string).map(untold));
+        rows.extend(side_by_side("quota of each tenant", before, now));
         text::table(["limit", "configured", "in effect", "used"], rows)
     }
 }
@@ -273,23 +286,6 @@ fn at_once(number: u32) -> String {
 
 fn number(at_once: u32) -> String {
     if at_once == NO_CEILING { "-".to_owned() } else { at_once.to_string() }
-}
-
-/// A limit of which the record tells nothing, as a row: the tenants' have records of their own.
-fn configured_only(limit: &Limit) -> Option<[String; 4]> {
-    let whose = match (&limit.scope, &limit.measure) {
-        (Scope::Target, _) => return None,
-        (Scope::Tenant, _) => " of each tenant".to_owned(),
-        (Scope::Shared(name), _) => format!(" shared by {name}"),
-    };
-    let rate = limit.rate().map(|rate| rate.to_string());
-    let value = rate.or_else(|| limit.quota().map(|quota| quota.to_string()));
-    let value = value.unwrap_or_else(|| match limit.measure {
-        Measure::Concurrency(at_once) => at_once.to_string(),
-        _ => "as the API takes".to_owned(),
-    });
-    let name = format!("{}{whose}", limit.measure.word());
-    Some([name, value, "-".to_owned(), "-".to_owned()])
 }
 
 /// Rows of what was configured, and beside it what is in effect and used.

@@ -97,6 +97,13 @@ pub struct Overrides {
     /// All quotas.
     #[serde(default)]
     pub quotas: Option<Vec<Quota>>,
+    /// All rates that each tenant has for itself. Whoever keeps limits of tenants reads them here, for
+    /// all tenants at once.
+    #[serde(default)]
+    pub tenant_rates: Option<Vec<Rate>>,
+    /// All quotas that each tenant has for itself.
+    #[serde(default)]
+    pub tenant_quotas: Option<Vec<Quota>>,
 }
 
 /// A change, as a person makes it.

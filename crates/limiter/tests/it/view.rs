@@ -203,7 +203,7 @@ fn a_record_keeps_who_changed_what_and_reads_what_it_writes() {
         let limits = Overrides {
             concurrency: Some(concurrency),
             rates: Some(vec![Rate::bucket(40, 2, seconds(1))]),
-            quotas: None,
+            ..Overrides::default()
         };
         control = control.changed(START, &Change::SetLimits { limits }, &by());
     }

@@ -80,6 +80,9 @@ pub struct Lowered {
     /// The target's only rate meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<ToldRate>,
+    /// Whether that is each tenant's own instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
 }
 
 /// A kind of thing that can be kept.
@@ -256,20 +259,24 @@ impl Lowered {
 
     /// The kind of limit.
     pub fn kind(&self) -> Kept {
-        match self.rate {
-            Some(rate) => Told::of(rate).kind(),
-            None => Kept::Concurrency,
-        }
+        self.told().map_or(Kept::Concurrency, |told| told.kind())
+    }
+
+    /// The rate that is set, as it would be told.
+    pub fn told(&self) -> Option<Told> {
+        self.rate.map(|rate| Told { per: self.per, ..Told::of(rate) })
     }
 
     /// What is set meanwhile in place of what was configured.
     pub fn overrides(&self) -> Overrides {
-        let rates = self.rate.map(|rate| Told::of(rate).limit().and_then(|limit| limit.rate()));
-        Overrides {
-            concurrency: self.concurrency,
-            rates: rates.map(|rate| rate.into_iter().collect()),
-            ..Overrides::default()
-        }
+        let rate = self.told().and_then(|told| told.limit()?.rate());
+        let rates = rate.map(|rate| vec![rate]);
+        let (rates, tenant_rates) = match self.per {
+            None => (rates, None),
+            Some(Per::Tenant) => (None, rates),
+        };
+        let concurrency = self.concurrency;
+        Overrides { concurrency, rates, tenant_rates, ..Overrides::default() }
     }
 }
 
@@ -319,6 +326,9 @@ impl Entry for Lowered {
     fn mistake(&self) -> Option<&'static str> {
         if self.concurrency.is_some() == self.rate.is_some() {
             return Some("one thing is lowered; write concurrency or rate");
+        }
+        if self.per.is_some() && self.rate.is_none() {
+            return Some("what is each tenant's is a rate");
         }
         (self.concurrency == Some(0)).then_some("a concurrency of 0 lets nothing through")
     }

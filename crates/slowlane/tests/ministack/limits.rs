@@ -61,7 +61,13 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
     let outputs = local.deployer.deploy(&plan, &Progress::hidden()).await?;
     let shown = local.told_json(&["limits", "show"])?;
     assert_eq!(shown["configured"], serde_json::from_str::<Value>(CONFIGURED)?);
-    let configured = json!({"concurrency": 5, "rates": ["100/20s"], "quotas": ["15000/1d"]});
+    let configured = json!({
+        "concurrency": 5,
+        "rates": ["100/20s"],
+        "quotas": ["15000/1d"],
+        "tenant_rates": ["2/s"],
+        "tenant_quotas": [],
+    });
     assert_eq!(shown["effective"], configured, "{shown:#}");
     assert_eq!(shown["used"]["quotas"][0]["left"], 15_000, "{shown:#}");
 
@@ -93,7 +99,8 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
     assert!(error.starts_with("6 calls at once are more than 5"), "{error}");
 
     let shown = local.told_json(&["limits", "show"])?;
-    let effective = json!({"concurrency": 3, "rates": ["50/20s"], "quotas": ["15000/1d"]});
+    let mut effective = configured.clone();
+    (effective["concurrency"], effective["rates"]) = (json!(3), json!(["50/20s"]));
     assert_eq!(shown["effective"], effective, "{shown:#}");
     assert_eq!(
         (&shown["changes"][1]["who"], &shown["changes"][1]["change"]),
@@ -113,13 +120,20 @@ async fn limits_are_set_shown_with_what_is_used_and_set_back() -> anyhow::Result
     let was_set = local.told_json(&typed)?;
     assert_eq!(was_set["now"]["rates"], json!(["30/20s"]), "{was_set:#}");
     assert_eq!(was_set["now"]["concurrency"], 3, "what is not named stays: {was_set:#}");
-    let effective = was_set["now"].clone();
+    let mut effective = was_set["now"].clone();
 
     let typed = [&["limits", "set", "--concurrency", "2"], &WHY[..]].concat();
     let was_set = local.told_json(&typed)?;
     assert_eq!(was_set["now"]["concurrency"], 2, "{was_set:#}");
-    let effective =
-        json!({ "concurrency": 2, "rates": effective["rates"], "quotas": effective["quotas"] });
+    effective["concurrency"] = json!(2);
+
+    let typed = [&["limits", "set", "--rate", "30/1m,per=tenant"], &WHY[..]].concat();
+    let was_set = local.told_json(&typed)?;
+    effective["tenant_rates"] = json!(["30/1m"]);
+    assert_eq!(was_set["now"], effective, "the target's rates stay: {was_set:#}");
+    let told = local.told(&["limits", "show"])?;
+    let row = told.lines().find(|line| line.starts_with("rate of each tenant")).context("a row")?;
+    assert!(row.contains("2/s") && row.contains("30/1m"), "{told}");
 
     let doorbell = outputs.doorbell_queue_url.context("a doorbell")?;
     let rings = slowlane_deployer::queues::depth(&local.sqs(), &doorbell).await?.total();

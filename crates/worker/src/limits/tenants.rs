@@ -21,7 +21,7 @@ use percent_encoding::{AsciiSet, utf8_percent_encode};
 use slowlane_lambda::logs::chain;
 use slowlane_limiter::{
     Decision, DynamoDbStore, Error, Fallback, LimitKey, Limiter, Limits as Configured,
-    MAX_KEY_BYTES, Margin, Moment, Rate, Reason, Settings, SlotId,
+    MAX_KEY_BYTES, Margin, Moment, Overrides, Rate, Reason, Settings, SlotId,
 };
 use slowlane_message::{Priority, TENANT_MAX_CHARS};
 use slowlane_policy::tenants::is_deserted;
@@ -39,18 +39,25 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const KEY_BYTES_OF_TENANTS: usize = 1 + 3 * TENANT_MAX_CHARS + "/NORMAL".len();
 const _: () = assert!(KEY_BYTES_OF_TENANTS < MAX_KEY_BYTES);
 
-/// The limits of tenants, if there are any.
+/// The limits of tenants, if there are any. They may be set live.
 pub(super) struct Tenants {
     store: DynamoDbStore,
     target: LimitKey,
     slot: SlotId,
+    /// Of a tenant's meter, as it was configured.
+    configured: Settings,
+    in_effect: RefCell<Rc<InEffect>>,
+    /// Grants that are of this process's own share.
+    of_own_share: Cell<u32>,
+}
+
+/// What each tenant's limits are now, and what this process has made of them.
+struct InEffect {
     /// Of a tenant's meter.
     meter: Settings,
     /// How far apart calls of a tenant are, under the slowest of its rates.
     apart: Duration,
     known: RefCell<HashMap<String, Rc<Tenant>>>,
-    /// Grants that are of this process's own share.
-    of_own_share: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -87,6 +94,18 @@ impl fmt::Debug for Tenants {
     }
 }
 
+impl InEffect {
+    fn new(meter: Settings) -> Rc<Self> {
+        let paces = meter.rates.iter().filter_map(|rate| rate.pace(&meter.margin).ok());
+        let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
+        Rc::new(InEffect { meter, apart, known: RefCell::default() })
+    }
+
+    fn is_none(&self) -> bool {
+        self.meter.rates.is_empty() && self.meter.quotas.is_empty()
+    }
+}
+
 impl Tenants {
     /// # Errors
     /// Limits that contradict themselves.
@@ -96,29 +115,41 @@ impl Tenants {
         target: &LimitKey,
         slot: &SlotId,
         settings: &Settings,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Self, Error> {
         let limits = limits.of_tenants();
-        if limits.is_empty() {
-            return Ok(None);
-        }
-        let meter = Settings { rates: limits.rates(), quotas: limits.quotas(), ..settings.clone() };
-        let paces = meter.rates.iter().filter_map(|rate| rate.pace(&meter.margin).ok());
-        let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
+        let configured =
+            Settings { rates: limits.rates(), quotas: limits.quotas(), ..settings.clone() };
         let tenants = Tenants {
             store: store.clone(),
             target: target.clone(),
             slot: slot.clone(),
-            meter,
-            apart,
-            known: RefCell::default(),
+            in_effect: RefCell::new(InEffect::new(configured.clone())),
+            configured,
             of_own_share: Cell::new(0),
         };
-        tenants.tenant("-").map(|_| Some(tenants))
+        if !limits.is_empty() {
+            tenants.tenant("-")?;
+        }
+        Ok(tenants)
+    }
+
+    /// Takes in what was set live: what was made of other limits is made anew. Calls keep the
+    /// appointments that they have.
+    fn heed(&self, set: Overrides) {
+        let Overrides { tenant_rates, tenant_quotas, .. } = set;
+        let rates = tenant_rates.as_ref().unwrap_or(&self.configured.rates);
+        let quotas = tenant_quotas.as_ref().unwrap_or(&self.configured.quotas);
+        let mut in_effect = self.in_effect.borrow_mut();
+        if in_effect.meter.rates != *rates || in_effect.meter.quotas != *quotas {
+            let (rates, quotas) = (rates.clone(), quotas.clone());
+            *in_effect = InEffect::new(Settings { rates, quotas, ..self.configured.clone() });
+        }
     }
 
     /// What is kept of this tenant.
     fn tenant(&self, tenant: &str) -> Result<Rc<Tenant>, Error> {
-        if let Some(known) = self.known.borrow().get(tenant) {
+        let in_effect = self.in_effect.borrow().clone();
+        if let Some(known) = in_effect.known.borrow().get(tenant) {
             return Ok(known.clone());
         }
         let key = self.target.tenant(&escaped(tenant))?;
@@ -127,20 +158,20 @@ impl Tenants {
         };
         let line = |priority: Priority| {
             let settings = Settings {
-                rates: vec![Rate::new(1, self.apart.max(Duration::from_micros(1)))],
+                rates: vec![Rate::new(1, in_effect.apart.max(Duration::from_micros(1)))],
                 quotas: Vec::new(),
                 margin: Margin::NONE,
                 fallback: Fallback::Refuse,
-                ..self.meter.clone()
+                ..in_effect.meter.clone()
             };
             limiter(key.tenant(priority.as_str())?, settings)
         };
         let [high, normal, batch] = Priority::ALL.map(line);
         let made = Rc::new(Tenant {
-            meter: limiter(key.clone(), self.meter.clone())?,
+            meter: limiter(key.clone(), in_effect.meter.clone())?,
             lines: [high?, normal?, batch?],
         });
-        let mut known = self.known.borrow_mut();
+        let mut known = in_effect.known.borrow_mut();
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
@@ -170,9 +201,19 @@ fn lines_before(priority: Priority) -> impl Iterator<Item = Priority> {
 impl Limits {
     /// How far apart calls of one tenant are, where tenants have limits of their own.
     pub(crate) fn tenants_apart(&self) -> Option<Duration> {
-        self.tenants.as_ref().map(|tenants| tenants.apart)
+        let tenants = self.limited_tenants()?;
+        let apart = tenants.in_effect.borrow().apart;
+        Some(apart)
     }
 
+    /// What is kept of tenants, if they have limits now.
+    fn limited_tenants(&self) -> Option<&Tenants> {
+        self.tenants.heed(self.limiter.set_live());
+        let is_limited = !self.tenants.in_effect.borrow().is_none();
+        is_limited.then_some(&self.tenants)
+    }
+
+<<<<<<< HEAD
     /// When the next moment of this tenant's is free, or since when, if that can be read. If the lines
     /// of such calls are deserted, they begin anew.
     pub(crate) async fn next_free_of(&self, tenant: &str, priority: Priority) -> Option<Moment> {
@@ -199,6 +240,20 @@ impl Limits {
         let again = Joined::AgainAt(now.plus(AGAIN_AFTER));
         let Some(Ok(found)) = self.tenants.as_ref().map(|tenants| tenants.tenant(tenant)) else {
             return again;
+=======
+    /// When the next moment of this tenant's is free, if that can be read.
+    pub(crate) async fn next_free_of(&self, tenant: &str) -> Option<Moment> {
+        let tenant = self.limited_tenants()?.tenant(tenant).ok()?;
+        known(tenant.meter.next_free().await)
+    }
+
+    /// An appointment at the end of the line of such calls, at `from` at the earliest. Behind more
+    /// urgent calls of the tenant's that wait: they would have its moment.
+    pub(crate) async fn join_line(&self, tenant: &str, priority: Priority, from: Moment) -> Moment {
+        let again_at = self.limiter.now().plus(AGAIN_AFTER);
+        let Some(Ok(found)) = self.limited_tenants().map(|tenants| tenants.tenant(tenant)) else {
+            return again_at;
+>>>>>>> b2845bb (limits set: each tenant's rates and quotas, live)
         };
         let mut from = from.max(now);
         for urgent in lines_before(priority) {
@@ -226,7 +281,7 @@ impl Limits {
     /// Asks for a moment of this tenant's, not before `from` and `within` this time after it.
     pub(crate) async fn ask_tenant(&self, tenant: &str, from: Moment, within: Duration) -> Asked {
         let again_at = Asked::SpentUntil(self.limiter.now().plus(AGAIN_AFTER));
-        let Some(tenants) = &self.tenants else { return again_at };
+        let Some(tenants) = self.limited_tenants() else { return again_at };
         let decision = match tenants.tenant(tenant) {
             Ok(found) => found.meter.reserve_from(from, within).await,
             Err(error) => Err(error),
@@ -252,14 +307,14 @@ impl Limits {
     /// Gives back a moment of a tenant's that is not used. If others have reserved behind it, it is
     /// lost.
     pub(crate) async fn give_back_to_tenant(&self, tenant: &str, grant: slowlane_limiter::Grant) {
-        if let Some(Ok(tenant)) = self.tenants.as_ref().map(|tenants| tenants.tenant(tenant)) {
+        if let Ok(tenant) = self.tenants.tenant(tenant) {
             tenant.meter.give_back(grant).await;
         }
     }
 
     /// How many grants of tenants' limits were of this process's own share since this was last asked.
     pub(super) fn take_tenants_of_own_share(&self) -> u32 {
-        self.tenants.as_ref().map_or(0, |tenants| tenants.of_own_share.take())
+        self.tenants.of_own_share.take()
     }
 }
 

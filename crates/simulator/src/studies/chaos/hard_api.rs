@@ -145,7 +145,7 @@ fn tell_at_once(scenario: &mut Scenario, dice: &mut Dice) {
         let concurrency = 1 + dice.below(scenario.limit.into()) as u32;
         let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
         let concurrency = Some(concurrency);
-        scenario.lowered.push(Lowered { from_secs, for_secs, concurrency, rate: None });
+        scenario.lowered.push(Lowered { from_secs, for_secs, concurrency, ..Lowered::default() });
     }
 }
 
@@ -159,7 +159,7 @@ fn set_slower(scenario: &mut Scenario, dice: &mut Dice) {
     }
     let rate = Some(ToldRate { units: 1 + dice.below(told.units), ..*told });
     let (from_secs, for_secs) = (dice.below(20), 1 + dice.below(LONGEST_SECS));
-    scenario.lowered.push(Lowered { from_secs, for_secs, concurrency: None, rate });
+    scenario.lowered.push(Lowered { from_secs, for_secs, rate, ..Lowered::default() });
 }
 
 /// A rate as somebody tells it who has read the API's documents.
