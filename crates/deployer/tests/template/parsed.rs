@@ -8,6 +8,12 @@ pub(crate) fn template() -> Value {
     to_json(serde_yaml_ng::from_str(&crate::template()).unwrap())
 }
 
+/// The template of a stack beside Slowlane's own, such as `cascade`.
+pub(crate) fn addition(name: &str) -> Value {
+    let path = format!("{}/../../infra/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    to_json(serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+}
+
 /// The resources of a type, by name.
 pub(crate) fn resources<'a>(
     template: &'a Value,

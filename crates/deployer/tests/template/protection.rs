@@ -1,6 +1,6 @@
 //! What the template takes care of: data, encryption, and that nobody may more than he must.
 
-use crate::parsed::{resources, template};
+use crate::parsed::{addition, resources, template};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,30 +43,58 @@ fn every_queue_refuses_requests_without_tls() {
 /// A customer's key, where there is one, is for all that lies anywhere.
 #[test]
 fn a_key_of_ones_own_is_used_everywhere() {
-    let template = template();
+    for (template, roles) in [
+        (template(), &["EnqueuerRole", "WorkerRole"][..]),
+        (addition("cascade"), &["CallerRole", "FrontDoorRole"]),
+        (addition("reviews"), &["ReviewSentimentRole"]),
+    ] {
+        uses_a_key_of_ones_own(&template, roles);
+    }
+}
+
+fn uses_a_key_of_ones_own(template: &Value, roles: &[&str]) {
     let own = json!({ "Fn::If": ["OwnKey", { "Ref": "KmsKeyArn" }, { "Ref": "AWS::NoValue" }] });
     for (kind, property) in [
         ("AWS::SQS::Queue", "KmsMasterKeyId"),
         ("AWS::Logs::LogGroup", "KmsKeyId"),
         ("AWS::Lambda::Function", "KmsKeyArn"),
     ] {
-        for (name, resource) in resources(&template, kind) {
+        for (name, resource) in resources(template, kind) {
             assert_eq!(resource["Properties"][property], own, "{name}");
         }
     }
-    let table = &template["Resources"]["IdempotencyTable"]["Properties"]["SSESpecification"];
-    assert_eq!(table["Fn::If"][1]["KMSMasterKeyId"], json!({ "Ref": "KmsKeyArn" }));
-    for role in ["EnqueuerRole", "WorkerRole"] {
-        let allowed: Vec<_> = statements(&template["Resources"][role])
+    for (name, table) in resources(template, "AWS::DynamoDB::Table") {
+        let encryption = &table["Properties"]["SSESpecification"];
+        let key = &encryption["Fn::If"][1]["KMSMasterKeyId"];
+        assert_eq!(key, &json!({ "Ref": "KmsKeyArn" }), "{name}");
+    }
+    for role in roles {
+        let allowed: Vec<_> = statements(&template["Resources"][*role])
             .into_iter()
             .filter(|statement| statement["Resource"] == json!({ "Ref": "KmsKeyArn" }))
             .collect();
         let [statement] = allowed[..] else { panic!("{role}: {allowed:?}") };
         let actions = actions(statement);
-        assert!(
-            actions.contains("kms:Decrypt") && actions.contains("kms:GenerateDataKey"),
-            "{role}"
-        );
+        assert!(actions.contains("kms:Decrypt"), "{role}");
+        // Whoever only runs with variables writes nothing under the key.
+        let writes = !["CallerRole", "FrontDoorRole"].contains(role);
+        assert_eq!(actions.contains("kms:GenerateDataKey"), writes, "{role}");
+    }
+}
+
+/// Beside Slowlane's own stack nothing needs a statement that names no resource.
+#[test]
+fn no_statement_of_an_addition_is_wide() {
+    for name in ["cascade", "reviews", "shared-limits"] {
+        let template = addition(name);
+        for (role, resource) in resources(&template, "AWS::IAM::Role") {
+            for statement in statements(resource) {
+                assert_eq!(statement["Effect"], "Allow", "{name}: {role}");
+                assert!(!statement["Resource"].to_string().contains("\"*\""), "{name}: {role}");
+                let actions = actions(statement);
+                assert!(!actions.iter().any(|action| action.contains('*')), "{name}: {role}");
+            }
+        }
     }
 }
 
