@@ -135,3 +135,11 @@ fn a_file_without_a_single_order_is_an_error_that_tells_each_line() {
     assert!(error.contains("line 2: "), "{error}");
     assert!(error.contains("has no order that can be run"), "{error}");
 }
+
+/// Nobody types the name of this program.
+#[test]
+fn a_mistake_shows_what_was_typed() {
+    let output = Command::new(DEMO).args(["demo", "--bogus"]).output().unwrap();
+    let error = error_of(&output);
+    assert!(error.contains("Usage: cargo xtask demo ") && !error.contains("slowlane-"), "{error}");
+}

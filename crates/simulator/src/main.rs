@@ -294,3 +294,19 @@ fn progress_bar(length: u64) -> ProgressBar {
     }
     bar
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody types the name of this program.
+    #[test]
+    fn a_mistake_shows_what_was_typed() {
+        for command in ["simulate", "bench"] {
+            let refused = Arguments::try_parse_from(["slowlane-simulator", command, "--bogus"]);
+            let told = refused.map(drop).unwrap_err().to_string();
+            let usage = format!("Usage: cargo xtask {command} ");
+            assert!(told.contains(&usage) && !told.contains("slowlane-"), "{told}");
+        }
+    }
+}
