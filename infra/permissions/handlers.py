@@ -1,7 +1,7 @@
-"""Prints what CloudFormation asks of AWS for each resource type of a template: the permissions that
+"""Prints what CloudFormation asks of AWS for each resource type of templates: the permissions that
 the type's own schema names for its handlers. The schemas are those that cfn-lint brings.
 
-    python handlers.py infra/template.yaml > infra/permissions/handlers.json
+    python handlers.py infra/*.yaml > infra/permissions/handlers.json
 """
 
 import json
@@ -19,6 +19,6 @@ def permissions(resource_type):
     return {name: sorted(set(handlers[name]["permissions"])) for name in HANDLERS if name in handlers}
 
 
-template = open(sys.argv[1]).read()
-types = sorted(set(re.findall(r"^    Type: (AWS::\S+)$", template, re.MULTILINE)))
+templates = [open(path).read() for path in sys.argv[1:]]
+types = sorted({name for text in templates for name in re.findall(r"^    Type: (AWS::\S+)$", text, re.MULTILINE)})
 print(json.dumps({name: permissions(name) for name in types}, indent=2))

@@ -69,12 +69,13 @@ fn cfn_lint(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     Ok(cmd!(sh, "{cfn_lint} {templates...} {machines}").run()?)
 }
 
-/// Writes what CloudFormation's handlers ask for the template's resources, or compares it with what
+/// Writes what CloudFormation's handlers ask for the templates' resources, or compares it with what
 /// is there. `programs` has the Python with cfn-lint, which brings the resources' schemas.
 pub(crate) fn permissions(sh: &Shell, programs: &Path, check: bool) -> anyhow::Result<()> {
     let python = programs.join("python");
     let list = "infra/permissions/handlers.json";
-    let asked = cmd!(sh, "{python} infra/permissions/handlers.py infra/template.yaml").read()?;
+    let templates = files(&repository().join("infra"), ".yaml")?;
+    let asked = cmd!(sh, "{python} infra/permissions/handlers.py {templates...}").read()?;
     let asked = format!("{asked}\n");
     let path = repository().join(list);
     if !check {

@@ -7,7 +7,10 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
+    VersioningConfiguration,
+};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,7 +108,8 @@ pub(crate) struct Store {
 
 impl Store {
     /// Finds the bucket, or creates it. A new bucket is private and encrypted, as S3's defaults
-    /// have been since 2023. Without a name it is the account's own in this region.
+    /// have been since 2023, and keeps the versions of its objects. Without a name it is the
+    /// account's own in this region.
     pub(crate) async fn open(
         config: &SdkConfig,
         local: bool,
@@ -154,7 +158,7 @@ impl Store {
             .set_create_bucket_configuration(constraint)
             .send()
             .await;
-        let Err(error) = created else { return Ok(()) };
+        let Err(error) = created else { return self.keep_versions().await };
         match error.as_service_error() {
             // Another deploy came first.
             Some(service) if service.is_bucket_already_owned_by_you() => Ok(()),
@@ -163,6 +167,21 @@ impl Store {
             }
             _ => Err(aws::failed("s3:CreateBucket", &self.bucket)(error).into()),
         }
+    }
+
+    /// So that an artifact that somebody deletes is not lost: a way back needs it.
+    async fn keep_versions(&self) -> Result<(), Error> {
+        let enabled =
+            VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        self.client
+            .put_bucket_versioning()
+            .bucket(&self.bucket)
+            .expected_bucket_owner(&self.account)
+            .versioning_configuration(enabled)
+            .send()
+            .await
+            .map_err(|error| self.refused("s3:PutBucketVersioning", &self.bucket, error))?;
+        Ok(())
     }
 
     /// Uploads the artifact unless it is there. The key is its content's hash, so being there is
@@ -252,7 +271,10 @@ mod tests {
     /// CreateBucket alone names no owner: what it makes is the caller's.
     #[tokio::test]
     async fn every_request_to_the_bucket_says_whose_it_must_be() {
-        let wire = Wire::answering([(200, IDENTITY), (404, ""), (200, ""), (404, ""), (200, "")]);
+        let made = [(404, ""), (200, ""), (200, "")];
+        let wire = Wire::answering(
+            [(200, IDENTITY)].into_iter().chain(made).chain([(404, ""), (200, "")]),
+        );
         deploy(&wire, None).await.unwrap();
         let requests = wire.requests();
         let owners: Vec<_> = requests
@@ -261,8 +283,10 @@ mod tests {
             .map(|request| (request.method(), request.headers().get("x-amz-expected-bucket-owner")))
             .collect();
         let ours = Some("123456789012");
-        let expected = [("HEAD", ours), ("PUT", None), ("HEAD", ours), ("PUT", ours)];
+        let expected =
+            [("HEAD", ours), ("PUT", None), ("PUT", ours), ("HEAD", ours), ("PUT", ours)];
         assert_eq!(owners, expected);
+        assert!(requests[3].uri().ends_with("?versioning"), "{}", requests[3].uri());
         let bucket = "https://slowlane-artifacts-123456789012-eu-north-1.s3.";
         assert!(requests[1].uri().starts_with(bucket), "{}", requests[1].uri());
     }

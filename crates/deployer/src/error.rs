@@ -1,5 +1,5 @@
 use crate::stack::changes::ResourceChange;
-use crate::{api, artifacts, aws, local, outputs, package, stack};
+use crate::{NoRoom, api, artifacts, aws, local, outputs, package, stack};
 use std::path::PathBuf;
 
 /// Why a deploy did not reach its end. Each source says which file, call or resource it was.
@@ -22,6 +22,9 @@ pub enum DeployError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The account cannot reserve what the limit needs.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// CloudFormation refused the change or could not carry it out.
     #[error("deploying the stack failed")]
     Stack(#[from] stack::Error),

@@ -60,6 +60,7 @@ mod plan;
 mod prepared;
 mod progress;
 pub mod queues;
+mod room;
 pub mod stack;
 pub mod status;
 mod switch;
@@ -79,6 +80,7 @@ pub use outputs::{Deployed, Outputs};
 pub use plan::{Files, Plan};
 pub use prepared::Prepared;
 pub use progress::Progress;
+pub use room::NoRoom;
 pub use stack::Values;
 pub use unresolved::Unresolved;
 
@@ -134,6 +136,14 @@ impl Deployer {
     /// If a request is refused.
     pub async fn holdings(&self, deployed: &Deployed) -> Result<Holdings, HoldingsError> {
         Holdings::of(&self.config, &self.stack(&deployed.stack_name), deployed).await
+    }
+
+    /// What has been changed by hand since a stack was deployed.
+    ///
+    /// # Errors
+    /// If there is no such stack, or CloudFormation refuses.
+    pub async fn drift(&self, stack_name: &str) -> Result<stack::Drift, stack::Error> {
+        self.stack(stack_name).drift().await
     }
 
     /// A stack that is already there.

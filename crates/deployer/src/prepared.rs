@@ -3,6 +3,7 @@
 use crate::api::{self, Brought};
 use crate::artifacts::{self, Artifact};
 use crate::outputs::Outputs;
+use crate::room::Reservation;
 use crate::stack::{ChangeSet, Changes, Description, Wanted};
 use crate::{DeployError, Deployer, Plan, Progress, local, switch};
 
@@ -61,6 +62,13 @@ impl<'a> Prepared<'a> {
         if let Some(carried_over) = api::choose(&mut parameters, &present, brought)? {
             progress.say(&carried_over);
         }
+        let template = plan.files.template()?;
+        if let Some(reservation) = Reservation::of(&parameters, &present, &template) {
+            match reservation.check(&deployer.config).await {
+                Ok(room) => room?,
+                Err(error) => progress.say(&format!("going on without knowing of room: {error}")),
+            }
+        }
         let bucket = plan.artifact_bucket.as_deref();
         let store = artifacts::Store::open(&deployer.config, is_local, bucket).await?;
         if is_local {
@@ -73,7 +81,6 @@ impl<'a> Prepared<'a> {
             parameters.insert(parameter, artifact.key().into());
         }
         // By its address, since a request takes no more than 51,200 bytes of template.
-        let template = plan.files.template()?;
         let template = Artifact::new("template/slowlane", "yaml", template.into_bytes());
         store.put(&template).await?;
         let template_url = store.url(&template).await?;

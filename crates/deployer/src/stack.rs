@@ -2,11 +2,13 @@
 
 mod change_set;
 pub mod changes;
+mod drift;
 mod error;
 mod events;
 
 pub use change_set::{ChangeSet, Conduct, Wanted};
 pub use changes::Changes;
+pub use drift::{Difference, Drift, Drifted};
 pub use error::{Error, Failed, FailedResource};
 
 use crate::{Progress, aws};

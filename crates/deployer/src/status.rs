@@ -4,8 +4,9 @@ use crate::limits::{Limit, Standing};
 use crate::logs::{self, Filter, Function};
 use crate::outputs::Deployed;
 use crate::queues::{self, Depth};
+use crate::stack::Drift;
 use crate::unresolved::Unresolved;
-use crate::{ago, aws, text};
+use crate::{Deployer, ago, aws, text};
 use aws_config::SdkConfig;
 use serde::Serialize;
 use slowlane_message::Priority;
@@ -58,6 +59,8 @@ pub struct Status {
     pub held_up_by: Vec<String>,
     /// What could not be found out, in words.
     pub not_answered: Vec<String>,
+    /// What was changed by hand, if that was looked at.
+    pub drift: Option<Drift>,
 }
 
 /// One queue of calls.
@@ -131,9 +134,18 @@ impl Status {
             recent: missing.note(recent(config, deployed, window).await),
             held_up_by: Vec::new(),
             not_answered: missing.0,
+            drift: None,
         };
         status.held_up_by = status.hold_ups();
         status
+    }
+
+    /// Looks at what was changed by hand, too.
+    pub async fn drift(&mut self, deployer: &Deployer) {
+        match deployer.drift(&self.stack).await {
+            Ok(drift) => self.drift = Some(drift),
+            Err(error) => self.not_answered.push(aws::chain(&error)),
+        }
     }
 
     /// What keeps calls from running, the gravest first, and what waits for a person.
@@ -338,9 +350,15 @@ pub fn table(status: &Status) -> String {
             told += " (and more than could be read)";
         }
     }
-    for (heading, lines) in
-        [("held up by", &status.held_up_by), ("not answered", &status.not_answered)]
-    {
+    let drift = status
+        .drift
+        .iter()
+        .flat_map(|drift| drift.to_string().lines().map(str::to_owned).collect::<Vec<_>>());
+    for (heading, lines) in [
+        ("held up by", &status.held_up_by),
+        ("drift", &drift.collect()),
+        ("not answered", &status.not_answered),
+    ] {
         if !lines.is_empty() {
             told += &format!("\n\n{heading}\n  {}", lines.join("\n  "));
         }
@@ -372,6 +390,7 @@ mod tests {
                 recent: Some(Recent::default()),
                 held_up_by: Vec::new(),
                 not_answered: Vec::new(),
+                drift: None,
             }
         }
     }
@@ -427,6 +446,14 @@ mod tests {
             assert!(found.len() == 1 && found[0].contains(told), "{told}: {found:?}");
         }
         assert_eq!(waiting(ring(4)).hold_ups(), [""; 0], "a slot is free");
+    }
+
+    #[test]
+    fn what_was_changed_by_hand_is_told_where_it_was_looked_at() {
+        assert!(!table(&quiet()).contains("drift"));
+        let drift = Some(Drift { resources: Vec::new(), incomplete: None });
+        let told = table(&Status { drift, ..quiet() });
+        assert!(told.ends_with("drift\n  nothing was changed by hand"), "{told}");
     }
 
     #[test]

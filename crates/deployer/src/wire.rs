@@ -40,6 +40,14 @@ impl Wire {
             .build()
     }
 
+    /// The bodies of the requests, as forms or JSON have them.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        let body = |request: &HttpRequest| {
+            std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned()
+        };
+        self.requests().iter().map(body).collect()
+    }
+
     pub(crate) fn requests(&self) -> Vec<HttpRequest> {
         let script = self.0.lock().unwrap();
         script.requests.iter().filter_map(HttpRequest::try_clone).collect()

@@ -6,7 +6,7 @@ use super::{Stack, message};
 use crate::clock::now;
 use crate::{Progress, Values, aws};
 use aws_sdk_cloudformation::types::{
-    Capability, Change, ChangeSetStatus, ChangeSetType, EventFilter, Parameter,
+    Capability, Change, ChangeSetStatus, ChangeSetType, DeploymentMode, EventFilter, Parameter,
     ParameterDeclaration, RollbackConfiguration, RollbackTrigger, StackStatus, Tag,
 };
 
@@ -38,6 +38,10 @@ pub struct Conduct {
     pub rollback_alarms: Vec<String>,
     /// For how many minutes after a change its alarms are watched, 180 at most.
     pub watched_minutes: u8,
+    /// Whether what was changed by hand since is set back to what the template says. Otherwise
+    /// CloudFormation compares templates and parameters only, and does not see it. It is said of one
+    /// change, and does not stay.
+    pub revert_drift: bool,
 }
 
 impl Conduct {
@@ -52,6 +56,11 @@ impl Conduct {
                 .monitoring_time_in_minutes(self.watched_minutes.into())
                 .build()
         })
+    }
+
+    /// A stack that is new has no drift.
+    fn revert_drift_of(&self, is_new: bool) -> Option<DeploymentMode> {
+        (self.revert_drift && !is_new).then_some(DeploymentMode::RevertDrift)
     }
 
     fn notifications(&self) -> Option<Vec<String>> {
@@ -267,6 +276,7 @@ impl Stack<'_> {
             .set_role_arn(wanted.conduct.role_arn.clone())
             .set_notification_arns(wanted.conduct.notifications())
             .set_rollback_configuration(wanted.conduct.rollback())
+            .set_deployment_mode(wanted.conduct.revert_drift_of(creates))
             .capabilities(Capability::CapabilityIam)
             .send()
             .await;

@@ -88,7 +88,7 @@ pub(crate) struct Deploy {
     json: bool,
 }
 
-/// How CloudFormation goes about it. What is given once stays with the stack.
+/// How CloudFormation goes about it. What is given once stays with the stack, but for `revert_drift`.
 #[derive(Args)]
 struct ConductArgs {
     /// The role in whose name CloudFormation acts, instead of yours
@@ -116,6 +116,12 @@ struct ConductArgs {
         requires = "rollback_alarms"
     )]
     rollback_minutes: u8,
+    /// Set back what was changed by hand since the last deploy
+    ///
+    /// Without it a deploy does not see such changes, and leaves them. With --plan it shows them;
+    /// `slowlane status --drift` does too.
+    #[arg(long)]
+    revert_drift: bool,
 }
 
 impl ConductArgs {
@@ -125,6 +131,7 @@ impl ConductArgs {
             notification_arns: self.notification_arns.clone(),
             rollback_alarms: self.rollback_alarms.clone(),
             watched_minutes: self.rollback_minutes,
+            revert_drift: self.revert_drift,
         }
     }
 }

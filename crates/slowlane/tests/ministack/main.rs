@@ -35,9 +35,7 @@ impl Local {
         let python =
             std::env::var_os("SLOWLANE_PYTHON").context("run this by `cargo xtask test`")?;
         let directory = tempfile::tempdir()?;
-        for name in ["slowlane-enqueuer", "slowlane-worker"] {
-            std::fs::write(directory.path().join(name), "#!/bin/sh\n")?;
-        }
+        write_lambdas(directory.path())?;
         let ministack = MiniStack::start(Path::new(&python), directory.path()).await?;
         let endpoint = Endpoint::Local { url: ministack.endpoint().into() };
         let deployer = Deployer::new(endpoint).await;
@@ -52,24 +50,12 @@ impl Local {
     }
 
     fn plan(&self) -> Plan {
-        Plan::new("trial", &repository(), self.directory.path()).parameter("ApiProfile", "http")
+        plan(self.directory.path())
     }
 
     /// A copy of what is deployed of the repository, with a template that `change` has changed.
     fn changed(&self, change: impl Fn(String) -> String) -> anyhow::Result<PathBuf> {
-        let copy = self.directory.path().join("repository");
-        for folder in ["infra", "state-machines"] {
-            fs::create_dir_all(copy.join(folder))?;
-        }
-        for name in ["throttled-call.asl.json", "sales-order-sync.asl.json"] {
-            let machine = format!("state-machines/{name}");
-            fs::copy(repository().join(&machine), copy.join(&machine))?;
-        }
-        let template = fs::read_to_string(repository().join("infra/template.yaml"))?;
-        let changed = change(template.clone());
-        assert_ne!(changed, template, "nothing was changed");
-        fs::write(copy.join("infra/template.yaml"), changed)?;
-        Ok(copy)
+        changed(self.directory.path().join("repository"), change)
     }
 
     /// Runs `slowlane` on a stack, with no terminal to ask at.
@@ -115,6 +101,35 @@ impl Local {
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn write_lambdas(directory: &Path) -> anyhow::Result<()> {
+    for name in ["enqueuer", "worker", "caller", "front-door"] {
+        let name = format!("slowlane-{name}");
+        fs::write(directory.join(name), "#!/bin/sh\n")?;
+    }
+    Ok(())
+}
+
+/// The stack `trial`, with the Lambdas of a directory.
+fn plan(lambdas: &Path) -> Plan {
+    Plan::new("trial", &repository(), lambdas).parameter("ApiProfile", "http")
+}
+
+/// A copy of what is deployed of the repository, with a template that `change` has changed.
+fn changed(copy: PathBuf, change: impl Fn(String) -> String) -> anyhow::Result<PathBuf> {
+    for folder in ["infra", "state-machines"] {
+        fs::create_dir_all(copy.join(folder))?;
+    }
+    for name in ["throttled-call.asl.json", "sales-order-sync.asl.json"] {
+        let machine = format!("state-machines/{name}");
+        fs::copy(repository().join(&machine), copy.join(&machine))?;
+    }
+    let template = fs::read_to_string(repository().join("infra/template.yaml"))?;
+    let changed = change(template.clone());
+    assert_ne!(changed, template, "nothing was changed");
+    fs::write(copy.join("infra/template.yaml"), changed)?;
+    Ok(copy)
 }
 
 fn request(scope: &str, key: &str) -> anyhow::Result<Request> {

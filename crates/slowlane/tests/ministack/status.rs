@@ -1,6 +1,7 @@
 use super::{Local, dispatched, queued_call};
 use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 const EXECUTION: &str =
@@ -202,5 +203,20 @@ async fn the_logs_are_printed_whole_or_of_one_call() -> anyhow::Result<()> {
     let told: Vec<_> = lines.iter().map(|line| (&line["function"], &line["Outcome"])).collect();
     let (enqueuer, worker) = (json!("enqueuer"), json!("worker"));
     assert_eq!(told, [(&enqueuer, &Value::Null), (&worker, &json!("succeeded"))], "{lines:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_changed_by_hand_is_shown() -> anyhow::Result<()> {
+    let (local, outputs) = Local::deployed().await?;
+    let by_hand = local.sqs().set_queue_attributes().queue_url(&outputs.high_queue_url);
+    by_hand.attributes(QueueAttributeName::VisibilityTimeout, "7").send().await?;
+    let told = local.told(&["status", "--drift"])?;
+    let expected = "  HighQueue (AWS::SQS::Queue)\n      VisibilityTimeout: 7, deployed as 90\n";
+    assert!(told.contains("\ndrift\n") && told.contains(expected), "{told}");
+    let json = local.told_json(&["status", "--drift"])?;
+    let drifted = json["drift"]["resources"].as_array().into_iter().flatten();
+    assert!(drifted.clone().any(|one| one["logical_id"] == "HighQueue"), "{json}");
+    assert_eq!(local.told_json(&["status"])?["drift"], serde_json::Value::Null);
     Ok(())
 }

@@ -4,7 +4,6 @@
 use crate::stack::{Conduct, Stack, Wanted};
 use crate::wire::Wire;
 use crate::{Progress, Values};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use std::time::Duration;
 
 /// A member of `Details`.
@@ -196,8 +195,7 @@ async fn a_refusal_is_told_with_what_the_validation_found() {
     CloudFormation refuses the change of stack prod: Validation failed with 1 error(s).
       /Resources/HighQueue/Properties/QueueName: a queue of this name exists
     ");
-    let last = wire.requests().pop().unwrap();
-    let body = std::str::from_utf8(last.body().bytes().unwrap()).unwrap();
+    let body = wire.bodies().pop().unwrap();
     assert!(body.contains("DeleteChangeSet"), "{body}");
 }
 
@@ -209,6 +207,7 @@ async fn a_role_topics_and_alarms_are_handed_to_cloudformation() {
         notification_arns: vec!["arn:topic".into()],
         rollback_alarms: vec!["arn:alarm-1".into(), "arn:alarm-2".into()],
         watched_minutes: 15,
+        revert_drift: true,
     };
     let told = [
         "RoleARN=arn%3Arole",
@@ -217,13 +216,14 @@ async fn a_role_topics_and_alarms_are_handed_to_cloudformation() {
         "RollbackConfiguration.RollbackTriggers.member.1.Type=AWS%3A%3ACloudWatch%3A%3AAlarm",
         "RollbackConfiguration.RollbackTriggers.member.2.Arn=arn%3Aalarm-2",
         "RollbackConfiguration.MonitoringTimeInMinutes=15",
+        "DeploymentMode=REVERT_DRIFT",
     ];
     let asked = creation_by(&conduct).await;
     for part in told {
         assert!(asked.split('&').any(|asked| asked == part), "{part} is not in {asked}");
     }
     let asked = creation_by(&Conduct::default()).await;
-    for name in ["RoleARN", "NotificationARNs", "RollbackConfiguration"] {
+    for name in ["RoleARN", "NotificationARNs", "RollbackConfiguration", "DeploymentMode"] {
         assert!(!asked.contains(name), "{name} is in {asked}");
     }
 }
@@ -237,9 +237,5 @@ async fn creation_by(conduct: &Conduct) -> String {
         (200, &complete),
     ]));
     prepare_by(&wire, conduct).await.unwrap();
-    let body = |request: &HttpRequest| {
-        std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned()
-    };
-    let bodies = wire.requests().iter().map(body).collect::<Vec<_>>();
-    bodies.into_iter().find(|body| body.contains("Action=CreateChangeSet")).unwrap()
+    wire.bodies().into_iter().find(|body| body.contains("Action=CreateChangeSet")).unwrap()
 }

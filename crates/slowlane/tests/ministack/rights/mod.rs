@@ -82,7 +82,8 @@ const UNUSED: [(&str, &str); 14] = [
 ];
 
 /// What the policies allow and neither list shows, each with why.
-const BESIDE: [(&str, &str); 4] = [
+const BESIDE: [(&str, &str); 5] = [
+    ("cloudformation:DetectStackResourceDrift", "AWS asks for it beside DetectStackDrift"),
     ("cloudformation:DescribeEvents", "asked after a refused change set only"),
     ("cloudformation:TagResource", "a stack has tags, and AWS asks for it beside CreateChangeSet"),
     ("cloudformation:UntagResource", "the same, where a tag goes"),
@@ -90,16 +91,21 @@ const BESIDE: [(&str, &str); 4] = [
 ];
 
 /// The statements for which IAM knows no resource, or none before it is there.
-const WIDE: [(&str, &str); 8] = [
+const WIDE: [(&str, &str); 9] = [
     ("deploy", "LookAtLogs"),
     ("deploy", "LookAtMappings"),
     ("deploy", "Mappings"),
+    ("deploy", "RoomForTheLimit"),
     ("deploy", "Templates"),
     ("deploy-options", "WhereKmsKeyArnIsGiven"),
     ("deploy-options", "WhereWorkerSubnetIdsAreGiven"),
     ("watch", "Mappings"),
     ("watch", "WhetherAWorkflowStillWaits"),
 ];
+
+/// What IAM's own list knows no log group for.
+const OF_NO_LOG_GROUP: [&str; 3] =
+    ["DescribeIndexPolicies", "DescribeLogGroups", "DescribeResourcePolicies"];
 
 /// Any state machine of a team's own may call: only its executions' ARNs are known.
 const ANY_WORKFLOW: (&str, &str) = ("watch", "Workflows");
@@ -129,9 +135,7 @@ fn resource_of(resource_type: &str, action: &str, stack: &str) -> anyhow::Result
     let (service, operation) = action.split_once(':').context("an action")?;
     Ok(match (service, resource_type) {
         ("ec2", _) => "*".to_owned(),
-        ("logs", _) if ["DescribeLogGroups", "DescribeResourcePolicies"].contains(&operation) => {
-            "*".to_owned()
-        }
+        ("logs", _) if OF_NO_LOG_GROUP.contains(&operation) => "*".to_owned(),
         ("logs", _) => format!("arn:aws:logs:{place}:log-group:/aws/lambda/{stack}-worker"),
         ("kms", _) => format!("arn:aws:kms:{place}:key/0f1e2d3c"),
         ("s3", _) => format!("arn:aws:s3:::{stack}-artifacts-1-eu/lambda/worker-0.zip"),
@@ -187,6 +191,38 @@ fn a_deploy_may_what_cloudformation_asks_for_each_resource() -> anyhow::Result<(
     Ok(())
 }
 
+/// Only roles that these policies name may be given a managed policy.
+#[test]
+fn a_deploy_may_give_managed_policies_to_the_roles_that_take_them() -> anyhow::Result<()> {
+    let options = Policy::read("deploy-options")?;
+    let mut takers = BTreeSet::new();
+    for template in ["template", "cascade", "reviews", "shared-limits"] {
+        let text = fs::read_to_string(repository().join(format!("infra/{template}.yaml")))?;
+        let mut resource = "";
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) {
+                if !name.starts_with(' ') {
+                    resource = name;
+                }
+            }
+            if line.trim_start().starts_with("ManagedPolicyArns:") {
+                takers.insert(resource.to_owned());
+            }
+        }
+    }
+    assert_eq!(takers.iter().map(String::as_str).collect::<Vec<_>>(), ["CallerRole", "WorkerRole"]);
+    for role in takers {
+        for (stack, may) in [("slowlane-trial", true), ("another", false)] {
+            for action in ["iam:AttachRolePolicy", "iam:DetachRolePolicy"] {
+                let resource = format!("arn:aws:iam::123456789012:role/{stack}-{role}-1A");
+                let asked = Asked { action: action.to_owned(), resource };
+                assert_eq!(options.allows(&asked), may, "{asked:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn no_policy_is_wider_or_longer_than_it_may() -> anyhow::Result<()> {
     for policy in policies()? {
@@ -224,8 +260,17 @@ impl Watched {
 
     /// Runs a command, which may ask what these policies allow.
     async fn run(&mut self, policies: &[&'static str], args: &[&str]) -> anyhow::Result<()> {
+        self.run_on(STACK, policies, args).await
+    }
+
+    async fn run_on(
+        &mut self,
+        stack: &str,
+        policies: &[&'static str],
+        args: &[&str],
+    ) -> anyhow::Result<()> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slowlane"));
-        command.args(args).args(["--stack", STACK, "--endpoint-url", &self.tap.url]);
+        command.args(args).args(["--stack", stack, "--endpoint-url", &self.tap.url]);
         // The proxy runs on this thread.
         let ended = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output());
         let output = ended.await??;
@@ -243,18 +288,34 @@ impl Watched {
     }
 
     async fn deploy(&mut self, args: &[&str]) -> anyhow::Result<()> {
+        let always = self.always("deploy")?;
+        let always: Vec<&str> = always.iter().map(String::as_str).collect();
+        self.run(&["deploy"], &[&always[..], &["-p", "ApiProfile=http"], args].concat()).await
+    }
+
+    /// Makes a stack beside it, and leaves it alone.
+    async fn add(&mut self, kind: &str, parameters: &[&str]) -> anyhow::Result<()> {
+        let always = self.always("add")?;
+        let mut args: Vec<&str> = always.iter().map(String::as_str).collect();
+        args.push(kind);
+        args.extend(parameters.iter().flat_map(|parameter| ["-p", parameter]));
+        let stack = format!("slowlane-{kind}");
+        for _ in ["created", "unchanged"] {
+            self.run_on(&stack, &["deploy"], &args).await?;
+        }
+        Ok(())
+    }
+
+    /// A command that deploys, and what it deploys.
+    fn always(&self, command: &str) -> anyhow::Result<[String; 5]> {
         let repository = repository();
-        let lambdas = self.local.directory.path().to_string_lossy().into_owned();
-        let always = [
-            "deploy",
-            "--repository",
-            repository.to_str().context("a path")?,
-            "--lambdas",
-            &lambdas,
-            "-p",
-            "ApiProfile=http",
-        ];
-        self.run(&["deploy"], &[&always, args].concat()).await
+        Ok([
+            command.to_owned(),
+            "--repository".to_owned(),
+            repository.to_str().context("a path")?.to_owned(),
+            "--lambdas".to_owned(),
+            self.local.directory.path().to_string_lossy().into_owned(),
+        ])
     }
 
     /// Calls that went wrong: a dead letter of a workflow that has ended, one of a workflow that
@@ -290,6 +351,11 @@ async fn the_policies_allow_what_is_asked_and_nothing_else() -> anyhow::Result<(
     ] {
         watched.deploy(args).await?;
     }
+    watched.add("shared-limits", &[]).await?;
+    watched.add("cascade", &["ApiUrl=https://api.example.com"]).await?;
+    let of_the_model =
+        ["EnqueuerFunctionName=enqueuer", "GraceSeconds=270", "Model=m", "DatasetBucket=reviews"];
+    watched.add("reviews", &of_the_model).await?;
     let execution = watched.something_goes_wrong().await?;
     for args in [
         &["outputs"][..],
@@ -317,6 +383,7 @@ async fn the_policies_allow_what_is_asked_and_nothing_else() -> anyhow::Result<(
     ] {
         watched.run(&["watch", "operate"], args).await?;
     }
+    watched.run(&["deploy", "watch"], &["status", "--drift"]).await?;
     watched.run(&["deploy", "watch"], &["destroy", "--yes", "--delete-data"]).await?;
 
     let mut needed = watched.used;

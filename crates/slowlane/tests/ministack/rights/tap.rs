@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::body::{self, Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -74,7 +74,7 @@ impl Inner {
         let (mut parts, body) = request.into_parts();
         let body = body::to_bytes(body, usize::MAX).await?;
         let path = parts.uri.path_and_query().context("a request has a path")?.to_string();
-        match asked(&parts.method, parts.uri.path(), &parts.headers, &body) {
+        match asked(&parts.method, &parts.uri, &parts.headers, &body) {
             Some(asked) => {
                 self.asked.lock().unwrap().extend(asked);
             }
@@ -97,7 +97,8 @@ impl Inner {
 }
 
 /// What a request asks, in IAM's words; `None` if it is none that is known here.
-fn asked(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Option<Option<Asked>> {
+fn asked(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Option<Option<Asked>> {
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if let Some((service, operation)) = text("x-amz-target").split_once('.') {
         let (_, service) = SERVICES.iter().find(|(known, _)| *known == service)?;
@@ -114,7 +115,7 @@ fn asked(method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Opti
         "sts" => Some(None),
         "cloudformation" => Some(Some(of_cloudformation(body)?)),
         "lambda" => Some(Some(of_lambda(method, path)?)),
-        "s3" => Some(Some(of_s3(method, path)?)),
+        "s3" => Some(Some(of_s3(method, path, query)?)),
         _ => None,
     }
 }
@@ -138,7 +139,8 @@ fn of_cloudformation(body: &Bytes) -> Option<Asked> {
     let form: BTreeMap<_, _> = url.query_pairs().collect();
     let operation = form.get("Action")?;
     let resource = match (operation.as_ref(), form.get("StackName")) {
-        ("GetTemplateSummary", _) | ("DescribeStacks", None) => "*".to_owned(),
+        ("GetTemplateSummary" | "DescribeStackDriftDetectionStatus", _)
+        | ("DescribeStacks", None) => "*".to_owned(),
         (_, Some(arn)) if arn.starts_with("arn:") => arn.to_string(),
         (_, Some(name)) => format!("arn:aws:cloudformation:{PLACE}:stack/{name}/0f1e"),
         (_, None) => return None,
@@ -149,6 +151,7 @@ fn of_cloudformation(body: &Bytes) -> Option<Asked> {
 fn of_lambda(method: &Method, path: &str) -> Option<Asked> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (operation, resource) = match (method.as_str(), &parts[1..]) {
+        ("GET", ["account-settings"]) => ("GetAccountSettings", ""),
         ("GET", ["functions", name, "concurrency"]) => ("GetFunctionConcurrency", *name),
         ("PUT", ["functions", name, "concurrency"]) => ("PutFunctionConcurrency", *name),
         ("GET", ["event-source-mappings"]) => ("ListEventSourceMappings", ""),
@@ -163,10 +166,11 @@ fn of_lambda(method: &Method, path: &str) -> Option<Asked> {
 }
 
 /// By path, as the local AWS has it.
-fn of_s3(method: &Method, path: &str) -> Option<Asked> {
+fn of_s3(method: &Method, path: &str, query: &str) -> Option<Asked> {
     let path = path.trim_matches('/');
     let action = match (method.as_str(), path.contains('/')) {
         ("HEAD", false) => "s3:ListBucket",
+        ("PUT", false) if query == "versioning" => "s3:PutBucketVersioning",
         ("PUT", false) => "s3:CreateBucket",
         ("HEAD" | "GET", true) => "s3:GetObject",
         ("PUT", true) => "s3:PutObject",

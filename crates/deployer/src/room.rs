@@ -1,0 +1,132 @@
+//! Whether the account has room for a limit. CloudFormation would find out too, after minutes and with
+//! a stack to roll back.
+
+use crate::{Values, aws};
+use aws_config::SdkConfig;
+
+/// So much of an account's concurrency must stay unreserved (AWS Lambda Developer Guide, "Configuring
+/// reserved concurrency").
+const UNRESERVED: u64 = 100;
+
+/// The limit does not fit into the account.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "nothing was changed: the worker would reserve {wanted} of the account's Lambda concurrency, and {room} \
+     can be reserved here, since {UNRESERVED} must stay unreserved. Deploy a smaller ApiConcurrency, or ask \
+     for more under Service Quotas, AWS Lambda, \"Concurrent executions\" (L-B99A9384)"
+)]
+pub struct NoRoom {
+    wanted: u64,
+    /// For this worker, with what it reserves already.
+    room: u64,
+}
+
+/// What a deploy reserves, and what its stack reserves already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    wanted: u64,
+    present: u64,
+}
+
+impl Reservation {
+    /// From what is given, what the stack has, and the template's default.
+    pub(crate) fn of(given: &Values, present: &Values, template: &str) -> Option<Self> {
+        let number = |values: &Values| values.get("ApiConcurrency")?.parse().ok();
+        let reserved = number(present);
+        let wanted = number(given).or(reserved).or_else(|| default_limit(template))?;
+        Some(Self { wanted, present: reserved.unwrap_or(0) })
+    }
+
+    /// Asks Lambda for room, if more is reserved than before.
+    pub(crate) async fn check(self, config: &SdkConfig) -> Result<Result<(), NoRoom>, aws::Error> {
+        if self.wanted <= self.present {
+            return Ok(Ok(()));
+        }
+        let answer = aws_sdk_lambda::Client::new(config).get_account_settings().send().await;
+        let answer = answer.map_err(aws::failed("lambda:GetAccountSettings", "the account"))?;
+        let limit = answer.account_limit.and_then(|limit| limit.unreserved_concurrent_executions);
+        let unreserved = limit.and_then(|number| u64::try_from(number).ok());
+        Ok(unreserved.map_or(Ok(()), |unreserved| self.fits(unreserved)))
+    }
+
+    fn fits(self, unreserved: u64) -> Result<(), NoRoom> {
+        let room = (unreserved + self.present).saturating_sub(UNRESERVED);
+        if self.wanted <= room { Ok(()) } else { Err(NoRoom { wanted: self.wanted, room }) }
+    }
+}
+
+fn default_limit(template: &str) -> Option<u64> {
+    let (_, parameter) = template.split_once("\n  ApiConcurrency:\n")?;
+    let (_, default) = parameter.split_once("\n    Default: ")?;
+    default.lines().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Wire;
+
+    fn values(limit: Option<&str>) -> Values {
+        limit.map(|limit| ("ApiConcurrency".into(), limit.into())).into_iter().collect()
+    }
+
+    fn reservation(given: Option<&str>, present: Option<&str>) -> Reservation {
+        let template = include_str!("../../../infra/template.yaml");
+        Reservation::of(&values(given), &values(present), template).unwrap()
+    }
+
+    async fn check(
+        reservation: Reservation,
+        answer: (u16, &str),
+    ) -> (Result<Result<(), NoRoom>, aws::Error>, usize) {
+        let wire = Wire::answering([answer]);
+        let checked = reservation.check(&wire.config()).await;
+        (checked, wire.requests().len())
+    }
+
+    fn unreserved(number: u64) -> String {
+        format!(
+            r#"{{"AccountLimit": {{"ConcurrentExecutions": 1000,
+                "UnreservedConcurrentExecutions": {number}}}, "AccountUsage": {{}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_is_given_goes_before_what_is_there_and_that_before_the_default() {
+        for (given, present, wanted) in
+            [(Some("9"), Some("7"), 9), (None, Some("7"), 7), (None, None, 5)]
+        {
+            let reservation = reservation(given, present);
+            assert_eq!(reservation.wanted, wanted, "{given:?} {present:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_limit_for_which_there_is_no_room_is_refused_before_anything_is_changed() {
+        // A new account, as many of them are.
+        let (checked, _) = check(reservation(None, None), (200, &unreserved(10))).await;
+        let told = checked.unwrap().unwrap_err().to_string();
+        assert!(told.contains("would reserve 5 ") && told.contains("and 0 can be"), "{told}");
+
+        // What the worker has counts as room of its own.
+        for (wanted, fits) in [("30", true), ("31", false)] {
+            let reservation = reservation(Some(wanted), Some("10"));
+            let (checked, _) = check(reservation, (200, &unreserved(120))).await;
+            assert_eq!(checked.unwrap().is_ok(), fits, "{wanted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_where_no_more_is_reserved_than_before() {
+        for given in [None, Some("7"), Some("3")] {
+            let (checked, asked) = check(reservation(given, Some("7")), (500, "")).await;
+            assert_eq!((checked.unwrap(), asked), (Ok(()), 0), "{given:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_permission_is_told_by_its_name() {
+        let (checked, _) = check(reservation(None, None), (403, "{}")).await;
+        assert!(checked.unwrap_err().to_string().contains("lambda:GetAccountSettings"));
+    }
+}
