@@ -3,6 +3,7 @@
 use crate::{asl, book, in_ci, npm, python, repository, target_dir};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
@@ -21,6 +22,7 @@ pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
     }
     results.extend([
         ("state machines, by another's validator", validate_machines(sh)),
+        ("templates, by a scanner for what is unsafe", scan(sh)),
         ("clippy", clippy(sh)),
         ("documentation", documentation(sh)),
         ("message schemas", schema(sh, true)),
@@ -99,13 +101,9 @@ const BROKEN_MACHINE: &str = "crates/asl/tests/broken/expression-broken.asl.json
 
 /// Lets the validator that others wrote look at every machine.
 fn validate_machines(sh: &Shell) -> anyhow::Result<()> {
-    let validator = match npm::asl_validator(sh) {
-        Ok(validator) => validator,
-        Err(error) if in_ci() => return Err(error),
-        Err(error) => {
-            eprintln!("skipped: asl-validator on the state machines: {error:#}");
-            return Ok(());
-        }
+    let validator = npm::asl_validator(sh);
+    let Some(validator) = or_skipped(validator, "asl-validator on the state machines")? else {
+        return Ok(());
     };
     let mut machines = Vec::new();
     for directory in asl::DIRECTORIES {
@@ -119,6 +117,45 @@ fn validate_machines(sh: &Shell) -> anyhow::Result<()> {
     let refused = broken.quiet().ignore_status().ignore_stdout().ignore_stderr().output()?;
     ensure!(!refused.status.success(), "asl-validator accepts {BROKEN_MACHINE}");
     Ok(())
+}
+
+/// A template in which the scanner must find something: one that passes it has looked at nothing.
+const UNSAFE_TEMPLATE: &str = "infra/security/unsafe.yaml";
+
+/// Lets the scanner that others wrote look at every template. What it finds is mended, or answered in
+/// `checkov.yaml`. It asks no network.
+fn scan(sh: &Shell) -> anyhow::Result<()> {
+    let Some(checkov) = or_skipped(python::checkov(sh), "checkov on the templates")? else {
+        return Ok(());
+    };
+    let settings = repository().join(python::SECURITY).join("checkov.yaml");
+    let templates = files(&repository().join("infra"), ".yaml")?;
+    let report = target_dir(sh)?.join("checkov.json");
+    let mut to = OsString::from("console,");
+    to.push(&report);
+    let outputs = ["--output", "cli", "--output", "json", "--output-file-path"];
+    cmd!(sh, "{checkov} --config-file {settings} {outputs...} {to} --file {templates...}").run()?;
+    // It also passes what it cannot read.
+    let report: Value = serde_json::from_str(&fs::read_to_string(&report)?)?;
+    let summary = &report["summary"];
+    let read = summary["parsing_errors"] == 0 && summary["passed"].as_u64() > Some(0);
+    ensure!(read, "checkov cannot read the templates: {summary}");
+    let refused = cmd!(sh, "{checkov} --config-file {settings} --file {UNSAFE_TEMPLATE}").quiet();
+    let refused = refused.ignore_status().ignore_stdout().ignore_stderr().output()?;
+    ensure!(!refused.status.success(), "checkov passes {UNSAFE_TEMPLATE}");
+    Ok(())
+}
+
+/// What others wrote, where it can be had. Where not, CI fails, and elsewhere is said what is skipped.
+fn or_skipped(found: anyhow::Result<PathBuf>, what: &str) -> anyhow::Result<Option<PathBuf>> {
+    match found {
+        Ok(program) => Ok(Some(program)),
+        Err(error) if in_ci() => Err(error),
+        Err(error) => {
+            eprintln!("skipped: {what}: {error:#}");
+            Ok(None)
+        }
+    }
 }
 
 fn template_of_machines() -> anyhow::Result<Value> {

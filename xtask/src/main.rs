@@ -69,7 +69,7 @@ enum Xtask {
         #[arg(long)]
         check: bool,
     },
-    /// Write what CloudFormation asks of AWS for the template: infra/permissions/handlers.json
+    /// Write what CloudFormation asks of AWS for the templates: infra/permissions/handlers.json
     Permissions {
         /// Change nothing; fail if the checked-in list is not what the schemas say
         #[arg(long)]
@@ -266,6 +266,7 @@ fn prepare_tests(sh: &Shell) -> anyhow::Result<PathBuf> {
     sh.set_var("SLOWLANE_NETSUITE_PYTHON", python::netsuite_client(sh)?);
     judge(sh, "SLOWLANE_FOREIGN_PYTHON", python::foreign_clients(sh))?;
     judge(sh, "SLOWLANE_FOREIGN_NODE", npm::foreign(sh))?;
+    judge(sh, "SLOWLANE_MOTO_PYTHON", python::moto(sh))?;
     let programs = binaries::with_tests(sh)?;
     for (name, value) in tools(&programs, &python) {
         sh.set_var(name, value);

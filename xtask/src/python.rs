@@ -9,6 +9,9 @@ use xshell::{Shell, cmd};
 /// MiniStack and hypercorn ask for it.
 const OLDEST: (u32, u32) = (3, 10);
 
+/// The folder of the scanner and of what its findings are answered by.
+pub(crate) const SECURITY: &str = "infra/security";
+
 /// The interpreter of an environment with the local AWS server.
 pub(crate) fn local_aws(sh: &Shell) -> anyhow::Result<PathBuf> {
     let programs = environment(sh, "local", "infra/local");
@@ -31,6 +34,16 @@ pub(crate) fn netsuite_client(sh: &Shell) -> anyhow::Result<PathBuf> {
 pub(crate) fn foreign_clients(sh: &Shell) -> anyhow::Result<PathBuf> {
     let programs = environment(sh, "foreign", crate::npm::FOREIGN)?;
     Ok(programs.join("python"))
+}
+
+/// The interpreter of an environment with moto, the second opinion of what a deploy asks of CloudFormation.
+pub(crate) fn moto(sh: &Shell) -> anyhow::Result<PathBuf> {
+    Ok(environment(sh, "moto", "crates/slowlane/tests/moto")?.join("python"))
+}
+
+/// The scanner that looks for what is unsafe in templates.
+pub(crate) fn checkov(sh: &Shell) -> anyhow::Result<PathBuf> {
+    Ok(environment(sh, "security", SECURITY)?.join("checkov"))
 }
 
 /// The programs of an environment with what the `requirements.txt` in `folder` pins. It is made

@@ -7,6 +7,7 @@ mod demo;
 mod deploy;
 mod destroy;
 mod limits;
+mod moto;
 mod rights;
 mod stages;
 mod status;
