@@ -74,6 +74,7 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::error::ErrorKind;
     use std::path::{Path, PathBuf};
 
     /// Commands of `slowlane` in a text, with their lines joined that a backslash ends.
@@ -91,6 +92,28 @@ mod tests {
 
     /// That the command line takes a command as it is written. The parser alone is asked.
     fn is_taken(command: &str) -> Result<(), String> {
+        match parsed(command)? {
+            Err(error) if error.use_stderr() => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for a command in the midst of a sentence, which may leave out what it is about.
+    fn is_taken_or_cut(command: &str) -> Result<(), String> {
+        const CUT: [ErrorKind; 3] = [
+            ErrorKind::MissingRequiredArgument,
+            ErrorKind::MissingSubcommand,
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+        ];
+        match parsed(command)? {
+            Err(error) if error.use_stderr() && !CUT.contains(&error.kind()) => {
+                Err(error.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn parsed(command: &str) -> Result<Result<Cli, clap::Error>, String> {
         let mut words = shell_words::split(command).map_err(|error| error.to_string())?;
         // Who does it is taken from the environment, which a test has not.
         let by_somebody =
@@ -98,15 +121,19 @@ mod tests {
         words.extend(
             by_somebody.then_some(["--who".to_owned(), "ada".to_owned()]).into_iter().flatten(),
         );
-        match Cli::try_parse_from(words) {
-            Err(error) if error.use_stderr() => Err(error.to_string()),
-            _ => Ok(()),
-        }
+        Ok(Cli::try_parse_from(words))
     }
 
     /// Blocks of code in a page.
     fn blocks(page: &str) -> impl Iterator<Item = &str> {
         page.split("\n```").skip(1).step_by(2)
+    }
+
+    /// Commands in the sentences of a page.
+    fn mentioned(page: &str) -> impl Iterator<Item = &str> {
+        let sentences = page.split("\n```").step_by(2);
+        let codes = sentences.flat_map(|text| text.split('`').skip(1).step_by(2));
+        codes.filter(|code| code.starts_with("slowlane "))
     }
 
     /// The Markdown below a folder, but for what is built or hidden.
@@ -138,6 +165,23 @@ mod tests {
             }
         }
         assert!(found > 20, "{found} commands were found");
+    }
+
+    #[test]
+    fn every_command_in_a_sentence_is_taken() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let (mut found, mut wrong) = (0, Vec::new());
+        for path in pages(&repository) {
+            let page = std::fs::read_to_string(&path).unwrap();
+            for command in mentioned(&page) {
+                found += 1;
+                if let Err(error) = is_taken_or_cut(command) {
+                    wrong.push(format!("{}: {command}\n{error}", path.display()));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(found > 50, "{found} commands were found");
     }
 
     #[test]

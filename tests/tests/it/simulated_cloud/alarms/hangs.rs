@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use slowlane_deployer::watch::{ALARMS, Alarm};
 use slowlane_message::Priority;
-use slowlane_simulator::scenario::{Api, Load, Mutant, Others, Outage, OutageKind, Scenario};
+use slowlane_simulator::scenario::{
+    Api, Load, Mutant, Others, Outage, OutageKind, Pause, Scenario, Told, ToldRate,
+};
 
 use super::{begun, play, repository};
 
@@ -60,6 +62,23 @@ fn by_outage(kind: OutageKind) -> Shown {
     Shown::Run(OUTAGE_FROM_SECS / 60, Box::new(scenario))
 }
 
+/// As many calls as come in the first ten minutes, and no more for two hours.
+fn by_quota() -> Shown {
+    let units = OUTAGE_FROM_SECS / 15;
+    let quota = ToldRate { units, per_secs: 7_200.0, bucket: None, largest: None };
+    let limits = vec![Told { quota: Some(quota), ..Told::default() }];
+    Shown::Run(
+        OUTAGE_FROM_SECS / 60,
+        Box::new(Scenario { limits, deadline_secs: 14_400, ..steady() }),
+    )
+}
+
+fn by_pause() -> Shown {
+    let pause = Pause { from_secs: OUTAGE_FROM_SECS, for_secs: OUTAGE_SECS };
+    let scenario = Scenario { pauses: vec![pause], deadline_secs: 7_200, ..steady() };
+    Shown::Run(OUTAGE_FROM_SECS / 60, Box::new(scenario))
+}
+
 /// A hundred calls at once, which nobody may receive.
 fn nobody_may_receive() -> Shown {
     from_the_beginning(Scenario {
@@ -97,7 +116,7 @@ fn given_up_by_sqs() -> Shown {
     from_the_beginning(Scenario { faults, mutant: Some(Mutant::FewReceives), ..steady() })
 }
 
-fn rows() -> [(&'static str, Shown); 21] {
+fn rows() -> [(&'static str, Shown); 23] {
     [
         ("the enqueuer fails, or has no concurrency", by_fault("aws-error", 1.0)),
         ("Step Functions is throttled", Shown::ByHand("state transitions are not limited there")),
@@ -119,6 +138,8 @@ fn rows() -> [(&'static str, Shown); 21] {
         ("the API does not answer in time", by_outage(OutageKind::Silence)),
         ("the API refuses the credentials", by_outage(OutageKind::RefusedCredentials)),
         ("the API is over its limit", others_use_the_api()),
+        ("a quota is used up", by_quota()),
+        ("somebody has paused it", by_pause()),
         (
             "HIGH calls wait behind slow ones, or behind one another",
             too_much(Priority::High, 12, 20_000.0),
@@ -213,12 +234,17 @@ fn what_hangs_in_the_worker_raises_its_alarm() -> anyhow::Result<()> {
 
 #[test]
 fn what_hangs_at_the_api_raises_its_alarm() -> anyhow::Result<()> {
-    raise_their_alarms(10..16)
+    raise_their_alarms(10..14)
+}
+
+#[test]
+fn what_hangs_at_a_limit_raises_its_alarm() -> anyhow::Result<()> {
+    raise_their_alarms(14..18)
 }
 
 #[test]
 fn what_hangs_behind_the_worker_raises_its_alarm() -> anyhow::Result<()> {
-    raise_their_alarms(16..21)
+    raise_their_alarms(18..23)
 }
 
 #[test]
