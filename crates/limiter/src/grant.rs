@@ -36,7 +36,7 @@ pub struct Grant {
     pub(crate) probe: Option<FailureKind>,
     pub(crate) by_fallback: bool,
     /// What to undo: only of a reservation for one call.
-    pub(crate) reservation: Option<Reservation>,
+    pub(crate) reservation: Option<Box<Reservation>>,
     /// What it took of the ledger, where units are counted.
     pub(crate) taken: Option<Taken>,
     /// The counters that it took from.
@@ -342,7 +342,7 @@ impl<S: Store> Limiter<S> {
             units,
             probe: None,
             by_fallback,
-            reservation: single.then(|| reservation.clone()),
+            reservation: single.then(|| Box::new(reservation.clone())),
             taken: None,
             spent: reservation.after.spent.clone(),
         };

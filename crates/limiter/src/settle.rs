@@ -75,7 +75,7 @@ impl<S: Store> Limiter<S> {
 
     /// Undoes the reservation of a grant, if that is of use to anybody.
     async fn undo(&self, grant: &Grant) -> Result<bool, store::Error> {
-        let reservation = grant.reservation.as_ref().filter(|_| self.now() < grant.void_at);
+        let reservation = grant.reservation.as_deref().filter(|_| self.now() < grant.void_at);
         let Some(Reservation { before, after, .. }) = reservation else { return Ok(false) };
         match grant.by_fallback {
             true => self.inner.local.undo(&self.inner.limit, before, after).await,

@@ -283,7 +283,7 @@ mod tests {
         let day = Quota::every(15_000, Duration::from_secs(86_400));
         let as_configured = set(&Overrides::default());
         assert_eq!((as_configured.concurrency, as_configured.rates), (5, vec![rate(100)]));
-        assert_eq!(as_configured.quotas, [day.clone()]);
+        assert_eq!(as_configured.quotas, std::slice::from_ref(&day));
         let text = r#"[{"concurrency":3}]"#;
         let fewer = Limits::from_json(text).unwrap();
         let at_once = |set| {
