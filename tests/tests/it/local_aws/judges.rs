@@ -74,48 +74,82 @@ fn target(profile: &str, url: String) -> Target {
     Target { elsewhere: Some(url), ..Target::of_profile(sandbox) }
 }
 
-/// A call of a model that may write 100 tokens.
-fn ask(path: &str, model: &str, number: u32) -> Value {
-    json!({
-        "priority": "BATCH",
-        "idempotency_key": format!("ask-{number}"),
-        "request": {
-            "method": "POST",
-            "resource": path,
-            "body": {
-                "model": model,
-                "max_tokens": 100,
-                "messages": [{ "role": "user", "content": format!("What is order {number}?") }],
-            },
-        },
-    })
-}
+/// What a call's request and the 100 tokens that it may write count for at `llmock`: a quarter of the
+/// request's bytes, and all that the answer may have.
+const UNITS: u32 = 130;
+const WRITES: u32 = 100;
 
 /// More than fit into a minute's tokens.
 const CALLS: u32 = 29;
+const TOKENS_A_MINUTE: u32 = 2_700;
+const CALLS_A_MINUTE: u32 = 600;
 
-/// `llmock` enforces tokens a minute and says of its client whether it heeded the waits and was no storm.
-/// Nobody has configured the limit, so the calls meet it.
+/// A model's API as `llmock` speaks it.
+struct Model {
+    profile: &'static str,
+    base: &'static str,
+    path: &'static str,
+    name: &'static str,
+}
+
+const OPENAI: Model =
+    Model { profile: "openai", base: "", path: "v1/chat/completions", name: "gpt-4o-mini" };
+const ANTHROPIC: Model = Model {
+    profile: "anthropic",
+    base: "/anthropic",
+    path: "v1/messages",
+    name: "claude-haiku-4-5",
+};
+
+impl Model {
+    fn ask(&self, number: u32) -> Value {
+        json!({
+            "priority": "BATCH",
+            "idempotency_key": format!("ask-{number}"),
+            "units": UNITS,
+            "request": {
+                "method": "POST",
+                "resource": self.path,
+                "body": {
+                    "model": self.name,
+                    "max_tokens": WRITES,
+                    "messages": [{ "role": "user", "content": format!("What is order {number}?") }],
+                },
+            },
+        })
+    }
+}
+
+/// What `llmock` says of its client.
+struct Judged {
+    /// Whether waits were heeded and nothing was a storm.
+    verdict: Value,
+    /// The status of each answer.
+    statuses: Vec<u64>,
+}
+
+/// `llmock` has two buckets, of requests and of tokens. Each is full at the start, and fills evenly at
+/// its limit a minute. A request takes all that it may come to, and nothing if it is refused. `None` if
+/// it is not installed.
 async fn judged_by_llmock(
-    profile: &str,
-    base: &str,
-    path: &str,
-    model: &str,
-) -> anyhow::Result<()> {
-    let name = format!("llmock-{profile}");
-    let Some(mut command) = python("llmock.cli", &["serve", "--tpm", "2700", "--rpm", "600"])?
-    else {
-        return Ok(());
-    };
+    name: &str,
+    model: &Model,
+    limits: Option<&Value>,
+) -> anyhow::Result<Option<Judged>> {
+    let (tokens, calls) = (TOKENS_A_MINUTE.to_string(), CALLS_A_MINUTE.to_string());
+    let serve = ["serve", "--tpm", &tokens, "--rpm", &calls];
+    let Some(mut command) = python("llmock.cli", &serve)? else { return Ok(None) };
     let with_port = |port: u16| {
         command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
         command
     };
-    let judge = Judge::start(&name, with_port, "/_llmock/verdict").await?;
-    let target = target(profile, format!("{}{base}", judge.url));
-    let scenario = Scenario::deploy_target(&name, &target).await?;
+    let judge = Judge::start(name, with_port, "/_llmock/verdict").await?;
+    let mut target = target(model.profile, format!("{}{}", judge.url, model.base));
+    let limits = limits.map(|limits| ("Limits".to_owned(), limits.to_string()));
+    target.parameters.extend(limits);
+    let scenario = Scenario::deploy_target(name, &target).await?;
     let machine = &scenario.stack.outputs().throttled_call_arn;
-    let calls: Vec<Value> = (1..=CALLS).map(|number| ask(path, model, number)).collect();
+    let calls: Vec<Value> = (1..=CALLS).map(|number| model.ask(number)).collect();
     let ends = try_join_all(calls.iter().map(|call| scenario.execute(machine, call))).await?;
     for ended in &ends {
         assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
@@ -123,19 +157,53 @@ async fn judged_by_llmock(
     let verdict = judge.get("/_llmock/verdict").await?;
     assert_eq!(verdict["passed"], true, "{verdict:#}");
     assert_eq!(verdict["calls"], CALLS, "{verdict:#}");
-    let attempts = verdict["attempts"].as_u64().unwrap_or_default();
-    assert!(attempts > u64::from(CALLS), "no call met the limit: {verdict:#}");
+    let answered = judge.get("/_llmock/requests").await?;
+    let answered = answered["requests"].as_array().into_iter().flatten();
+    let statuses = answered.filter_map(|request| request["status"].as_u64()).collect();
+    Ok(Some(Judged { verdict, statuses }))
+}
+
+/// Nobody has configured the limit, so the calls meet it, and heed the waits.
+async fn meets_the_limit(model: &Model) -> anyhow::Result<()> {
+    let name = format!("llmock-{}", model.profile);
+    let Some(judged) = judged_by_llmock(&name, model, None).await? else { return Ok(()) };
+    assert!(judged.statuses.contains(&429), "no call met the limit: {:#}", judged.verdict);
+    Ok(())
+}
+
+/// The limits are configured, so no call is refused for them.
+async fn keeps_the_limits(model: &Model) -> anyhow::Result<()> {
+    let name = format!("llmock-{}-told", model.profile);
+    let limits = json!([
+        { "rate": format!("{CALLS_A_MINUTE}/1m"), "bucket": CALLS_A_MINUTE },
+        { "rate": format!("{TOKENS_A_MINUTE}/1m"), "bucket": TOKENS_A_MINUTE, "largest": 200 },
+    ]);
+    let judged = judged_by_llmock(&name, model, Some(&limits)).await?;
+    let Some(Judged { verdict, statuses }) = judged else { return Ok(()) };
+    assert_eq!(statuses, vec![200; CALLS as usize], "{verdict:#}");
+    assert_eq!(verdict["attempts"], CALLS, "{verdict:#}");
+    assert_eq!(verdict["findings"], json!([]), "{verdict:#}");
     Ok(())
 }
 
 #[tokio::test]
 async fn llmock_finds_no_fault_with_our_openai() -> anyhow::Result<()> {
-    judged_by_llmock("openai", "", "v1/chat/completions", "gpt-4o-mini").await
+    meets_the_limit(&OPENAI).await
 }
 
 #[tokio::test]
 async fn llmock_finds_no_fault_with_our_anthropic() -> anyhow::Result<()> {
-    judged_by_llmock("anthropic", "/anthropic", "v1/messages", "claude-haiku-4-5").await
+    meets_the_limit(&ANTHROPIC).await
+}
+
+#[tokio::test]
+async fn llmock_refuses_none_of_our_openai_whose_limits_are_told() -> anyhow::Result<()> {
+    keeps_the_limits(&OPENAI).await
+}
+
+#[tokio::test]
+async fn llmock_refuses_none_of_our_anthropic_whose_limits_are_told() -> anyhow::Result<()> {
+    keeps_the_limits(&ANTHROPIC).await
 }
 
 fn charge(key: &str, source: &str) -> Value {
