@@ -12,8 +12,17 @@ use std::fs;
 use std::path::Path;
 
 /// The crates that are used without the rest of Slowlane.
-const CRATES: [&str; 8] =
-    ["asl", "aws-simulator", "idempotency", "limiter", "message", "netsuite", "profile", "sandbox"];
+const CRATES: [&str; 9] = [
+    "asl",
+    "aws-simulator",
+    "idempotency",
+    "limiter",
+    "message",
+    "metering",
+    "netsuite",
+    "profile",
+    "sandbox",
+];
 
 /// Writes each crate's `public-api.txt`, or compares it with what the sources say.
 pub(crate) fn run(repository: &Path, check: bool) -> anyhow::Result<()> {
