@@ -35,6 +35,10 @@ pub struct TargetResponse {
     /// for it, and are neither stored nor told.
     #[serde(skip)]
     pub units: Option<u64>,
+    /// What the call has used of a model, where the answer says it. It is counted where the deployment
+    /// counts usage, and is neither stored nor told.
+    #[serde(skip)]
+    pub usage: Option<Usage>,
     /// What the answer says is left of the API's limits. It holds all slots before the API refuses, and
     /// is neither stored nor told.
     #[serde(skip)]
@@ -53,9 +57,21 @@ impl TargetResponse {
             follow: None,
             too_large_bytes: None,
             units: None,
+            usage: None,
             left: Vec::new(),
         }
     }
+}
+
+/// What a call has used of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// The model, as the call named it. Empty if it named none.
+    pub model: String,
+    /// Tokens that it read.
+    pub input: u64,
+    /// Tokens that it wrote.
+    pub output: u64,
 }
 
 /// What an answer says is left of one of the API's limits.

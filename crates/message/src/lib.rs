@@ -75,7 +75,7 @@ mod text;
 mod version;
 mod wiring;
 
-pub use answer::{Counted, Left, Part, PartOutcome, TargetResponse};
+pub use answer::{Counted, Left, Part, PartOutcome, TargetResponse, Usage};
 pub use envelope::{EnqueueRequest, QueuedCall};
 pub use error::{Error, InvalidValue};
 pub use priority::Priority;

@@ -1,14 +1,18 @@
 //! What an answer says of the API's limits.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use http::header::HeaderName;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sfv::{BareItem, ListEntry, Parser};
 
 use crate::answer::Seen;
+use crate::call::{Call, scalar};
+use crate::pointer::Pointer;
 use crate::source::Source;
 use crate::wait::TimeForm;
 
@@ -122,13 +126,46 @@ pub(crate) struct UsageRule {
     /// Where the points stand that the call has cost.
     #[serde(default)]
     cost: Vec<Source>,
+    /// Where the call says of which model it asks. The first that it holds counts.
+    #[serde(default)]
+    model: Vec<CallPlace>,
     /// Where the vendor says so.
     pub(crate) source: Option<String>,
 }
 
+/// A place in the call: `{ body = "/model" }` or `{ segment = 2 }`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum CallPlace {
+    /// A JSON pointer into its body.
+    Body(Pointer),
+    /// A part of its path, from 1.
+    Segment(NonZeroU8),
+}
+
+impl CallPlace {
+    fn text(&self, call: &Call) -> Option<String> {
+        let text = match self {
+            CallPlace::Body(pointer) => {
+                let body = call.body.as_ref()?;
+                pointer.find(body).into_iter().find_map(scalar)?.into_owned()
+            }
+            CallPlace::Segment(number) => {
+                let path = call.resource.split(['?', '#']).next()?;
+                let index = usize::from(number.get()) - 1;
+                let segment = path.trim_start_matches('/').split('/').nth(index)?;
+                percent_decode_str(segment).decode_utf8_lossy().into_owned()
+            }
+        };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
 /// What a call has used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
+    /// The model that it asked for, where the profile says how it does.
+    pub model: Option<String>,
     /// Tokens that were read.
     pub input: Option<u64>,
     /// Tokens that were written.
@@ -150,10 +187,11 @@ impl Usage {
 }
 
 impl UsageRule {
-    pub(crate) fn read(&self, seen: &Seen<'_>) -> Option<Usage> {
+    pub(crate) fn read(&self, call: &Call, seen: &Seen<'_>) -> Option<Usage> {
         let number =
             |places: &[Source]| places.iter().find_map(|place| whole_number(&place.text(seen)?));
         let usage = Usage {
+            model: self.model.iter().find_map(|place| place.text(call)),
             input: number(&self.input),
             output: number(&self.output),
             cost: number(&self.cost),

@@ -180,7 +180,7 @@ impl Profile {
             kind: None,
             id: self.id(&[], &seen),
             limits: self.seen_limits(&seen, now),
-            usage: self.usage.as_ref().and_then(|usage| usage.read(&seen)),
+            usage: self.usage.as_ref().and_then(|usage| usage.read(call, &seen)),
             renew: None,
             follow: None,
         }
@@ -203,7 +203,7 @@ impl Profile {
             kind: rule.limit,
             id,
             limits: self.seen_limits(seen, now),
-            usage: self.usage.as_ref().and_then(|usage| usage.read(seen)),
+            usage: self.usage.as_ref().and_then(|usage| usage.read(asked.call, seen)),
             renew: rule.renew.clone(),
             follow,
         }

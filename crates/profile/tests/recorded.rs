@@ -120,8 +120,11 @@ fn told(verdict: &Verdict) -> String {
             write!(text, ", {what} {value}").unwrap();
         }
     }
-    if let Some(Usage { input, output, cost }) = verdict.usage {
-        let used = [("in", input), ("out", output), ("points", cost)];
+    if let Some(Usage { model, input, output, cost }) = &verdict.usage {
+        if let Some(model) = model {
+            write!(text, ", model {model}").unwrap();
+        }
+        let used = [("in", *input), ("out", *output), ("points", *cost)];
         for (what, number) in used {
             if let Some(number) = number {
                 write!(text, ", used {number} {what}").unwrap();
