@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use crate::deployment::{CONCURRENCY, TIMEOUTS};
 use crate::file::{Config, NETSUITE, Stage, Target, is_path};
+use crate::usage;
 
 type Load<'a> = &'a dyn Fn(&str) -> Result<Profile, String>;
 
@@ -154,6 +155,7 @@ fn check_target(target: &Target, place: &Range<usize>, load: Load<'_>, found: &m
             tell(secret.span(), problem, "write its name, such as `prod/crm`, never what it holds");
         }
     }
+    usage::check(target, found);
     match (&target.profile, &target.binary) {
         (Some(profile), None) => check_profile(target, profile, place, load, found),
         (None, Some(_)) => {}

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use slowlane_limiter::Limit;
+use slowlane_metering::Budget;
 use slowlane_profile::Base;
 use slowlane_profile::mistakes::proposal;
 use toml::Spanned;
@@ -48,6 +49,12 @@ pub struct Deployment {
     pub limits: Vec<Limit>,
     /// The DynamoDB table of those that have a name.
     pub shared_limits_table: Option<String>,
+    /// Whether it is counted what calls use of models.
+    pub metered: bool,
+    /// The path of the price list.
+    pub prices: Option<String>,
+    /// How much each tenant may use.
+    pub budgets: Vec<Budget>,
 }
 
 /// A stage that the configuration does not have.
@@ -91,6 +98,9 @@ fn deployment(stage: &str, region: &str, name: &str, target: Target) -> Option<D
         (Some(profile), _) => WorkerKind::Profile(profile),
         (None, binary) => WorkerKind::Binary(binary?),
     };
+    let budgets = target.budgets.into_iter().flatten().map(Spanned::into_inner);
+    let budgets: Vec<Budget> = budgets.collect();
+    let needs_counting = target.prices.is_some() || !budgets.is_empty();
     Some(Deployment {
         stack: format!("slowlane-{stage}-{name}"),
         target: name.to_owned(),
@@ -102,6 +112,9 @@ fn deployment(stage: &str, region: &str, name: &str, target: Target) -> Option<D
         concurrency: target.concurrency.map_or(USUAL_CONCURRENCY, Spanned::into_inner),
         timeout: target.timeout.map_or(USUAL_TIMEOUT, |timeout| timeout.into_inner().0),
         limits: target.limits.into_iter().flatten().map(Spanned::into_inner).collect(),
+        metered: target.metered.map_or(needs_counting, Spanned::into_inner),
+        prices: target.prices,
+        budgets,
         shared_limits_table: None,
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slowlane_limiter::Limit;
+use slowlane_metering::Budget;
 use slowlane_profile::{Base, Period};
 use toml::Spanned;
 
@@ -48,6 +49,15 @@ pub struct Target {
     /// Limits below `concurrency`. In a stage, they replace all of the target's.
     #[schemars(with = "Option<Vec<Limit>>")]
     pub(crate) limits: Option<Vec<Spanned<Limit>>>,
+    /// Whether it is counted what calls use of AI models, by tenant, model and day. True if there are
+    /// `prices` or `budgets`, else false.
+    #[schemars(with = "Option<bool>")]
+    pub(crate) metered: Option<Spanned<bool>>,
+    /// What models cost: the path of a price list (`prices.toml`).
+    pub(crate) prices: Option<String>,
+    /// How much each tenant may use in a day or a month. In a stage, they replace all of the target's.
+    #[schemars(with = "Option<Vec<Budget>>")]
+    pub(crate) budgets: Option<Vec<Spanned<Budget>>>,
 }
 
 /// A place to deploy to.
@@ -116,6 +126,9 @@ impl Target {
             concurrency: either(&self.concurrency, &other.concurrency),
             timeout: either(&self.timeout, &other.timeout),
             limits: either(&self.limits, &other.limits),
+            metered: either(&self.metered, &other.metered),
+            prices: either(&self.prices, &other.prices),
+            budgets: either(&self.budgets, &other.budgets),
         }
     }
 }

@@ -25,6 +25,13 @@ limits = [
   { name = "org", concurrency = 20 },
 ]
 
+[targets.model]
+profile = "openai"
+base_url = "https://api.openai.com"
+secret = "prod/openai"
+prices = "prices.toml"
+budgets = [{ tokens = "2000000/day" }, { money = "20/month" }]
+
 [targets.erp]
 profile = "netsuite"
 base_url = "https://1234567.suitetalk.api.netsuite.com"
@@ -99,6 +106,12 @@ const MISTAKES: &[(&str, &str)] = &[
     ("{ quota = \"15000/1d\" }", "{ adaptive = true }, { adaptive = true }"),
     ("per = \"tenant\"", "per = \"tennant\""),
     ("per = \"tenant\"", "per = \"tenant\", name = \"x\""),
+    ("tokens = \"2000000/day\"", "tokens = \"2000000/week\""),
+    ("tokens = \"2000000/day\"", "tokens = \"0/day\""),
+    ("tokens = \"2000000/day\"", "tokns = \"2000000/day\""),
+    ("tokens = \"2000000/day\"", "money = \"1.50/month\""),
+    ("prices = \"prices.toml\"\n", ""),
+    ("prices = \"prices.toml\"", "prices = \"prices.toml\"\nmetered = false"),
     ("[stages.dev]\nregion = \"eu-central-1\"", "[stages.dev]"),
     ("eu-central-1", "frankfurt"),
     ("[stages.prod.targets.crm]", "[stages.prod.targets.cmr]"),
@@ -134,10 +147,12 @@ fn a_stage_changes_only_what_it_says() {
     let config = parse(GOOD).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let prod = config.deployments("prod").unwrap();
     let stacks: Vec<&str> = prod.iter().map(|deployment| deployment.stack.as_str()).collect();
-    let expected =
-        ["slowlane-prod-billing", "slowlane-prod-crm", "slowlane-prod-erp", "slowlane-prod-own"];
+    let expected = ["billing", "crm", "erp", "model", "own"];
+    let expected = expected.map(|target| format!("slowlane-prod-{target}"));
     assert_eq!(stacks, expected);
-    let [billing, crm, erp, own] = &prod[..] else { panic!() };
+    let [billing, crm, erp, model, own] = &prod[..] else { panic!() };
+    assert!(model.metered && !crm.metered);
+    assert_eq!((model.prices.as_deref(), model.budgets.len()), (Some("prices.toml"), 2));
     assert_eq!(crm.concurrency, 5);
     assert_eq!(
         crm.base_url.as_ref().unwrap().url().host_str(),

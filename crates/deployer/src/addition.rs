@@ -84,7 +84,7 @@ impl Addition {
         let mut found = Vec::new();
         for name in self.lambdas {
             let binary = self.lambda_directory.join(format!("slowlane-{name}"));
-            let artifact = lambda(name, &binary, None, local, logs.as_deref())?;
+            let artifact = lambda(name, &binary, Vec::new(), local, logs.as_deref())?;
             found.push((format!("{}Key", pascal_case(name)), artifact));
         }
         for machine in &self.machines {

@@ -1,7 +1,7 @@
 //! What a stack holds, and its end.
 //!
 //! The template says what outlives its stack: the guard's records, without which a call could
-//! take effect twice, and the dead letters. Calls that wait are lost, since the workflows that wait
+//! take effect twice, the dead letters, and what was counted of calls' usage. Calls that wait are lost, since the workflows that wait
 //! for them end with the stack.
 
 use crate::outputs::Deployed;
@@ -129,7 +129,7 @@ fn keeps(template: &str, logical_id: &str) -> bool {
         .any(|line| line.trim_start().starts_with("DeletionPolicy: Retain"))
 }
 
-/// Deletes what a stack has left: its table and its queue. Answers what is still there.
+/// Deletes what a stack has left: its tables and its queue. Answers what is still there.
 pub(crate) async fn delete_data(
     config: &SdkConfig,
     kept: Vec<Kept>,

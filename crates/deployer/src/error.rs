@@ -1,5 +1,5 @@
 use crate::stack::changes::ResourceChange;
-use crate::{NoRoom, api, artifacts, aws, local, outputs, package, stack};
+use crate::{NoRoom, api, artifacts, aws, local, metering, outputs, package, stack};
 use std::path::PathBuf;
 
 /// Why a deploy did not reach its end. Each source says which file, call or resource it was.
@@ -8,6 +8,9 @@ pub enum DeployError {
     /// It cannot be told which API the stack is for.
     #[error(transparent)]
     Api(#[from] api::Error),
+    /// What is to be counted of models does not fit together.
+    #[error(transparent)]
+    Metering(#[from] metering::Error),
     /// A Lambda binary cannot become a package.
     #[error("packaging failed")]
     Package(#[from] package::Error),

@@ -20,6 +20,7 @@
 //! - [`logs`]: what the Lambdas have logged;
 //! - [`dead_letters`]: the calls that could not be run, to look at and to restart;
 //! - [`limits`]: the limit, to look at, to pause, to drain and to resume;
+//! - [`metering`]: what calls have used of AI models;
 //! - [`unresolved`]: the calls that may or may not have been executed, to decide;
 //! - [`watch`]: what the template's alarms and its dashboard watch;
 //! - [`destroy`]: what a stack holds, and its end.
@@ -54,6 +55,7 @@ mod error;
 pub mod limits;
 pub mod local;
 pub mod logs;
+pub mod metering;
 pub mod outputs;
 pub mod package;
 mod plan;

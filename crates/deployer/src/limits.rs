@@ -25,7 +25,7 @@ pub use standing::Standing;
 
 /// The longest list of limits in JSON: the template's parameter `Limits` takes no more, because all
 /// of a Lambda's environment has 4 KB.
-pub const LIMITS_MAX_BYTES: usize = 1_024;
+pub const LIMITS_MAX_BYTES: usize = 768;
 
 /// The entries of a batch request (API model).
 const BATCH: u32 = 10;

@@ -73,7 +73,13 @@ pub async fn complete(config: &SdkConfig, stack: &Description) -> Result<(), Err
     if stack.resources.contains_key("HighMapping") {
         shorten_visibility(config, stack).await?;
     }
-    enable_time_to_live(config, stack).await
+    let records =
+        stack.outputs.get("IdempotencyTableName").ok_or(Error::Missing("IdempotencyTableName"))?;
+    enable_time_to_live(config, records).await?;
+    match stack.outputs.get("UsageTableName") {
+        Some(usage) => enable_time_to_live(config, usage).await,
+        None => Ok(()),
+    }
 }
 
 async fn shorten_visibility(config: &SdkConfig, stack: &Description) -> Result<(), Error> {
@@ -91,9 +97,7 @@ async fn shorten_visibility(config: &SdkConfig, stack: &Description) -> Result<(
     Ok(())
 }
 
-async fn enable_time_to_live(config: &SdkConfig, stack: &Description) -> Result<(), Error> {
-    let table =
-        stack.outputs.get("IdempotencyTableName").ok_or(Error::Missing("IdempotencyTableName"))?;
+async fn enable_time_to_live(config: &SdkConfig, table: &str) -> Result<(), Error> {
     let client = aws_sdk_dynamodb::Client::new(config);
     let present = client
         .describe_time_to_live()

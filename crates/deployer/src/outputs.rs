@@ -21,6 +21,8 @@ pub struct Outputs {
     /// What a state that waits for a call adds to the deadline. Older templates do not say it.
     pub grace_seconds: Option<String>,
     pub idempotency_table_name: String,
+    /// Only with `Metering` = `enabled`.
+    pub usage_table_name: Option<String>,
     pub worker_function_name: String,
     pub enqueuer_function_name: String,
 }
@@ -145,6 +147,7 @@ impl Outputs {
             ("DeadLetterQueueUrl", Some(&self.dead_letter_queue_url)),
             ("GraceSeconds", self.grace_seconds.as_deref()),
             ("IdempotencyTableName", Some(&self.idempotency_table_name)),
+            ("UsageTableName", self.usage_table_name.as_deref()),
             ("WorkerFunctionName", Some(&self.worker_function_name)),
             ("EnqueuerFunctionName", Some(&self.enqueuer_function_name)),
         ]
@@ -164,6 +167,7 @@ impl Outputs {
             dead_letter_queue_url: get("DeadLetterQueueUrl")?,
             grace_seconds: values.get("GraceSeconds").cloned(),
             idempotency_table_name: get("IdempotencyTableName")?,
+            usage_table_name: values.get("UsageTableName").cloned(),
             worker_function_name: get("WorkerFunctionName")?,
             enqueuer_function_name: get("EnqueuerFunctionName")?,
         })

@@ -1,7 +1,7 @@
 use crate::artifacts::{self, Artifact};
 use crate::package::{self, CompressionMethod};
 use crate::stack::Conduct;
-use crate::{DeployError, Values, api, local};
+use crate::{DeployError, Values, api, local, metering};
 use std::path::{Path, PathBuf};
 
 /// The CloudFormation template and the state machines that it refers to.
@@ -26,6 +26,8 @@ pub struct Plan {
     pub worker: Option<PathBuf>,
     /// A profile of one's own. It is checked, and travels in the worker's package.
     pub api_profile: Option<PathBuf>,
+    /// A price list of models. It is checked, and travels in the worker's package.
+    pub prices: Option<PathBuf>,
     /// Template parameters. One that is not here keeps its value, or has the template's default
     /// in a new stack. The deployer adds `ArtifactBucket` and the keys of the artifacts.
     pub parameters: Values,
@@ -59,6 +61,7 @@ impl Plan {
             lambdas: lambdas.into(),
             worker: None,
             api_profile: None,
+            prices: None,
             parameters: Values::new(),
             tags: Values::from([("application".into(), "slowlane".into())]),
             conduct: Conduct::default(),
@@ -81,12 +84,10 @@ impl Plan {
         let logs = if local { log_directory(self.local_log_dir.as_deref())? } else { None };
         for name in ["enqueuer", "worker"] {
             let binary = self.lambdas.join(format!("slowlane-{name}"));
-            let (binary, profile) = match name {
-                "worker" => (self.worker.clone().unwrap_or(binary), self.api_profile.as_deref()),
-                _ => (binary, None),
+            let (binary, more) = match name {
+                "worker" => (self.worker.clone().unwrap_or(binary), self.brought()?),
+                _ => (binary, Vec::new()),
             };
-            let profile = profile.map(api::read_profile).transpose()?;
-            let more = profile.map(|text| (api::PROFILE_FILE, text));
             let artifact = lambda(name, &binary, more, local, logs.as_deref())?;
             artifacts.push((format!("{}Key", pascal_case(name)), artifact));
         }
@@ -97,14 +98,26 @@ impl Plan {
         }
         Ok(artifacts)
     }
+
+    /// The files that travel in the worker's package.
+    fn brought(&self) -> Result<Vec<package::File>, DeployError> {
+        let mut files = Vec::new();
+        if let Some(path) = &self.api_profile {
+            files.push((api::PROFILE_FILE, api::read_profile(path)?));
+        }
+        if let Some(path) = &self.prices {
+            files.push((metering::PRICES_FILE, metering::read_prices(path)?));
+        }
+        Ok(files)
+    }
 }
 
-/// The package of a binary, and of one file more if need be. On a local endpoint its output can go
+/// The package of a binary, and of more files if need be. On a local endpoint its output can go
 /// to `NAME.log`.
 pub(crate) fn lambda(
     name: &str,
     binary: &Path,
-    more: Option<package::File>,
+    more: Vec<package::File>,
     local: bool,
     logs: Option<&Path>,
 ) -> Result<Artifact, DeployError> {
@@ -210,6 +223,23 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("crm.toml:\n"), "{text}");
         assert!(text.contains("did you mean `throttled`?"), "{text}");
+    }
+
+    #[test]
+    fn a_price_list_travels_with_the_worker() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut plan = plan(directory.path());
+        let list = directory.path().join("models.toml");
+        let text = "as_of = \"2026-11-01\"\ncurrency = \"USD\"\n[models]\n";
+        std::fs::write(&list, text).unwrap();
+        plan.prices = Some(list.clone());
+        let worker = plan.artifacts(true).unwrap().swap_remove(1).1;
+        let has = |text: &[u8]| worker.bytes().windows(text.len()).any(|at| at == text);
+        assert!(has(b"prices.toml") && has(text.as_bytes()));
+
+        std::fs::write(&list, text.replace("USD", "usd")).unwrap();
+        let error = plan.artifacts(true).map(drop).unwrap_err().to_string();
+        assert!(error.contains("models.toml:\n2:12: currency: `usd`"), "{error}");
     }
 
     #[test]

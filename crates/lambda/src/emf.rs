@@ -16,6 +16,8 @@ pub enum Unit {
     Count,
     /// A duration.
     Milliseconds,
+    /// None of CloudWatch's, such as money.
+    None,
 }
 
 impl Unit {
@@ -23,6 +25,7 @@ impl Unit {
         match self {
             Unit::Count => "Count",
             Unit::Milliseconds => "Milliseconds",
+            Unit::None => "None",
         }
     }
 }

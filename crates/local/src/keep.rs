@@ -159,6 +159,7 @@ mod tests {
             dead_letter_queue_url: queue("dead-letters"),
             grace_seconds: Some("230".to_owned()),
             idempotency_table_name: "demo-idempotency".to_owned(),
+            usage_table_name: None,
             worker_function_name: "demo-worker".to_owned(),
             enqueuer_function_name: "demo-enqueuer".to_owned(),
         };

@@ -75,6 +75,8 @@ pub struct Target {
     pub secret: Option<(String, Vec<String>)>,
     /// A profile of one's own, in the place of one that the parameter `ApiProfile` names.
     pub api_profile: Option<PathBuf>,
+    /// A price list of models.
+    pub prices: Option<PathBuf>,
     /// The template's parameters, but for where the API is.
     pub parameters: BTreeMap<String, String>,
 }
@@ -200,8 +202,9 @@ impl Target {
         let secret = Some((format!("demo/{}", sandbox.profile), Vec::new()));
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let parameters = BTreeMap::from(parameters);
-        let (elsewhere, base_path, api_profile) = (None, String::new(), None);
-        Self { sandbox, elsewhere, base_path, secret, api_profile, parameters }
+        let (elsewhere, base_path) = (None, String::new());
+        let (api_profile, prices) = (None, None);
+        Self { sandbox, elsewhere, base_path, secret, api_profile, prices, parameters }
     }
 
     /// Whether its settings leave it open how it authenticates, at an API whose ways the sandbox knows.
@@ -311,6 +314,7 @@ impl Stack {
         let base_url = target.elsewhere.clone().unwrap_or_else(at_sandbox);
         plan = plan.parameter("ApiBaseUrl", base_url);
         plan.api_profile.clone_from(&target.api_profile);
+        plan.prices.clone_from(&target.prices);
         // Where nobody has chosen, the way of the sandbox's own sample is taken.
         let auth = sandbox.sample().map(|(_, auth)| auth).filter(|_| target.auth_is_open());
         if let Some(auth) = auth {

@@ -139,6 +139,8 @@ pub enum FailureName {
     NotReconcilable,
     /// The call has more units than a limit ever lets through. It was not sent.
     ExceedsLimit,
+    /// The call's tenant has used up a budget. It was not sent.
+    BudgetExceeded,
     /// The idempotency key was used before with another payload.
     PayloadMismatch,
     /// The call was executed, but its answer does not fit into a workflow's state.
@@ -149,7 +151,7 @@ pub enum FailureName {
 
 impl FailureName {
     /// Every name.
-    pub const ALL: [FailureName; 11] = [
+    pub const ALL: [FailureName; 12] = [
         FailureName::Rejected,
         FailureName::InvalidMessage,
         FailureName::DeadlineExceeded,
@@ -158,6 +160,7 @@ impl FailureName {
         FailureName::NeedsPerson,
         FailureName::NotReconcilable,
         FailureName::ExceedsLimit,
+        FailureName::BudgetExceeded,
         FailureName::PayloadMismatch,
         FailureName::ResultTooLarge,
         FailureName::Unauthorized,
@@ -172,6 +175,7 @@ impl FailureName {
             | FailureName::AttemptsExhausted
             | FailureName::NotReconcilable
             | FailureName::ExceedsLimit
+            | FailureName::BudgetExceeded
             | FailureName::PayloadMismatch
             | FailureName::Unauthorized => true,
             FailureName::OutcomeUnknown
@@ -198,6 +202,7 @@ impl FailureName {
             FailureName::NeedsPerson => "Slowlane.NeedsPerson",
             FailureName::NotReconcilable => "Slowlane.NotReconcilable",
             FailureName::ExceedsLimit => "Slowlane.ExceedsLimit",
+            FailureName::BudgetExceeded => "Slowlane.BudgetExceeded",
             FailureName::PayloadMismatch => "Slowlane.PayloadMismatch",
             FailureName::ResultTooLarge => "Slowlane.ResultTooLarge",
             FailureName::Unauthorized => "Slowlane.Unauthorized",

@@ -1,6 +1,6 @@
 use crate::commands::{
     add, call, calls, check, completions, cost, demo, deploy, destroy, init, limits, logs,
-    new_target, outputs, status, steer, why,
+    new_target, outputs, status, steer, usage, why,
 };
 use crate::exit;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -36,6 +36,7 @@ enum Command {
     Status(status::Status),
     Why(why::AskWhy),
     Cost(cost::AskCost),
+    Usage(usage::ShowUsage),
     Logs(logs::Logs),
     Calls(calls::Calls),
     Limits(limits::Limits),
@@ -60,6 +61,7 @@ impl Cli {
             Command::Status(command) => command.run().await,
             Command::Why(command) => command.run().await,
             Command::Cost(command) => command.run(),
+            Command::Usage(command) => command.run().await,
             Command::Logs(command) => command.run().await,
             Command::Calls(command) => command.run().await,
             Command::Limits(command) => command.run().await,

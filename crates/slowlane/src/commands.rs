@@ -16,4 +16,5 @@ pub(crate) mod new_target;
 pub(crate) mod outputs;
 pub(crate) mod status;
 pub(crate) mod steer;
+pub(crate) mod usage;
 pub(crate) mod why;

@@ -3,10 +3,10 @@
 use crate::exit::Ended;
 use crate::stacks::Stack as Stacked;
 use serde::Serialize;
-use slowlane_config::{Config, Deployment};
+use slowlane_config::{Config, Deployment, Prices};
 use slowlane_profile::{Mistake, Mistakes, Profile, mistakes, shipped};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -161,11 +161,37 @@ fn parse(path: &Path, text: &str) -> Result<Config, Vec<Placed>> {
             }
         })
     };
-    Config::parse(text, load).map_err(|mistakes| {
+    let config = Config::parse(text, load).map_err(|mistakes| {
         let mut all = placed(path, &mistakes);
         all.extend(of_profiles.take().into_values().flatten());
         all
-    })
+    })?;
+    match in_prices(&config, folder) {
+        wrong if wrong.is_empty() => Ok(config),
+        wrong => Err(wrong),
+    }
+}
+
+/// The mistakes of the price lists that it names.
+fn in_prices(config: &Config, folder: &Path) -> Vec<Placed> {
+    let mut paths = BTreeSet::new();
+    for stage in config.stages() {
+        let deployments = config.deployments(stage).unwrap_or_default().into_iter();
+        paths.extend(deployments.filter_map(|deployment| Some(folder.join(deployment.prices?))));
+    }
+    let wrong = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => match Prices::parse(&text) {
+            Ok(_) => Vec::new(),
+            Err(mistakes) => placed(&path, &mistakes),
+        },
+        Err(error) => {
+            let problem = format!("the price list cannot be read: {error}");
+            let mend = Some("a path begins at the folder of slowlane.toml".to_owned());
+            let mistake = Mistake { line: 1, column: 1, field: String::new(), problem, mend };
+            vec![Placed { file: path.display().to_string(), mistake }]
+        }
+    };
+    paths.into_iter().flat_map(wrong).collect()
 }
 
 fn stacks(config: &Config) -> Vec<Stack> {

@@ -1,7 +1,7 @@
 //! What a target of slowlane.toml is as a stack.
 
 use crate::kept;
-use slowlane_config::{Deployment, Limits, WorkerKind};
+use slowlane_config::{Budgets, Deployment, Limits, WorkerKind};
 use slowlane_deployer::{Plan, Values};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ pub(crate) struct Refused {
 pub(crate) struct Stack {
     parameters: Values,
     api_profile: Option<PathBuf>,
+    prices: Option<PathBuf>,
     worker: Option<PathBuf>,
 }
 
@@ -28,6 +29,8 @@ impl Stack {
         let Deployment { worker, concurrency, timeout, limits, base_url, secret, auth, .. } =
             deployment;
         let shared_limits_table = deployment.shared_limits_table.clone();
+        let metering = if deployment.metered { "enabled" } else { "disabled" };
+        let budgets = Budgets::from_iter(deployment.budgets.iter().copied());
         let limits = Limits::try_from(limits.clone())
             .map_err(kept::Refused::from)
             .and_then(|limits| kept::parameter(&limits))
@@ -38,13 +41,19 @@ impl Stack {
             ("ApiConcurrency", concurrency.to_string()),
             ("Limits", limits),
             ("SharedLimitsTable", shared_limits_table.unwrap_or_default()),
+            ("Metering", metering.to_owned()),
+            ("Budgets", budgets.to_json()),
             ("ApiTimeoutSeconds", timeout.as_secs().to_string()),
             ("ApiBaseUrl", base_url.unwrap_or_default()),
             ("ApiAuth", auth.clone().unwrap_or_default()),
             ("ApiSecret", secret.clone().unwrap_or_default()),
         ];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
-        let mut stack = Self { parameters: Values::from(parameters), ..Self::default() };
+        let prices = deployment.prices.as_ref().map(|path| folder.join(path));
+        let mut stack = Self { parameters: Values::from(parameters), prices, ..Self::default() };
+        if stack.prices.is_none() {
+            stack.parameters.insert("Prices".to_owned(), String::new());
+        }
         let mut profile = |name: &str| {
             stack.parameters.insert("ApiProfile".to_owned(), name.to_owned());
         };
@@ -63,19 +72,24 @@ impl Stack {
     }
 
     /// A stack whose parameters are given in other ways.
-    pub(crate) fn carrying(api_profile: Option<PathBuf>, worker: Option<PathBuf>) -> Self {
-        Self { parameters: Values::new(), api_profile, worker }
+    pub(crate) fn carrying(
+        api_profile: Option<PathBuf>,
+        prices: Option<PathBuf>,
+        worker: Option<PathBuf>,
+    ) -> Self {
+        Self { parameters: Values::new(), api_profile, prices, worker }
     }
 
-    /// The template's parameters, and a profile of one's own.
-    pub(crate) fn into_parts(self) -> (Values, Option<PathBuf>) {
-        (self.parameters, self.api_profile)
+    /// The template's parameters, a profile of one's own, and a price list.
+    pub(crate) fn into_parts(self) -> (Values, Option<PathBuf>, Option<PathBuf>) {
+        (self.parameters, self.api_profile, self.prices)
     }
 
     /// Tells it to a plan.
     pub(crate) fn tell(self, plan: &mut Plan) {
         plan.parameters.extend(self.parameters);
         plan.api_profile = self.api_profile;
+        plan.prices = self.prices;
         plan.worker = self.worker;
     }
 }
@@ -91,6 +105,23 @@ mod tests {
         let load = |_: &str| shipped::get("stripe").ok_or_else(|| "none".to_owned());
         let config = Config::parse(&text, load).unwrap_or_else(|e| panic!("{e}"));
         Stack::of(&config.deployments("prod").unwrap().remove(0), Path::new("/team"))
+    }
+
+    #[test]
+    fn what_is_counted_is_told_to_the_template() {
+        let openai =
+            "profile = \"openai\"\nsecret = \"s\"\nbase_url = \"https://api.openai.com\"\n";
+        let of = |more: &str| stack(&format!("{openai}{more}")).unwrap();
+        let told = |stack: &Stack| {
+            ["Metering", "Budgets", "Prices"].map(|name| stack.parameters.get(name).cloned())
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(told(&of("")), [some("disabled"), some("[]"), some("")]);
+        assert_eq!(told(&of("metered = true")), [some("enabled"), some("[]"), some("")]);
+        let priced = of("prices = \"lists/p.toml\"\nbudgets = [{ money = \"2/day\" }]");
+        assert_eq!(priced.prices.as_deref(), Some(Path::new("/team/lists/p.toml")));
+        let budgets = some(r#"[{"money":"2.00/day"}]"#);
+        assert_eq!(told(&priced), [some("enabled"), budgets, None], "the deployer says its name");
     }
 
     fn values(pairs: &[(&str, &str)]) -> Values {
@@ -110,7 +141,10 @@ mod tests {
             ("ApiProfile", "http"),
             ("ApiSecret", "prod/crm"),
             ("ApiTimeoutSeconds", "60"),
+            ("Budgets", "[]"),
             ("Limits", "[]"),
+            ("Metering", "disabled"),
+            ("Prices", ""),
             ("SharedLimitsTable", ""),
         ];
         assert_eq!(crm.unwrap(), Stack { parameters: values(&expected), ..Stack::default() });

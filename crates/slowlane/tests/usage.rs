@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Output};
 
 /// Every command that does something; those above them only lead to them.
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &["init"],
     &["check"],
     &["call"],
@@ -33,6 +33,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["drain"],
     &["resume"],
     &["completions"],
+    &["usage"],
 ];
 
 fn run(args: &[&str]) -> Output {

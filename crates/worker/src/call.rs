@@ -41,6 +41,7 @@ use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
 use crate::config::Config;
 use crate::limits::{Grant, Limits, Reserved};
+use crate::metering::{Metered, Metering};
 use crate::target::{Target, TargetResponse};
 
 /// How long after its credentials were read anew they are not read again.
@@ -60,6 +61,8 @@ pub(crate) struct Calls<T> {
     pub(crate) clock: Clock,
     pub(crate) retry: RetrySettings,
     pub(crate) limits: Limits,
+    /// Where what calls have used of models is counted.
+    pub(crate) metering: Option<Metering>,
     /// When the target's credentials were last read anew.
     pub(crate) renewed_at: Cell<Option<Instant>>,
     pub(crate) rng: RefCell<fastrand::Rng>,
@@ -160,6 +163,8 @@ pub(crate) struct Ended {
     pub(crate) queued: Option<QueuedCall>,
     /// When the API was asked, and how long it took.
     pub(crate) asked: Option<(Instant, Duration)>,
+    /// What it has used of a model, if that is counted.
+    pub(crate) metered: Option<Metered>,
     /// How long the slot had to wait for the call's grant, if it needed one.
     pub(crate) wait_for_grant: Option<Duration>,
     /// The calls at once that were in effect, where fewer may be made than there are slots.

@@ -6,10 +6,12 @@ use std::time::Duration;
 use slowlane_lambda::env::{self, Env, Recorded};
 use slowlane_limiter::{LimitKey, Limits, MAX_KEY_BYTES, Scope};
 use slowlane_message::{Priority, Wiring};
+use slowlane_metering::{Budgets, Prices};
 use slowlane_policy::deferral::OnHigher;
 use slowlane_policy::timing::WorkerSettings;
 
 use crate::limits::{self, KEY_BYTES_OF_TENANTS};
+use crate::package::beside_the_worker;
 
 /// Everything the worker is told by its template.
 #[derive(Debug, Clone)]
@@ -32,6 +34,14 @@ pub struct Config {
     /// `SHARED_LIMITS_TABLE`: the DynamoDB table in which the limits are kept that have a `name`, for
     /// all stacks that use that table. Only those need it.
     pub shared_limits_table: Option<String>,
+    /// `USAGE_TABLE`: the DynamoDB table in which it is counted what calls use of models. Nothing is
+    /// counted without it.
+    pub usage_table: Option<String>,
+    /// `PRICES`: the file beside the worker that says what models cost, or its text.
+    pub prices: Option<Prices>,
+    /// `BUDGETS`: how much each tenant may use, as a JSON array of the entries of `slowlane.toml`'s
+    /// `budgets`. None if it is not set.
+    pub budgets: Budgets,
     /// `API_TIMEOUT_SECS`: how long the API may take to answer. After it nobody knows
     /// whether the call had its effect.
     pub api_timeout: Duration,
@@ -129,6 +139,10 @@ impl Config {
             let limits = read_limits(env);
             let shared_limits_table =
                 env.maybe("SHARED_LIMITS_TABLE", "the name of the DynamoDB table of shared limits");
+            let usage_table =
+                env.maybe("USAGE_TABLE", "the name of the DynamoDB table of what calls use");
+            let prices = read_prices(env);
+            let budgets = read_budgets(env);
             let api_timeout = seconds(env, "API_TIMEOUT_SECS");
             let call_visibility = seconds(env, "CALL_VISIBILITY_SECS");
             let work_window = seconds(env, "WORK_WINDOW_SECS");
@@ -159,6 +173,9 @@ impl Config {
                 limit_key,
                 limits,
                 shared_limits_table: shared_limits_table?,
+                usage_table: usage_table?,
+                prices: prices?,
+                budgets: budgets?,
                 api_timeout: api_timeout?,
                 call_visibility: call_visibility?,
                 work_window: work_window?,
@@ -172,6 +189,12 @@ impl Config {
             if let (Some((name, _)), None) = (config.limits.shared(), &config.shared_limits_table) {
                 let told = "has limits that are shared, and SHARED_LIMITS_TABLE is not set";
                 env.refuse(format!("LIMITS {told}: {name}"));
+            }
+            if !config.budgets.is_empty() && config.usage_table.is_none() {
+                env.refuse("BUDGETS are kept by USAGE_TABLE, which is not set".to_owned());
+            }
+            if config.budgets.count_money() && config.prices.is_none() {
+                env.refuse("BUDGETS count money, and PRICES is not set".to_owned());
             }
             for contradiction in config.timing().contradictions() {
                 env.refuse(contradiction.to_string());
@@ -247,6 +270,27 @@ fn read_limits(env: &mut Env<'_>) -> Result<Limits, Recorded> {
         Some(limit) => Err(env.refuse(format!("LIMITS: this worker does not keep {limit} yet"))),
         None => Ok(limits),
     }
+}
+
+fn read_budgets(env: &mut Env<'_>) -> Result<Budgets, Recorded> {
+    let expected = "a JSON array of budgets, such as [{\"tokens\":\"2000000/day\"}]";
+    let Some(text) = env.maybe::<String>("BUDGETS", expected)? else {
+        return Ok(Budgets::default());
+    };
+    let budgets = Budgets::from_json(&text);
+    budgets.map_err(|error| env.refuse(format!("BUDGETS is not {expected}: {error}")))
+}
+
+fn read_prices(env: &mut Env<'_>) -> Result<Option<Prices>, Recorded> {
+    let expected = "the name of a price list beside the worker, or its text";
+    let Some(named) = env.maybe::<String>("PRICES", expected)? else { return Ok(None) };
+    let text = match named.contains('\n') {
+        true => Ok(named.clone()),
+        false => std::fs::read_to_string(beside_the_worker().join(&named)),
+    };
+    let text = text.map_err(|error| env.refuse(format!("PRICES: {named}: {error}")))?;
+    let prices = Prices::parse(&text);
+    prices.map(Some).map_err(|mistakes| env.refuse(format!("PRICES:\n{mistakes}")))
 }
 
 /// A tenant's name is a part of the key of its limits.
@@ -373,6 +417,29 @@ mod tests {
         ] {
             let error = limits(text).unwrap_err().to_string();
             assert!(error.contains("LIMITS") && error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn budgets_need_a_table_and_budgets_of_money_need_prices() {
+        let table = ("USAGE_TABLE", "usage");
+        let prices = "as_of = \"2026-11-01\"\ncurrency = \"USD\"\n[models]\n";
+        let tokens = ("BUDGETS", r#"[{"tokens":"2000/day"}]"#);
+        let money = ("BUDGETS", r#"[{"money":"2/month"}]"#);
+        for fits in
+            [vec![], vec![table], vec![table, tokens], vec![table, money, ("PRICES", prices)]]
+        {
+            assert!(environment(&fits).is_ok(), "{fits:?}");
+        }
+        for (wrong, told) in [
+            (vec![tokens], "USAGE_TABLE, which is not set"),
+            (vec![table, money], "PRICES is not set"),
+            (vec![table, ("BUDGETS", r#"[{"tokens":"2/week"}]"#)], "budgets[1]"),
+            (vec![table, ("PRICES", "as_of = 3\n")], "PRICES:\n1:"),
+            (vec![table, ("PRICES", "not-there.toml")], "PRICES: not-there.toml:"),
+        ] {
+            let error = environment(&wrong).unwrap_err().to_string();
+            assert!(error.contains(told), "{told}: {error}");
         }
     }
 

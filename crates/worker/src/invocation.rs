@@ -23,6 +23,7 @@ use crate::config::{Config, Dispatch};
 use crate::doorbell::Slots;
 use crate::doorbell::wake::{Function, HandedRing};
 use crate::limits::{self, Limits};
+use crate::metering::Metering;
 use crate::metrics::{self, Counts, Reporter};
 use crate::target::Target;
 use crate::{deferral, doorbell};
@@ -98,6 +99,7 @@ impl<T: Target> Worker<T> {
             emit: Box::new(metrics::print_line),
         };
         let limits = Limits::new(&config, &dynamodb, system, correction, seed)?;
+        let metering = Metering::new(&config, &dynamodb, &clock, seed);
         let calls = Calls {
             deletes: Deletes::new(sqs.clone(), config.queues.clone()),
             queues: Queues::new(sqs, &config),
@@ -108,6 +110,7 @@ impl<T: Target> Worker<T> {
             clock,
             retry: RetrySettings::for_max_wait(config.max_wait),
             limits,
+            metering,
             renewed_at: Cell::new(None),
             rng: RefCell::new(rng),
             config,
@@ -144,7 +147,7 @@ impl<T: Target> Worker<T> {
                 response.add_failure(message_id);
             }
         }
-        self.report(response, counts)
+        self.report(response, counts).await
     }
 
     /// Handles a ring that another slot has handed on, until `deadline` at the latest.
@@ -158,10 +161,14 @@ impl<T: Target> Worker<T> {
             // A ring that was on its way while the deployment changed its wiring.
             Wiring::Deferral(_) => Counts::default(),
         };
-        self.report(SqsBatchResponse::default(), counts)
+        self.report(SqsBatchResponse::default(), counts).await
     }
 
-    fn report(&self, response: SqsBatchResponse, mut counts: Counts) -> Handled {
+    async fn report(&self, response: SqsBatchResponse, mut counts: Counts) -> Handled {
+        if let Some(metering) = &self.calls.metering {
+            metering.write_rest().await;
+            counts.usage_unreached += metering.take_unreached();
+        }
         counts.grants_of_own_share += self.calls.limits.take_grants_of_own_share();
         counts.limits_unreached += self.calls.limits.take_unreached();
         let concurrency = self.calls.limits.concurrency();

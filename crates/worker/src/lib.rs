@@ -38,7 +38,9 @@ mod doorbell;
 mod invocation;
 mod lambda;
 mod limits;
+mod metering;
 mod metrics;
+mod package;
 mod target;
 pub mod targets;
 
@@ -57,7 +59,7 @@ pub use lambda::{Wake, run};
 pub use limits::{Error as LimitsError, keeps};
 pub use metrics::Counts;
 pub use slowlane_lambda::env;
-pub use slowlane_message::{Content, Counted, Left, Method, Part, PartOutcome, QueuedCall};
+pub use slowlane_message::{Content, Counted, Left, Method, Part, PartOutcome, QueuedCall, Usage};
 pub use slowlane_policy::deferral::OnHigher;
 pub use slowlane_policy::settle::{Outcome, Why};
 pub use target::{AfterLoss, Reconciled, Target, TargetResponse};

@@ -11,6 +11,7 @@ use slowlane_lambda::clock::Clock;
 use slowlane_lambda::emf::{Record, Unit};
 
 use crate::call::{Disposition, Ended};
+use crate::metering::Metered;
 
 /// Writes the records.
 pub(crate) struct Reporter {
@@ -25,6 +26,9 @@ impl Reporter {
     pub(crate) fn ended(&self, ended: &Ended, counts: &mut Counts) {
         counts.add(ended.disposition);
         (self.emit)(&call_record(&self.namespace, self.clock.now(), ended));
+        if let Some(metered) = &ended.metered {
+            (self.emit)(&usage_record(&self.namespace, self.clock.now(), ended, metered));
+        }
     }
 
     /// Records an invocation at its end.
@@ -63,6 +67,8 @@ pub struct Counts {
     pub grants_of_own_share: u32,
     /// Requests that the limits' tables did not answer.
     pub limits_unreached: u32,
+    /// Requests that the table of usage did not answer.
+    pub usage_unreached: u32,
 }
 
 impl Counts {
@@ -89,7 +95,7 @@ impl Counts {
 
     fn record(self, namespace: &str, now: Timestamp, doorbell: bool) -> Record {
         let empty_ring = doorbell && self.is_empty_ring();
-        Record::new(namespace, now)
+        let record = Record::new(namespace, now)
             .metric("Invocations", Unit::Count, 1.0)
             .metric("Deferrals", Unit::Count, self.deferrals.into())
             .metric("Swaps", Unit::Count, self.swaps.into())
@@ -100,7 +106,12 @@ impl Counts {
             .metric("GrantsOfOwnShare", Unit::Count, self.grants_of_own_share.into())
             .metric("LimitsUnreached", Unit::Count, self.limits_unreached.into())
             .metric("Throttles", Unit::Count, self.throttles.into())
-            .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into())
+            .metric("EmptyRings", Unit::Count, u32::from(empty_ring).into());
+        match self.usage_unreached {
+            // Where nothing is counted there is no such metric.
+            0 => record,
+            unreached => record.metric("UsageUnreached", Unit::Count, unreached.into()),
+        }
     }
 }
 
@@ -117,6 +128,7 @@ impl AddAssign for Counts {
         self.stood_down += other.stood_down;
         self.grants_of_own_share += other.grants_of_own_share;
         self.limits_unreached += other.limits_unreached;
+        self.usage_unreached += other.usage_unreached;
     }
 }
 
@@ -163,6 +175,32 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
         record = record.property("why", why.as_str());
     }
     record.into_json()
+}
+
+/// The line of what a call has used of a model. Its tenant is no dimension: each value of one is a metric
+/// that is paid for.
+fn usage_record(namespace: &str, now: Timestamp, ended: &Ended, metered: &Metered) -> Value {
+    let Metered { model, used } = metered;
+    let mut record = Record::new(namespace, now)
+        .dimensions(&[("Model", if model.is_empty() { "none" } else { model })])
+        .metric("InputTokens", Unit::Count, count(used.input))
+        .metric("OutputTokens", Unit::Count, count(used.output));
+    if used.unpriced == 0 {
+        let cost = used.cost.billionths() as f64 / 1e9;
+        record = record.metric("ModelCost", Unit::None, cost);
+    }
+    if let Some(call) = &ended.queued {
+        record = record.property("idempotency_key", call.idempotency_key.as_str());
+        if let Some(tenant) = &call.tenant {
+            record = record.property("tenant", tenant.as_str());
+        }
+    }
+    record.into_json()
+}
+
+/// A number as CloudWatch takes it, which has 53 bits.
+fn count(number: u64) -> f64 {
+    number as f64
 }
 
 fn millis(duration: Duration) -> f64 {

@@ -48,6 +48,7 @@ const SLOWLANE_ERRORS: &[&str] = &[
     "Slowlane.AttemptsExhausted",
     "Slowlane.DeadlineExceeded",
     "Slowlane.ExceedsLimit",
+    "Slowlane.BudgetExceeded",
     "Slowlane.InvalidMessage",
     "Slowlane.NeedsPerson",
     "Slowlane.NotAllowed",

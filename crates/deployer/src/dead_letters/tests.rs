@@ -99,6 +99,7 @@ fn deployed() -> Deployed {
         dead_letter_queue_url: "https://sqs/1/dead".into(),
         grace_seconds: Some("230".into()),
         idempotency_table_name: "table".into(),
+        usage_table_name: None,
         worker_function_name: "worker".into(),
         enqueuer_function_name: "enqueuer".into(),
     };

@@ -3,13 +3,16 @@
 use crate::parsed::template;
 use serde_json::Value;
 use slowlane_deployer::limits::LIMITS_MAX_BYTES;
+use slowlane_metering::{Budgets, Money};
 
 /// The most bytes of a function's variables, names and values together (AWS, Lambda quotas).
 const MOST: usize = 4_096;
-/// The longest name of a stack, of a queue and of a table (API models).
+/// The longest name of a stack and of a queue (API models).
 const STACK: usize = 128;
 const QUEUE: usize = 80;
-const TABLE: usize = 255;
+/// What CloudFormation adds to the names of the stack and of the resource, if a table has none of its own:
+/// `STACK-RESOURCE-1ABCDEFGHIJKL`.
+const SUFFIX: usize = 15;
 
 #[test]
 fn a_lambdas_environment_fits_with_the_longest_values() {
@@ -27,6 +30,18 @@ fn a_lambdas_environment_fits_with_the_longest_values() {
 #[test]
 fn as_many_limits_fit_as_the_template_takes() {
     assert_eq!(template()["Parameters"]["Limits"]["MaxLength"], LIMITS_MAX_BYTES);
+}
+
+#[test]
+fn as_many_budgets_fit_as_there_are_kinds() {
+    let tokens = format!("\"tokens\":\"{}", u64::MAX);
+    let money = format!("\"money\":\"{}", Money::from_billionths(u64::MAX));
+    let kinds = [&tokens, &money].map(|most| format!("{{{most}/day\"}},{{{most}/month\"}}"));
+    let text = format!("[{}]", kinds.join(","));
+    let budgets = Budgets::from_json(&text).unwrap();
+    assert_eq!((budgets.len(), budgets.to_json()), (4, text.clone()));
+    let most = template()["Parameters"]["Budgets"]["MaxLength"].as_u64().unwrap();
+    assert!(text.len() as u64 <= most, "{} bytes", text.len());
 }
 
 /// How long a variable's value can be.
@@ -64,7 +79,11 @@ fn longest_ref(template: &Value, name: &str) -> usize {
         (None, Some("AWS::SQS::Queue")) => {
             "https://sqs.ap-southeast-99.amazonaws.com.cn/123456789012/".len() + QUEUE
         }
-        (None, Some("AWS::DynamoDB::Table")) => TABLE,
+        (None, Some("AWS::DynamoDB::Table")) => {
+            let table = &template["Resources"][name]["Properties"]["TableName"];
+            assert!(table.is_null(), "{name} has a name of its own: {table}");
+            STACK + name.len() + SUFFIX
+        }
         other => panic!("{name}: {other:?}"),
     }
 }

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Each of these types holds something.
 const STATEFUL: [&str; 3] = ["AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::Logs::LogGroup"];
 
+const TABLES: [&str; 2] = ["IdempotencyTable", "UsageTable"];
+
 #[test]
-fn the_records_and_the_dead_letters_outlive_the_stack() {
+fn the_records_the_usage_and_the_dead_letters_outlive_the_stack() {
     let template = template();
     let mut kept = BTreeSet::new();
     for (name, resource) in STATEFUL.into_iter().flat_map(|kind| resources(&template, kind)) {
@@ -20,9 +22,11 @@ fn the_records_and_the_dead_letters_outlive_the_stack() {
             assert_eq!(policies, (&json!("Delete"), &json!("Delete")), "{name}");
         }
     }
-    assert_eq!(kept, BTreeSet::from(["DeadLetterQueue", "IdempotencyTable"]));
-    let table = &template["Resources"]["IdempotencyTable"]["Properties"];
-    assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
+    assert_eq!(kept, BTreeSet::from(["DeadLetterQueue", "IdempotencyTable", "UsageTable"]));
+    for name in TABLES {
+        let table = &template["Resources"][name]["Properties"];
+        assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
+    }
 }
 
 #[test]

@@ -141,13 +141,14 @@ impl Demo {
         let fields = fields.into_iter().map(str::to_owned).collect();
         let sandbox = self.sandbox(&profile, deployment);
         let base = deployment.base_url.as_ref().context("a profile's target has a base_url")?;
-        let (parameters, api_profile) = Stack::of(deployment, folder)?.into_parts();
+        let (parameters, api_profile, prices) = Stack::of(deployment, folder)?.into_parts();
         Ok(Target {
             sandbox,
             elsewhere: None,
             base_path: base.url().path().trim_end_matches('/').to_owned(),
             secret: deployment.secret.clone().map(|secret| (secret, fields)),
             api_profile,
+            prices,
             parameters,
         })
     }

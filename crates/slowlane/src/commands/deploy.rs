@@ -41,6 +41,12 @@ pub(crate) struct Deploy {
     /// crates/profile/docs/format.md describes the file.
     #[arg(long, value_name = "FILE", conflicts_with = "stage")]
     api_profile: Option<PathBuf>,
+    /// What AI models cost: a price list
+    ///
+    /// It is checked, and travels in the worker's package: give it with each deploy.
+    /// crates/metering/README.md describes the file.
+    #[arg(long, value_name = "FILE", conflicts_with = "stage")]
+    prices: Option<PathBuf>,
     /// A worker of your own, in the place of slowlane-worker: a binary for Lambda
     ///
     /// Give it with each deploy.
@@ -191,7 +197,7 @@ impl Deploy {
 
     /// What slowlane.toml would say, of a stack that is meant by its name.
     fn own(&self) -> Stack {
-        Stack::carrying(self.api_profile.clone(), self.worker.clone())
+        Stack::carrying(self.api_profile.clone(), self.prices.clone(), self.worker.clone())
     }
 
     /// What is typed goes before what `stack` says.

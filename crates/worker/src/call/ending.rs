@@ -69,7 +69,8 @@ impl<T: Target> Calls<T> {
             self.deletes.delete(&received, delete).await;
         }
         let concurrency = self.limits.concurrency();
-        Ended { disposition, received, queued, asked: None, wait_for_grant: None, concurrency, why }
+        let (asked, metered, wait_for_grant) = (None, None, None);
+        Ended { disposition, received, queued, asked, metered, wait_for_grant, concurrency, why }
     }
 
     /// The stored result of an earlier run goes to the workflow that waits now.

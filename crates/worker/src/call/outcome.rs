@@ -126,6 +126,7 @@ fn failed(name: FailureName) -> &'static str {
         FailureName::NeedsPerson => "needs-person",
         FailureName::NotReconcilable => "not-reconcilable",
         FailureName::ExceedsLimit => "exceeds-limit",
+        FailureName::BudgetExceeded => "budget-exceeded",
         FailureName::PayloadMismatch => "payload-mismatch",
         FailureName::ResultTooLarge => "result-too-large",
         FailureName::Unauthorized => "unauthorized",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::join3;
+use futures::future::join4;
 use slowlane_idempotency::{
     Claim, Claimed, DynamoDbStore, Key, Request, RequestError, Scope, Unknown, claim,
 };
@@ -26,6 +26,14 @@ enum Next {
     /// Its tenant's turn comes later: at its appointment, or not before its deadline if it has none.
     NotYet(Claim<DynamoDbStore>, Option<Appointment>),
     Ended(Ending),
+}
+
+/// What was asked of a call's tenant while the call was claimed.
+struct Asked {
+    /// When its next moment is free, as far as that was read.
+    free_at: Option<Moment>,
+    /// Which of its budgets is used up.
+    beyond: Option<String>,
 }
 
 impl From<Ending> for Next {
@@ -69,7 +77,8 @@ impl<T: Target> Calls<T> {
         };
         let liveness = self.callback.is_waiting(&call.queued.task_token);
         let claimed = self.guard.claim(&request);
-        let (waiting, claimed, free_at) = join3(liveness, claimed, self.free_at_first(call)).await;
+        let (free_at, beyond) = (self.free_at_first(call), self.why_beyond_budget(&call.queued));
+        let (waiting, claimed, free_at, beyond) = join4(liveness, claimed, free_at, beyond).await;
         if let Ok(Waiting::NotAToken) = waiting {
             if let Ok(Claimed::Run(claim)) = claimed {
                 claim.release_untried().await?;
@@ -80,7 +89,7 @@ impl<T: Target> Calls<T> {
         call.unwaited = matches!(waiting, Ok(Waiting::No));
         match claimed {
             Ok(claimed) if call.unwaited => self.prepare_unwaited(call, claimed).await,
-            Ok(claimed) => self.prepare_claimed(call, claimed, free_at).await,
+            Ok(claimed) => self.prepare_claimed(call, claimed, Asked { free_at, beyond }).await,
             Err(error) => self.end_unclaimed(call, error).await.map(Next::from),
         }
     }
@@ -95,6 +104,10 @@ impl<T: Target> Calls<T> {
             .repeatable(self.is_repeatable(call))
             .settles_after(self.target.settles_after(call))
             .expiry(self.config.record_expiry))
+    }
+
+    async fn why_beyond_budget(&self, call: &QueuedCall) -> Option<String> {
+        self.metering.as_ref()?.why_beyond_budget(call).await
     }
 
     fn is_repeatable(&self, call: &QueuedCall) -> bool {
@@ -144,11 +157,12 @@ impl<T: Target> Calls<T> {
         &self,
         call: &Call,
         claimed: Claimed<DynamoDbStore>,
-        free_at: Option<Moment>,
+        Asked { free_at, beyond }: Asked,
     ) -> Result<Next, StepError> {
         let ending = match claimed {
             Claimed::Run(claim) => {
-                let Some((name, why)) = self.why_not_run(call) else {
+                let beyond = beyond.map(|why| (FailureName::BudgetExceeded, why.into()));
+                let Some((name, why)) = self.why_not_run(call).or(beyond) else {
                     return Ok(match self.after_claim(call, &claim, free_at).await {
                         tenant::Next::Goes(come) => Next::Ready(ReadyTo::Run(claim), come),
                         tenant::Next::PutOff(until) => Next::NotYet(claim, until),

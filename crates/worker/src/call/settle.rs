@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::join3;
 use jiff::Timestamp;
 use slowlane_idempotency::{Dispatched, DynamoDbStore};
 use slowlane_lambda::logs::chain;
@@ -15,6 +15,7 @@ use super::ending::to_store;
 use super::{Answer, Answered, Call, Calls, Disposition, Ended, Ending, NotAgain, StepError};
 use crate::aws::deletes::When;
 use crate::limits::{Grant, Moved, report_of};
+use crate::metering::Metered;
 use crate::target::{Target, TargetResponse};
 
 impl<T: Target> Calls<T> {
@@ -22,11 +23,23 @@ impl<T: Target> Calls<T> {
     pub(crate) async fn settle(&self, answered: Answered) -> Ended {
         let Answered { call, answer, started, took, grant } = answered;
         let report = self.report(&call, &answer, took.unwrap_or_default());
-        join(report, self.settle_units(grant.as_ref(), &answer)).await;
+        let settled = self.settle_units(grant.as_ref(), &answer);
+        let ((), (), metered) = join3(report, settled, self.count_usage(&call, &answer)).await;
         let wait_for_grant = grant.as_ref().map(Grant::wait);
         let result = self.settle_answer(&call, answer).await;
         let ended = self.ended(call.received, Some(call.queued), result, When::WithOthers).await;
-        Ended { asked: took.map(|took| (started, took)), wait_for_grant, ..ended }
+        Ended { asked: took.map(|took| (started, took)), metered, wait_for_grant, ..ended }
+    }
+
+    /// Counts what the call has used of a model, if its answer says that and the deployment counts it.
+    async fn count_usage(&self, call: &Call, answer: &Answer) -> Option<Metered> {
+        let metering = self.metering.as_ref()?;
+        match answer {
+            Answer::Made(_, Outcome::Succeeded(TargetResponse { usage: Some(usage), .. })) => {
+                Some(metering.count(&call.queued, usage).await)
+            }
+            _ => None,
+        }
     }
 
     /// Gives back what was kept free for the call and was not used, if its answer says what was.

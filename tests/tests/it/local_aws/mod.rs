@@ -31,5 +31,6 @@ mod shared_name;
 mod switch;
 mod tap;
 mod tenants;
+mod usage;
 mod vectors;
 mod vendors;

@@ -1,6 +1,6 @@
 //! What an answer means for the worker.
 
-use slowlane_message::{Counted, Left, Part, PartOutcome};
+use slowlane_message::{Counted, Left, Part, PartOutcome, Usage};
 use slowlane_policy::settle::{Outcome, Why};
 use slowlane_profile::{LimitKind, Outcome as Said, Reason, SeenLimit, Verdict};
 
@@ -16,10 +16,12 @@ pub(super) fn outcome(
     let why = why(&verdict.reason);
     match verdict.outcome {
         Said::Succeeded | Said::PartlySucceeded | Said::Running => {
-            let units = verdict.usage.and_then(|usage| usage.units());
+            let units = verdict.usage.as_ref().and_then(|usage| usage.units());
+            let usage = verdict.usage.and_then(tokens);
             let left = verdict.limits.iter().filter_map(|seen| left(seen, units.unwrap_or(1)));
             Outcome::Succeeded(TargetResponse {
                 units,
+                usage,
                 left: left.collect(),
                 id: verdict.id,
                 body: received.answer.value(),
@@ -38,6 +40,15 @@ pub(super) fn outcome(
         Said::Transient => Outcome::Transient(why),
         Said::Unknown => Outcome::Unknown(why),
     }
+}
+
+/// What a call has used of a model, if what it used is tokens.
+fn tokens(usage: slowlane_profile::Usage) -> Option<Usage> {
+    let slowlane_profile::Usage { model, input, output, .. } = usage;
+    let is_there = input.or(output).is_some();
+    let (model, input, output) =
+        (model.unwrap_or_default(), input.unwrap_or(0), output.unwrap_or(0));
+    is_there.then_some(Usage { model, input, output })
 }
 
 /// What is left of a limit, if it says so of one that comes back by itself.

@@ -1,6 +1,6 @@
 //! The target that the environment describes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -10,6 +10,7 @@ use slowlane_profile::{Base, Profile, shipped};
 
 use super::ProfiledApi;
 use super::builder::{Builder, Error};
+use crate::package::beside_the_worker;
 
 /// Why the target that the environment describes could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -131,13 +132,6 @@ pub fn load(name: &str, folder: &Path) -> Result<Profile, String> {
         )
     })?;
     Profile::parse(&text).map_err(|mistakes| format!("{}:\n{mistakes}", path.display()))
-}
-
-/// Where Lambda unpacks the function's package, and elsewhere the program's own folder.
-fn beside_the_worker() -> PathBuf {
-    let unpacked = env::process("LAMBDA_TASK_ROOT").map(PathBuf::from);
-    let program = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
-    unpacked.or_else(program).unwrap_or_default()
 }
 
 #[cfg(test)]
