@@ -15,6 +15,7 @@ use slowlane_policy::settle::FailureName;
 
 use crate::api::limits::{Refused, Request};
 use crate::figures::Figures;
+use crate::metered::Metered;
 use crate::promises::{Broken, Promises};
 use crate::scenario::{Drawn, Scenario};
 
@@ -135,6 +136,10 @@ pub enum Invariant {
     NothingFailsInOutage,
     /// Beside a noisy tenant the others wait no longer than is stated.
     QuietTenant,
+    /// What is counted of calls' usage is what the API told of it, each answer once.
+    UsageCounted,
+    /// No tenant uses more than its budget, but for what is under way when it is reached.
+    BudgetKept,
 }
 
 /// The books of a run; clones are the same books.
@@ -156,6 +161,9 @@ pub struct Books {
     lowered: Vec<(Moment, u32)>,
     bound: Option<WaitBound>,
     promises: Promises,
+    metered: Metered,
+    /// Whether tenants have budgets, beyond which calls fail.
+    has_budgets: bool,
     /// By priority: the longest wait that has a bound, and that bound.
     longest_waits: [Option<(Duration, Duration)>; 3],
     started_by_priority: [u32; 3],
@@ -183,6 +191,8 @@ impl Ledger {
             lowered: Vec::new(),
             bound: None,
             promises: Promises::default(),
+            metered: Metered::default(),
+            has_budgets: scenario.metering.is_some_and(|metering| metering.units_a_day.is_some()),
             longest_waits: [None; 3],
             started_by_priority: [0; 3],
             longest_call: Duration::ZERO,
@@ -402,6 +412,11 @@ impl Books {
         self.figures.worked(worked, now);
     }
 
+    /// What was told of usage so far.
+    pub fn metered(&mut self) -> &mut Metered {
+        &mut self.metered
+    }
+
     /// The figures so far.
     pub fn figures(&mut self) -> &mut Figures {
         &mut self.figures
@@ -481,7 +496,9 @@ impl Books {
                 if nature == Nature::Good {
                     self.check(now, self.promises.on_end(call, end));
                 }
-                if self.faultless && nature == Nature::Good && !self.overruns_expected {
+                let is_beyond = self.has_budgets && is_budgets(name);
+                let is_expected = self.overruns_expected || is_beyond;
+                if self.faultless && nature == Nature::Good && !is_expected {
                     let what = format!("call {call} failed as {name}, and nothing went wrong");
                     self.violated(now, Invariant::Success, what);
                 }
@@ -614,6 +631,10 @@ fn record_id(call: u64, effects: u8, repeatable: bool) -> String {
 fn id_in(output: &str) -> Option<String> {
     let output: serde_json::Value = serde_json::from_str(output).ok()?;
     output["id"].as_str().map(str::to_owned)
+}
+
+fn is_budgets(name: &str) -> bool {
+    name == FailureName::BudgetExceeded.as_str()
 }
 
 /// Whether a workflow concludes from this error that its call was not executed.

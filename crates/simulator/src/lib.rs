@@ -9,6 +9,7 @@
 //! - [`programs`]: the real enqueuer and worker as functions, by their [`names`]; [`api`]: the API
 //!   behind them, which enforces limits as real ones do.
 //! - [`figures`]: what a run comes to; [`usage`]: the oracle of what the API would have taken.
+//! - [`metered`]: what calls are told to have used, and what is counted of it.
 //! - [`faults`]: what goes wrong: the cloud's faults, the API's and those of people.
 //! - [`monitor`]: what CloudWatch would be told of it.
 //! - [`narrator`]: a run, told event by event.
@@ -20,6 +21,7 @@ pub mod api;
 pub mod faults;
 pub mod figures;
 pub mod ledger;
+pub mod metered;
 pub mod monitor;
 pub mod names;
 pub mod narrator;

@@ -28,6 +28,7 @@ use slowlane_worker::{Clients, Worker};
 
 use crate::api::{ApiClient, SlowApi};
 use crate::ledger::tenant_name;
+use crate::metered::USAGE_TABLE;
 use crate::monitor::Monitor;
 use crate::names::QUEUES;
 use crate::plain_doorbell::PlainSlot;
@@ -106,6 +107,11 @@ impl Deployment {
             key: "id".to_owned(),
             ttl: Some("expires_at".to_owned()),
         });
+        if scenario.metering.is_some() {
+            let expires = Some("expires_at".to_owned());
+            let settings = TableSettings::new(USAGE_TABLE, "id");
+            cloud.state().dynamo.create(TableSettings { ttl: expires, ..settings });
+        }
         for out in &scenario.shared_table_out {
             let span = (SHARED_TABLE.to_owned(), out.begins(), out.ends());
             cloud.state().tables_out.push(span);
@@ -276,6 +282,11 @@ impl Stack {
             "DEAD_LETTER_QUEUE_URL" => queue_url("dead"),
             "IDEMPOTENCY_TABLE" => TABLE.to_owned(),
             "SHARED_LIMITS_TABLE" => SHARED_TABLE.to_owned(),
+            "USAGE_TABLE" => scenario.metering.map(|_| USAGE_TABLE.to_owned())?,
+            "BUDGETS" => {
+                let units = scenario.metering.and_then(|metering| metering.units_a_day)?;
+                format!(r#"[{{"tokens":"{units}/day"}}]"#)
+            }
             "LIMIT_KEY" if scenario.mutant == Some(Mutant::DeafToOperators) => "other".to_owned(),
             "LIMIT_KEY" => LIMIT.to_owned(),
             "SHARE_EVERY" => scenario.share_every.to_string(),

@@ -53,6 +53,9 @@ pub struct Scenario {
     /// When the table cannot be reached that keeps limits which have a name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared_table_out: Vec<Pause>,
+    /// Whether it is counted what calls use, and how much of it each tenant may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metering: Option<Metering>,
     /// How long an AWS request takes, there and back.
     pub aws: Times,
     /// How long a new environment takes until it can handle its first event.
@@ -100,6 +103,7 @@ impl Default for Scenario {
             pauses: Vec::new(),
             lowered: Vec::new(),
             shared_table_out: Vec::new(),
+            metering: None,
             aws: Times { median_ms: 6.0, p99_ms: Some(40.0) },
             cold_start: Times { median_ms: 80.0, p99_ms: Some(250.0) },
             api_timeout_secs: 30,
@@ -117,6 +121,15 @@ impl Default for Scenario {
             parameters: BTreeMap::new(),
         }
     }
+}
+
+/// What is counted of calls' usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metering {
+    /// How many units each tenant may use in a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub units_a_day: Option<u64>,
 }
 
 /// How a call finds its slot.
@@ -219,6 +232,10 @@ pub enum Mutant {
     WrongRecord,
     /// The target rejects what the API accepts.
     Rejects,
+    /// The target says that a call has used more than the API said.
+    UsesMore,
+    /// The target says nothing of what a call has used.
+    UsesNothing,
     /// The target says that the API is at work for half a minute at most.
     SettlesSoon,
     /// The target takes any 400 for a call that was not executed.

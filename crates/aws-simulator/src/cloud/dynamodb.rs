@@ -242,6 +242,16 @@ impl Dynamo {
         Ok(table.ok_or(Error::ResourceNotFound)?.items.len())
     }
 
+    /// The items that a table holds, each with its key, in no order.
+    ///
+    /// # Errors
+    /// There is no such table.
+    pub fn items(&self, table: &str) -> Result<impl Iterator<Item = (&str, &Item)>, Error> {
+        let table = self.tables.iter().find(|t| t.settings.name == table);
+        let items = &table.ok_or(Error::ResourceNotFound)?.items;
+        Ok(items.iter().map(|(key, item)| (&**key, item)))
+    }
+
     /// The requests so far for items whose keys begin with `kind` and `#`, in all tables. Programs
     /// that keep items of several kinds in one table tell them apart so.
     pub fn asked_of(&self, kind: &str) -> Asked {

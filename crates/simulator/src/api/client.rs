@@ -7,11 +7,13 @@ use serde_json::Value;
 use slowlane_aws_simulator::time::Moment;
 use slowlane_message::{Method, QueuedCall};
 use slowlane_policy::settle::{Outcome, Why};
-use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse};
+use slowlane_worker::{AfterLoss, Reconciled, Target, TargetResponse, Usage};
 use tokio::sync::oneshot;
 
+use super::limits::Request;
 use super::{Answer, Ask, SETTLES_AFTER, Served, SlowApi};
 use crate::ledger::call_of;
+use crate::metered::MODEL;
 use crate::scenario::Mutant;
 
 /// The API as one environment of the worker sees it.
@@ -82,6 +84,17 @@ impl ApiClient {
     }
 }
 
+impl ApiClient {
+    /// What the API says that a call has used: a third of its units was read, and the rest written.
+    fn usage(&self, tenant: Option<u32>, units: u64) -> Option<Usage> {
+        self.api.ledger.books().metered().tells(tenant, units);
+        let input = units / 3;
+        let more = u64::from(self.mutant == Some(Mutant::UsesMore));
+        let usage = Usage { model: MODEL.to_owned(), input, output: units - input + more };
+        (self.mutant != Some(Mutant::UsesNothing)).then_some(usage)
+    }
+}
+
 /// A live invocation's request at the API: gone with the invocation.
 struct Slot<'a>(&'a ApiClient);
 
@@ -116,12 +129,15 @@ impl Target for ApiClient {
                 Outcome::Succeeded(TargetResponse { id, ..TargetResponse::new(201) })
             }
             (Told::Created(id, bytes), _) => {
-                let units = Some(self.api.ledger.books().request_of(number).units);
+                let Request { tenant, units } = self.api.ledger.books().request_of(number);
+                let usage = self.usage(tenant, units);
+                let units = Some(units);
                 let body = (bytes > 0).then(|| Value::from("x".repeat(bytes)));
                 Outcome::Succeeded(TargetResponse {
                     id: Some(id),
                     body,
                     units,
+                    usage,
                     left: self.api.left(number),
                     ..TargetResponse::new(201)
                 })

@@ -104,8 +104,13 @@ impl Measures {
 
 impl Run {
     pub(super) fn outcome(&self) -> Outcome {
+        let now = self.cloud.now();
         let state = self.cloud.state();
         let mut books = self.ledger.books();
+        let rates = state.faults.rates().clone();
+        for (invariant, what) in books.metered().check(&self.scenario, &rates, &state) {
+            books.violated(now, invariant, what);
+        }
         Outcome {
             hash: state.transcript.hash(),
             events: state.transcript.events(),

@@ -14,7 +14,7 @@ use super::parallel;
 use crate::faults::Fault;
 use crate::ledger::{Invariant, Violation};
 use crate::run::{Error, Onlooker, Outcome, run};
-use crate::scenario::{Api, Dispatch, Load, Scenario};
+use crate::scenario::{Api, Dispatch, Load, Metering, Scenario};
 
 /// How many runs shrinking may cost, and how long it may take: a run through hours takes seconds.
 const SHRINKING_RUNS: u32 = 400;
@@ -122,6 +122,9 @@ pub fn scenario(seed: u64, dispatch: Option<Dispatch>) -> Scenario {
             scenario.parameters.insert(fact.name.to_owned(), value);
         }
     }
+    // By dice of its own, so that the rest of a seed's scenario is as it was.
+    let is_metered = Dice::new(seed, 101).happens(0.25);
+    scenario.metering = is_metered.then(Metering::default);
     scenario
 }
 
@@ -259,6 +262,7 @@ impl Shrinker {
             |scenario| scenario.api.concurrency_steps.clear(),
             |scenario| scenario.pauses.clear(),
             |scenario| scenario.lowered.clear(),
+            |scenario| scenario.metering = None,
         ];
         for change in easier {
             let mut smaller = self.best.clone();
@@ -354,6 +358,7 @@ mod tests {
             |scenario| scenario.limits.iter().any(|told| told.adaptive),
             |scenario| scenario.limits.iter().any(|told| told.concurrency.is_some()),
             |scenario| scenario.load[0].tenants > 0,
+            |scenario| scenario.metering.is_some(),
         ];
         for (at, is_drawn) in are_drawn.iter().enumerate() {
             let often = drawn.iter().filter(|scenario| is_drawn(scenario)).count();
