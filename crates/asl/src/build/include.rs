@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Error, Open, jsonata, read};
+use super::files::{Error, Open, read};
+use super::jsonata;
 
 /// The file's JSON with every include in place.
 ///

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Error, Open, read};
+use super::files::{Error, Open, read};
 use crate::expression::tokens::{Token, scan};
 
 /// The expression of a file on one line, with includes in place, each in parentheses.

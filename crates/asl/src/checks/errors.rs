@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Report, nearest};
+use super::report::{Report, nearest};
 use crate::expression::names::Names;
 use crate::expression::{inner, parse, texts};
 use crate::source::child;

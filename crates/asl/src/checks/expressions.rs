@@ -1,6 +1,6 @@
 //! JSONata expressions: whether they can be read, and whether what they name is there.
 
-use super::{Report, nearest};
+use super::report::{Report, nearest};
 use crate::expression::names::{FUNCTIONS, Names};
 use crate::expression::{Node, inner, parse, texts};
 use crate::walk::{Language, State};

@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::{Report, nearest};
+use super::report::{Report, nearest};
 use crate::source::{Source, child};
 use crate::walk::{Scope, State, ways_on};
 

@@ -1,6 +1,6 @@
 //! Whether what a Task calls exists and gets what it needs.
 
-use super::{Report, nearest};
+use super::report::{Report, nearest};
 use crate::walk::State;
 
 const CALL: &[&str] = &[""];

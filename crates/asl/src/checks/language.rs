@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Report;
+use super::report::Report;
 use crate::expression::{inner, texts};
 use crate::source::child;
 use crate::walk::{Language, State};

@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::Report;
+use super::report::Report;
 use crate::source::child;
 use crate::walk::{State, is_distributed, processor};
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Report;
+use super::report::Report;
 use crate::walk::{Language, State, is_distributed};
 
 /// The largest input, output or set of arguments (Developer Guide, "Step Functions service quotas").

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Report;
+use super::report::Report;
 use crate::expression::{Node, inner, parse};
 use crate::walk::{Language, State};
 

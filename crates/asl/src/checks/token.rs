@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Report;
+use super::report::Report;
 use crate::expression::token::{Passed, passed as expression_passes};
 use crate::expression::{inner, parse, texts};
 use crate::walk::{Language, State};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Error;
+use super::error::Error;
 
 /// One run of one machine.
 #[derive(Debug)]
