@@ -15,6 +15,8 @@ pub mod tokens;
 mod delivery;
 mod functions;
 mod handler;
+mod invoked;
+mod odds;
 mod sqs_event;
 mod tasks;
 
@@ -31,22 +33,12 @@ pub use delivery::Mapping;
 use dynamodb::{Dynamo, TableSettings};
 use events::Events;
 pub use functions::{Boot, Context, Environment, Functions, Input};
+pub use odds::Odds;
 use parameters::Parameters;
 use requests::{Action, Requests};
 use sqs::{QueueId, QueueSettings, Sqs};
 pub use tasks::{Task, Waited};
 use tokens::{Token, Tokens};
-
-/// What a core decides by chance with.
-#[derive(Debug)]
-pub struct Odds<'a> {
-    /// The cloud's own dice.
-    pub dice: &'a mut Dice,
-    /// The unconfirmed facts.
-    pub parameters: &'a Parameters,
-    /// What goes wrong.
-    pub faults: &'a mut Faults,
-}
 
 /// What a cloud is made with.
 #[derive(Clone, Debug)]

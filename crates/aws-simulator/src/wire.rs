@@ -3,6 +3,7 @@
 
 mod dynamodb;
 mod lambda;
+mod reply;
 mod sqs;
 mod states;
 
@@ -25,6 +26,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
+use self::reply::{Reply, read};
 use crate::cloud::parameters::Unconfirmed;
 use crate::cloud::requests::{Action, Service};
 use crate::cloud::{Cloud, State};
@@ -101,37 +103,6 @@ impl Ask<'_> {
         };
         let mut tables_out = state.tables_out.iter();
         tables_out.any(|(table, from, until)| *from <= now && now < *until && names(table))
-    }
-}
-
-/// An answer of a service.
-struct Reply {
-    status: u16,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    fn ok(body: &impl Serialize) -> Reply {
-        let body = serde_json::to_vec(body).unwrap_or_default();
-        Reply { status: 200, body }
-    }
-
-    fn empty() -> Reply {
-        Reply { status: 200, body: b"{}".to_vec() }
-    }
-
-    fn refused(kind: &str, message: &str) -> Reply {
-        Reply::failed(400, kind, message)
-    }
-
-    fn failed(status: u16, kind: &str, message: &str) -> Reply {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            __type: &'a str,
-            message: &'a str,
-        }
-        let body = serde_json::to_vec(&Body { __type: kind, message }).unwrap_or_default();
-        Reply { status, body }
     }
 }
 
@@ -259,19 +230,6 @@ fn secret(state: &State, body: &[u8]) -> Reply {
     match state.secrets.get(name) {
         Some(secret_string) => Reply::ok(&Secret { name, secret_string }),
         None => Reply::refused("ResourceNotFoundException", "no such secret"),
-    }
-}
-
-/// Reads a request's body.
-///
-/// # Panics
-/// If it has a field that is not modelled: an answer that ignores it would be a guess.
-fn read<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> T {
-    match serde_json::from_slice(body) {
-        Ok(request) => request,
-        Err(error) => {
-            panic!("the simulator does not understand {}: {error}", String::from_utf8_lossy(body))
-        }
     }
 }
 

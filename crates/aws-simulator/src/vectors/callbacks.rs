@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_sfn::Client;
 
-use super::Source::{Model, Report};
-use super::{Place, Seen, word};
+use super::place::Source::{Model, Report};
+use super::place::{Place, Seen, word};
 
 const LONG: Duration = Duration::from_secs(300);
 

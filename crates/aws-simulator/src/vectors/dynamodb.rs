@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
 };
 
-use super::Source::{Doc, Model};
-use super::{Place, Seen, word};
+use super::place::Source::{Doc, Model};
+use super::place::{Place, Seen, word};
 
 const TABLE: &str = "vectors";
 

@@ -8,8 +8,8 @@ use aws_sdk_sqs::types::{
     QueueAttributeName as Counted, SendMessageBatchRequestEntry,
 };
 
-use super::Source::{Doc, Model};
-use super::{NewQueue, Place, Seen, word};
+use super::place::Source::{Doc, Model};
+use super::place::{NewQueue, Place, Seen, word};
 
 /// A little more than the visibility timeout of a second.
 const SECOND: Duration = Duration::from_millis(1_200);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_with::{As, Map, Same};
 
-use super::{Reply, read};
+use super::reply::{Reply, read};
 use crate::cloud::State;
 use crate::cloud::dynamodb::{Bindings, Change, Error, Item, Returns, Value, Write};
 use crate::cloud::requests::Action;

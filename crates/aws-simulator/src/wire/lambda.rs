@@ -2,7 +2,7 @@
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-use super::{Reply, read};
+use super::reply::{Reply, read};
 use crate::cloud::State;
 
 /// The function that a request invokes asynchronously, if that is what it is.

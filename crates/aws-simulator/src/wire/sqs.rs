@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Reply, read};
+use super::reply::{Reply, read};
 use crate::cloud::requests::Action;
 use crate::cloud::sqs::{
     Ask, Error, LONGEST_POLL, LONGEST_VISIBILITY, QueueId, Receipt, Received, Send,

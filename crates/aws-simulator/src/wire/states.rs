@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Reply, read};
+use super::reply::{Reply, read};
 use crate::cloud::State;
 use crate::cloud::parameters::Unconfirmed;
 use crate::cloud::requests::Action;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::{Ask, QueueSettings, Receipt, Received, Send};
+use super::message::{Ask, QueueSettings, Receipt, Received, Send};
 use crate::cloud::Odds;
 use crate::cloud::parameters::Unconfirmed;
 use crate::faults::Fault;
