@@ -9,18 +9,17 @@
 //! | anything else | 404, or 405 with what is allowed |
 
 mod answer;
+mod body;
 mod http;
 mod workflow;
 
 use aws_sdk_sfn::Client;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::call::{self, Call};
 use answer::{bad_call, problem, reply};
-use http::Body;
+use body::body;
 use workflow::{Ended, Workflows};
 
 pub use http::{Request, Response};
@@ -110,27 +109,6 @@ impl FrontDoor {
             }
             Ok(None) => unknown(),
             Err(error) => answer::not_started(&error),
-        }
-    }
-}
-
-/// Why a request's body is no call.
-#[derive(Debug, thiserror::Error)]
-enum BadCall {
-    #[error("the body is not JSON: {0}")]
-    NotJson(#[from] serde_json::Error),
-    #[error("the body is not text in base64, as its sender says")]
-    NotBase64,
-    #[error(transparent)]
-    Call(#[from] call::Error),
-}
-
-fn body(request: &Request) -> Result<Value, BadCall> {
-    match request.body() {
-        Body::Text(text) => Ok(serde_json::from_str(text)?),
-        Body::Base64(text) => {
-            let bytes = BASE64_STANDARD.decode(text).map_err(|_| BadCall::NotBase64)?;
-            Ok(serde_json::from_slice(&bytes)?)
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slowlane_lambda::logs::chain;
 
-use super::BadCall;
+use super::body::BadCall;
 use super::http::Response;
 use super::workflow::{Ended, Refused};
 
