@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::quota::Quota;
 use crate::core::rate::{Error as RateError, Margin, Rate};
-use crate::core::units::Units;
+use crate::core::units::{Units, units_in};
 
 /// One limit of an API.
 ///
@@ -358,21 +358,6 @@ fn span(text: &str) -> Option<Duration> {
 impl From<UnitsIn> for String {
     fn from(UnitsIn { units, per }: UnitsIn) -> Self {
         units_in(units.get(), per)
-    }
-}
-
-/// `100/20s`, in the largest unit of time that is whole.
-pub(crate) fn units_in(units: u64, per: Duration) -> String {
-    let units_of_time =
-        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-    let millis = per.as_millis();
-    let whole = per.subsec_nanos().is_multiple_of(1_000_000) && millis > 0;
-    let fits =
-        units_of_time.into_iter().find(|(length, _)| whole && millis.is_multiple_of(*length));
-    match fits.map(|(length, unit)| (millis / length, unit)) {
-        Some((1, "s")) => format!("{units}/s"),
-        Some((number, unit)) => format!("{units}/{number}{unit}"),
-        None => format!("{units}/{per:?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Serialize};
 
 use super::units::Units;
-use crate::limit::units_in;
+use crate::core::units::units_in;
 use crate::moment::{Moment, as_micros, micros};
 
 /// So many units until a reset, after which it begins anew.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{RateTake, Span};
 use super::units::Units;
-use crate::limit::units_in;
+use crate::core::units::units_in;
 use crate::moment::as_micros;
 
 /// A rate as its API counts it: so many units in so long.

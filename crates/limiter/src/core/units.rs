@@ -1,4 +1,6 @@
-//! How many units a call has.
+//! How many units a call has, and how units in a span of time are written.
+
+use std::time::Duration;
 
 /// What is known of a call's units before it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,5 +35,20 @@ impl Units {
             return None;
         }
         Some(Self { expected: self.expected.min(largest), most: self.most.min(largest) })
+    }
+}
+
+/// `100/20s`, in the largest unit of time that is whole.
+pub(crate) fn units_in(units: u64, per: Duration) -> String {
+    let units_of_time =
+        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let millis = per.as_millis();
+    let whole = per.subsec_nanos().is_multiple_of(1_000_000) && millis > 0;
+    let fits =
+        units_of_time.into_iter().find(|(length, _)| whole && millis.is_multiple_of(*length));
+    match fits.map(|(length, unit)| (millis / length, unit)) {
+        Some((1, "s")) => format!("{units}/s"),
+        Some((number, unit)) => format!("{units}/{number}{unit}"),
+        None => format!("{units}/{per:?}"),
     }
 }
