@@ -9,8 +9,9 @@ mod oauth2;
 #[cfg(feature = "tba")]
 mod tba;
 
+pub use jwt::Algorithm;
+pub use oauth2::OAuth2;
 pub(crate) use oauth2::Tokens;
-pub use oauth2::{Algorithm, OAuth2};
 #[cfg(feature = "tba")]
 pub use tba::Tba;
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::error::{Answered, Api, Call, Detail};
+use crate::said::{Answered, Api, Call, Detail};
 
 /// What became of a request that failed.
 ///

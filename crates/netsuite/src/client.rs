@@ -16,11 +16,11 @@ use crate::{
     AccountId, Auth, Class, Clock, Error, Invalid, Request, Response, Retry, SystemClock,
     TransportError,
     auth::{self, Tokens},
-    error::{Answered, Said},
     limits::{Limits, Stack},
     logins::Logins,
     request::Service,
     response::Answer,
+    said::{Answered, Said},
     transport::{self, Transport},
 };
 

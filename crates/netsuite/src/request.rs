@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     Invalid,
-    error::{Api, Call},
+    said::{Api, Call},
 };
 
 /// A request to the record API or one of its siblings.

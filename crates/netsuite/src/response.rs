@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Error, RecordId,
-    error::{Call, header, request_id},
+    said::{Answered, Call, header, request_id},
 };
 
 /// NetSuite's answer to a request that succeeded (2xx).
@@ -50,6 +50,10 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn location(&self) -> Option<String> {
         header(&self.headers, "location")
+    }
+
+    pub(crate) fn outside(&self) -> Answered<'_> {
+        Answered { status: self.status, headers: &self.headers, received_at: self.received_at }
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {

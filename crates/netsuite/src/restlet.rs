@@ -94,7 +94,9 @@ impl Restlet {
         let answer = self.client.execute(request.clone()).await?;
         let read: Result<Value, _> = serde_json::from_slice(&answer.body);
         match read {
-            Ok(value) if is_script_error(&value) => Err(Error::of_script(request.call(), &answer)),
+            Ok(value) if is_script_error(&value) => {
+                Err(Error::of_script(request.call(), answer.outside(), &answer.body))
+            }
             Ok(_) => answer.json(request.call()),
             // A script that returns a text may have it sent as it is.
             Err(_) => text(&answer).map_err(|source| Error::unreadable(request.call(), source)),

@@ -11,8 +11,19 @@ use jsonwebtoken::{EncodingKey, Header};
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 
-use super::Algorithm;
 use crate::Invalid;
+
+/// The signature algorithms that NetSuite takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "these are their names in RFC 7518")]
+pub enum Algorithm {
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    Es512,
+}
 
 /// A private key and how it signs.
 pub(crate) enum SigningKey {

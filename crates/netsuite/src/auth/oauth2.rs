@@ -12,10 +12,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::jwt::{SigningKey, signing_keys};
+use super::jwt::{Algorithm, SigningKey, signing_keys};
 use crate::{
     Class, Clock, Error, Invalid,
-    error::{Answered, Api, Call, Said},
+    said::{Answered, Api, Call, Said},
     transport::{self, Transport},
 };
 
@@ -49,18 +49,6 @@ impl OAuth2 {
             algorithm: None,
         }
     }
-}
-
-/// The signature algorithms that NetSuite takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "these are their names in RFC 7518")]
-pub enum Algorithm {
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    Es512,
 }
 
 /// Makes assertions. The key stays in here, and is wiped when dropped.
