@@ -1,12 +1,12 @@
 //! How a vendor's API speaks, as data: `dialects/*.toml`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use slowlane_sandbox::{Measure, Refusal};
 
-use crate::{answer::AnswerShape, asked::Asked, keys::KeyRules};
+use crate::{answer::AnswerShape, asked::Asked, keys::KeyRules, span::Span};
 
 /// How a vendor's API speaks: who may call, how it refuses, what it says of its limits, what it does
 /// with idempotency keys.
@@ -110,18 +110,6 @@ pub struct Sample {
     /// Whether it is made although nothing could be learnt of it if its answer were lost.
     #[serde(default)]
     pub at_most_once: bool,
-}
-
-/// A span of time, such as `24h`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let span = slowlane_sandbox::parse_time(&text);
-        span.map(Span).ok_or_else(|| de::Error::custom(format!("`{text}` is no span of time")))
-    }
 }
 
 const FILES: [(&str, &str); 10] = [

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::{Request, Response, answer::AnswerShape, asked::Asked, dialect::Span};
+use crate::{Request, Response, answer::AnswerShape, asked::Asked, span::Span};
 
 /// What a vendor does with idempotency keys.
 #[derive(Clone, Debug, Deserialize)]

@@ -5,7 +5,9 @@ mod asked;
 mod dialect;
 mod keys;
 mod records;
+mod service;
 mod services;
+mod span;
 mod tokens;
 mod vendor;
 

@@ -11,7 +11,8 @@ use crate::{
     dialect::{Counted, Refused, SignIn},
     keys::{Found, Keys},
     records::Records,
-    services::{self, At, Service},
+    service::{At, Service},
+    services,
     tokens::{self, Tokens},
 };
 

@@ -3,11 +3,13 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{
-    At, Said, Service,
-    completion::{last_text, reply, tokens_of},
+use super::completion::{last_text, reply, tokens_of};
+use crate::{
+    answer::json as as_json,
+    asked::Asked,
+    records::Records,
+    service::{At, Said, Service},
 };
-use crate::{answer::json as as_json, asked::Asked, records::Records};
 
 const MODELS: [&str; 2] = ["claude-haiku-4-5", "claude-sonnet-4-5"];
 

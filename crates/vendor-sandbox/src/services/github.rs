@@ -3,10 +3,10 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{At, Said, Service};
 use crate::{
     asked::Asked,
     records::{Records, merge},
+    service::{At, Said, Service},
 };
 
 #[derive(Debug)]

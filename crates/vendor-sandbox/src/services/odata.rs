@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{At, Said, Service};
 use crate::{
     asked::Asked,
     records::{Records, merge, reads},
+    service::{At, Said, Service},
 };
 
 /// The field in which a record keeps its version, which no answer shows.

@@ -4,11 +4,12 @@ use base64::Engine as _;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{
-    At, Said, Service,
-    completion::{answer, last_text, reply, tokens_of},
+use super::completion::{answer, last_text, reply, tokens_of};
+use crate::{
+    asked::Asked,
+    records::Records,
+    service::{At, Said, Service},
 };
-use crate::{asked::Asked, records::Records};
 
 const MODELS: [&str; 3] = ["gpt-4o-mini", "gpt-5-mini", "text-embedding-3-small"];
 

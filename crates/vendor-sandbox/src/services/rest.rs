@@ -3,10 +3,10 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{At, Said, Service};
 use crate::{
     asked::Asked,
     records::{Records, merge, reads},
+    service::{At, Said, Service},
 };
 
 /// Any collection of records, at any path.

@@ -4,10 +4,11 @@ use http::Method;
 use serde_json::{Value, json};
 use slowlane_sandbox::{Created, Effect};
 
-use super::{At, Said, Service, soql::Query};
+use super::soql::Query;
 use crate::{
     asked::Asked,
     records::{Records, merge},
+    service::{At, Said, Service},
 };
 
 /// How the ids of some types begin; those of other types are custom objects here.

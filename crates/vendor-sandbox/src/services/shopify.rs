@@ -9,11 +9,12 @@ use http::Method;
 use serde_json::{Value, json};
 use slowlane_sandbox::{Measure, Remaining};
 
-use super::{At, Said, Service, rest::Rest};
+use super::rest::Rest;
 use crate::{
     Response,
     asked::Asked,
     records::{Records, merge},
+    service::{At, Said, Service},
 };
 
 /// What a mutation and a query cost.
