@@ -76,8 +76,12 @@
 
 mod asleep;
 mod control;
+mod gate;
+mod grant;
 mod grants;
 mod io;
+mod moment;
+mod place;
 mod places;
 mod search;
 mod state;
@@ -90,16 +94,16 @@ use std::time::Duration;
 use slowlane_message::Priority;
 
 pub use self::asleep::RingsAsleep;
-use self::control::Control;
-use self::control::ring_back_after;
-pub use self::control::{Gate, READ_EVERY, rings_asleep_for};
-use self::grants::Grants;
-pub use self::grants::{Grant, Rates, Reserved};
+use self::gate::{Control, ring_back_after};
+pub use self::gate::{Gate, READ_EVERY, rings_asleep_for};
+use self::grant::Grants;
+pub use self::grant::{Grant, Rates, Reserved};
 pub use self::io::{
     Action, Candidate, CannotPoll, End, Event, Found, Left, Polled, Prepared, Settings,
 };
-use self::places::Place;
-pub use self::places::Places;
+pub use self::moment::Moment;
+use self::place::Place;
+pub use self::place::Places;
 use self::state::{Api, Fetch, Next, OwnRing, Polling, Rings, Waking};
 use crate::prefetch::ServiceTimes;
 use crate::timing::RING_RENEWAL;
@@ -117,9 +121,6 @@ const CALLS_TO_THIN_OUT: u32 = 10;
 
 /// How many rings a slot collects, about, before it listens.
 const RINGS_AT_ONCE: usize = 100;
-
-/// A point in time, as the time since the slot's start on a monotonic clock.
-pub type Moment = Duration;
 
 /// The state machine. `M` is a received message, `C` a call that is prepared, `A` one that the
 /// API has answered, `R` a ring, and `G` a grant; the machine hands them on and never looks inside.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
-use super::grants::{Rates, Reserved};
-use super::{Gate, Moment, Places};
+use super::gate::Gate;
+use super::grant::{Rates, Reserved};
+use super::moment::Moment;
+use super::place::Places;
 
 /// What a slot is told at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,8 +2,9 @@
 
 use super::grants::GRANTS_BESIDE;
 use super::io::{Action, Candidate, CannotPoll, Found, Left, Polled, Prepared};
+use super::moment::Moment;
 use super::state::{Api, Fetch, Next, Polling, Rings, Sweep};
-use super::{LOOKS, Moment, Slot};
+use super::{LOOKS, Slot};
 use crate::dispatch::{looks_again, poll_order};
 
 impl<M, C, A, R, G> Slot<M, C, A, R, G> {

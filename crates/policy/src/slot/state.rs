@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use slowlane_message::Priority;
 
-use super::{Candidate, Moment, Settings};
+use super::io::{Candidate, Settings};
+use super::moment::Moment;
 use crate::timing::{RING_LEAD, ring_backoff};
 
 /// The API. It has one call of this slot at most.

@@ -1,7 +1,7 @@
 //! What a slot must not do.
 
 use super::world::{Hand, SHUT, STOP_AT, Silence, TestAction, World};
-use crate::slot::grants::CALL_LEAD;
+use crate::slot::grant::CALL_LEAD;
 use crate::slot::state::{Next, Sweep};
 use crate::slot::{Action, End, Gate, Grant, Places, READ_EVERY, Rates};
 

@@ -2,8 +2,8 @@
 
 use super::exhaustive::explore;
 use super::world::{Budget, Mutant, STOP_AT, TestSlot, World};
-use crate::slot::grants::Has;
-use crate::slot::places;
+use crate::slot::grant::Has;
+use crate::slot::place;
 use crate::slot::state::{Api, Next, Rings};
 use crate::slot::{Action, Gate, Moment, Places, Rates};
 use slowlane_message::Priority;
