@@ -2,6 +2,7 @@
 //! which takes so many calls in each window of ten seconds.
 
 mod bullmq;
+mod load;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,14 +18,13 @@ use slowlane_local::{Rate, Target};
 use slowlane_message::Priority;
 
 use self::bullmq::{BullMq, Limiter};
+use self::load::Load;
 use super::scene::{Scene, Shown};
 
 /// What the API takes, and what each of them is told.
 const RATE: &str = "100/10s";
 /// How the API counts it.
 const WINDOW: &str = ",fixed";
-/// One call in so many is HIGH. They come evenly, at this share of the rate.
-const ONE_HIGH_IN: usize = 10;
 
 /// A way that the calls take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,6 @@ const WAYS: [Way; 3] = [
     Way::BullMq(Limiter { max: 10, duration: 1_000 }),
     Way::Slowlane,
 ];
-
-/// The names of the calls, and how often a HIGH one comes.
-struct Load {
-    batch: Vec<String>,
-    high: Vec<String>,
-    high_every: Duration,
-}
 
 /// What became of the load.
 #[derive(Debug, Serialize)]
@@ -116,7 +109,7 @@ async fn load(
     rate: &Rate,
     calls: usize,
 ) -> anyhow::Result<Run> {
-    let load = Load::of(way, rate, calls);
+    let load = Load::of(&way.key(), rate, calls);
     let step = async {
         match way {
             Way::Slowlane => by_slowlane(scene, &load).await,
@@ -147,22 +140,6 @@ async fn by_slowlane(scene: &Scene<'_>, load: &Load) -> anyhow::Result<Vec<Execu
     let items: Vec<Item> = batch.chain(high).collect();
     let machine = &scene.stack.outputs().throttled_call_arn;
     Ok(run::run_items(scene.stack, machine, &items, load.high_every, &Started::default()).await?)
-}
-
-impl Load {
-    fn of(way: Way, rate: &Rate, calls: usize) -> Self {
-        let high = calls / ONE_HIGH_IN;
-        let names = |priority: &str, number: usize| {
-            (1..=number).map(|n| format!("{KEY_PREFIX}{}-{priority}-{n:04}", way.key())).collect()
-        };
-        #[expect(clippy::cast_precision_loss, reason = "rates of a demo are small")]
-        let each = rate.per_secs() / rate.calls() as f64 * ONE_HIGH_IN as f64;
-        Self {
-            batch: names("batch", calls - high),
-            high: names("high", high),
-            high_every: Duration::from_secs_f64(each),
-        }
-    }
 }
 
 /// The share of what the API would have taken in the windows that begin after the first call and end

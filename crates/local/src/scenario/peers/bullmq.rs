@@ -13,7 +13,7 @@ use slowlane_local::run::{Ending, Execution};
 use slowlane_message::Priority;
 
 use super::super::scene::{Scene, repository};
-use super::Load;
+use super::load::Load;
 
 /// Where `npm` has put BullMQ: a directory with `node_modules`.
 const VARIABLE: &str = "SLOWLANE_BULLMQ";

@@ -44,7 +44,7 @@ fn a_wait_ends_with_the_first_arrival() {
 
 #[test]
 fn a_tenth_of_the_calls_and_of_the_rate_is_high() {
-    let load = Load::of(Way::Slowlane, &RATE.parse().unwrap(), 600);
+    let load = Load::of("slowlane", &RATE.parse().unwrap(), 600);
     assert_eq!((load.high.len(), load.batch.len()), (60, 540));
     assert_eq!(load.high_every, Duration::from_secs(1));
     assert_eq!(load.high[0], "demo-slowlane-high-0001");
