@@ -109,7 +109,7 @@ impl Account {
                 });
                 only(system(request, &limits)?)
             }
-            Service::Token | Service::Unknown => Err(route::not_found(request.uri().path())),
+            Service::Token | Service::Unknown => Err(Problem::not_found(request.uri().path())),
         }
     }
 }

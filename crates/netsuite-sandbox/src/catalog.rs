@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     Request, Response,
     problem::{Problem, json_response},
+    query::query_param,
     records::segments,
-    route::{self, RECORD_PATH, query_param, text_header},
+    route::{self, RECORD_PATH, text_header},
     schema::{self, Field, Kind, RecordType, STANDARD_FIELDS},
 };
 
@@ -48,7 +49,7 @@ pub(crate) fn answer(request: &Request) -> Result<Response, Problem> {
                 _ => (json!({"name": name, "links": links(&url, name)}), "application/json"),
             }
         }
-        _ => return Err(route::not_found(request.uri().path())),
+        _ => return Err(Problem::not_found(request.uri().path())),
     };
     let mut response = json_response(StatusCode::OK, &body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));

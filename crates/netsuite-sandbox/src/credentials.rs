@@ -8,7 +8,7 @@ use aws_lc_rs::{
 };
 use serde::Serialize;
 
-use crate::oauth2::PublicKey;
+use crate::key::{KeyError, KeyKind, PublicKey};
 
 /// What a client needs to sign in by OAuth 2.0 machine-to-machine, in the JSON form that
 /// `--write-credentials` writes.
@@ -35,21 +35,6 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// The kinds of key that NetSuite takes certificates of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum KeyKind {
-    /// For ES256; the quickest to make.
-    P256,
-    /// For ES384.
-    P384,
-    /// For ES512.
-    P521,
-    /// For PS256, PS384 and PS512; takes a good part of a second to make.
-    Rsa3072,
-    /// The same, longer.
-    Rsa4096,
-}
-
 /// A generated key pair.
 #[derive(Clone)]
 pub struct DemoKey {
@@ -57,29 +42,6 @@ pub struct DemoKey {
     pub private_key_pem: String,
     /// For [`crate::NetSuite::register`].
     pub public_key: PublicKey,
-}
-
-/// A key could not be made or read.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The system's random source or the key's encoding failed.
-    #[error("a {0:?} key could not be generated")]
-    Generate(KeyKind),
-    /// The system's random source failed.
-    #[error("the system gives no random numbers")]
-    Random,
-    /// It is not PEM.
-    #[error("the public key is not PEM")]
-    Pem(#[from] pem::PemError),
-    /// It is PEM of something else.
-    #[error("the PEM holds a {0}, where a PUBLIC KEY or a CERTIFICATE is needed")]
-    NotAPublicKey(String),
-    /// It says that it is a certificate, but is not one.
-    #[error("the certificate cannot be read")]
-    Certificate(#[from] webpki::Error),
-    /// NetSuite takes RSA keys of 3072 or 4096 bits only.
-    #[error("an RSA key has {0} bits, where NetSuite takes 3072 or 4096")]
-    RsaSize(usize),
 }
 
 impl DemoKey {

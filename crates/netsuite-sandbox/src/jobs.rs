@@ -16,8 +16,9 @@ use serde_json::{Map, Value, json};
 use crate::{
     Request, Response,
     problem::{Problem, json_response},
+    query::{query_param, query_params},
     records::{object_in, segments, timestamp},
-    route::{self, JOB_PATH, RECORD_PATH, query_param, text_header},
+    route::{self, JOB_PATH, RECORD_PATH, text_header},
 };
 
 /// The most records in one batch.
@@ -308,7 +309,7 @@ fn single(
     }
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(
-            route::query_params(batch).filter(|(name, _)| name != "ids" && name != "expandRecords"),
+            query_params(batch).filter(|(name, _)| name != "ids" && name != "expandRecords"),
         )
         .finish();
     if !query.is_empty() {

@@ -55,10 +55,12 @@ mod account;
 mod catalog;
 mod credentials;
 mod jobs;
+mod key;
 mod netsuite;
 mod oauth2;
 mod paging;
 mod problem;
+mod query;
 mod records;
 mod restlet;
 mod route;
@@ -66,9 +68,9 @@ mod schema;
 mod suiteql;
 mod tba;
 
-pub use credentials::{Credentials, DemoKey, KeyError, KeyKind};
+pub use credentials::{Credentials, DemoKey};
+pub use key::{KeyError, KeyKind, PublicKey};
 pub use netsuite::{NetSuite, Settings};
-pub use oauth2::PublicKey;
 pub use records::Seed;
 pub use slowlane_sandbox::{
     CallReport, Clock, Fault, FaultKind, Latency, ParseFaultError, ParseLatencyError,

@@ -7,7 +7,8 @@ use slowlane_sandbox::{Api, Effect, LateEffect, Latency, Rate, Refusal, Setup, S
 use crate::{
     Request, Response, Seed,
     account::{Account, Start},
-    oauth2::{OAuth2, PublicKey},
+    key::PublicKey,
+    oauth2::OAuth2,
     problem::Problem,
     records::external_id,
     route::{self, Service, text_header},

@@ -5,10 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_lc_rs::{
-    rsa::PublicEncryptingKey,
-    signature::{self, UnparsedPublicKey, VerificationAlgorithm},
-};
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL};
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
@@ -16,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     Request, Response,
-    credentials::KeyError,
+    key::PublicKey,
     problem::{Problem, json_response},
     route::{TOKEN_PATH, base_url},
 };
@@ -25,43 +22,6 @@ use crate::{
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// NetSuite refuses an assertion that lives longer than this.
 const ASSERTION_LIFE: Duration = Duration::from_secs(3600);
-
-/// A public key that assertions are verified with.
-#[derive(Clone, Debug)]
-pub struct PublicKey {
-    subject_public_key_info: Vec<u8>,
-}
-
-impl PublicKey {
-    /// Reads a `PUBLIC KEY` PEM, or the `CERTIFICATE` that was uploaded to NetSuite: RSA of 3072 or
-    /// 4096 bits, or EC. A certificate's names and dates are not looked at.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
-    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let pem = pem::parse(text)?;
-        let key = match pem.tag() {
-            "PUBLIC KEY" => pem.into_contents(),
-            "CERTIFICATE" => {
-                let certificate = pem.into_contents().into();
-                let certificate = webpki::EndEntityCert::try_from(&certificate)?;
-                certificate.subject_public_key_info().to_vec()
-            }
-            other => return Err(KeyError::NotAPublicKey(other.to_owned())),
-        };
-        if let Ok(rsa) = PublicEncryptingKey::from_der(&key) {
-            let bits = rsa.key_size_bytes() * 8;
-            if bits != 3072 && bits != 4096 {
-                return Err(KeyError::RsaSize(bits));
-            }
-        }
-        Ok(Self::from_der(key))
-    }
-
-    pub(crate) fn from_der(subject_public_key_info: Vec<u8>) -> Self {
-        Self { subject_public_key_info }
-    }
-}
 
 /// The signature algorithms that NetSuite takes. A key of another kind than the assertion's
 /// algorithm wants fails in the verification itself.

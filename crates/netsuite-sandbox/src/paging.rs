@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Request, problem::Problem, route::query_param};
+use crate::{Request, problem::Problem, query::query_param};
 
 /// The most rows of a page.
 const MAX_LIMIT: usize = 1000;

@@ -76,6 +76,16 @@ impl Problem {
         .at(Place::Url(url.to_owned()))
     }
 
+    /// Nothing is at this path.
+    pub(crate) fn not_found(path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "NOT_FOUND",
+            format!("The requested resource '{path}' was not found."),
+        )
+        .at(Place::Url(path.to_owned()))
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,

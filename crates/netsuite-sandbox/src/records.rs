@@ -28,7 +28,8 @@ use crate::{
     Request, Response,
     paging::Page,
     problem::{Place, Problem, json_response},
-    route::{self, query_param, text_header},
+    query::query_param,
+    route::{self, text_header},
     schema::{RecordType, UnknownNames},
 };
 

@@ -12,8 +12,9 @@ use slowlane_sandbox::Effect;
 use crate::{
     Request,
     problem::{Problem, json_response},
+    query::query_params,
     records::{Done, Store},
-    route::{query_params, text_header},
+    route::text_header,
     schema,
 };
 

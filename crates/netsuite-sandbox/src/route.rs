@@ -2,10 +2,7 @@
 
 use http::Method;
 
-use crate::{
-    Request,
-    problem::{Place, Problem},
-};
+use crate::Request;
 
 /// Where access tokens are issued.
 pub(crate) const TOKEN_PATH: &str = "/services/rest/auth/oauth2/v1/token";
@@ -76,31 +73,6 @@ pub(crate) fn text_header<'r>(request: &'r Request, name: &str) -> Option<&'r st
     request.headers().get(name)?.to_str().ok()
 }
 
-/// The value of a query parameter, decoded.
-pub(crate) fn query_param(request: &Request, name: &str) -> Option<String> {
-    query_params(request).find_map(|(key, value)| (key == name).then_some(value))
-}
-
-/// All query parameters, decoded, in their order.
-pub(crate) fn query_params(request: &Request) -> impl Iterator<Item = (String, String)> {
-    let query = request.uri().query().unwrap_or_default();
-    url::form_urlencoded::parse(query.as_bytes()).into_owned()
-}
-
-/// A query parameter that is `true`, `false` or not there.
-pub(crate) fn flag(request: &Request, name: &'static str) -> Result<bool, Problem> {
-    match query_param(request, name).as_deref() {
-        Some("true") => Ok(true),
-        None | Some("false") => Ok(false),
-        Some(other) => Err(Problem::invalid_parameter(
-            name,
-            format!(
-                "Invalid value '{other}' for the query parameter '{name}': true or false is expected."
-            ),
-        )),
-    }
-}
-
 /// The host and port that the caller addressed.
 pub(crate) fn host(request: &Request) -> &str {
     text_header(request, "host")
@@ -111,14 +83,4 @@ pub(crate) fn host(request: &Request) -> &str {
 /// `http://host` as the caller sees this server, for links and audiences.
 pub(crate) fn base_url(request: &Request) -> String {
     format!("http://{}", host(request))
-}
-
-/// The answer for a path where there is nothing.
-pub(crate) fn not_found(path: &str) -> Problem {
-    Problem::new(
-        http::StatusCode::NOT_FOUND,
-        "NOT_FOUND",
-        format!("The requested resource '{path}' was not found."),
-    )
-    .at(Place::Url(path.to_owned()))
 }

@@ -13,6 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::{
     KeyError, Request,
     problem::Problem,
+    query,
     route::{self, text_header},
 };
 
@@ -194,7 +195,7 @@ fn base_string(request: &Request, scheme: &str, oauth: &Parameters) -> String {
         .iter()
         .filter(|(name, _)| name != "realm" && name != "oauth_signature")
         .cloned()
-        .chain(route::query_params(request))
+        .chain(query::query_params(request))
         .chain(url::form_urlencoded::parse(form).into_owned())
         .map(|(name, value)| (encode(&name), encode(&value)))
         .collect();

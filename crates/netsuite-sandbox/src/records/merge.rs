@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Request,
     problem::Problem,
-    route::{flag, query_param},
+    query::{flag, query_param},
     schema::{RecordType, Sublist, lines},
 };
 

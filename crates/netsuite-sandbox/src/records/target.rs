@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use crate::{
     Request,
     problem::{Place, Problem},
-    route::{self, RECORD_PATH},
+    route::RECORD_PATH,
     schema::{self, RecordType},
 };
 
@@ -58,7 +58,7 @@ impl Target {
         let path = request.uri().path();
         let segments = segments(path);
         let Some((name, below)) = segments.split_first() else {
-            return Err(route::not_found(path));
+            return Err(Problem::not_found(path));
         };
         let Some((record_type, type_name)) = schema::find(name) else {
             return Err(Problem::new(

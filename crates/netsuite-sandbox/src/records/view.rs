@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Request,
     problem::Problem,
-    route::{flag, not_found, query_param},
+    query::{flag, query_param},
     schema::{RecordType, lines},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn subresource(
     url: &str,
 ) -> Result<Value, Problem> {
     let url = format!("{url}/{}", below.join("/"));
-    let missing = || not_found(&url);
+    let missing = || Problem::not_found(&url);
     let [name, below @ ..] = below else { return Err(missing()) };
     let value = record.get(name).ok_or_else(missing)?;
     let Some(known) = record_type.sublist(name) else {
