@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::described::{DateTime, Execution, RequestPriority, Tenant, TraceHeader, Units};
 use crate::reader::Fields;
-use crate::schema::{DateTime, Execution, RequestPriority, Tenant, TraceHeader, Units};
 use crate::text::{EXECUTION, TENANT, TRACE_HEADER};
 use crate::{Error, IdempotencyKey, Priority, SchemaVersion, TargetRequest, TaskToken};
 

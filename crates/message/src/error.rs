@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::{InvalidValue, SchemaVersion};
+
 /// Why a message cannot be read or written. No variant holds a token or customer data. `Display`
 /// says everything, so there is no source: it would only repeat a part.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +21,9 @@ pub enum Error {
     #[error("version {found} is not supported: this reader knows {}.0 and its newer minor versions", known.major)]
     UnsupportedVersion {
         /// The version in the message.
-        found: crate::SchemaVersion,
+        found: SchemaVersion,
         /// The version of this reader.
-        known: crate::SchemaVersion,
+        known: SchemaVersion,
     },
     /// A field that this version does not have.
     #[error("unknown field `{path}`")]
@@ -61,14 +63,4 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-}
-
-/// A value that does not fit: what was expected, and a description of what was found.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found {found}")]
-pub struct InvalidValue {
-    /// What should have been there.
-    pub expected: &'static str,
-    /// What was there, described without repeating secrets or customer data.
-    pub found: String,
 }

@@ -63,8 +63,10 @@
 //! that could be a token or customer data. So all of them may be logged.
 
 mod answer;
+mod described;
 mod envelope;
 mod error;
+mod invalid;
 mod priority;
 mod reader;
 mod request;
@@ -77,7 +79,8 @@ mod wiring;
 
 pub use answer::{Counted, Left, Part, PartOutcome, TargetResponse, Usage};
 pub use envelope::{EnqueueRequest, QueuedCall};
-pub use error::{Error, InvalidValue};
+pub use error::Error;
+pub use invalid::InvalidValue;
 pub use priority::Priority;
 pub use request::{Content, Method, TargetRequest};
 pub use ring::Ring;

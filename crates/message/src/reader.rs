@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
         };
         let version: SchemaVersion =
             fields.required("version", SchemaVersion::EXPECTED, str::parse)?;
-        fields.newer = version.is_newer_minor()?;
+        fields.newer = is_newer_minor(version)?;
         fields.refuse_unknown(known)?;
         Ok(fields)
     }
@@ -172,6 +172,15 @@ impl<'a> Fields<'a> {
     fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
+}
+
+/// Whether a message of this version may hold fields that this crate does not know.
+fn is_newer_minor(version: SchemaVersion) -> Result<bool, Error> {
+    let known = SchemaVersion::CURRENT;
+    if version.major != known.major {
+        return Err(Error::UnsupportedVersion { found: version, known });
+    }
+    Ok(version.minor > known.minor)
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, InvalidValue> {

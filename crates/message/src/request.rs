@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::described::{Headers, Resource};
 use crate::reader::Fields;
-use crate::schema::{Headers, Resource};
 use crate::text::{HEADER_NAME, HEADER_VALUE, RESOURCE};
 use crate::{Error, InvalidValue};
 

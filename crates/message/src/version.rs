@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::{Error, InvalidValue};
+use crate::InvalidValue;
 
 /// `MAJOR.MINOR`, written as a JSON string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,15 +21,6 @@ impl SchemaVersion {
     pub const CURRENT: SchemaVersion = SchemaVersion { major: 1, minor: 3 };
 
     pub(crate) const EXPECTED: &str = "a version such as \"1.0\"";
-
-    /// Whether a message of this version may hold fields that this crate does not know.
-    pub(crate) fn is_newer_minor(self) -> Result<bool, Error> {
-        let known = SchemaVersion::CURRENT;
-        if self.major != known.major {
-            return Err(Error::UnsupportedVersion { found: self, known });
-        }
-        Ok(self.minor > known.minor)
-    }
 }
 
 impl fmt::Display for SchemaVersion {
