@@ -20,6 +20,7 @@
 pub mod api;
 pub mod faults;
 pub mod figures;
+mod invariant;
 pub mod ledger;
 pub mod metered;
 pub mod monitor;

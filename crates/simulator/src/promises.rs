@@ -7,7 +7,7 @@ use slowlane_aws_simulator::time::Moment;
 
 use crate::api::limits::Refused;
 use crate::faults::Fault;
-use crate::ledger::{End, Invariant};
+use crate::invariant::{End, Invariant};
 use crate::scenario::{Kept, Lowered, Pause, Rate, Scenario, Told};
 
 /// From an operator's pause until everybody knows it.

@@ -1,6 +1,7 @@
 //! A scenario, run: workflows start, the real programs work, things go wrong, and the books are
 //! kept until every workflow has ended.
 
+mod measure;
 mod outcome;
 mod people;
 mod workflow;

@@ -2,15 +2,16 @@
 //! from a small TOML file; every field has a default.
 
 mod api;
+mod dispatch;
 mod load;
+mod mutant;
 mod read;
+mod times;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use slowlane_aws_simulator::chance::Latency;
 use slowlane_aws_simulator::cloud::parameters::{self, Parameters};
 use slowlane_aws_simulator::faults::Rates;
 use slowlane_aws_simulator::time::Moment;
@@ -18,7 +19,10 @@ use slowlane_limiter::Overrides;
 use slowlane_message::Priority;
 
 pub use api::{Api, Others, Outage, OutageKind, Per, Rate, Window};
+pub use dispatch::Dispatch;
 pub use load::{Drawn, Load, Units};
+pub use mutant::Mutant;
+pub use times::Times;
 pub use told::{Kept, Lowered, Pause, Told, ToldRate};
 
 use crate::faults::Fault;
@@ -130,160 +134,6 @@ pub struct Metering {
     /// How many units each tenant may use in a day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub units_a_day: Option<u64>,
-}
-
-/// How a call finds its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dispatch {
-    /// A ring wakes a slot, which settles one call while the next is at the API.
-    Doorbell,
-    /// A ring wakes a slot, which does one thing after another.
-    DoorbellPlain,
-    /// A mapping for each queue; a slot woken by a lower call runs the higher one instead.
-    DeferralSwap,
-    /// A mapping for each queue; a slot woken by a lower call gives it back and ends.
-    DeferralYield,
-    /// No queue: the state's Retry ([`strategies`](crate::strategies)).
-    Direct,
-    /// No queue: three functions with ever slower Retries.
-    Cascade,
-    /// No queue: a counter in DynamoDB and a spin.
-    Semaphore,
-    /// No queue: a distributed Map.
-    Map,
-    /// No queue: a counter for each window in DynamoDB; a call that finds it full is retried.
-    CheckAndReject,
-    /// No queue: a function that asks `slowlane-limiter`, and waits as it says.
-    Limiter,
-}
-
-impl Dispatch {
-    /// All of them, as reports list them.
-    pub const ALL: [Dispatch; 10] = [
-        Dispatch::Direct,
-        Dispatch::Cascade,
-        Dispatch::Semaphore,
-        Dispatch::Map,
-        Dispatch::CheckAndReject,
-        Dispatch::Limiter,
-        Dispatch::DeferralYield,
-        Dispatch::DeferralSwap,
-        Dispatch::DoorbellPlain,
-        Dispatch::Doorbell,
-    ];
-
-    /// Those that know of calls at once only.
-    pub const OF_CALLS_AT_ONCE: [Dispatch; 8] = [
-        Dispatch::Direct,
-        Dispatch::Cascade,
-        Dispatch::Semaphore,
-        Dispatch::Map,
-        Dispatch::DeferralYield,
-        Dispatch::DeferralSwap,
-        Dispatch::DoorbellPlain,
-        Dispatch::Doorbell,
-    ];
-
-    /// The one of this name.
-    ///
-    /// # Errors
-    /// There is none; the text says which there are.
-    pub fn named(name: &str) -> Result<Dispatch, String> {
-        let known = Dispatch::ALL.into_iter().find(|dispatch| dispatch.name() == name);
-        known.ok_or_else(|| format!("one of {}", Dispatch::ALL.map(Dispatch::name).join(", ")))
-    }
-
-    /// Its name in scenario files and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Dispatch::Doorbell => "doorbell",
-            Dispatch::DoorbellPlain => "doorbell-plain",
-            Dispatch::DeferralSwap => "deferral-swap",
-            Dispatch::DeferralYield => "deferral-yield",
-            Dispatch::Direct => "direct",
-            Dispatch::Cascade => "cascade",
-            Dispatch::Semaphore => "semaphore",
-            Dispatch::Map => "map",
-            Dispatch::CheckAndReject => "check-and-reject",
-            Dispatch::Limiter => "limiter",
-        }
-    }
-}
-
-/// A mistake in the programs or their settings. Each breaks one invariant of the
-/// [`ledger`](crate::ledger).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mutant {
-    /// The worker's reserved concurrency is one more than the API's limit.
-    OneSlotTooMany,
-    /// The enqueuer does not ring.
-    NoRing,
-    /// The target calls every request repeatable: no mark before it leaves, no reconciliation.
-    EverythingRepeatable,
-    /// The target takes a lost answer for a call that was not executed.
-    LostMeansNotDone,
-    /// `maxReceiveCount` is typed in as 2.
-    FewReceives,
-    /// The worker takes the BATCH queue for the HIGH one, and the other way round.
-    LowestFirst,
-    /// The target names a record that it has not made.
-    WrongRecord,
-    /// The target rejects what the API accepts.
-    Rejects,
-    /// The target says that a call has used more than the API said.
-    UsesMore,
-    /// The target says nothing of what a call has used.
-    UsesNothing,
-    /// The target says that the API is at work for half a minute at most.
-    SettlesSoon,
-    /// The target takes any 400 for a call that was not executed.
-    EveryRefusalRejects,
-    /// Nobody rings for what waits when the stack is switched to the doorbell.
-    NoRingAfterSwitch,
-    /// Each environment keeps the rates for itself alone.
-    LimitsAlone,
-    /// What operators change is not read.
-    DeafToOperators,
-    /// An outage is told to the workflow, not waited for.
-    TellsOutages,
-    /// All tenants share one tenant's rate.
-    OneTenantForAll,
-    /// The worker's reserved concurrency is 0.
-    NoSlots,
-    /// Nothing reads the doorbell.
-    NoMapping,
-    /// The worker's process ends before it takes an event.
-    NeverStarts,
-    /// The worker's role lacks `sqs:ReceiveMessage`.
-    MayNotReceive,
-}
-
-/// A distribution of times: fixed if it has a median only, else log-normal.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Times {
-    /// Half of the times are below.
-    pub median_ms: f64,
-    /// 99 of 100 are below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p99_ms: Option<f64>,
-}
-
-impl Times {
-    /// Always `millis`.
-    pub fn fixed(millis: f64) -> Times {
-        Times { median_ms: millis, p99_ms: None }
-    }
-
-    /// The distribution to draw from.
-    pub fn latency(self) -> Latency {
-        match self.p99_ms {
-            Some(p99_ms) => Latency::LogNormal { median_ms: self.median_ms, p99_ms },
-            None => Latency::Fixed(Duration::from_micros((self.median_ms * 1000.0) as u64)),
-        }
-    }
 }
 
 /// Why a scenario cannot be run.
@@ -455,6 +305,8 @@ impl Scenario {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use slowlane_aws_simulator::faults::Fault as AwsFault;
 
     use super::*;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slowlane_aws_simulator::chance::Latency;
 use slowlane_aws_simulator::time::Moment;
 
-use super::Times;
 use super::read::{self, Entry, positive};
+use super::times::Times;
 
 /// The API behind the worker, and what it enforces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use slowlane_aws_simulator::time::Moment;
 use slowlane_limiter::{Limit, Measure, Overrides, Scope};
 
+use super::api::{Per, Rate, Window};
+use super::dispatch::Dispatch;
 use super::read::{self, Entry, positive};
-use super::{Dispatch, Per, Rate, Window};
 
 /// A limit below the ceiling, as it is told. It may be the API's own, a stricter one, or wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
