@@ -7,7 +7,7 @@ use slowlane_aws_simulator::cloud::dynamodb::Value;
 use slowlane_aws_simulator::faults::{Fault as AwsFault, Rates};
 
 use crate::faults::Fault;
-use crate::ledger::Invariant;
+use crate::invariant::Invariant;
 use crate::promises::Broken;
 use crate::scenario::{Metering, Scenario};
 

@@ -10,6 +10,7 @@
 //! doorbell overlaps them for successive calls. What cannot be run ends on the dead-letter queue
 //! *and* fails its workflow by name. A step that fails is tried again later ([`ending`]).
 
+mod claim;
 mod ending;
 mod error;
 mod make;
@@ -32,9 +33,9 @@ use slowlane_policy::slot::Rates;
 use slowlane_policy::tenants::Appointment;
 use tokio::time::Instant;
 
+use self::claim::let_go;
 pub(crate) use self::error::StepError;
 pub(crate) use self::outcome::Disposition;
-use self::tenant::release_unmade;
 use crate::aws::deletes::Deletes;
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
@@ -287,20 +288,5 @@ impl<T: Target> Calls<T> {
     /// Randomness for the policy, in [0, 1).
     pub(crate) fn unit(&self) -> f64 {
         self.rng.borrow_mut().f64()
-    }
-}
-
-/// Lets go of the claim of a call that was not sent, as far as that can be done.
-async fn let_go(
-    queued: &QueuedCall,
-    claim: &Claim<DynamoDbStore>,
-    appointment: Option<Appointment>,
-) {
-    if let Err(error) = release_unmade(claim, appointment).await {
-        tracing::warn!(
-            idempotency_key = queued.idempotency_key.as_str(),
-            error = chain(&error),
-            "a claim ends only with its lease"
-        );
     }
 }

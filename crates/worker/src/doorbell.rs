@@ -2,7 +2,7 @@
 
 mod rings;
 mod slot;
-pub(crate) mod wake;
+mod wake;
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -14,8 +14,8 @@ use slowlane_policy::slot::RingsAsleep;
 use slowlane_policy::wake::allowance;
 use tokio::time::Instant;
 
-use self::wake::{Function, HandedRing};
 use crate::aws::doorbell::{Doorbell, Ring};
+use crate::aws::function::{Function, HandedRing};
 use crate::aws::queues::{Received, receive_count};
 use crate::call::Calls;
 use crate::metrics::{Counts, Reporter};

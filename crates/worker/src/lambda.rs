@@ -12,8 +12,8 @@ use slowlane_lambda::logs::chain;
 use slowlane_lambda::{env, logs};
 
 use crate::aws::clients::Clients;
+use crate::aws::function::HandedRing;
 use crate::config::Config;
-use crate::doorbell::wake::HandedRing;
 use crate::invocation::Worker;
 use crate::target::Target;
 

@@ -51,9 +51,9 @@ pub use reqwest;
 pub use slowlane_profile as profile;
 
 pub use aws::clients::Clients;
+pub use aws::function::HandedRing;
 pub use aws::secret::SecretAccessError;
 pub use config::{Config, Dispatch, QueueUrls};
-pub use doorbell::wake::HandedRing;
 pub use invocation::{Handled, Worker};
 pub use lambda::{Wake, run};
 pub use limits::{Error as LimitsError, keeps};

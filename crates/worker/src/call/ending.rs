@@ -16,8 +16,8 @@ use slowlane_policy::settle::{FailureName, Why, lasting_delay, try_again_after};
 use slowlane_policy::tenants::{Hidden, hidden_at_once};
 use tokio::time::{Instant, sleep};
 
-use super::tenant::release_unmade;
-use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError, let_go};
+use super::claim::{let_go, release_unmade};
+use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError};
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
 use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};

@@ -12,8 +12,9 @@ use slowlane_policy::settle::{FailureName, Outcome, ask_again_after, try_again_a
 use slowlane_policy::tenants::Appointment;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::tenant::{Taken, Turn, release_unmade};
-use super::{Answer, Answered, Call, Calls, NotAgain, Ready, ReadyTo, let_go};
+use super::claim::{let_go, release_unmade};
+use super::tenant::{Taken, Turn};
+use super::{Answer, Answered, Call, Calls, NotAgain, Ready, ReadyTo};
 use crate::limits::Grant;
 use crate::target::{AfterLoss, Reconciled, Target};
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slowlane_idempotency::{Claim, DynamoDbStore, give_up};
+use slowlane_idempotency::{Claim, DynamoDbStore};
 use slowlane_limiter::Moment;
 use slowlane_message::{Priority, QueuedCall};
 use slowlane_policy::slot::Rates;
@@ -324,17 +324,6 @@ impl Asking<'_> {
     fn waits_for(&self, ahead: Duration) -> bool {
         let may_wait = self.ready.appointment.is_some() || self.is_urgent();
         may_wait && self.began.elapsed() + ahead <= self.patience.in_hand
-    }
-}
-
-/// Gives up a claim whose call was not made. The next claim has its appointment.
-pub(super) async fn release_unmade<P>(
-    claim: &Claim<DynamoDbStore, P>,
-    appointment: Option<Appointment>,
-) -> Result<(), give_up::Error> {
-    match appointment {
-        Some(appointment) => claim.release_untried_because(appointment).await,
-        None => claim.release_untried().await,
     }
 }
 

@@ -1,32 +1,13 @@
-//! How a slot wakes other slots: by invoking the function that it is.
-//!
-//! A slot that works takes rings which no poller has taken yet, and invokes this function with
-//! each. Lambda knows whether a slot is free: it tries such an invocation again for a while, and
-//! then drops it. The ring comes back by itself, as any ring does whose slot died.
+//! How a slot wakes other slots: it takes rings which no poller has taken yet, and invokes its own
+//! function with each.
 
-use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::SdkError;
-use aws_sdk_lambda::operation::invoke::InvokeError;
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use futures::future::join_all;
-use serde::{Deserialize, Serialize};
 use slowlane_lambda::logs::chain;
 use slowlane_policy::wake::handed_on;
 
 use super::Invocation;
-use crate::aws::doorbell::Ring;
+use crate::aws::function::HandedRing;
 use crate::target::Target;
-
-/// A ring that one slot has received from the doorbell, and another serves.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HandedRing {
-    pub(super) ring: Ring,
-    /// How many slots the one that serves it may wake
-    /// ([`policy::wake`](slowlane_policy::wake)).
-    pub(super) allowance: u32,
-}
 
 /// What came of waking others.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,42 +15,6 @@ pub(super) struct Woken {
     pub(super) slots: u32,
     /// What of the allowance is gone: the slots woken and what was handed on to them.
     pub(super) allowance_used: u32,
-}
-
-/// The worker's own function.
-#[derive(Debug, Clone)]
-pub(crate) struct Function {
-    lambda: Client,
-    name: String,
-}
-
-/// Why a slot was not woken.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("the ring could not be written")]
-    Payload(#[from] serde_json::Error),
-    #[error("Lambda did not take the invocation")]
-    Invoke(#[from] Box<SdkError<InvokeError>>),
-}
-
-impl Function {
-    pub(crate) fn new(lambda: Client, name: String) -> Self {
-        Function { lambda, name }
-    }
-
-    /// Has Lambda invoke the function with a ring when it can.
-    async fn wake(&self, handed: &HandedRing) -> Result<(), Error> {
-        let payload = serde_json::to_vec(handed)?;
-        let invoked = self
-            .lambda
-            .invoke()
-            .function_name(&self.name)
-            .invocation_type(InvocationType::Event)
-            .payload(Blob::new(payload))
-            .send()
-            .await;
-        Ok(invoked.map(drop).map_err(Box::new)?)
-    }
 }
 
 impl<T: Target> Invocation<'_, T> {

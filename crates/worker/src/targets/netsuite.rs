@@ -32,7 +32,8 @@
 //! upsert that replaces its lines is looked for by its external id, which tells about the one that
 //! would have created the record. Any other repeatable update stays unknown and is made again.
 
-mod settings;
+mod from_env;
+mod origin;
 
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -43,10 +44,10 @@ use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_netsuite::{Class, Client, Invalid, Request, StatusCode};
 use slowlane_policy::settle::{Outcome, Why};
 
-use self::settings::Origin;
+use self::origin::Origin;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
-pub use self::settings::Error;
+pub use self::origin::Error;
 
 /// After how long NetSuite gives a request up.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(15 * 60);

@@ -34,6 +34,7 @@ mod attempt;
 mod builder;
 mod client;
 mod credentials;
+mod error;
 mod gifts;
 mod loss;
 mod response;
@@ -47,13 +48,14 @@ use slowlane_lambda::clock::Clock;
 use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_policy::settle::Outcome;
-use slowlane_profile::{Api, Base, Call, Given, Loss, Profile, Recovery, Renew};
+use slowlane_profile::{Api, Call, Given, Loss, Recovery, Renew};
 
 use self::credentials::Credentials;
 use self::gifts::Gifts;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
-pub use self::builder::{Builder, Error};
+pub use self::builder::Builder;
+pub use self::error::Error;
 pub use self::send::MAX_BODY_BYTES;
 pub use self::settings::{FromEnvError, load};
 
@@ -68,11 +70,6 @@ pub struct ProfiledApi {
 }
 
 impl ProfiledApi {
-    /// Begins a target that calls the API of `profile` below `base`.
-    pub fn builder(profile: Profile, base: Base) -> Builder {
-        Builder::new(profile, base)
-    }
-
     /// Fetches anew what a request was refused for: `refused` is the number of its credentials. Whether
     /// another one has anything new to go with.
     async fn renew(&self, what: &Renew, refused: u64) -> bool {

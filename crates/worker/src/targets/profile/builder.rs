@@ -1,20 +1,20 @@
 //! Makes the target.
 
-use std::fmt;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use reqwest::ClientBuilder;
 use secrecy::SecretString;
 use slowlane_lambda::clock::Clock;
-use slowlane_profile::auth::{Auth, Secret, SecretError};
+use slowlane_profile::auth::Auth;
 use slowlane_profile::{Api, Base, Profile};
 
 use super::ProfiledApi;
 use super::client::{Change, Clients};
-use super::credentials::{Credentials, Source};
+use super::credentials::{Credentials, Source, check_fields};
+use super::error::Error;
 use super::gifts::Gifts;
-use crate::aws::secret::{SecretAccessError, StoredSecret};
+use crate::aws::secret::StoredSecret;
 
 /// Makes a [`ProfiledApi`].
 ///
@@ -42,55 +42,15 @@ pub struct Builder {
     clock: Clock,
 }
 
-/// Why the target could not be made. No message holds any of the secret.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The profile has no such way to authenticate.
-    #[error("the profile `{profile}` has no way to authenticate `{way}`: it has {}", listed(ways))]
-    NoSuchWay {
-        /// The profile's name.
-        profile: String,
-        /// The way that was asked for.
-        way: String,
-        /// The ways that it has.
-        ways: Vec<&'static str>,
-    },
-    /// The profile has several ways to authenticate, and none is chosen.
-    #[error(
-        "the profile `{profile}` has several ways to authenticate, so one must be named: {}",
-        listed(ways)
-    )]
-    WhichWay {
-        /// The profile's name.
-        profile: String,
-        /// The ways that it has.
-        ways: Vec<&'static str>,
-    },
-    /// The way to authenticate takes a secret, and there is none.
-    #[error("the way to authenticate `{way}` takes a secret with {}", listed(fields))]
-    NoSecret {
-        /// The way.
-        way: &'static str,
-        /// The fields that the secret must have.
-        fields: Vec<String>,
-    },
-    /// The secret could not be read.
-    #[error(transparent)]
-    Access(#[from] SecretAccessError),
-    /// The secret does not hold what the way to authenticate needs.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The settings of the HTTP client contradict each other, or cannot be had on this machine.
-    #[error("the HTTP client could not be made")]
-    Client(#[from] reqwest::Error),
-}
-
-fn listed(names: &[impl fmt::Display]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+impl ProfiledApi {
+    /// Begins a target that calls the API of `profile` below `base`.
+    pub fn builder(profile: Profile, base: Base) -> Builder {
+        Builder::new(profile, base)
+    }
 }
 
 impl Builder {
-    pub(super) fn new(profile: Profile, base: Base) -> Self {
+    fn new(profile: Profile, base: Base) -> Self {
         Builder {
             profile,
             base,
@@ -204,15 +164,5 @@ impl Builder {
             Source::Given(text) => Ok(check_fields(auth, text)?),
             _ => Ok(()),
         }
-    }
-}
-
-/// Whether a secret holds all that a way to authenticate needs.
-pub(super) fn check_fields(auth: Auth<'_>, text: &SecretString) -> Result<(), SecretError> {
-    use secrecy::ExposeSecret as _;
-    let secret = Secret::from_json(text.expose_secret())?;
-    match auth.secret_fields().into_iter().find(|field| !secret.has(field)) {
-        Some(missing) => Err(SecretError::Missing(missing.to_owned())),
-        None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@
 //! is refused. The secret is read anew when the API or its token service refuses what it holds. One
 //! request at a time does that, and whoever waits for it finds what it has brought.
 
+mod service;
 mod token;
 
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
@@ -17,7 +18,7 @@ use slowlane_profile::auth::{Auth, AwsKeys, Secret, SecretError, Token, TokenErr
 use slowlane_profile::{Api, Base, BaseError, Request};
 use tokio::sync::Mutex;
 
-use super::builder::check_fields;
+use self::service::Service;
 use super::client::Clients;
 use crate::aws::secret::{SecretAccessError, StoredSecret};
 use crate::target::TargetResponse;
@@ -135,7 +136,7 @@ impl Credentials {
                 ready.client = client;
             }
             Some(auth) => {
-                let Some(service) = token::Service::of(auth) else { return Ok(ready) };
+                let Some(service) = Service::of(auth) else { return Ok(ready) };
                 let token = self.token(&mut kept, api, service).await?;
                 ready.headers = service.shape().headers(&token)?;
                 ready.base = token.base_url.as_deref().map(Base::parse).transpose()?;
@@ -180,7 +181,7 @@ impl Credentials {
         let changed = self.read_anew(&mut kept).await?;
         kept.number += 1;
         kept.token = None;
-        Ok(changed || self.auth(api).and_then(token::Service::of).is_some())
+        Ok(changed || self.auth(api).and_then(Service::of).is_some())
     }
 
     /// Reads the secret anew, and drops all that was got with the old one.
@@ -193,7 +194,7 @@ impl Credentials {
     }
 
     /// Reads the secret, and checks that it holds what is needed.
-    pub(super) async fn check(&self, api: &Api) -> Result<(), super::Error> {
+    pub(super) async fn check(&self, api: &Api) -> Result<(), super::error::Error> {
         let (Source::Stored(stored), Some(auth)) = (&self.source, self.auth(api)) else {
             return Ok(());
         };
@@ -238,5 +239,14 @@ impl Credentials {
 
     fn auth<'a>(&self, api: &'a Api) -> Option<Auth<'a>> {
         api.profile().auth.get(self.way?)
+    }
+}
+
+/// Whether a secret holds all that a way to authenticate needs.
+pub(super) fn check_fields(auth: Auth<'_>, text: &SecretString) -> Result<(), SecretError> {
+    let secret = Secret::from_json(text.expose_secret())?;
+    match auth.secret_fields().into_iter().find(|field| !secret.has(field)) {
+        Some(missing) => Err(SecretError::Missing(missing.to_owned())),
+        None => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use slowlane_lambda::logs::chain;
 use slowlane_profile::{Base, Profile, shipped};
 
 use super::ProfiledApi;
-use super::builder::{Builder, Error};
+use super::error::Error;
 use crate::package::beside_the_worker;
 
 /// Why the target that the environment describes could not be made.
@@ -68,7 +68,7 @@ impl ProfiledApi {
         settings: Settings,
         sdk: &SdkConfig,
     ) -> Result<Self, FromEnvError> {
-        let mut target = Builder::new(profile, settings.base);
+        let mut target = ProfiledApi::builder(profile, settings.base);
         if let Some(auth) = settings.auth {
             target = target.auth(auth);
         }
