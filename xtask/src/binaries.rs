@@ -1,6 +1,6 @@
 //! Builds our own programs.
 
-use crate::target_dir;
+use crate::workspace::target_dir;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn every_link_of_every_page_leads_somewhere() {
         let sh = Shell::new().unwrap();
-        let pages = Pages::read(&sh, crate::repository()).unwrap();
+        let pages = Pages::read(&sh, crate::workspace::repository()).unwrap();
         if let Err(error) = pages.check() {
             panic!("{error:#}");
         }

@@ -1,6 +1,7 @@
 //! Checks that run nothing of ours.
 
-use crate::{asl, book, in_ci, npm, python, repository, target_dir};
+use crate::workspace::{in_ci, repository, target_dir};
+use crate::{asl, book, circles, npm, python};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -10,7 +11,11 @@ use xshell::{Shell, cmd};
 
 /// Every check by name, the quick ones first. Each runs, whichever fails.
 pub(crate) fn all(sh: &Shell) -> Vec<(&'static str, anyhow::Result<()>)> {
-    let mut results = vec![("format", format(sh)), ("state machines", asl::compare(repository()))];
+    let mut results = vec![
+        ("format", format(sh)),
+        ("circles between files", circles::check(repository())),
+        ("state machines", asl::compare(repository())),
+    ];
     match python::checks(sh) {
         Ok(programs) => results.extend([
             ("templates", cfn_lint(sh, &programs)),

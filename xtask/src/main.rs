@@ -7,11 +7,14 @@
 mod asl;
 mod binaries;
 mod book;
+mod circles;
 mod lint;
 mod npm;
 mod public_api;
 mod python;
 mod reproduce;
+mod source;
+mod workspace;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
@@ -19,6 +22,7 @@ use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use workspace::{in_ci, repository};
 use xshell::{Shell, cmd};
 
 /// The project's commands.
@@ -288,10 +292,6 @@ fn judge(sh: &Shell, variable: &str, found: anyhow::Result<PathBuf>) -> anyhow::
     Ok(())
 }
 
-fn in_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| value == "true")
-}
-
 fn random_scenarios(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     let simulator = programs.join("slowlane-simulator");
     Ok(cmd!(sh, "{simulator} simulate --chaos --seeds 2000").run()?)
@@ -384,20 +384,6 @@ fn tools(binaries: &Path, python: &Path) -> [(&'static str, PathBuf); 3] {
 fn become_program(command: &mut Command) -> anyhow::Result<()> {
     let error = command.exec();
     Err(error).with_context(|| format!("cannot start {}", command.get_program().display()))
-}
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
-}
-
-/// Cargo's target directory, wherever its settings put it.
-fn target_dir(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let metadata = cmd!(sh, "cargo metadata --no-deps --format-version 1").quiet().read()?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    match metadata["target_directory"].as_str() {
-        Some(directory) => Ok(directory.into()),
-        None => bail!("cargo metadata names no target directory"),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Packages of Node.js under the target directory, pinned and hashed by a lock file.
 
-use crate::{repository, target_dir};
+use crate::workspace::{repository, target_dir};
 use anyhow::{Context as _, bail};
 use std::fs;
 use std::path::PathBuf;

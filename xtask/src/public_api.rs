@@ -5,8 +5,8 @@
 //! shown as the macro's invocation. What is implemented by blanket or automatically is left out.
 
 mod print;
-mod source;
 
+use crate::source::Source;
 use anyhow::{Context as _, bail};
 use std::fs;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub(crate) fn run(repository: &Path, check: bool) -> anyhow::Result<()> {
 
 /// The public API of the package in this directory.
 fn of(package: &Path) -> anyhow::Result<String> {
-    let source = source::Source::read(&package.join("src/lib.rs"))?;
+    let source = Source::read(&package.join("src/lib.rs"))?;
     Ok(print::all(&source))
 }
 
@@ -164,6 +164,6 @@ mod tests {
 
     #[test]
     fn the_checked_in_apis_are_up_to_date() {
-        run(crate::repository(), true).unwrap();
+        run(crate::workspace::repository(), true).unwrap();
     }
 }

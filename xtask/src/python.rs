@@ -1,6 +1,6 @@
 //! Virtual environments under the target directory, with pinned and hashed packages.
 
-use crate::{repository, target_dir};
+use crate::workspace::{repository, target_dir};
 use anyhow::{Context as _, bail, ensure};
 use std::fs;
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Whether the same commit gives the same Lambdas wherever it is built.
 
-use crate::{binaries, repository, target_dir};
+use crate::binaries;
+use crate::workspace::{repository, target_dir};
 use anyhow::ensure;
 use std::path::Path;
 use xshell::{Shell, cmd};

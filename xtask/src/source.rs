@@ -7,29 +7,38 @@ use std::path::{Path, PathBuf};
 use syn::{Item, UseTree};
 
 /// A module's path below the crate's root.
-pub(super) type ModulePath = Vec<String>;
+pub(crate) type ModulePath = Vec<String>;
 
-pub(super) struct Source {
+pub(crate) struct Source {
     modules: BTreeMap<ModulePath, Vec<Item>>,
+    /// The file that each module is written in.
+    files: BTreeMap<ModulePath, PathBuf>,
 }
 
 /// What a path names.
-pub(super) enum Named<'a> {
+pub(crate) enum Named<'a> {
     Module(ModulePath),
     Item(ModulePath, &'a Item),
 }
 
 impl Source {
-    pub(super) fn read(root: &Path) -> anyhow::Result<Self> {
-        let mut source = Self { modules: BTreeMap::new() };
+    pub(crate) fn read(root: &Path) -> anyhow::Result<Self> {
+        let mut source = Self { modules: BTreeMap::new(), files: BTreeMap::new() };
         let children = root.parent().unwrap_or(Path::new(".")).to_owned();
         let items = parse(root)?;
-        source.add(Vec::new(), items, &children)?;
+        source.add(Vec::new(), items, root, &children)?;
         Ok(source)
     }
 
-    /// Adds a module and those below it, whose files are in the directory `children`.
-    fn add(&mut self, path: ModulePath, items: Vec<Item>, children: &Path) -> anyhow::Result<()> {
+    /// Adds a module, which is written in `file`, and those below it, whose files are in the directory
+    /// `children`.
+    fn add(
+        &mut self,
+        path: ModulePath,
+        items: Vec<Item>,
+        file: &Path,
+        children: &Path,
+    ) -> anyhow::Result<()> {
         for item in &items {
             let Item::Mod(module) = item else { continue };
             if is_for_tests(&module.attrs) {
@@ -37,29 +46,39 @@ impl Source {
             }
             let name = module.ident.to_string();
             let below = children.join(&name);
+            let own_file = match &module.content {
+                Some(_) => file.to_owned(),
+                None => file_of(children, &name),
+            };
             let inside = match &module.content {
                 Some((_, items)) => items.clone(),
-                None => parse(&file_of(children, &name))?,
+                None => parse(&own_file)?,
             };
             let mut child = path.clone();
             child.push(name);
-            self.add(child, inside, &below)?;
+            self.add(child, inside, &own_file, &below)?;
         }
+        self.files.insert(path.clone(), file.to_owned());
         self.modules.insert(path, items);
         Ok(())
     }
 
-    pub(super) fn items(&self, module: &[String]) -> &[Item] {
+    pub(crate) fn items(&self, module: &[String]) -> &[Item] {
         self.modules.get(module).map_or(&[], Vec::as_slice)
     }
 
+    /// The file that a module is written in; none if there is no such module.
+    pub(crate) fn file(&self, module: &[String]) -> Option<&Path> {
+        self.files.get(module).map(PathBuf::as_path)
+    }
+
     /// Every module and its items.
-    pub(super) fn modules(&self) -> impl Iterator<Item = (&ModulePath, &[Item])> {
+    pub(crate) fn modules(&self) -> impl Iterator<Item = (&ModulePath, &[Item])> {
         self.modules.iter().map(|(path, items)| (path, items.as_slice()))
     }
 
     /// What a path that is written in `module` names, if that is in this crate.
-    pub(super) fn resolve(&self, module: &[String], path: &[String]) -> Option<Named<'_>> {
+    pub(crate) fn resolve(&self, module: &[String], path: &[String]) -> Option<Named<'_>> {
         self.resolve_within(module, path, 8)
     }
 
@@ -112,13 +131,13 @@ impl Source {
 }
 
 /// One name that a `use` brings in.
-pub(super) struct Leaf {
-    pub(super) path: Vec<String>,
+pub(crate) struct Leaf {
+    pub(crate) path: Vec<String>,
     /// The name that it has from there on; none for a glob.
-    pub(super) alias: Option<String>,
+    pub(crate) alias: Option<String>,
 }
 
-pub(super) fn leaves(tree: &UseTree) -> Vec<Leaf> {
+pub(crate) fn leaves(tree: &UseTree) -> Vec<Leaf> {
     fn collect(tree: &UseTree, mut before: Vec<String>, into: &mut Vec<Leaf>) {
         match tree {
             UseTree::Path(path) => {
@@ -152,7 +171,7 @@ pub(super) fn leaves(tree: &UseTree) -> Vec<Leaf> {
     all
 }
 
-pub(super) fn name_of(item: &Item) -> Option<String> {
+pub(crate) fn name_of(item: &Item) -> Option<String> {
     let ident = match item {
         Item::Const(item) => &item.ident,
         Item::Enum(item) => &item.ident,
@@ -167,7 +186,7 @@ pub(super) fn name_of(item: &Item) -> Option<String> {
     Some(ident.to_string())
 }
 
-pub(super) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|one| {
         one.path().is_ident("cfg")
             && one.parse_args::<syn::Ident>().is_ok_and(|condition| condition == "test")

@@ -1,6 +1,6 @@
 //! The public items of a crate as text: without bodies, docs and what is private.
 
-use super::source::{ModulePath, Named, Source, is_for_tests, leaves, name_of};
+use crate::source::{ModulePath, Named, Source, is_for_tests, leaves, name_of};
 use std::collections::HashMap;
 use syn::punctuated::Punctuated;
 use syn::{
