@@ -66,14 +66,30 @@ pub(crate) fn schema(sh: &Shell, check: bool) -> anyhow::Result<()> {
     .run()?)
 }
 
-/// Lints the templates, and the state machines as if they stood in one: the templates only refer to
-/// them.
+/// Lints the templates, and the state machines and the pages' resources as if they stood in one: the
+/// templates only refer to the former, and the latter go into others' templates.
 fn cfn_lint(sh: &Shell, programs: &Path) -> anyhow::Result<()> {
     let cfn_lint = programs.join("cfn-lint");
     let templates = files(&repository().join("infra"), ".yaml")?;
     let machines = target_dir(sh)?.join("state-machines.template.json");
     fs::write(&machines, template_of_machines()?.to_string())?;
-    Ok(cmd!(sh, "{cfn_lint} {templates...} {machines}").run()?)
+    let pages = target_dir(sh)?.join("pages.template.yaml");
+    fs::write(&pages, template_of_pages()?)?;
+    Ok(cmd!(sh, "{cfn_lint} {templates...} {machines} {pages}").run()?)
+}
+
+/// The resources that the crates' pages show.
+fn template_of_pages() -> anyhow::Result<String> {
+    let mut template = "Resources:\n".to_owned();
+    for package in fs::read_dir(repository().join("crates"))? {
+        let page = fs::read_to_string(package?.path().join("README.md")).unwrap_or_default();
+        let blocks =
+            page.split("\n```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+        for line in blocks.filter(|block| block.contains("Type: AWS::")).flat_map(str::lines) {
+            template += &format!("  {line}\n");
+        }
+    }
+    Ok(template)
 }
 
 /// Writes what CloudFormation's handlers ask for the templates' resources, or compares it with what
@@ -226,6 +242,14 @@ fn files(directory: &Path, end: &str) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tables_of_the_pages_are_linted() {
+        let template = template_of_pages().unwrap();
+        for table in ["  Calls:\n", "  Limits:\n"] {
+            assert!(template.contains(table), "{template}");
+        }
+    }
 
     #[test]
     fn every_machine_is_linted_with_all_that_its_template_puts_in() {

@@ -370,6 +370,17 @@ fn a_body_has_only_characters_that_sqs_takes() {
 }
 
 #[test]
+fn the_request_of_the_page_is_read() {
+    let page = include_str!("../README.md");
+    let blocks: Vec<_> = page.split("\n```json\n").skip(1).collect();
+    let [block] = *blocks else { panic!("the page shows one request") };
+    let request = json(block.split("\n```").next().unwrap());
+    let queued = EnqueueRequest::from_json(&request).unwrap().into_queued(Timestamp::now(), HOUR);
+    assert_eq!(request["version"], queued.version.to_string());
+    assert_eq!(QueuedCall::parse(&queued.to_body().unwrap()).unwrap(), queued);
+}
+
+#[test]
 fn the_checked_in_schemas_are_current() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     for document in documents() {

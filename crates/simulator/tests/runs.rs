@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use slowlane_aws_simulator::faults::Struck;
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::ledger::Invariant;
+use slowlane_simulator::narrator::Narrator;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
 use slowlane_simulator::scenario::{Api, Dispatch, Load, Mutant, Scenario};
 use slowlane_simulator::studies::chaos;
@@ -176,4 +180,45 @@ fn a_failing_scenario_is_shrunk_and_still_fails() {
     let shrunk = chaos::shrink(scenario, Invariant::TrueResult).unwrap();
     assert_eq!((shrunk.calls(), shrunk.faults.len()), (1, 0));
     assert_eq!(play(&shrunk).violations[0].invariant, Invariant::TrueResult);
+}
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn the_scenarios_of_the_page_are_read_and_kept() {
+    let blocks = README.split("\n```toml\n").skip(1);
+    let mut scenarios = 0;
+    for block in blocks.map(|block| block.split("\n```").next().unwrap()) {
+        let scenario = Scenario::parse(block).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        assert_eq!(scenario.tells_more_than_is_kept(), None, "{block}");
+        scenarios += 1;
+    }
+    assert_eq!(scenarios, 4);
+}
+
+/// What is written, for who looks at it afterwards.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_run_that_the_page_reads_is_what_happens() {
+    let scenario = Scenario::parse(include_str!("../scenarios/one.toml")).unwrap();
+    let written = Written::default();
+    let watch = Narrator(written.clone());
+    run(&scenario, Onlooker { watch: Some(Box::new(watch)), ..Onlooker::nobody() }).unwrap();
+    let happened = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let shown = README.split_once("## A run, read").unwrap().1.split("\n```").nth(1).unwrap();
+    let without_remarks =
+        shown.lines().skip(1).map(|line| line.split(" # ").next().unwrap().trim_end());
+    assert_eq!(without_remarks.collect::<Vec<_>>(), happened.lines().collect::<Vec<_>>());
 }

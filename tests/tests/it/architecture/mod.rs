@@ -2,3 +2,4 @@
 
 mod arrows;
 mod error_pages;
+pub(crate) mod tables;

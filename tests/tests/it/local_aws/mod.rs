@@ -22,6 +22,7 @@ mod operations;
 mod own_workflows;
 mod pause;
 mod priorities;
+mod readme_tables;
 mod reviews;
 mod rollback;
 mod rotated;
