@@ -151,7 +151,7 @@ impl<S: Store> Limiter<S> {
     pub async fn reserve_from(&self, from: Moment, within: Duration) -> Result<Decision, Error> {
         let terms = self.terms()?;
         let from = from.max(self.now());
-        if let Some(refusal) = terms.reset_before(from) {
+        if let Some(refusal) = terms.reset_before(from, self.granted_until()) {
             return Ok(Decision::Refused(self.refused(waiting(&terms, refusal))));
         }
         if terms.count_units() {
@@ -396,11 +396,11 @@ impl<S: Store> Limiter<S> {
 
 impl Terms {
     /// The quota that begins anew before a call goes at `at`, if one does.
-    fn reset_before(&self, at: Moment) -> Option<Refusal> {
+    fn reset_before(&self, at: Moment, latest: Moment) -> Option<Refusal> {
         let resets = self.quotas.iter().map(|(_, resets_at)| *resets_at).enumerate();
         let (quota, retry_at) =
             resets.filter(|(_, resets_at)| *resets_at <= at).max_by_key(|(_, at)| *at)?;
-        Some(Refusal { by: Part::Quota(quota), retry_at })
+        Some(Refusal { by: Part::Quota(quota), retry_at, latest })
     }
 
     /// Whether a call may count for more than one.

@@ -213,14 +213,13 @@ impl Limits {
         is_limited.then_some(&self.tenants)
     }
 
-<<<<<<< HEAD
     /// When the next moment of this tenant's is free, or since when, if that can be read. If the lines
     /// of such calls are deserted, they begin anew.
     pub(crate) async fn next_free_of(&self, tenant: &str, priority: Priority) -> Option<Moment> {
-        let Tenants { apart, .. } = self.tenants.as_ref()?;
-        let found = self.tenants.as_ref()?.tenant(tenant).ok()?;
+        let found = self.limited_tenants()?.tenant(tenant).ok()?;
         let free_at = known(found.meter.next_free().await)?;
-        if is_deserted(self.limiter.now().since(free_at), *apart) {
+        let apart = self.tenants_apart()?;
+        if is_deserted(self.limiter.now().since(free_at), apart) {
             found.lines_begin_anew(priority).await;
         }
         Some(free_at)
@@ -238,22 +237,8 @@ impl Limits {
     ) -> Joined {
         let now = self.limiter.now();
         let again = Joined::AgainAt(now.plus(AGAIN_AFTER));
-        let Some(Ok(found)) = self.tenants.as_ref().map(|tenants| tenants.tenant(tenant)) else {
-            return again;
-=======
-    /// When the next moment of this tenant's is free, if that can be read.
-    pub(crate) async fn next_free_of(&self, tenant: &str) -> Option<Moment> {
-        let tenant = self.limited_tenants()?.tenant(tenant).ok()?;
-        known(tenant.meter.next_free().await)
-    }
-
-    /// An appointment at the end of the line of such calls, at `from` at the earliest. Behind more
-    /// urgent calls of the tenant's that wait: they would have its moment.
-    pub(crate) async fn join_line(&self, tenant: &str, priority: Priority, from: Moment) -> Moment {
-        let again_at = self.limiter.now().plus(AGAIN_AFTER);
         let Some(Ok(found)) = self.limited_tenants().map(|tenants| tenants.tenant(tenant)) else {
-            return again_at;
->>>>>>> b2845bb (limits set: each tenant's rates and quotas, live)
+            return again;
         };
         let mut from = from.max(now);
         for urgent in lines_before(priority) {
