@@ -287,14 +287,18 @@ pub fn try_again_after(receive_count: u32, unit: f64) -> Duration {
 }
 
 /// How long a call waits at least that is given back unmade for want of a grant or of a place, so that its
-/// receives last until its deadline. SQS hands it out `receives_left` times more, and its deadline is
-/// `time_left` away.
+/// receives last until its deadline. It was handed out `receives` times, of `most` that SQS allows, and
+/// its deadline is `time_left` away.
 ///
-/// Those receives that nobody plans are left out. A ring comes after a quarter of an hour at the latest:
-/// so a call can wait four days in this way, and not ten. Whole seconds.
-pub fn lasting_delay(receives_left: u32, time_left: Duration) -> Duration {
-    let receives = receives_left.saturating_sub(crate::timing::UNPLANNED_RECEIVES).max(1);
-    Duration::from_secs((secs_up(time_left) / u64::from(receives)).min(MAX_DELAY_SECS))
+/// Nothing is asked of a call that has half of its receives left: it is to go soon. Those receives
+/// that nobody plans are left out. A ring comes after a quarter of an hour at the latest: so a call can
+/// wait for two days in this way, and not for ten. Whole seconds.
+pub fn lasting_delay(receives: u32, most: u32, time_left: Duration) -> Duration {
+    if receives < most / 2 {
+        return Duration::ZERO;
+    }
+    let left = most.saturating_sub(receives).saturating_sub(crate::timing::UNPLANNED_RECEIVES);
+    Duration::from_secs((secs_up(time_left) / u64::from(left.max(1))).min(MAX_DELAY_SECS))
 }
 
 /// How long to wait before a call is tried again while the API answers nobody. It has waited for

@@ -254,7 +254,7 @@ impl Shrinker {
     }
 
     fn easier_api(&mut self) -> Result<(), Error> {
-        let easier: [fn(&mut Scenario); 7] = [
+        let easier: [fn(&mut Scenario); 8] = [
             |scenario| scenario.api = Api::fixed(scenario.api.median_ms),
             |scenario| scenario.api.outages.clear(),
             |scenario| scenario.api.rates.clear(),

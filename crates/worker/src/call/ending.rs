@@ -257,10 +257,11 @@ impl<T: Target> Calls<T> {
     ) -> Ended {
         let Ready { call, claimed, appointment } = ready;
         let after = self.limits.opens_in(waiting).unwrap_or_default();
-        let left = self.config.max_receive_count.saturating_sub(call.received.receive_count);
+        let receives = call.received.receive_count;
         let time_left = call.queued.deadline.duration_since(self.clock.now());
-        let lasting = lasting_delay(left, Duration::try_from(time_left).unwrap_or_default());
-        let soonest = try_again_after(call.received.receive_count, self.unit());
+        let time_left = Duration::try_from(time_left).unwrap_or_default();
+        let lasting = lasting_delay(receives, self.config.max_receive_count, time_left);
+        let soonest = try_again_after(receives, self.unit());
         let after = after.max(soonest).max(lasting);
         let result = async {
             if let ReadyTo::Run(claim) = claimed {
