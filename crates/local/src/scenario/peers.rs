@@ -18,7 +18,7 @@ use slowlane_local::{Rate, Target};
 use slowlane_message::Priority;
 
 use self::bullmq::{BullMq, Limiter};
-use self::load::Load;
+use self::load::{Load, ONE_HIGH_IN};
 use super::scene::{Scene, Shown};
 
 /// What the API takes, and what each of them is told.
