@@ -16,7 +16,7 @@ mod reproduce;
 mod source;
 mod workspace;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -389,6 +389,7 @@ fn become_program(command: &mut Command) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::bail;
     use clap::CommandFactory as _;
 
     fn passed(args: &[&str]) -> Passed {

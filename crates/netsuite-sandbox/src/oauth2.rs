@@ -284,6 +284,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::key::KeyError;
     use crate::{DemoKey, KeyKind};
 
     /// The JWT library of the socket tests does not know ES512.

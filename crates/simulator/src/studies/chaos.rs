@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn every_hardness_of_an_api_is_drawn() {
         let drawn: Vec<Scenario> = (0..300).map(|seed| scenario(seed, None)).collect();
-        let are_drawn: [fn(&Scenario) -> bool; 12] = [
+        let are_drawn: [fn(&Scenario) -> bool; 13] = [
             |scenario| !scenario.api.outages.is_empty(),
             |scenario| !scenario.api.rates.is_empty(),
             |scenario| scenario.api.rates.iter().any(|rate| rate.per.is_some()),

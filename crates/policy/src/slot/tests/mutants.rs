@@ -343,8 +343,8 @@ fn is_caught_at_its_place(mutant: Mutant, wrong: &str) {
 #[test]
 fn one_that_does_not_wait_for_its_place() {
     let mutant: Mutant = |_, slot, now| {
-        if slot.place.has == places::Has::Asked && matches!(slot.next, Next::Held { .. }) {
-            slot.place.has = places::Has::Place;
+        if slot.place.has == place::Has::Asked && matches!(slot.next, Next::Held { .. }) {
+            slot.place.has = place::Has::Place;
             slot.advance(now);
         }
     };
@@ -365,9 +365,9 @@ fn one_that_does_not_stand_down() {
 #[test]
 fn one_that_keeps_its_place_while_it_listens() {
     let mutant: Mutant = |before, slot, _| {
-        if before.place.has == places::Has::Place && slot.rings == Rings::Leaving {
+        if before.place.has == place::Has::Place && slot.rings == Rings::Leaving {
             without(slot, |action| *action == Action::LeavePlace);
-            slot.place.has = places::Has::Nothing;
+            slot.place.has = place::Has::Nothing;
             slot.leave_place_and_listen();
         }
     };
@@ -397,8 +397,8 @@ fn one_that_takes_it_for_granted_that_others_are_at_work() {
 #[test]
 fn one_that_asks_again_although_it_has_a_place() {
     let mutant: Mutant = |before, slot, _| {
-        if (before.place.has, slot.place.has) == (places::Has::Asked, places::Has::Place) {
-            slot.place.has = places::Has::Nothing;
+        if (before.place.has, slot.place.has) == (place::Has::Asked, place::Has::Place) {
+            slot.place.has = place::Has::Nothing;
             slot.take_place();
         }
     };
@@ -408,11 +408,10 @@ fn one_that_asks_again_although_it_has_a_place() {
 #[test]
 fn one_that_stands_down_in_its_place() {
     let mutant: Mutant = |before, slot, now| {
-        let leaves =
-            (before.place.has, slot.place.has) == (places::Has::Place, places::Has::Leaving);
+        let leaves = (before.place.has, slot.place.has) == (place::Has::Place, place::Has::Leaving);
         if leaves && slot.rings == Rings::Kept {
             without(slot, |action| *action == Action::LeavePlace);
-            slot.place.has = places::Has::Nothing;
+            slot.place.has = place::Has::Nothing;
             slot.advance(now);
         }
     };
