@@ -41,6 +41,10 @@ const FIT_LEAD: Duration = Duration::from_millis(25);
 /// How much of what calls usually have is what the latest has.
 const SHARE_OF_LATEST: u64 = 8;
 
+/// A ring sleeps for whole seconds: one that is to come sooner than in a second comes at once, and wakes a
+/// slot that is as early as before.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+
 /// When a slot asks again that was told of limits which cannot be kept.
 const UNKEEPABLE_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -194,7 +198,9 @@ impl Limits {
         let free_in = waiting.until.map(|until| self.limiter.until(until));
         match waiting.reason {
             // Slots of other stacks may have the grants, who look for other calls.
-            Reason::NoGrant { .. } if self.shares_times() => Some(free_in.unwrap_or(LOOKS_AGAIN)),
+            Reason::NoGrant { .. } if self.shares_times() => {
+                Some(free_in.unwrap_or(LOOKS_AGAIN).max(SHORTEST_SLEEP))
+            }
             Reason::NoGrant { .. } => match self.others_have_grants() {
                 // Who has it may be about to leave its place to whoever trusts in this slot.
                 true if self.concurrency().is_some() => Some(LEASE),

@@ -205,3 +205,29 @@ fn rings_in_front_of_a_shut_gate_come_back_no_sooner_than_they_count() {
     })
     .unwrap();
 }
+
+/// A call that has been found waits for its units, and somebody pauses meanwhile: it is not made.
+#[test]
+fn a_pause_holds_for_a_call_that_waits_for_its_units() {
+    in_virtual_time(async {
+        // A call of which nothing is known counts for all that the rate lets through.
+        let rig = Rig::slot(&[("LIMITS", r#"[{"rate":"100/10s","largest":100}]"#)]);
+        for call in ["first", "second"] {
+            rig.put(Priority::Batch, call).await;
+        }
+        rig.ring().await;
+        let operator = async {
+            sleep(Duration::from_secs(5)).await;
+            assert_eq!(rig.called().len(), 1, "the second waits for its units");
+            rig.change_limit(&Change::Pause { until: None }).await;
+            sleep(Duration::from_secs(20)).await;
+            assert_eq!(rig.called().len(), 1, "it was made in the pause");
+            rig.change_limit(&Change::Resume).await;
+        };
+        tokio::join!(operator, rig.wake_slot());
+        rig.ring().await;
+        rig.wake_slot().await;
+        assert_eq!(rig.called().len(), 2);
+    })
+    .unwrap();
+}

@@ -1,8 +1,6 @@
 //! What a workflow is told where a call ends in an unusual way: whether it was executed, and that it was
 //! not made once more than anybody allowed.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::Duration;
 
 use slowlane_message::Priority;
