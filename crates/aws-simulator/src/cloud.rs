@@ -54,7 +54,7 @@ pub struct CloudSettings {
     /// How often a client sends a request that fails in a way which may pass, the first time
     /// included; the SDK's default is 3.
     pub sdk_attempts: u32,
-    /// The same of ReceiveMessage: 1 for programs that turn the SDK's retries off there, because a
+    /// The same for ReceiveMessage: 1 for programs that turn the SDK's retries off there, because a
     /// receive whose answer was lost has hidden its messages.
     pub receive_attempts: u32,
 }

@@ -261,7 +261,7 @@ impl<S: Store> Suite<'_, S> {
         expect_eq("and nothing else", &control, &record.control)
     }
 
-    /// Of many that enter at once no more stay than may.
+    /// Of many that enter at once, no more stay than may work.
     async fn newcomers(&self) -> Result<(), String> {
         let limit = self.limit("newcomers")?;
         let entry = Entry { entered_at: EPOCH, lease_until: EPOCH.plus_micros(10) };

@@ -15,7 +15,7 @@ use crate::limiter::{Error, Fallback, Limiter};
 use crate::moment::Moment;
 use crate::store::{self, Store};
 
-/// How long who lost against too many others waits before it asks again.
+/// How long to wait before asking again, after losing to too many others.
 const CONTENDED: Duration = Duration::from_millis(50);
 
 /// The answer to who asks whether a call may go.

@@ -131,8 +131,8 @@ impl Limit {
         }
     }
 
-    /// Whether it cannot stand beside `earlier`: it is the same, or another value of what there is
-    /// one of. Several rates or quotas are several windows.
+    /// Whether it cannot stand beside `earlier`: it is the same, or another value of what there can
+    /// be only one of. Several rates or quotas are several windows.
     #[must_use]
     pub fn repeats(&self, earlier: &Self) -> bool {
         let single = matches!(self.measure, Measure::Concurrency(_) | Measure::Adaptive);
@@ -141,7 +141,7 @@ impl Limit {
         self == earlier || (single && of_one_kind)
     }
 
-    /// That its numbers can be kept.
+    /// Checks that its numbers can be kept.
     fn checked(self) -> Result<Self, String> {
         if let Some(rate) = self.rate() {
             let take = rate.take(Units::LARGEST, &Margin::default());

@@ -123,7 +123,7 @@ pub enum Error {
     /// The store failed, where nothing can stand in for it.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A name is none.
+    /// A name is not valid.
     #[error(transparent)]
     Name(#[from] crate::names::Error),
 }

@@ -128,7 +128,7 @@ pub trait Api: std::fmt::Debug + Send + 'static {
     fn reset(&mut self);
 }
 
-/// What a call changed that a repeat of it would change a second time.
+/// What a call changed, and a repeat would change again.
 #[derive(Debug, Default, PartialEq)]
 pub struct Effect {
     /// The records that it created.

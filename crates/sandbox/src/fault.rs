@@ -6,12 +6,12 @@ use std::{str::FromStr, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// Somebody else uses the limit up: the call is refused for it and not executed. With a delay the
-    /// refusal is one for a rate, and asks to wait for so long.
+    /// Somebody else uses up the limit: the call is refused and not executed. With a delay it is
+    /// refused for a rate, and asked to wait for that long.
     #[serde(rename = "429-burst")]
     TooManyRequests,
-    /// 401 after a minute although the sign-in is good, and nothing was done: what an account over
-    /// its limit has been reported to answer.
+    /// 401 after a minute, although the sign-in is good. Nothing was done. Accounts over their
+    /// limit have been reported to answer so.
     InvalidLogin,
     /// 400, and nothing was saved.
     #[serde(rename = "400")]

@@ -33,7 +33,7 @@ pub fn write_private(path: &Path, credentials: &impl Serialize) -> io::Result<()
     written.map_err(place)
 }
 
-/// Done at the first SIGINT or SIGTERM.
+/// Returns at the first SIGINT or SIGTERM.
 ///
 /// # Errors
 /// The process cannot listen for signals.
@@ -50,7 +50,7 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Done at the first Ctrl-C.
+/// Returns at the first Ctrl-C.
 ///
 /// # Errors
 /// None.

@@ -59,7 +59,7 @@ pub struct Remaining {
     pub rate: Rate,
     /// How much of it is left now.
     pub left: u64,
-    /// In how long all of it is there again.
+    /// How long until all of it is there again.
     pub resets_in: Duration,
 }
 
@@ -138,9 +138,9 @@ enum Counted {
 /// Why a rate does not take a call now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// It would after this time, if no other came.
+    /// It will after this time, if no other call comes.
     For(Duration),
-    /// It never does: the call is larger than the whole of it.
+    /// It never will: the call is larger than the whole rate.
     Always,
 }
 
@@ -220,7 +220,7 @@ impl Meter {
             Counted::Bucket { holds, .. } => {
                 let lacks = (wanted as f64 - holds).max(0.0);
                 let wait = per.as_secs_f64() * lacks / amount as f64;
-                // A rounding error is no millisecond.
+                // A rounding error must not count as a millisecond.
                 Duration::from_millis((wait * 1e3 - 1e-6).ceil() as u64)
             }
         }

@@ -24,7 +24,7 @@ pub struct Report {
     /// Requests that were refused for a limit: no permit was left, a rate was used up, or a
     /// `429-burst` struck. Most APIs do so with 429.
     pub http_429: u64,
-    /// Requests that came although an earlier refusal had asked to wait for longer.
+    /// Requests that came sooner than an earlier refusal had asked for.
     #[serde(default)]
     pub came_early: u64,
     /// Records that calls created (seeded ones do not count).

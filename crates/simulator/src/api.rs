@@ -24,15 +24,15 @@ use crate::scenario::{Outage, OutageKind, Scenario};
 const LONGEST_WORK: Duration = Duration::from_secs(25);
 /// The longest that the API works on a request after it has broken the connection.
 const LONGEST_LATE_WORK_MS: u64 = 870_000;
-/// How long the target says that it may work on after nobody listens: both together.
+/// How long the target says that the API may work on once nobody listens: both together.
 const SETTLES_AFTER: Duration = Duration::from_secs(900);
-/// The longest that the API is out of order, usually and at times.
+/// The longest that the API is out of order: usually, and at worst.
 const LONGEST_OUTAGE_MS: u64 = 60_000;
 const LONGEST_LONG_OUTAGE_MS: u64 = 4 * 3_600_000;
 /// How long a refusal takes.
 const REFUSAL: Duration = Duration::from_millis(5);
 
-/// The event of the API's starting to work on a call, whose number is the first of its two.
+/// The event of the API's start on a call. The first of its two numbers is the call's.
 pub const API_STARTS: &str = "API starts";
 /// The event of its end.
 pub const API_ENDS: &str = "API ends";
@@ -113,7 +113,7 @@ impl SlowApi {
         SlowApi { cloud, ledger, pool }
     }
 
-    /// The limit is raised: the API takes more, and goes on to if it is lowered again.
+    /// The limit is raised: the API takes more, and still does if it is lowered again.
     pub fn raise_limit(&self, limit: u32) {
         self.pool.borrow_mut().limits.raise(limit);
     }
@@ -126,7 +126,7 @@ impl SlowApi {
         if is_out { 0 } else { pool.limits.at_once(now) }
     }
 
-    /// Whether it works on requests of which nobody expects an answer.
+    /// Whether it works on requests whose answer nobody expects.
     pub fn works_on(&self) -> bool {
         let pool = self.pool.borrow();
         pool.limits.working() > 0 || pool.late > 0
@@ -318,7 +318,7 @@ impl SlowApi {
         self.ledger.books().has_record(call)
     }
 
-    /// Carries a call out of which nobody hears any more.
+    /// Carries out a call whose caller has gone.
     async fn execute_late(self, call: u64, asked_at: Moment) {
         self.pool.borrow_mut().late += 1;
         let lasts = Duration::from_millis(self.cloud.state().faults.below(LONGEST_LATE_WORK_MS));

@@ -30,12 +30,12 @@ pub enum Fault {
     ApiReject,
     /// An execution is stopped by somebody while it waits.
     Stop,
-    /// A ring is taken off the doorbell queue by an operator's mistake, who rings again up to five
-    /// minutes later, as the next enqueued call would.
+    /// An operator takes a ring off the doorbell by mistake, and rings again up to five minutes
+    /// later, as the next enqueued call would.
     LostRing,
     /// A message that no one can read is put on one of the queues.
     Malformed,
-    /// A message as large as SQS takes, and no call, is put on one of the queues.
+    /// A message that is as large as SQS takes, and is no call, is put on one of the queues.
     Oversized,
     /// The functions are deployed afresh while calls run: idle environments go at once, busy
     /// ones after the invocation they are in.
@@ -43,12 +43,12 @@ pub enum Fault {
     /// An operator redrives the dead-letter queue into the queues its messages came from.
     Redrive,
     /// The API breaks the connection and does the work all the same, up to a quarter of an hour
-    /// after.
+    /// later.
     ApiWorksLate,
     /// The API is down for up to four hours: it answers 503 to everything.
     ApiDownForHours,
-    /// A search of the API's lags behind and does not find a record that is there, which the API
-    /// refuses to create once more.
+    /// The API's search lags behind: it does not find a record that is there, and that the API
+    /// refuses to create again.
     ApiRefusesDuplicate,
     /// The stack is switched between the doorbell and the deferral wiring. The function changes
     /// first; the new mappings come a little later, and the old ones deliver for a while yet.
@@ -59,8 +59,8 @@ pub enum Fault {
     RaiseLimit,
     /// An operator starts the workflows of the dead letters anew.
     DeadLettersRestarted,
-    /// A workflow asks for a deadline of its own, days away: for one in four of them further than
-    /// is allowed.
+    /// A workflow asks for a deadline of its own, days away. One in four is further away than is
+    /// allowed.
     LongDeadline,
 }
 

@@ -1,4 +1,4 @@
-//! The figures of a run, as they come about.
+//! The figures of a run, collected while it lasts.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Receives {
     pub max: u32,
 }
 
-/// What the API's outages came to. The time for which it is in order again is the worst of them.
+/// What the API's outages came to. Of several, the time until full use is the longest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Outages {
     /// Requests that reached the API while it was out of order.

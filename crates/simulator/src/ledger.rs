@@ -23,7 +23,7 @@ use crate::scenario::{Drawn, Scenario};
 /// Faults by which a message tells a wrong time.
 const WRONG_CLOCKS: [AwsFault; 2] = [AwsFault::ClockSkew, AwsFault::ClockSteps];
 
-/// A run stops to list violations after so many: the first ones tell.
+/// A run stops listing violations after so many: the first ones tell enough.
 const MOST_VIOLATIONS: usize = 20;
 
 /// One call: a workflow that asks for it, and what the API did.
@@ -34,7 +34,7 @@ struct Call {
     nature: Nature,
     /// Its tenant and its units.
     drawn: Drawn,
-    /// When its message was put on a queue, where its own word may not be taken for it.
+    /// When its message was put on a queue, where the message itself may say it wrongly.
     sent_at: Option<Moment>,
     effects: u8,
     started: bool,
@@ -86,7 +86,7 @@ pub struct Books {
     dropped: u64,
     /// Whether anything may go wrong at all: if not, every call must succeed.
     faultless: bool,
-    /// Whether clocks may be wrong: then no message's own word for its time is taken.
+    /// Whether clocks may be wrong: then no message is believed about its own time.
     wrong_clocks: bool,
     limit: u32,
     /// Limits that were lowered, and until when invocations may run that were admitted before.
@@ -245,7 +245,7 @@ impl Books {
         self.bound = Some(bound);
     }
 
-    /// From now on so much is promised.
+    /// From now on these promises hold.
     pub fn expect(&mut self, promises: Promises) {
         self.promises = promises;
     }
@@ -370,8 +370,7 @@ impl Books {
         self.call(call).misled = true;
     }
 
-    /// The API carries a call out that it was asked for at `asked_at`; returns the id of the
-    /// record.
+    /// The API carries out a call that it was asked for at `asked_at`. Returns the record's id.
     pub fn takes_effect(&mut self, call: u64, asked_at: Moment, now: Moment) -> String {
         let entry = self.call(call);
         entry.effects = entry.effects.saturating_add(1);

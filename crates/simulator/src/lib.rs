@@ -4,8 +4,8 @@
 //! the programs that would be deployed run unchanged on [`slowlane_aws_simulator`]. One seed gives
 //! one history, to the last event.
 //!
-//! - [`run`]: a [`scenario`], run; its [`ledger`] holds what must always hold, [`promises`] what is
-//!   promised beside of limits, pauses, outages and tenants.
+//! - [`run`] runs a [`scenario`]. Its [`ledger`] watches what must always hold, and [`promises`]
+//!   what is promised of limits, pauses, outages and tenants.
 //! - [`programs`]: the real enqueuer and worker as functions, by their [`names`]; [`api`]: the API
 //!   behind them, which enforces limits as real ones do.
 //! - [`figures`]: what a run comes to; [`usage`]: the oracle of what the API would have taken.

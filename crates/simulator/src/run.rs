@@ -236,7 +236,7 @@ impl Run {
         }
     }
 
-    /// Returns at `until` how many requests were sent to AWS since `from`.
+    /// Waits until `until`, and returns how many requests were sent to AWS since `from`.
     async fn requests_between(&self, from: Moment, until: Moment) -> u64 {
         let clock = self.cloud.clock();
         let sent = || {

@@ -54,7 +54,7 @@ pub struct Scenario {
     /// When operators let fewer calls be made, at once or in a span of time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lowered: Vec<Lowered>,
-    /// When the table cannot be reached that keeps limits which have a name.
+    /// When the table of limits that have a name cannot be reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared_table_out: Vec<Pause>,
     /// Whether it is counted what calls use, and how much of it each tenant may use.

@@ -133,8 +133,7 @@ impl Dialect {
 
     /// The dialect of a profile's API.
     ///
-    /// # Errors
-    /// There is none of this name; those that there are, are told.
+    /// # Errors There is none of this name. The error lists those that there are.
     pub fn of(profile: &str) -> Result<Self, UnknownDialect> {
         let file = FILES.iter().find(|(name, _)| *name == profile);
         // That each file can be read is a test of this crate.
@@ -142,7 +141,7 @@ impl Dialect {
         dialect.ok_or_else(|| UnknownDialect(profile.to_owned()))
     }
 
-    /// How a refusal is said. What a dialect has no words of its own for, it says in the nearest.
+    /// How a refusal is worded. A dialect without words of its own for it uses the nearest ones.
     pub(crate) fn refusal(&self, refused: Refused) -> Option<&AnswerShape> {
         let nearest: &[Refused] = match refused {
             Refused::TooLarge => &[Refused::TooLarge, Refused::Units, Refused::Calls],
@@ -168,7 +167,7 @@ impl Dialect {
 
 fn name_in_path(pattern: &str, path: &[String]) -> Option<String> {
     let pattern: Vec<&str> = pattern.split('/').collect();
-    // Before it may stand the path of the base URL.
+    // The path of the base URL may stand before it.
     let path = &path[path.len().checked_sub(pattern.len())?..];
     let mut name = None;
     for (wanted, segment) in pattern.iter().zip(path) {

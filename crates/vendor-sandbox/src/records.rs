@@ -18,7 +18,7 @@ impl Records {
         self.made
     }
 
-    /// Puts a record, in the place of one with its id if there is one. Whether it is new.
+    /// Puts a record in the place of the one with its id, if there is one. Says whether it is new.
     pub(crate) fn put(&mut self, record_type: &str, id: &str, record: Value) -> bool {
         if let Some(old) = self.get_mut(record_type, id) {
             *old = record;

@@ -129,7 +129,8 @@ impl Sqs {
         Ok(id)
     }
 
-    /// Delivers up to `ask.max` visible messages, and buries those whose receive count is used up.
+    /// Delivers up to `ask.max` visible messages. Those whose receive count is used up go to the
+    /// dead-letter queue.
     ///
     /// # Errors
     /// Too many messages are in flight, or a number is outside its range.

@@ -69,7 +69,8 @@ impl Aimd {
             return None;
         }
         let floor = rules.floor.max(1);
-        // To the nearest: a small number would else fall by half, and take as long to come back.
+        // Rounded to the nearest: otherwise a small number would fall by half, and take long to
+        // come back.
         let less = u32::try_from((u64::from(self.value) * 7 + 5) / 10).unwrap_or(self.value);
         let value = less.min(self.value.saturating_sub(1)).max(floor);
         Some(Self {

@@ -26,7 +26,7 @@ pub enum Breaker {
     HalfOpen {
         /// The slot.
         probe: SlotId,
-        /// If it has not said by then what became of it, another slot probes.
+        /// If it has not said by then what became of its call, another slot probes.
         lease_until: Moment,
         /// What it is about.
         outage: Outage,

@@ -303,7 +303,8 @@ impl Account {
         while self.calls.len() > ONE_BY_ONE && self.merge_closest(now) {}
     }
 
-    /// Two calls count as one, as of the later moment. Only such as no other can come between.
+    /// Makes two calls count as one, as of the later moment: only calls that no other can come
+    /// between.
     fn merge_closest(&mut self, now: Moment) -> bool {
         let is_past = |at: Moment| at.plus(REMEMBERED_LONGER) <= now;
         let pairs = self.calls.windows(2).enumerate().filter_map(|(first, pair)| match pair {

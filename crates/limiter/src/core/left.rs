@@ -9,7 +9,7 @@ pub struct Left {
     pub units: u64,
     /// Of so many, if it says so.
     pub of: Option<u64>,
-    /// In how long all of it is there again.
+    /// How long until all of it is there again.
     pub resets_in: Duration,
     /// Whether it comes back bit by bit, as in a bucket, and not all at once.
     pub evenly: bool,

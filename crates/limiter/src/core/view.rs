@@ -140,7 +140,7 @@ pub struct Place {
     pub standing: Standing,
     /// Other slots at work.
     pub others: u32,
-    /// Of them, those that have been longer.
+    /// Of them, those that have been at work for longer.
     pub older: u32,
     /// As many as there may be.
     pub limit: u32,

@@ -1,5 +1,5 @@
-//! What the API takes: calls at once, which may change and which others use too, and units in a span
-//! of time. It counts as real ones do; who calls is told nothing of it but 429.
+//! What the API takes: calls at once, which may change and which others use too, and units in a
+//! span of time. It counts as real ones do, and tells its callers nothing of it but 429.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub struct Request {
 pub enum Refused {
     /// The caller's own requests are too many, also without anybody else's.
     Own {
-        /// How long until a request like this would be taken, if no other came. Of calls at once
-        /// nobody knows.
+        /// How long until such a request would be taken, if no other came. For calls at once nobody
+        /// knows.
         wait: Option<Duration>,
     },
     /// There would be room, did others not use it.
@@ -134,7 +134,7 @@ impl AtOnce {
     }
 }
 
-/// A rate, and what has been counted of it, for each who has it alone.
+/// A rate, and what has been counted of it for each who has one.
 #[derive(Debug)]
 struct Counted {
     rate: Rate,
@@ -184,7 +184,7 @@ impl Counted {
             }
             Meter::Bucket { holds, .. } => {
                 let lacks = (request.units as f64 - *holds).max(0.0);
-                // A rounding error is no millisecond.
+                // A rounding error must not count as a millisecond.
                 let wait = rate.per().mul_f64(lacks / rate.units as f64);
                 Duration::from_millis((wait.as_secs_f64() * 1e3 - 1e-6).ceil() as u64)
             }

@@ -20,7 +20,7 @@ use crate::ledger::{End, Nature, key_of, tenant_name};
 use crate::scenario::{Dispatch, Drawn, Pause};
 use crate::strategies::Wanted;
 
-/// How long after the gate has opened a slot may still sleep, and what it then finds first is made
+/// How long a slot may still sleep after the gate has opened. What it then finds first is made
 /// before what is overdue.
 const LONGEST_SLEEP: Duration = Duration::from_secs(900);
 /// Sizes of answers that do not fit: a workflow takes 262,144 bytes, an item 409,600.

@@ -215,7 +215,8 @@ impl Told {
         })
     }
 
-    /// Whether who keeps this limit keeps a rate of the API's, with calls of so many units.
+    /// Whether whoever keeps this limit also keeps a rate of the API's, with calls of so many
+    /// units.
     pub fn tells(&self, rate: &Rate, most_units: u64) -> bool {
         let bucket = (rate.window == Window::Bucket).then(|| rate.capacity());
         self.per == rate.per

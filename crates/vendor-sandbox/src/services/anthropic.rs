@@ -134,7 +134,7 @@ fn batch(records: &mut Records, id: &str, at: &At) -> Said {
     Said::new(200, batch)
 }
 
-/// One result a line.
+/// One result on each line.
 fn results(records: &Records, id: &str) -> Said {
     let Some(results) = records.get("batch results", id).and_then(Value::as_array) else {
         return Said::new(404, &error("not_found_error", "Not found"));

@@ -114,7 +114,7 @@ fn change(object: &mut Value, properties: &Value, at: &At) {
     object["updatedAt"] = at.rfc3339().into();
 }
 
-/// Several at once: what is refused does not keep the others back, and the answer is a 207 then.
+/// Several at once. One that is refused does not stop the others; the answer is then a 207.
 fn batch(what: &str, object_type: &str, asked: &Asked, records: &mut Records, at: &At) -> Said {
     let Some(inputs) = asked.body["inputs"].as_array() else {
         return refused(400, "VALIDATION_ERROR", "Invalid input JSON: no inputs");

@@ -47,7 +47,7 @@ impl Service for OpenAi {
         }
     }
 
-    /// A completion leaves nothing behind unless it is stored, but its cost is had twice.
+    /// A completion leaves nothing behind unless it is stored, but a repeat costs as much again.
     fn is_write(&self, asked: &Asked) -> bool {
         asked.method == Method::POST && asked.path.last().is_none_or(|last| last != "embeddings")
     }
@@ -188,7 +188,7 @@ fn embed(asked: &Asked) -> Said {
     Said::new(200, &json!({ "object": "list", "data": data, "model": model, "usage": usage }))
 }
 
-/// Eight numbers that a text always has.
+/// Eight numbers, always the same for one text.
 fn vector(text: &str) -> [f32; 8] {
     let mut sums = [0_u32; 8];
     for (index, byte) in text.bytes().enumerate() {

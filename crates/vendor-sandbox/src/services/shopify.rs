@@ -21,7 +21,7 @@ use crate::{
 const MUTATION_POINTS: u64 = 10;
 const QUERY_POINTS: u64 = 2;
 
-/// Where a record keeps by which name it was upserted, which no answer shows.
+/// The field in which a record keeps the name that it was upserted by. No answer shows it.
 const IDENTIFIER: &str = "__identifier";
 
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ struct Operation {
     is_mutation: bool,
     /// `productSet`.
     name: String,
-    /// Under which name the answer stands.
+    /// The name under which the answer stands.
     shown_as: String,
     arguments: Value,
     idempotency_key: Option<String>,

@@ -84,7 +84,7 @@ fn change(collection: &str, id: &str, asked: &Asked, records: &mut Records, at: 
     Said::new(200, &json!({ single(collection): record }))
 }
 
-/// Keeps a record with its input, and a ticket's comment beside it: each time another.
+/// Keeps a record with its input, and a ticket's comment beside it: a new one each time.
 fn write(
     collection: &str,
     id: &str,

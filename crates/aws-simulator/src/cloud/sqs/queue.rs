@@ -1,9 +1,9 @@
 //! Where a queue keeps its messages, and when they may be seen.
 //!
 //! Every operation costs O(log n) in the queue's length, and O(g) in the number of groups where the
-//! queue is fair. Messages lie in a slab, and two heaps
-//! order the visible ones and the ones that become visible later. A heap entry whose message has
-//! moved on is dropped when it comes to the top.
+//! queue is fair. Messages lie in a slab, and two heaps order the visible ones and those that
+//! become visible later. A heap entry whose message has moved on is dropped when it comes to the
+//! top.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -107,8 +107,8 @@ fn draw_outages(scenario: &mut Scenario, dice: &mut Dice) {
     }
 }
 
-/// A function with a limiter in it. It has no guard, so that its calls are such as may be repeated,
-/// and the API's faults those after which they are.
+/// A function with a limiter in it. It has no guard. So its calls may all be repeated, and the
+/// API's faults are those after which they are.
 fn limit(scenario: &mut Scenario) {
     scenario.dispatch = Dispatch::Limiter;
     scenario.repeatable = 1.0;
@@ -162,7 +162,7 @@ fn set_slower(scenario: &mut Scenario, dice: &mut Dice) {
     scenario.lowered.push(Lowered { from_secs, for_secs, rate, ..Lowered::default() });
 }
 
-/// A rate as somebody tells it who has read the API's documents.
+/// A rate, as told by somebody who has read the API's documents.
 fn told(rate: &Rate, most_units: u64) -> Told {
     let Rate { units, per_secs, per, .. } = *rate;
     let largest = (most_units > 1).then_some(most_units);
