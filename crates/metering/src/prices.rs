@@ -157,7 +157,7 @@ mod tests {
             ("2026-11-01", "2026-11-01T00:00", "1:9: as_of: `2026-11-01T00:00` is no date"),
             ("USD", "dollars", "2:12: currency: `dollars` is no currency's code; write"),
             ("= 3", "= -3", "models.a.b-1.input: `-3` is no amount of money; write"),
-            ("input", "imput", "3:"),
+            ("input", "imput", "4:1: models.a.b-1.imput: there is no field `imput`; did you mean"),
             ("output = 0.0375\n", "", "missing"),
         ] {
             let error = Prices::parse(&LIST.replace(from, to)).unwrap_err().to_string();
