@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn every_hardness_of_an_api_is_drawn() {
-        let drawn: Vec<Scenario> = (0..300).map(|seed| scenario(seed, None)).collect();
+        const SEEDS: u64 = 600;
+        let drawn: Vec<Scenario> = (0..SEEDS).map(|seed| scenario(seed, None)).collect();
         let are_drawn: [fn(&Scenario) -> bool; 13] = [
             |scenario| !scenario.api.outages.is_empty(),
             |scenario| !scenario.api.rates.is_empty(),
@@ -362,7 +363,7 @@ mod tests {
         ];
         for (at, is_drawn) in are_drawn.iter().enumerate() {
             let often = drawn.iter().filter(|scenario| is_drawn(scenario)).count();
-            assert!((5..150).contains(&often), "{at}: {often} of 300");
+            assert!((5..300).contains(&often), "{at}: {often} of {SEEDS}");
         }
     }
 
