@@ -3,6 +3,7 @@
 
 use crate::{Values, aws};
 use aws_config::SdkConfig;
+use serde_yaml_ng::Value;
 
 /// So much of an account's concurrency must stay unreserved (AWS Lambda Developer Guide, "Configuring
 /// reserved concurrency").
@@ -56,9 +57,8 @@ impl Reservation {
 }
 
 fn default_limit(template: &str) -> Option<u64> {
-    let (_, parameter) = template.split_once("\n  ApiConcurrency:\n")?;
-    let (_, default) = parameter.split_once("\n    Default: ")?;
-    default.lines().next()?.parse().ok()
+    let template: Value = serde_yaml_ng::from_str(template).ok()?;
+    template["Parameters"]["ApiConcurrency"]["Default"].as_u64()
 }
 
 #[cfg(test)]

@@ -48,8 +48,9 @@ impl<S: Store> Limiter<S> {
     /// As [`enter`](Self::enter), whether or not anybody may call now: for whoever looks at the
     /// [`gate`](Self::gate) himself, before each call.
     ///
-    /// # Errors As [`enter`](Self::enter); or nobody knows whether a place that was one too many
-    /// was given back. Then it counts until its lease is over.
+    /// # Errors
+    /// As [`enter`](Self::enter); or nobody knows whether a place that was one too many was given
+    /// back. Then it counts until its lease is over.
     pub async fn take_place(&self) -> Result<Entered<S>, store::Error> {
         let now = self.now();
         let mut permit = Permit { limiter: self.clone(), entered_at: now, lease_until: now };

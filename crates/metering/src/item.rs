@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
 
 use crate::money::Money;
 use crate::used::{Tally, Used};
@@ -131,11 +130,6 @@ impl Update {
         self.values.insert(placeholder.clone(), AttributeValue::N(number.to_string()));
         placeholder
     }
-}
-
-/// The milliseconds of a moment since 1970.
-pub(crate) fn millis(moment: Timestamp) -> i64 {
-    moment.as_millisecond()
 }
 
 #[cfg(test)]

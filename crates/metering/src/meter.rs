@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::budget::{Budgets, Every, Exceeded};
 use crate::period::Period;
 use crate::prices::Prices;
-use crate::table::{Account, Error, UsageTable, WriterId, next_write};
+use crate::table::{Account, Error, UsageTable, WriterId};
 use crate::used::{Tally, Tokens, Used};
 
 /// For so long a write is repeated of which no answer came. After that nobody would know any more that
@@ -121,7 +121,8 @@ impl Meter {
         let due = accounts.iter_mut().filter_map(|(account, entry)| {
             entry.give_up_what_is_old(account, now);
             if entry.sent.is_none() && !entry.unsent.is_empty() {
-                let at_ms = next_write(now, entry.last_ms);
+                // Later than the write before, also if the clock was set back.
+                let at_ms = now.as_millisecond().max(entry.last_ms + 1);
                 let tally = std::mem::take(&mut entry.unsent);
                 entry.sent = Some(Write { at_ms, tally });
             }

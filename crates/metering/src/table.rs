@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
 };
-use jiff::Timestamp;
 
 use crate::item::{self, Item, Read, Update};
 use crate::period::Period;
@@ -194,9 +193,4 @@ fn add(found: &mut Vec<Usage>, period: Period, tenant: &str, used: &Tally) {
         Some(usage) => usage.used.add_all(used),
         None => found.push(Usage { period, tenant: tenant.to_owned(), used: used.clone() }),
     }
-}
-
-/// The milliseconds of a moment, later than those of the write before.
-pub(crate) fn next_write(now: Timestamp, last: i64) -> i64 {
-    item::millis(now).max(last + 1)
 }

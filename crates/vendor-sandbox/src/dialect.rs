@@ -133,7 +133,8 @@ impl Dialect {
 
     /// The dialect of a profile's API.
     ///
-    /// # Errors There is none of this name. The error lists those that there are.
+    /// # Errors
+    /// There is none of this name. The error lists those that there are.
     pub fn of(profile: &str) -> Result<Self, UnknownDialect> {
         let file = FILES.iter().find(|(name, _)| *name == profile);
         // That each file can be read is a test of this crate.

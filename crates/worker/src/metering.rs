@@ -67,34 +67,30 @@ impl Metering {
     }
 
     async fn write(&self) {
-        let written = timeout(LONGEST_WAIT, self.meter.flush(|| self.clock.now())).await;
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => self.is_unreached(&chain(&error)),
-            Err(_) => self.is_unreached("the table of usage has not answered in time"),
-        }
+        self.in_time(self.meter.flush(|| self.clock.now())).await;
     }
 
     /// Which budget of the call's tenant is used up, in words. A call of no tenant has none. Where the
     /// table cannot be read, calls go on.
     pub(crate) async fn why_beyond_budget(&self, call: &QueuedCall) -> Option<String> {
         let tenant = call.tenant.as_deref().filter(|_| !self.budgets.is_empty())?;
-        match timeout(LONGEST_WAIT, self.meter.exceeded(tenant, self.clock.now())).await {
-            Ok(Ok(exceeded)) => exceeded.map(|exceeded| exceeded.to_string()),
-            Ok(Err(error)) => {
-                self.is_unreached(&chain(&error));
-                None
-            }
-            Err(_) => {
-                self.is_unreached("the table of usage has not answered in time");
-                None
-            }
-        }
+        let exceeded = self.in_time(self.meter.exceeded(tenant, self.clock.now())).await?;
+        exceeded.map(|exceeded| exceeded.to_string())
     }
 
-    fn is_unreached(&self, why: &str) {
+    /// What the table answers, if it does so in time.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, slowlane_metering::Error>>,
+    ) -> Option<T> {
+        let why = match timeout(LONGEST_WAIT, asked).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => chain(&error),
+            Err(_) => "the table of usage has not answered in time".to_owned(),
+        };
         self.unreached.set(self.unreached.get().saturating_add(1));
         tracing::warn!(why, "usage is not counted, or not looked at, for now");
+        None
     }
 
     /// How many requests the table did not answer since this was last asked.

@@ -54,8 +54,8 @@ fn record(received: &Received, arn: &str) -> SqsMessage {
 
 /// Message attributes as they stand in the event: the same in camel case.
 ///
-/// # Panics If they are not as SQS's API defines them: an answer that ignored that would be a
-/// guess.
+/// # Panics
+/// If they are not as SQS's API defines them: an answer that ignored that would be a guess.
 fn in_event(attributes: &str) -> HashMap<String, SqsMessageAttribute> {
     let sent: HashMap<String, Attribute> = serde_json::from_str(attributes)
         .unwrap_or_else(|error| panic!("{attributes} are no message attributes: {error}"));

@@ -112,6 +112,12 @@ fn write_lambdas(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A template of `infra`, as YAML.
+fn template(name: &str) -> anyhow::Result<serde_yaml_ng::Value> {
+    let text = fs::read_to_string(repository().join(format!("infra/{name}.yaml")))?;
+    Ok(serde_yaml_ng::from_str(&text)?)
+}
+
 /// The stack `trial`, with the Lambdas of a directory.
 fn plan(lambdas: &Path) -> Plan {
     Plan::new("trial", &repository(), lambdas).parameter("ApiProfile", "http")

@@ -15,10 +15,11 @@
 //!
 //! `cargo xtask test` installs it, pinned and hashed (`tests/moto`).
 
-use super::{changed, plan, write_lambdas};
+use super::{changed, plan, template, write_lambdas};
 use anyhow::{Context as _, ensure};
 use aws_sdk_cloudformation::types::{Capability, Parameter};
 use aws_sdk_sqs::types::QueueAttributeName;
+use serde_yaml_ng::Value;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::stack::changes::Effect;
 use slowlane_deployer::stack::{Changes, Description, Stack};
@@ -41,6 +42,7 @@ struct Moto {
     _process: ProcessGroup,
     directory: tempfile::TempDir,
     deployer: Deployer,
+    defaults: Vec<(String, String)>,
 }
 
 impl Moto {
@@ -67,13 +69,13 @@ impl Moto {
             tokio::time::sleep(POLL).await;
         }
         let deployer = Deployer::new(Endpoint::Local { url }).await;
-        Ok(Some(Self { _process: process, directory, deployer }))
+        Ok(Some(Self { _process: process, directory, deployer, defaults: defaults()? }))
     }
 
     fn plan(&self) -> Plan {
         let mut plan = plan(self.directory.path());
-        for (name, default) in defaults() {
-            plan.parameters.entry(name).or_insert(default);
+        for (name, default) in &self.defaults {
+            plan.parameters.entry(name.clone()).or_insert_with(|| default.clone());
         }
         plan
     }
@@ -134,20 +136,16 @@ impl Moto {
 }
 
 /// The template's parameters that have a default, with it.
-fn defaults() -> Vec<(String, String)> {
-    let template = include_str!("../../../../infra/template.yaml");
-    let (_, rest) = template.split_once("\nParameters:\n").unwrap_or_default();
-    let (parameters, _) = rest.split_once("\nMappings:\n").unwrap_or_default();
-    let mut parameter = "";
-    let mut found = Vec::new();
-    for line in parameters.lines() {
-        let name = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
-        parameter = name.filter(|name| !name.contains(' ')).unwrap_or(parameter);
-        if let Some(default) = line.strip_prefix("    Default: ") {
-            found.push((parameter.to_owned(), default.trim_matches('"').to_owned()));
-        }
-    }
-    found
+fn defaults() -> anyhow::Result<Vec<(String, String)>> {
+    let template = template("template")?;
+    let parameters = template["Parameters"].as_mapping().context("parameters")?.iter();
+    let default = |(name, parameter): (&Value, &Value)| {
+        let default = &parameter["Default"];
+        let text = default.as_str().map(str::to_owned);
+        let text = text.or_else(|| default.as_u64().map(|number| number.to_string()))?;
+        Some((name.as_str()?.to_owned(), text))
+    };
+    Ok(parameters.filter_map(default).collect())
 }
 
 /// The names of the resources with this effect.

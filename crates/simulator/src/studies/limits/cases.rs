@@ -63,7 +63,7 @@ const fn writes(bound: f64) -> Bar {
 const NO_429: Bar = at_most("429 of our doing", 0.0, |row| Some(row.own_429 as f64));
 const NOTHING_FAILS: Bar = at_most("workflows that failed", 0.0, |row| Some(row.failed as f64));
 
-/// Answers 429 to each 1,000 calls, whoever caused them.
+/// Answers 429 for every 1,000 calls, whoever caused them.
 fn refused_of_1_000(row: &Row) -> Option<f64> {
     Some(row.http_429 as f64 * 1e3 / row.calls as f64)
 }

@@ -7,10 +7,11 @@
 mod policy;
 mod tap;
 
-use super::{Local, dispatched, queued_call, repository};
+use super::{Local, dispatched, queued_call, repository, template};
 use anyhow::{Context as _, ensure};
 use policy::{Asked, Policy, texts};
 use serde_json::json;
+use serde_yaml_ng::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
@@ -196,19 +197,15 @@ fn a_deploy_may_what_cloudformation_asks_for_each_resource() -> anyhow::Result<(
 fn a_deploy_may_give_managed_policies_to_the_roles_that_take_them() -> anyhow::Result<()> {
     let options = Policy::read("deploy-options")?;
     let mut takers = BTreeSet::new();
-    for template in ["template", "cascade", "reviews", "shared-limits"] {
-        let text = fs::read_to_string(repository().join(format!("infra/{template}.yaml")))?;
-        let mut resource = "";
-        for line in text.lines() {
-            if let Some(name) = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) {
-                if !name.starts_with(' ') {
-                    resource = name;
-                }
-            }
-            if line.trim_start().starts_with("ManagedPolicyArns:") {
-                takers.insert(resource.to_owned());
-            }
-        }
+    for name in ["template", "cascade", "reviews", "shared-limits"] {
+        let template = template(name)?;
+        let resources = template["Resources"].as_mapping().context("resources")?.iter();
+        let takes = |(_, resource): &(&Value, &Value)| {
+            !resource["Properties"]["ManagedPolicyArns"].is_null()
+        };
+        takers.extend(
+            resources.filter(takes).filter_map(|(name, _)| Some(name.as_str()?.to_owned())),
+        );
     }
     assert_eq!(takers.iter().map(String::as_str).collect::<Vec<_>>(), ["CallerRole", "WorkerRole"]);
     for role in takers {
