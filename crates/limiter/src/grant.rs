@@ -1,6 +1,5 @@
 //! Asking for a moment at which a call may go.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::breaker::FailureKind;
@@ -11,7 +10,7 @@ use crate::core::quota::Quota;
 use crate::core::rate::{Pace, Rate};
 use crate::core::units::Units;
 use crate::core::view::{Gate, Reason, Waiting};
-use crate::limiter::{Error, Fallback, Limiter};
+use crate::limiter::{Error, Limiter};
 use crate::moment::Moment;
 use crate::store::{self, Store};
 
@@ -92,7 +91,7 @@ impl<S: Store> Limiter<S> {
     ///
     /// # Errors
     /// The call is larger than the limit ever allows, or limits set live contradict themselves. A
-    /// store that cannot be reached is no error: the [fallback](Fallback) decides.
+    /// store that cannot be reached is no error: the [fallback](crate::Fallback) decides.
     pub async fn grant(&self, units: u64) -> Result<Decision, Error> {
         Ok(decision(self.grants(units, 1).await?))
     }
@@ -248,7 +247,7 @@ impl<S: Store> Limiter<S> {
         }
         match self.inner.store.reserve(&self.inner.limit, &reserve).await {
             Ok(answer) => {
-                self.inner.store_is_down.store(false, Ordering::Relaxed);
+                self.store_answers(terms).await;
                 Ok(self.answered_by_store(terms, answer, 1, false))
             }
             Err(store::Error::Contended { .. }) => Ok(Err(self.contended(terms))),
@@ -273,42 +272,7 @@ impl<S: Store> Limiter<S> {
         self.refused(waiting(terms, refusal))
     }
 
-    pub(crate) async fn reserve_locally(
-        &self,
-        terms: &Terms,
-        reserve: Reserve,
-        units: u64,
-    ) -> Result<Result<Vec<Grant>, Waiting>, Error> {
-        let Fallback::Split(parts) = self.inner.settings.fallback else {
-            let until = Some(self.now().plus(self.inner.settings.read_every));
-            return Ok(Err(self.refused(Waiting { reason: Reason::StoreDown, until })));
-        };
-        let parts = parts.max(1);
-        let rate = |term: &RateTerm| RateTerm {
-            cost: term.cost.saturating_mul(parts),
-            burst: Duration::ZERO,
-        };
-        let quota = |term: &QuotaTerm| QuotaTerm { limit: term.limit / u64::from(parts), ..*term };
-        let share = Reserve {
-            // To find out that the store is down may have taken a second.
-            now: self.now(),
-            // The share's interval is longer, and with it what counts as near.
-            horizon: reserve.horizon.saturating_mul(parts),
-            rates: reserve.rates.iter().map(rate).collect(),
-            quotas: reserve.quotas.iter().map(quota).collect(),
-            ..reserve
-        };
-        if !self.inner.store_is_down.swap(true, Ordering::Relaxed) {
-            // What the store granted until now is still to come: the share begins a call later.
-            let quotas = share.quotas.iter().map(|term| QuotaTerm { units: 0, ..*term }).collect();
-            let begins = Reserve { overdraw: true, quotas, ..share.clone() };
-            let _ = self.inner.local.reserve(&self.inner.limit, &begins).await?;
-        }
-        let answer = self.inner.local.reserve(&self.inner.limit, &share).await?;
-        Ok(self.answered_by_store(terms, answer, units, true))
-    }
-
-    fn answered_by_store(
+    pub(crate) fn answered_by_store(
         &self,
         terms: &Terms,
         answer: Result<Reservation, Refusal>,

@@ -9,6 +9,7 @@ pub mod conformance;
 mod core;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+mod fallback;
 mod grant;
 mod horizon;
 mod limit;

@@ -4,7 +4,6 @@
 //! call only when its moment comes asks for a *turn* first, and then *fits* the call into it. So the
 //! most urgent call is taken at the last moment, and waits for its own units only.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::ledger::{Ask, Ledger, RateTake, Taken};
@@ -161,7 +160,7 @@ impl<S: Store> Limiter<S> {
         };
         match self.in_ledger(step, true).await {
             Ok(Ok(taken)) => {
-                self.inner.store_is_down.store(false, Ordering::Relaxed);
+                self.store_answers(terms).await;
                 Ok(Ok(self.granted_in_ledger(terms, taken, units)))
             }
             Ok(Err(refusal)) => Ok(Err(self.refused(waiting(terms, refusal)))),
@@ -271,7 +270,7 @@ impl<S: Store> Limiter<S> {
 
     /// Replaces the ledger by what `step` makes of it, and again of the newer one if somebody else was
     /// faster. Only what is `repeatable` is tried again after a lost reply.
-    async fn in_ledger<T>(
+    pub(crate) async fn in_ledger<T>(
         &self,
         step: impl Fn(&Ledger) -> Result<(Option<Ledger>, T), Refusal>,
         repeatable: bool,

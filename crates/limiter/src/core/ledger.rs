@@ -165,6 +165,23 @@ impl Ledger {
         after
     }
 
+    /// With what a process has taken by itself: time of each rate's pace, and units of each quota.
+    #[must_use]
+    pub(crate) fn owing(&self, now: Moment, paces: &[Duration], quotas: &[Spent]) -> Self {
+        let mut after = self.clone();
+        for (account, pace) in after.rates.iter_mut().zip(paces) {
+            account.due = account.due.max(now).plus(*pace);
+        }
+        for (spent, own) in after.quotas.iter_mut().zip(quotas) {
+            if spent.resets_at == own.resets_at {
+                spent.units = spent.units.saturating_add(own.units);
+            }
+        }
+        after.kept_until = after.means_until(after.kept_until);
+        after.version = self.version + 1;
+        after
+    }
+
     /// From then on it has no meaning any more, if its windows and counters have none after `over`.
     fn means_until(&self, over: Moment) -> Moment {
         let due = self.rates.iter().map(|account| account.due);

@@ -411,6 +411,39 @@ async fn when_the_store_is_down_each_keeps_its_share_and_the_metric_says_so() {
     assert_eq!(refused(&world.limiter("c", refuses)).await.reason, Reason::StoreDown);
 }
 
+/// The moments that each still holds of its share do not come on top of what the store grants.
+#[tokio::test]
+async fn when_the_store_is_back_what_was_taken_of_the_shares_is_counted() {
+    let world = World::new();
+    let quotas = vec![Quota::daily(10, "UTC")];
+    let settings = Settings { fallback: Fallback::Split(2), quotas, ..ten_a_second() };
+    let limiters = ["a", "b"].map(|name| world.limiter(name, settings.clone()));
+    world.store_is_down(true);
+    for limiter in &limiters {
+        granted(limiter).await;
+        assert_eq!(granted(limiter).await.at(), START.plus(millis(420)));
+    }
+    world.passes(millis(420));
+    world.store_is_down(false);
+    let mut moments = vec![];
+    for limiter in [&limiters[0], &limiters[1], &limiters[0]] {
+        let grant = granted(limiter).await;
+        assert!(!grant.is_by_fallback());
+        moments.push(grant.at().since(START).as_millis());
+        world.passes(millis(150));
+    }
+    assert_eq!(
+        moments,
+        [420, 630, 765],
+        "half of what each share has yet to wait out comes on top"
+    );
+    let spent = limiters[0].standings().await.unwrap().meter.spent[0].units;
+    assert_eq!(spent, 7, "two calls of each share, and three");
+    world.requests();
+    granted(&limiters[1]).await;
+    assert_eq!(world.requests(), 1, "it is counted once");
+}
+
 #[tokio::test]
 async fn who_loses_against_too_many_others_takes_no_share_beside_them() {
     let world = World::new();
