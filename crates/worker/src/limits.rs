@@ -8,7 +8,7 @@
 //!
 //! Beside it stand the target's rates, with when calls may go under them ([`grants`]). So do the
 //! places of the slots at work, where fewer may be than there are ([`concurrency`]). Each tenant may
-//! have limits of its own ([`tenants`]). Where the API says how little is left of a limit that nobody
+//! have limits of its own ([`tenants`], [`lines`]). Where the API says how little is left of a limit that nobody
 //! has told Slowlane, all slots wait ([`left`]).
 //!
 //! Limits that have a name are shared with other stacks: they are kept in a table of their own, and
@@ -20,29 +20,38 @@
 
 mod concurrency;
 mod grants;
+mod kept;
 mod left;
+mod lines;
+mod own_place;
 mod shared;
+mod store;
 mod tenants;
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_types::timeout::TimeoutConfig;
 use futures::future::join;
 use slowlane_limiter::{
     self as limiter, AimdRules, Breaker, BreakerRules, ControlRules, DynamoDbStore, FailureKind,
-    Fallback, Gate, Horizon, Limit, Limiter, Measure, Moment, Outage, Reason, Report, Scope,
-    Settings, SharedCorrection, SlotId, Waiting,
+    Fallback, Gate, Horizon, Limiter, Moment, Outage, Place, Reason, Report, Settings,
+    SharedCorrection, SlotId, Waiting,
 };
 use slowlane_policy::settle::Outcome;
 use slowlane_policy::slot::{self, rings_asleep_for};
 use tokio::time::timeout;
 
+use self::own_place::{LEASE, OwnPlace};
+use self::shared::{AmongOwn, Shared};
+use self::store::impatient;
+use self::tenants::Tenants;
 use crate::config::Config;
 
 pub(crate) use self::grants::{Grant, Reserved, TOGETHER};
-pub(crate) use self::tenants::{Asked, Joined, KEY_BYTES_OF_TENANTS};
+pub use self::kept::keeps;
+pub(crate) use self::lines::{Asked, Joined};
+pub(crate) use self::tenants::KEY_BYTES_OF_TENANTS;
 pub use slowlane_limiter::Error;
 
 /// How long a slot waits for the record. A read that is given up hides nothing, unlike a receive.
@@ -62,15 +71,12 @@ const HORIZON: Horizon = Horizon::TwoIntervals {
     most: Duration::from_secs(2),
     of_turns: Duration::from_millis(500),
 };
-/// How long the limiter's store may take, its own tries included. Then a slot keeps its share.
-const LONGEST_WRITE: Duration = Duration::from_secs(1);
-
 /// The limit, as one process of the worker sees it.
 #[derive(Debug)]
 pub(crate) struct Limits {
     limiter: Limiter<DynamoDbStore>,
     /// The limits that other stacks keep too, if there are some.
-    shared: Option<shared::Shared>,
+    shared: Option<Shared>,
     /// Grants of this process's own share that are counted already.
     of_own_share: Cell<u64>,
     /// Requests that the limits' tables did not answer, which are counted already.
@@ -86,12 +92,12 @@ pub(crate) struct Limits {
     /// The ring of this process that comes back for the next probe.
     for_probe: Cell<Option<ForProbe>>,
     /// This process's place among the slots at work.
-    own: concurrency::Own,
+    own: OwnPlace,
     /// Whether the concurrency is adaptive.
     adapts: bool,
     /// How many slots there may be.
     ceiling: u32,
-    tenants: tenants::Tenants,
+    tenants: Tenants,
 }
 
 /// The one ring that comes back for a probe.
@@ -142,7 +148,7 @@ impl Limits {
             horizon: HORIZON,
             fallback: Fallback::Split(slots),
             ceiling: slots,
-            lease: concurrency::LEASE,
+            lease: LEASE,
             rules: ControlRules {
                 breaker: Some(BreakerRules {
                     calls: slots.clamp(2, MOST_SUSPECTS) as usize,
@@ -161,8 +167,8 @@ impl Limits {
             ..Settings::default()
         };
         let key = &config.limit_key;
-        let tenants = tenants::Tenants::new(&config.limits, &store, key, &slot, &settings)?;
-        let shared = shared::Shared::new(config, dynamodb, &settings, seed)?;
+        let tenants = Tenants::new(&config.limits, &store, key, &slot, &settings)?;
+        let shared = Shared::new(config, dynamodb, &settings, seed)?;
         let limiter = Limiter::new(store, key.clone(), slot, settings)?;
         Ok(Limits {
             limiter,
@@ -174,7 +180,7 @@ impl Limits {
             next_probe: Cell::new(None),
             woken: Cell::new(0),
             for_probe: Cell::new(None),
-            own: concurrency::Own::default(),
+            own: OwnPlace::default(),
             adapts,
             ceiling: slots,
             tenants,
@@ -322,7 +328,7 @@ impl Limits {
     pub(crate) async fn report(&self, call: &str, report: &Report) -> Moved {
         let out = self.is_out_of_order();
         let before = self.concurrency();
-        let is_news = self.limiter.report(call, &concurrency::with_places(self, report)).await;
+        let is_news = self.limiter.report(call, &self.with_places(report)).await;
         let was_probe = self.probing.replace(Probing::No) == Probing::UnderWay;
         match (out, self.outage()) {
             (false, Some(outage)) => self.next_probe.set(Some(outage.until)),
@@ -354,23 +360,46 @@ impl Limits {
     }
 }
 
-/// Whether the worker keeps such a limit. It does not start under one that it does not keep.
-pub fn keeps(limit: &Limit) -> bool {
-    match (&limit.measure, &limit.scope) {
-        (_, Scope::Target) => true,
-        (measure, Scope::Shared(_)) => *measure != Measure::Adaptive,
-        (Measure::Rate { largest, .. } | Measure::Quota { largest, .. }, Scope::Tenant) => {
-            largest.is_none()
-        }
-        (Measure::Concurrency(_) | Measure::Adaptive, Scope::Tenant) => false,
+impl Limits {
+    /// What says when calls may go.
+    fn timed(&self) -> &Limiter<DynamoDbStore> {
+        let shared = self.shared.as_ref().filter(|shared| shared.times);
+        shared.map_or(&self.limiter, |shared| &shared.limiter)
     }
-}
 
-/// A client that gives up in time.
-fn impatient(dynamodb: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
-    let timeouts = TimeoutConfig::builder().operation_timeout(LONGEST_WRITE).build();
-    let config = dynamodb.config().to_builder().timeout_config(timeouts);
-    aws_sdk_dynamodb::Client::from_conf(config.build())
+    /// What says how many calls are made at once.
+    fn placed(&self) -> &Limiter<DynamoDbStore> {
+        let shared = self.shared.as_ref().filter(|shared| shared.places);
+        shared.map_or(&self.limiter, |shared| &shared.limiter)
+    }
+
+    /// Of the two, the one that is not read with the places.
+    fn beside_places(&self) -> Option<&Limiter<DynamoDbStore>> {
+        let shared = self.shared.as_ref()?;
+        Some(if shared.places { &self.limiter } else { &shared.limiter })
+    }
+
+    /// Whether other stacks' calls take moments of the same rates.
+    fn shares_times(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.times)
+    }
+
+    /// How the slot stands among those that serve the same queues.
+    fn among_own(&self, place: &Place) -> AmongOwn {
+        match self.shared.as_ref().filter(|shared| shared.places) {
+            Some(shared) => shared.among_own(),
+            None => AmongOwn { others: place.others, older: place.older },
+        }
+    }
+
+    /// Reads the shared record, if there is one and that is due.
+    async fn refresh_shared(&self) {
+        let Some(Shared { limiter, .. }) = &self.shared else { return };
+        self.within(limiter.refresh()).await;
+        if limiter.view().record().is_none() {
+            self.within(limiter.look()).await;
+        }
+    }
 }
 
 /// What everybody is to know of a call's outcome.

@@ -9,44 +9,24 @@
 //! Where as many may work as there are slots, and no adaptive concurrency is kept, there are no
 //! places, and nothing of this costs anything.
 
-use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::{Either, join, select};
 use slowlane_lambda::logs::chain;
-use slowlane_limiter::{
-    Aimd, DynamoDbStore, Entered, Moment, Permit, Reason, Report, Standing, Waiting,
-};
+use slowlane_limiter::{Aimd, Entered, Moment, Reason, Report, Standing, Waiting};
 use slowlane_policy::slot;
-use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::Limits;
+use super::own_place::LEASE;
 use super::shared::LOOKS_AGAIN;
 
-/// How long an entry counts that its slot does not renew. A slot that was killed leaves one, and its
-/// ring comes back later than that.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
 /// How long a slot makes no call whose call was refused, nor rings for others.
 const STANDS_BACK: Duration = Duration::from_secs(1);
 /// How long after a fall of the adaptive concurrency nobody rings for more slots: those that are one
 /// too many are still about to stand down.
 const CALM: Duration = Duration::from_secs(2);
-
-/// This process's place.
-#[derive(Debug, Default)]
-pub(super) struct Own {
-    /// Whoever renews the lease holds it until the answer has come: a place that is given back
-    /// meanwhile would be entered again.
-    permit: Mutex<Option<Permit<DynamoDbStore>>>,
-    has_place: Cell<bool>,
-    /// Until when this process makes no call, because one was just refused.
-    stands_back_until: Cell<Moment>,
-    /// Until when an entry of this process's may count that is none: nobody knows what became of a
-    /// write.
-    unsure_until: Cell<Moment>,
-}
 
 impl Limits {
     /// The places as a slot is to be told of them that began `since` ago.
@@ -170,7 +150,7 @@ impl Limits {
     }
 
     /// Whether all places were taken while a call ran.
-    pub(super) fn all_in_use(&self) -> bool {
+    fn all_in_use(&self) -> bool {
         let place = self.placed().place(self.own.has_place.get());
         place.is_some_and(|place| self.own.has_place.get() && place.free() == 0)
     }
@@ -192,14 +172,14 @@ impl Limits {
         let until = Some(self.limiter.now().plus(STANDS_BACK));
         Waiting { reason: Reason::NoSlot { live, limit }, until }
     }
-}
 
-/// A report with what this process knows of the places.
-pub(super) fn with_places(limits: &Limits, report: &Report) -> Report {
-    match report {
-        Report::Answered { latency, .. } => {
-            Report::Answered { latency: *latency, all_in_use: limits.all_in_use() }
+    /// A report with what this process knows of the places.
+    pub(super) fn with_places(&self, report: &Report) -> Report {
+        match report {
+            Report::Answered { latency, .. } => {
+                Report::Answered { latency: *latency, all_in_use: self.all_in_use() }
+            }
+            report => report.clone(),
         }
-        report => report.clone(),
     }
 }

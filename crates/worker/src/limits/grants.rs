@@ -16,7 +16,7 @@ use slowlane_limiter::{Decision, Moment, Reason, Units, Waiting};
 use slowlane_policy::slot::{self, rings_asleep_for};
 use tokio::time::sleep;
 
-use super::concurrency::LEASE;
+use super::own_place::LEASE;
 use super::shared::LOOKS_AGAIN;
 use super::{Limits, limiter};
 use slowlane_lambda::logs::chain;

@@ -11,10 +11,10 @@
 use std::time::Duration;
 
 use slowlane_limiter::{
-    ControlRules, DynamoDbStore, Entry, Error, Limiter, NO_CEILING, Place, Settings, SlotId,
+    ControlRules, DynamoDbStore, Entry, Error, Limiter, NO_CEILING, Settings, SlotId,
 };
 
-use super::{Limits, impatient};
+use super::store::impatient;
 use crate::config::Config;
 
 /// When a slot looks again for a place, or for a moment, that other stacks have.
@@ -74,7 +74,7 @@ impl Shared {
     }
 
     /// The slots at work of this process's own stack.
-    fn among_own(&self) -> AmongOwn {
+    pub(super) fn among_own(&self) -> AmongOwn {
         let (now, view) = (self.limiter.now(), self.limiter.view());
         let slots = view.record().map(|record| &record.register.slots);
         let live = |entry: &Entry| entry.lease_until > now;
@@ -90,48 +90,6 @@ impl Shared {
         AmongOwn {
             others: count(own.len()),
             older: count(own.iter().filter(|slot| is_older(slot)).count()),
-        }
-    }
-}
-
-impl Limits {
-    /// What says when calls may go.
-    pub(super) fn timed(&self) -> &Limiter<DynamoDbStore> {
-        let shared = self.shared.as_ref().filter(|shared| shared.times);
-        shared.map_or(&self.limiter, |shared| &shared.limiter)
-    }
-
-    /// What says how many calls are made at once.
-    pub(super) fn placed(&self) -> &Limiter<DynamoDbStore> {
-        let shared = self.shared.as_ref().filter(|shared| shared.places);
-        shared.map_or(&self.limiter, |shared| &shared.limiter)
-    }
-
-    /// Of the two, the one that is not read with the places.
-    pub(super) fn beside_places(&self) -> Option<&Limiter<DynamoDbStore>> {
-        let shared = self.shared.as_ref()?;
-        Some(if shared.places { &self.limiter } else { &shared.limiter })
-    }
-
-    /// Whether other stacks' calls take moments of the same rates.
-    pub(super) fn shares_times(&self) -> bool {
-        self.shared.as_ref().is_some_and(|shared| shared.times)
-    }
-
-    /// How the slot stands among those that serve the same queues.
-    pub(super) fn among_own(&self, place: &Place) -> AmongOwn {
-        match self.shared.as_ref().filter(|shared| shared.places) {
-            Some(shared) => shared.among_own(),
-            None => AmongOwn { others: place.others, older: place.older },
-        }
-    }
-
-    /// Reads the shared record, if there is one and that is due.
-    pub(super) async fn refresh_shared(&self) {
-        let Some(Shared { limiter, .. }) = &self.shared else { return };
-        self.within(limiter.refresh()).await;
-        if limiter.view().record().is_none() {
-            self.within(limiter.look()).await;
         }
     }
 }
