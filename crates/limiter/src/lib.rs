@@ -52,7 +52,7 @@ pub use core::view::{Gate, Place, Reason, View, ViewSettings, Waiting};
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DateListener, DynamoDbStore};
 pub use grant::{Decision, Grant};
-pub use limit::{Error as LimitError, Limit, Limits, Measure, Scope};
+pub use limit::{Error as LimitError, Limit, Limits, Measure, Scope, Weights};
 pub use limiter::{Error, Fallback, Limiter, Settings, Standings, Stats};
 pub use memory::MemoryStore;
 pub use moment::Moment;

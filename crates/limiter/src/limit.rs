@@ -1,5 +1,6 @@
 //! Limits as people write them: `{ rate = "100/20s" }`, in TOML or in JSON.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Deref;
@@ -35,7 +36,12 @@ pub struct Limit {
     pub measure: Measure,
     /// Whose calls count.
     pub scope: Scope,
+    /// Tenants who have so many times as much, where each tenant has a limit of its own.
+    pub weights: Weights,
 }
+
+/// Tenants, each with how many times as much it has as one that is not among them.
+pub type Weights = BTreeMap<String, NonZeroU32>;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +149,8 @@ impl Limit {
 
     /// Checks that its numbers can be kept.
     fn checked(self) -> Result<Self, String> {
-        if let Some(rate) = self.rate() {
+        let heaviest = self.weights.values().max().copied().unwrap_or(NonZeroU32::MIN);
+        if let Some(rate) = self.rate().map(|rate| rate.times(heaviest)) {
             let take = rate.take(Units::LARGEST, &Margin::default());
             take.map_err(|error| match error {
                 RateError::DoesNotFit { .. } => format!("{error}; raise the rate, or lower them"),
@@ -298,6 +305,10 @@ struct Fields {
     /// Each tenant has a limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     per: Option<Per>,
+    /// Tenants who have so many times as much of each limit of tenants: `{ acme = 3 }`. It stands beside
+    /// `per`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    weights: BTreeMap<String, u32>,
     /// Targets and stacks whose limit has this name share it.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -365,7 +376,8 @@ impl TryFrom<Fields> for Limit {
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
-        let Fields { rate, bucket, quota, largest, concurrency, adaptive, per, name } = fields;
+        let Fields { rate, bucket, quota, largest, concurrency, adaptive, per, weights, name } =
+            fields;
         let measure = match (rate, quota, concurrency, adaptive) {
             (Some(UnitsIn { units, per }), None, None, None) => {
                 Measure::Rate { units, per, bucket, largest }
@@ -406,7 +418,22 @@ impl TryFrom<Fields> for Limit {
                 return Err(problem.to_owned());
             }
         };
-        Limit { measure, scope }.checked()
+        if !weights.is_empty() && scope != Scope::Tenant {
+            let problem = "only tenants have weights; write `weights` beside `per = \"tenant\"`";
+            return Err(problem.to_owned());
+        }
+        let weights = weights.into_iter().map(weight).collect::<Result<_, _>>()?;
+        Limit { measure, scope, weights }.checked()
+    }
+}
+
+/// The most that a tenant has, times what one without a weight has.
+const MOST_WEIGHT: u32 = 1_000;
+
+fn weight((tenant, weight): (String, u32)) -> Result<(String, NonZeroU32), String> {
+    match NonZeroU32::new(weight).filter(|weight| weight.get() <= MOST_WEIGHT) {
+        Some(weight) => Ok((tenant, weight)),
+        None => Err(format!("the weight of `{tenant}` is {weight}; write 1 to {MOST_WEIGHT}")),
     }
 }
 
@@ -441,6 +468,8 @@ impl From<&Limit> for Fields {
             Scope::Tenant => fields.per = Some(Per::Tenant),
             Scope::Shared(name) => fields.name = Some(name.clone()),
         }
+        let weights = limit.weights.iter();
+        fields.weights = weights.map(|(tenant, weight)| (tenant.clone(), weight.get())).collect();
         fields
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::quota::Quota;
 use crate::core::rate::Rate;
-use crate::limit::{Limit, Limits, Measure, Scope};
+use crate::limit::{Limit, Limits, Measure, Scope, Weights};
 use crate::names::LimitKey;
 
 /// The ceiling of what is shared by a name: each of those who share it has one of its own.
@@ -50,7 +50,19 @@ impl Limits {
 
     fn kept_by(&self, scope: &Scope) -> Limits {
         let kept = self.iter().filter(|limit| limit.scope == *scope);
-        kept.map(|limit| Limit { scope: Scope::Target, ..limit.clone() }).collect()
+        let as_targets = |limit: &Limit| Limit {
+            measure: limit.measure,
+            scope: Scope::Target,
+            weights: Weights::new(),
+        };
+        kept.map(as_targets).collect()
+    }
+
+    /// The weights of tenants, which count for each limit of theirs.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        let all = self.iter().flat_map(|limit| &limit.weights);
+        all.map(|(tenant, weight)| (tenant.clone(), *weight)).collect()
     }
 }
 
@@ -69,6 +81,13 @@ impl Limit {
     pub fn clashes_with(&self, earlier: &Self) -> Option<String> {
         if self.repeats(earlier) {
             return Some(format!("this `{}` is there already", self.measure.word()));
+        }
+        let differs = self.weights.iter().find_map(|(tenant, weight)| {
+            let before = earlier.weights.get(tenant).filter(|before| *before != weight)?;
+            Some(format!("a tenant has one weight, and that of `{tenant}` is {before} already"))
+        });
+        if differs.is_some() {
+            return differs;
         }
         let sides = [&self.scope, &earlier.scope];
         let is_apart = sides.contains(&&Scope::Target) && sides.iter().any(|side| side.is_shared());

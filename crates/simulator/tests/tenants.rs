@@ -50,6 +50,23 @@ fn calls_that_wait_for_longer_than_sqs_hides_them_come_back_a_few_times() {
     assert!(wait.max < 2_000, "{wait:?}");
 }
 
+/// One with a weight has so many times as much, and one without what each has.
+#[test]
+fn a_tenant_with_a_weight_has_so_many_times_as_much() {
+    let takes = |weighty: &str| {
+        let mut scenario = at_once(120, 6, 1.0);
+        let weights = [(weighty.to_owned(), 3)].into();
+        scenario.limits = vec![Told { per: Some(Per::Tenant), weights, ..Told::rate(2, 1.0) }];
+        let Outcome { violations, measures, .. } = play(&scenario);
+        assert_eq!((violations, measures.failed, measures.own_429), (Vec::new(), 0, 0));
+        measures.makespan.as_secs()
+    };
+    let (three_times, once) = (takes("t-0"), takes("t-1"));
+    // Six a second in any second, with the margin, are 5.4; two are 1.6.
+    assert!((20..30).contains(&three_times), "{three_times} s");
+    assert!((70..85).contains(&once), "{once} s");
+}
+
 /// A quarter of the calls can be made before their deadline, and the others fail by it. What comes then
 /// finds the limit idle.
 #[test]

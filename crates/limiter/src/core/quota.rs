@@ -1,6 +1,7 @@
 //! Counters that begin anew at a reset.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -97,6 +98,12 @@ impl Quota {
     #[must_use]
     pub fn in_units(self, largest: u64) -> Self {
         Self { largest: Some(largest), ..self }
+    }
+
+    /// The quota of one who has so many times as much.
+    #[must_use]
+    pub fn times(self, weight: NonZeroU32) -> Self {
+        Self { units: self.units.saturating_mul(weight.get().into()), ..self }
     }
 
     /// What a call takes of it at first.

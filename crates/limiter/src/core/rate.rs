@@ -1,6 +1,7 @@
 //! How far apart calls must be so that no window of an API's is passed.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,19 @@ impl Rate {
     #[must_use]
     pub fn new(units: u64, per: Duration) -> Self {
         Self { units, per, window: Window::Sliding, largest: 1, burst: None, carry: 0 }
+    }
+
+    /// The rate of one who has so many times as much. Its largest call stays as large.
+    #[must_use]
+    pub fn times(self, weight: NonZeroU32) -> Self {
+        let weight = u64::from(weight.get());
+        let window = match self.window {
+            Window::Bucket { capacity } => {
+                Window::Bucket { capacity: capacity.saturating_mul(weight) }
+            }
+            window => window,
+        };
+        Self { units: self.units.saturating_mul(weight), window, ..self }
     }
 
     /// A vendor's bucket of `capacity` that fills by `units` in `per`.

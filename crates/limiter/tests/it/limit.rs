@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use slowlane_limiter::{Limit, Limits, Margin, Measure, Quota, Rate, Scope, Window};
+use slowlane_limiter::{Limit, Limits, Margin, Measure, Quota, Rate, Scope, Weights, Window};
 
 use crate::{millis, seconds};
 
@@ -53,6 +53,18 @@ fn a_limit_becomes_the_rate_or_the_quota_to_keep() {
     assert_eq!(daily.quota(), Some(Quota::every(15_000, seconds(86_400))));
     assert_eq!((daily.rate(), tokens.quota()), (None, None));
     assert_eq!(only(r#"{"adaptive": true}"#).rate(), None);
+}
+
+#[test]
+fn a_tenant_with_a_weight_has_so_many_times_as_much() {
+    let text = r#"[{"rate":"2/s","bucket":40,"per":"tenant","weights":{"acme":3}}]"#;
+    let limits = read(text);
+    assert_eq!(limits.to_json(), text);
+    let weight = limits.weights()["acme"];
+    let rate = limits.of_tenants().rates().pop().unwrap().times(weight);
+    assert_eq!(rate, Rate::bucket(120, 6, seconds(1)));
+    assert_eq!(Quota::daily(5, "UTC").times(weight).units, 15);
+    assert!(limits.of_tenants().weights().is_empty(), "they count once");
 }
 
 #[test]
@@ -121,6 +133,20 @@ fn a_mistake_names_its_entry_and_its_field() {
                 .to_owned(),
         ),
         (
+            r#"[{"rate": "2/s", "weights": {"acme": 3}}]"#,
+            "limits[1]: only tenants have weights; write `weights` beside `per = \"tenant\"`"
+                .to_owned(),
+        ),
+        (
+            r#"[{"rate": "2/s", "per": "tenant", "weights": {"acme": 0}}]"#,
+            "limits[1]: the weight of `acme` is 0; write 1 to 1000".to_owned(),
+        ),
+        (
+            r#"[{"rate": "2/s", "per": "tenant", "weights": {"acme": 3}},
+                {"quota": "9/1d", "per": "tenant", "weights": {"acme": 2}}]"#,
+            "limits[2]: a tenant has one weight, and that of `acme` is 3 already".to_owned(),
+        ),
+        (
             r#"[{"adaptive": true}, {"concurrency": 5}, {"adaptive": true}]"#,
             "limits[3]: this `adaptive` is there already".to_owned(),
         ),
@@ -175,7 +201,7 @@ fn limits() -> impl Strategy<Value = Limit> {
         whole && pace.is_none_or(|pace| pace.is_ok())
     };
     (measure, scope)
-        .prop_map(|(measure, scope)| Limit { measure, scope })
+        .prop_map(|(measure, scope)| Limit { measure, scope, weights: Weights::new() })
         .prop_filter("its numbers contradict each other", fits)
 }
 

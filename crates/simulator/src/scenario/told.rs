@@ -1,5 +1,6 @@
 //! What those who feed the API are told of its limits, and what operators do meanwhile.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
@@ -31,6 +32,9 @@ pub struct Told {
     /// Whether each tenant has such a limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per: Option<Per>,
+    /// Tenants who have so many times as much of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, u32>,
     /// The name under which several stacks share it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -188,7 +192,10 @@ impl Told {
             (None, Some(name)) => Scope::Shared(name.clone()),
             (None, None) => Scope::Target,
         };
-        Some(Limit { measure, scope })
+        let weight =
+            |(tenant, weight): (&String, &u32)| Some((tenant.clone(), NonZeroU32::new(*weight)?));
+        let weights = self.weights.iter().map(weight).collect::<Option<_>>()?;
+        Some(Limit { measure, scope, weights })
     }
 
     /// The kind of limit.
@@ -305,7 +312,7 @@ impl Entry for Told {
     }
 
     fn mistake(&self) -> Option<&'static str> {
-        let Told { rate, quota, concurrency, adaptive, per, name } = self;
+        let Told { rate, quota, concurrency, adaptive, per, weights, name } = self;
         let measures = [rate.is_some(), quota.is_some(), concurrency.is_some(), *adaptive];
         if measures.into_iter().filter(|is_there| *is_there).count() != 1 {
             return Some(
@@ -314,6 +321,12 @@ impl Entry for Told {
         }
         if *concurrency == Some(0) {
             return Some("a concurrency of 0 lets nothing through");
+        }
+        if !weights.is_empty() && per.is_none() {
+            return Some("only tenants have weights");
+        }
+        if weights.values().any(|weight| *weight == 0) {
+            return Some("a weight of 0 lets nothing through");
         }
         let both = per.is_some() && name.is_some();
         both.then_some("a limit is shared by its name or each tenant's, not both")

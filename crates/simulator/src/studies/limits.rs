@@ -164,6 +164,7 @@ mod tests {
         at_least: true,
         waits_for_polls: false,
         figure: |row| Some(row.succeeded as f64),
+        missed_because: None,
     };
 
     #[test]

@@ -68,7 +68,8 @@ struct Asking<'a> {
 impl<T: Target> Calls<T> {
     /// The tenant of a call, where tenants have limits. A call of no tenant has no such limit.
     fn limited_tenant<'a>(&self, queued: &'a QueuedCall) -> Option<(&'a str, Duration)> {
-        queued.tenant.as_deref().zip(self.limits.tenants_apart())
+        let tenant = queued.tenant.as_deref()?;
+        self.limits.apart_of(tenant).map(|apart| (tenant, apart))
     }
 
     /// When the tenant's next moment is free of a call that is received for the first time: it has no

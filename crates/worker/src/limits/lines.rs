@@ -36,15 +36,15 @@ pub(crate) enum Joined {
 }
 
 impl Limits {
-    /// How far apart calls of one tenant are, where tenants have limits of their own.
-    pub(crate) fn tenants_apart(&self) -> Option<Duration> {
-        self.limited_tenants()?.apart()
+    /// How far apart calls of this tenant are, where tenants have limits of their own.
+    pub(crate) fn apart_of(&self, tenant: &str) -> Option<Duration> {
+        self.limited_tenants().map(|tenants| tenants.apart(tenant))
     }
 
     /// What is kept of tenants, if they have limits now.
     fn limited_tenants(&self) -> Option<&Tenants> {
         self.tenants.heed(self.limiter.set_live());
-        self.tenants.apart().is_some().then_some(&self.tenants)
+        self.tenants.are_limited().then_some(&self.tenants)
     }
 
     /// When the next moment of this tenant's is free, or since when, if that can be read. If the lines
@@ -52,8 +52,7 @@ impl Limits {
     pub(crate) async fn next_free_of(&self, tenant: &str, priority: Priority) -> Option<Moment> {
         let found = self.limited_tenants()?.tenant(tenant).ok()?;
         let free_at = known(found.meter.next_free().await)?;
-        let apart = self.tenants_apart()?;
-        if is_deserted(self.limiter.now().since(free_at), apart) {
+        if is_deserted(self.limiter.now().since(free_at), found.apart()) {
             found.lines_begin_anew(priority).await;
         }
         Some(free_at)

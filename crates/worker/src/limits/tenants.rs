@@ -13,13 +13,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use slowlane_limiter::{
     DynamoDbStore, Error, Fallback, LimitKey, Limiter, Limits as Configured, MAX_KEY_BYTES, Margin,
-    Overrides, Rate, Settings, SlotId,
+    Overrides, Rate, Settings, SlotId, Weights,
 };
 use slowlane_message::{Priority, TENANT_MAX_CHARS};
 
@@ -38,6 +39,8 @@ pub(super) struct Tenants {
     slot: SlotId,
     /// Of a tenant's meter, as it was configured.
     configured: Settings,
+    /// Tenants who have so many times as much.
+    weights: Weights,
     in_effect: RefCell<Rc<InEffect>>,
     /// Grants that are of this process's own share.
     pub(super) of_own_share: Cell<u32>,
@@ -45,10 +48,8 @@ pub(super) struct Tenants {
 
 /// What each tenant's limits are now, and what this process has made of them.
 struct InEffect {
-    /// Of a tenant's meter.
+    /// Of the meter of a tenant without a weight.
     meter: Settings,
-    /// How far apart calls of a tenant are, under the slowest of its rates.
-    apart: Duration,
     known: RefCell<HashMap<String, Rc<Tenant>>>,
 }
 
@@ -57,6 +58,8 @@ struct InEffect {
 pub(super) struct Tenant {
     /// It gives the moments.
     pub(super) meter: Limiter<DynamoDbStore>,
+    /// How far apart its calls are, under the slowest of its rates.
+    apart: Duration,
     /// By priority.
     pub(super) lines: [Limiter<DynamoDbStore>; Priority::ALL.len()],
 }
@@ -69,9 +72,17 @@ impl fmt::Debug for Tenants {
 
 impl InEffect {
     fn new(meter: Settings) -> Rc<Self> {
-        let paces = meter.rates.iter().filter_map(|rate| rate.pace(&meter.margin).ok());
-        let apart = paces.map(|pace| pace.of_units(1)).max().unwrap_or_default();
-        Rc::new(InEffect { meter, apart, known: RefCell::default() })
+        Rc::new(InEffect { meter, known: RefCell::default() })
+    }
+
+    /// The settings of the meter of a tenant who has so many times as much.
+    fn meter_of(&self, weight: NonZeroU32) -> Settings {
+        let Settings { rates, quotas, .. } = &self.meter;
+        Settings {
+            rates: rates.iter().map(|rate| rate.clone().times(weight)).collect(),
+            quotas: quotas.iter().map(|quota| quota.clone().times(weight)).collect(),
+            ..self.meter.clone()
+        }
     }
 
     fn is_none(&self) -> bool {
@@ -89,6 +100,7 @@ impl Tenants {
         slot: &SlotId,
         settings: &Settings,
     ) -> Result<Self, Error> {
+        let weights = limits.weights();
         let limits = limits.of_tenants();
         let configured =
             Settings { rates: limits.rates(), quotas: limits.quotas(), ..settings.clone() };
@@ -98,10 +110,13 @@ impl Tenants {
             slot: slot.clone(),
             in_effect: RefCell::new(InEffect::new(configured.clone())),
             configured,
+            weights,
             of_own_share: Cell::new(0),
         };
         if !limits.is_empty() {
+            let heaviest = tenants.weights.iter().max_by_key(|(_, weight)| **weight);
             tenants.tenant("-")?;
+            tenants.tenant(heaviest.map_or("-", |(tenant, _)| tenant))?;
         }
         Ok(tenants)
     }
@@ -119,10 +134,19 @@ impl Tenants {
         }
     }
 
-    /// How far apart calls of a tenant are now, if tenants have limits now.
-    pub(super) fn apart(&self) -> Option<Duration> {
-        let in_effect = self.in_effect.borrow();
-        (!in_effect.is_none()).then_some(in_effect.apart)
+    /// Whether tenants have limits now.
+    pub(super) fn are_limited(&self) -> bool {
+        !self.in_effect.borrow().is_none()
+    }
+
+    /// How far apart calls of this tenant are now.
+    pub(super) fn apart(&self, tenant: &str) -> Duration {
+        let meter = self.in_effect.borrow().meter_of(self.weight(tenant));
+        apart(&meter)
+    }
+
+    fn weight(&self, tenant: &str) -> NonZeroU32 {
+        self.weights.get(tenant).copied().unwrap_or(NonZeroU32::MIN)
     }
 
     /// What is kept of this tenant.
@@ -132,22 +156,25 @@ impl Tenants {
             return Ok(known.clone());
         }
         let key = self.target.tenant(&escaped(tenant))?;
+        let meter = in_effect.meter_of(self.weight(tenant));
+        let apart = apart(&meter);
         let limiter = |key: LimitKey, settings: Settings| {
             Limiter::new(self.store.clone(), key, self.slot.clone(), settings)
         };
         let line = |priority: Priority| {
             let settings = Settings {
-                rates: vec![Rate::new(1, in_effect.apart.max(Duration::from_micros(1)))],
+                rates: vec![Rate::new(1, apart.max(Duration::from_micros(1)))],
                 quotas: Vec::new(),
                 margin: Margin::NONE,
                 fallback: Fallback::Refuse,
-                ..in_effect.meter.clone()
+                ..meter.clone()
             };
             limiter(key.tenant(priority.as_str())?, settings)
         };
         let [high, normal, batch] = Priority::ALL.map(line);
         let made = Rc::new(Tenant {
-            meter: limiter(key.clone(), in_effect.meter.clone())?,
+            meter: limiter(key.clone(), meter.clone())?,
+            apart,
             lines: [high?, normal?, batch?],
         });
         let mut known = in_effect.known.borrow_mut();
@@ -157,6 +184,19 @@ impl Tenants {
         known.insert(tenant.to_owned(), made.clone());
         Ok(made)
     }
+}
+
+impl Tenant {
+    /// How far apart its calls are, under the slowest of its rates.
+    pub(super) fn apart(&self) -> Duration {
+        self.apart
+    }
+}
+
+/// How far apart calls under a meter are, under the slowest of its rates.
+fn apart(meter: &Settings) -> Duration {
+    let paces = meter.rates.iter().filter_map(|rate| rate.pace(&meter.margin).ok());
+    paces.map(|pace| pace.of_units(1)).max().unwrap_or_default()
 }
 
 /// A tenant as a part of a limit's key: without what separates the parts.

@@ -59,17 +59,41 @@ fn figure(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
+/// What is missed, a line each.
+fn missed(measured: &[Measured]) -> String {
+    let mut lines = String::new();
+    for case in measured {
+        let name = case.case.scenario().map(|scenario| scenario.name).unwrap_or_default();
+        for (bar, verdict) in case.case.bars.iter().zip(&case.verdicts) {
+            if matches!(verdict, Verdict::Missed(_)) {
+                let why = bar.missed_because.unwrap_or("why is not known yet.");
+                lines += &format!("- {name}, {}: {why}\n", bar.promise);
+            }
+        }
+    }
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n## What is missed, and why\n\n{lines}"),
+    }
+}
+
 /// Writes `limits.md`.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn write(directory: &Path, measured: &[Measured], seed: u64) -> std::io::Result<()> {
-    let (met, missed, open) = count(measured);
+    let (met, missed_bars, open) = count(measured);
+    let open = match open {
+        0 => String::new(),
+        open => format!(
+            " {open} more are of cases that the worker does not keep yet: these are shown as open, \
+             and never as met."
+        ),
+    };
     let page = format!(
         "# What is promised of limits\n\n\
          Made by `cargo xtask bench --limits --docs docs` with seed {seed}; not edited.\n\n\
-         {met} bars are met, {missed} missed, and {open} are of cases that the worker does not \
-         keep yet: these are shown as open, and never as met.\n\n\
+         {met} bars are met, and {missed_bars} missed.{open}\n\n\
          Each case is a scenario of `crates/simulator/scenarios/limits`. The worker runs it at \
          both ends of every fact about AWS that nobody has confirmed, and at some corners of all \
          of them together. Its worst figure counts, and where it was is named. An AWS request takes \
@@ -84,8 +108,9 @@ pub fn write(directory: &Path, measured: &[Measured], seed: u64) -> std::io::Res
          - `direct`: no limiter; a 429 is retried in the same way.\n\n\
          Two things are not measured here. One is two stacks that share a limit by its name, since \
          a run has one stack. The other is which reads of the control record stand in a call's \
-         way.\n\n{}\n",
+         way.\n\n{}\n{}",
         table(measured),
+        missed(measured),
     );
     fs::create_dir_all(directory)?;
     fs::write(directory.join("limits.md"), page)
