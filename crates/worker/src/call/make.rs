@@ -170,9 +170,12 @@ impl<T: Target> Calls<T> {
         })
     }
 
-    /// Waits for the moment at which a call goes, and says whether it may go now.
+    /// Waits for the moment at which a call goes, and says whether it may go now. Its tenant's moment may
+    /// come a little after the target's, which is not to be void by then.
     async fn comes(&self, goes: &mut Goes<'_>) -> bool {
-        self.limits.comes(goes.grant).await && self.turn_comes(goes.turn).await
+        self.limits.comes(goes.grant).await
+            && self.turn_comes(goes.turn).await
+            && self.limits.is_in_time(goes.grant.as_ref())
     }
 }
 

@@ -249,7 +249,12 @@ impl Limits {
         if !until.is_zero() {
             sleep(until).await;
         }
-        self.limiter.now() < grant.granted.void_at()
+        self.is_in_time(Some(grant))
+    }
+
+    /// Whether a call may still go by its grant. It may if it needs none.
+    pub(crate) fn is_in_time(&self, grant: Option<&Grant>) -> bool {
+        grant.is_none_or(|grant| self.limiter.now() < grant.granted.void_at())
     }
 
     /// How many grants were of this process's own share since this was last asked.
