@@ -13,6 +13,7 @@ use slowlane_idempotency::{
     DynamoDbStore, Guard, Key, Record, RequestError, Scope, Settings, Unknown, resolve, store,
 };
 use slowlane_message::TargetResponse;
+use slowlane_policy::timing::RECORD_EXPIRY;
 
 /// The unresolved calls of one deployment.
 #[derive(Debug)]
@@ -71,8 +72,10 @@ impl Unresolved {
     /// The calls in a guard's table, the stack's output `IdempotencyTableName`.
     pub fn new(config: &SdkConfig, table: &str) -> Self {
         let store = DynamoDbStore::new(aws_sdk_dynamodb::Client::new(config), table);
-        // The worker's guard has the same settings, as far as they count for a decision.
-        Self { guard: Guard::new(store, Settings::default()) }
+        // What a person has decided is remembered as long as what a worker has: a dead letter may be
+        // restarted weeks later.
+        let settings = Settings { expiry: RECORD_EXPIRY, ..Settings::default() };
+        Self { guard: Guard::new(store, settings) }
     }
 
     /// Up to `most` of them, the oldest first. It scans the table.

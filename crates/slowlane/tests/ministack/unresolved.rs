@@ -1,5 +1,5 @@
 use super::{Local, claim, dispatched, queued_call, request};
-use slowlane_idempotency::{Claimed, Guard, Settings};
+use slowlane_idempotency::{Claimed, Guard, Key, Scope, Settings};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -60,6 +60,10 @@ async fn a_person_lists_and_decides_what_nobody_knows() -> anyhow::Result<()> {
         anyhow::bail!("the answer is not given again");
     };
     assert_eq!(answer, serde_json::json!({ "status": 204, "id": "1001", "body": { "lines": 2 } }));
+    let record = guard.read(&Scope::new("calls")?, &Key::new("order-1")?).await?;
+    let kept = record.and_then(|record| Some(record.kept_until?.since(record.completed_at?)));
+    let days = Duration::from_secs(35 * 86_400);
+    assert_eq!(kept, Some(days), "as long as what a worker stores");
     local.told(&["calls", "unresolved", "resolve", "order-2", "--scope", "acme", "--not-done"])?;
     assert_eq!(claim(&guard, "acme", "order-2").await?.attempt(), 2);
 
