@@ -16,6 +16,10 @@ const PAGES: usize = 100;
 pub(crate) const KEY: &str = "idempotency_key";
 /// The field of a log line that names the call's execution.
 pub(crate) const EXECUTION: &str = "execution_arn";
+/// The field of a log line with which a call leaves the worker's hands.
+pub(crate) const OUTCOME: &str = "Outcome";
+/// The field of the log line of a worker that did not start: why.
+pub(crate) const START_FAILED: &str = "start_failed";
 /// What every log line has, and what is there for CloudWatch's metrics only.
 const NOISE: [&str; 6] = ["_aws", "Calls", "timestamp", "target", "level", "message_id"];
 /// Ids of the invocation, as a list of objects: for programs.
@@ -52,7 +56,7 @@ pub enum Filter<'a> {
     Call(&'a str),
     /// Those of the calls that this execution waits, or waited, for.
     Execution(&'a str),
-    /// The lines with which calls leave the worker's hands.
+    /// The lines with which calls leave the worker's hands, and those of a worker that did not start.
     Outcomes,
 }
 
@@ -112,32 +116,37 @@ async fn lines(
 }
 
 impl Filter<'_> {
-    fn field(&self) -> Option<(&'static str, Option<&str>)> {
+    /// The field that a line must have, with this value.
+    fn field(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::All => None,
-            Self::Call(key) => Some((KEY, Some(key))),
-            Self::Execution(arn) => Some((EXECUTION, Some(arn))),
-            Self::Outcomes => Some(("Outcome", None)),
+            Self::All | Self::Outcomes => None,
+            Self::Call(key) => Some((KEY, key)),
+            Self::Execution(arn) => Some((EXECUTION, arn)),
         }
     }
 
     fn takes(&self, fields: &Value) -> bool {
         match self.field() {
+            Some((field, value)) => fields[field] == value,
+            None if matches!(self, Self::Outcomes) => {
+                [OUTCOME, START_FAILED].iter().any(|field| !fields[*field].is_null())
+            }
             None => fields.is_object(),
-            Some((field, Some(value))) => fields[field] == value,
-            Some((field, None)) => !fields[field].is_null(),
         }
     }
 
     /// CloudWatch's pattern for JSON lines. A text with a quotation mark, a backslash or a star
     /// would mean something else in it.
     fn pattern(&self) -> Option<String> {
-        let (field, value) = self.field()?;
-        Some(match value {
-            Some(value) if !value.contains(['"', '\\', '*']) => {
+        Some(match self.field() {
+            Some((field, value)) if !value.contains(['"', '\\', '*']) => {
                 format!("{{ $.{field} = \"{value}\" }}")
             }
-            _ => format!("{{ $.{field} = * }}"),
+            Some((field, _)) => format!("{{ $.{field} = * }}"),
+            None if matches!(self, Self::Outcomes) => {
+                format!("{{ ($.{OUTCOME} = *) || ($.{START_FAILED} = *) }}")
+            }
+            None => return None,
         })
     }
 }
@@ -170,9 +179,13 @@ impl fmt::Display for Line {
         }
         fields.retain(|name, _| !SPANS.contains(&name.as_str()));
         for (name, value) in fields {
-            match value.as_str() {
-                Some(text) => write!(f, " {name}={text}")?,
-                None => write!(f, " {name}={value}")?,
+            match value {
+                Value::String(text) => write!(f, " {name}={text}")?,
+                // Milliseconds, of which a person needs no billionth.
+                Value::Number(number) if number.is_f64() => {
+                    write!(f, " {name}={:.1}", number.as_f64().unwrap_or_default())?;
+                }
+                value => write!(f, " {name}={value}")?,
             }
         }
         Ok(())
@@ -191,7 +204,8 @@ mod tests {
         assert_eq!(pattern("order 1"), r#"{ $.idempotency_key = "order 1" }"#);
         assert_eq!(pattern("order*"), "{ $.idempotency_key = * }");
         assert_eq!(pattern("a\"b"), "{ $.idempotency_key = * }");
-        assert_eq!(Filter::Outcomes.pattern().unwrap(), "{ $.Outcome = * }");
+        let pattern = Filter::Outcomes.pattern().unwrap();
+        assert_eq!(pattern, "{ ($.Outcome = *) || ($.start_failed = *) }");
         assert_eq!(Filter::All.pattern(), None);
     }
 
@@ -217,17 +231,17 @@ mod tests {
     #[test]
     fn a_line_is_told_without_what_is_for_cloudwatch_only() {
         let fields = json!({"message": "queued", "idempotency_key": "a", "level": "INFO", "n": 2,
-            "_aws": {}, "Calls": 1.0, "spans": [{"name": "Lambda runtime invoke"}]});
+            "QueueWaitMs": 115.622_351_999, "_aws": {}, "Calls": 1.0, "spans": [{"name": "Lambda runtime invoke"}]});
         let at = Timestamp::from_second(1).unwrap();
         let line = Line { at, function: Function::Enqueuer, id: "1".into(), fields };
         assert_eq!(
             line.to_string(),
-            "1970-01-01T00:00:01.000Z enqueuer queued idempotency_key=a n=2"
+            "1970-01-01T00:00:01.000Z enqueuer queued QueueWaitMs=115.6 idempotency_key=a n=2"
         );
         assert_eq!(
             line.as_json(),
             json!({"message": "queued", "idempotency_key": "a", "n": 2,
-                "spans": [{"name": "Lambda runtime invoke"}],
+                "QueueWaitMs": 115.622_351_999, "spans": [{"name": "Lambda runtime invoke"}],
                 "at": "1970-01-01T00:00:01Z", "function": "enqueuer"})
         );
     }

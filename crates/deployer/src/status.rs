@@ -1,7 +1,7 @@
 //! How a deployment fares: how many calls wait, what the slots do, and what holds them up.
 
 use crate::limits::{Limit, Standing};
-use crate::logs::{self, Filter, Function};
+use crate::logs::{self, Filter, Function, OUTCOME, START_FAILED};
 use crate::outputs::Deployed;
 use crate::queues::{self, Depth};
 use crate::stack::Drift;
@@ -83,6 +83,8 @@ pub struct Recent {
     pub outcomes: BTreeMap<String, u64>,
     /// Why calls did not succeed, by outcome: the last reason of each.
     pub reasons: BTreeMap<String, String>,
+    /// Why the worker did not start, if no call has left its hands since.
+    pub start_failed: Option<String>,
     /// Whether there was more than could be read.
     pub cut: bool,
 }
@@ -283,19 +285,23 @@ impl Recent {
 
     /// What kept calls from running, each with its last reason.
     fn troubles(&self) -> impl Iterator<Item = String> {
+        let stands_still =
+            self.start_failed.as_ref().map(|why| format!("the worker does not start: {why}"));
         let troubles =
             self.outcomes.iter().filter(|(outcome, _)| HOLD_UPS.contains(&outcome.as_str()));
-        troubles.map(|(outcome, number)| {
+        let troubles = troubles.map(|(outcome, number)| {
             let why = self.reasons.get(outcome).map(|why| format!("; the last: {why}"));
             let minutes = self.secs / 60;
             let why = why.unwrap_or_default();
             format!("{outcome} in the last {minutes} min: {}{why}", text::count(*number, "call"))
-        })
+        });
+        stands_still.into_iter().chain(troubles)
     }
 
-    /// A call's line of the worker.
+    /// A line of the worker: a call's, or that of a start that failed.
     fn add(&mut self, line: &serde_json::Value) {
-        let Some(outcome) = line["Outcome"].as_str() else { return };
+        self.start_failed = line[START_FAILED].as_str().map(str::to_owned);
+        let Some(outcome) = line[OUTCOME].as_str() else { return };
         *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
         if let Some(why) = line["why"].as_str() {
             self.reasons.insert(outcome.to_owned(), why.to_owned());
@@ -418,8 +424,14 @@ mod tests {
         for why in ["first", "last"] {
             troubled.add(&json!({"Outcome": "tried-again-later", "why": why, "Priority": "HIGH"}));
         }
+        let mut still = Recent::default();
+        still.add(&json!({"start_failed": "API_BASE_URL is not set"}));
         let ring = |received| Depth { received, ..Depth::default() };
         for (status, told) in [
+            (
+                Status { recent: Some(still), ..quiet() },
+                "the worker does not start: API_BASE_URL is not set",
+            ),
             (Status { reserved_concurrency: Some(0), ..quiet() }, "is 0: nothing runs"),
             (Status { shut: Some("paused by ada: a release".into()), ..quiet() }, "by ada"),
             (Status { reserved_concurrency: Some(2), ..quiet() }, "is 2, and was deployed as 5"),

@@ -31,8 +31,8 @@ pub enum Wake {
 /// it is given the SDK configuration to read secrets with.
 ///
 /// # Errors
-/// A bad environment (every bad variable is named), or a target that could not be made. It is said
-/// in words where `main` returns it.
+/// A bad environment (every bad variable is named), or a target that could not be made. It is logged,
+/// and said in words where `main` returns it.
 pub async fn run<T, E>(
     connect: impl AsyncFnOnce(&SdkConfig) -> Result<T, E>,
 ) -> Result<(), lambda_runtime::Error>
@@ -41,7 +41,12 @@ where
     E: Into<lambda_runtime::Error>,
 {
     logs::init(&env::process("LOG_LEVEL").unwrap_or_default());
-    let worker = start(connect).await.map_err(|error| InWords(chain(&*error)))?;
+    let worker = start(connect).await.map_err(|error| {
+        let start_failed = chain(&*error);
+        // Calls only wait meanwhile: `slowlane status` looks for this field to say for what.
+        tracing::error!(target: "slowlane::start", start_failed, "the worker does not start");
+        InWords(start_failed)
+    })?;
     serve(worker).await
 }
 

@@ -97,6 +97,13 @@ async fn a_variable_that_is_missing_or_wrong_ends_it_with_its_name() {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("hidden"), "{text}");
+        // The same stands in the log, where `slowlane status` looks for it.
+        let log = String::from_utf8_lossy(&output.stdout);
+        let line: Value = serde_json::from_str(log.lines().next_back().unwrap()).unwrap();
+        let logged = line["start_failed"].as_str().unwrap();
+        for part in *expected {
+            assert!(logged.contains(part.trim_start_matches("Error: ")), "{part}: {line}");
+        }
     }
 }
 
