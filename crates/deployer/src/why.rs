@@ -31,8 +31,12 @@ pub struct Why {
     /// limit says so.
     pub not_before: Option<String>,
     /// In how long about it may be made: at the pace of the last minutes, and not before the limits let
-    /// it go. `None` if there was no pace and no limit says.
+    /// it go. `None` if there was no pace and no limit says. Where calls are paused, it is counted from
+    /// the moment at which they are made again.
     pub estimate_secs: Option<u64>,
+    /// Whether calls are made at all, or somebody has paused them.
+    #[serde(skip)]
+    paused: bool,
     /// What could not be found out, in words.
     pub not_answered: Vec<String>,
 }
@@ -55,6 +59,7 @@ impl Why {
             ahead: None,
             not_before: None,
             estimate_secs: None,
+            paused: false,
             not_answered: call.not_answered().to_vec(),
         };
         if why.waits {
@@ -78,6 +83,7 @@ impl Why {
 
     fn add(&mut self, status: &Status, priority: Option<Priority>) {
         self.because = status.holds_calls_up();
+        self.paused = status.shut.is_some();
         self.ahead = priority.and_then(|priority| ahead(status, priority));
         let pace = status.recent.as_ref().map(|recent| (recent.ended(), recent.secs));
         let by_pace = match (self.ahead, pace) {
@@ -124,7 +130,8 @@ impl fmt::Display for Why {
             match self.estimate_secs {
                 Some(secs) => {
                     let estimate = text::span(Duration::from_secs(secs));
-                    write!(f, ": about {estimate}, as far as pace and limits tell")?;
+                    let from = if self.paused { " once calls are made again" } else { "" };
+                    write!(f, ": about {estimate}{from}, as far as pace and limits tell")?;
                 }
                 None => write!(f, "; no call has ended in the last minutes to tell the pace by")?,
             }
@@ -172,6 +179,7 @@ mod tests {
             ahead: None,
             not_before: None,
             estimate_secs: None,
+            paused: false,
             not_answered: Vec::new(),
         };
         why.add(status, priority);
@@ -216,6 +224,10 @@ mod tests {
         assert!(told.contains("at most 999 calls"), "{told}");
         assert!(told.contains("about 8 min 19 s, as far as pace"), "{told}");
         assert!(!told.contains("dead letter"), "they hold nothing up: {told}");
+
+        busy.shut = Some("paused by ada: a release".into());
+        let told = why(&busy, Some(Priority::Batch)).to_string();
+        assert!(told.contains("about 8 min 19 s once calls are made again, as"), "{told}");
 
         let mut still = status(0, 0, 1);
         still.recent = Some(Recent { secs: 300, ..Recent::default() });
