@@ -120,23 +120,29 @@ async fn enable_time_to_live(config: &SdkConfig, table: &str) -> Result<(), Erro
     Ok(())
 }
 
-/// The package of a Lambda whose output also goes to the file `log`.
+/// The package of a Lambda whose output also goes to the file `log`, if there is one.
 ///
 /// # Errors
 /// If the binary cannot be read.
-pub fn files(binary: &Path, log: &Path) -> Result<Vec<package::File>, package::Error> {
-    Ok(vec![("bootstrap", wrapper(log).into_bytes()), ("function", package::read(binary)?)])
+pub fn files(binary: &Path, log: Option<&Path>) -> Result<Vec<package::File>, package::Error> {
+    let start = match log {
+        Some(log) => logging_to(log),
+        None => "exec \"$LAMBDA_TASK_ROOT/function\"\n".to_owned(),
+    };
+    let wrapper = format!("#!/bin/sh\n{CERTIFICATES}\n{start}");
+    Ok(vec![("bootstrap", wrapper.into_bytes()), ("function", package::read(binary)?)])
 }
+
+/// Without it the Lambda looks for this machine's own certificates.
+const CERTIFICATES: &str = r#"[ -r "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE"#;
 
 /// The shell becomes the Lambda, so that the server's signals reach it. `tee` reads a named pipe of
 /// its own, and ends with the Lambda. The server waits 50 ms for output after each invocation, and
 /// goes on at once when a line comes. So the output must not go to the file alone.
-fn wrapper(log: &Path) -> String {
+fn logging_to(log: &Path) -> String {
     let log = log.display().to_string().replace('\'', r"'\''");
     format!(
-        r#"#!/bin/sh
-[ -r "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
-pipe="${{TMPDIR:-/tmp}}/slowlane-$$"
+        r#"pipe="${{TMPDIR:-/tmp}}/slowlane-$$"
 rm -f "$pipe" && mkfifo "$pipe" || exit 1
 {{ exec <"$pipe" && rm -f "$pipe" && exec tee -a '{log}'; }} &
 exec "$LAMBDA_TASK_ROOT/function" >"$pipe" 2>&1
@@ -148,32 +154,43 @@ exec "$LAMBDA_TASK_ROOT/function" >"$pipe" 2>&1
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_wrapped_lambda_logs_to_the_file_and_to_the_runtime() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("it's a.log");
-        let function = dir.path().join("function");
+    /// What a Lambda of this package prints, started as the local server starts it.
+    fn printed(folder: &Path, log: Option<&Path>) -> String {
+        let function = folder.join("function");
         std::fs::write(&function, "#!/bin/sh\necho \"out ${SSL_CERT_FILE-unset}\"; echo err >&2\n")
             .unwrap();
-        for (name, bytes) in files(&function, &log).unwrap() {
-            let path = dir.path().join(name);
+        for (name, bytes) in files(&function, log).unwrap() {
+            let path = folder.join(name);
             std::fs::write(&path, bytes).unwrap();
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
                 .unwrap();
         }
-        let output = std::process::Command::new(dir.path().join("bootstrap"))
-            .env("LAMBDA_TASK_ROOT", dir.path())
-            .env("TMPDIR", dir.path())
+        let output = std::process::Command::new(folder.join("bootstrap"))
+            .env("LAMBDA_TASK_ROOT", folder)
+            .env("TMPDIR", folder)
             .env("SSL_CERT_FILE", "/nowhere/ca-bundle.crt")
             .output()
             .unwrap();
         assert!(output.status.success());
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), "out unset\nerr\n");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_wrapped_lambda_logs_to_the_file_and_to_the_runtime() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("it's a.log");
+        assert_eq!(printed(dir.path(), Some(&log)), "out unset\nerr\n");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "out unset\nerr\n");
         let left: Vec<_> = std::fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(left.len(), 3, "the named pipe is removed: {left:?}");
+    }
+
+    #[test]
+    fn without_a_file_it_has_this_machines_certificates_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(printed(dir.path(), None), "out unset\n");
     }
 }

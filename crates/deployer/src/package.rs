@@ -50,15 +50,8 @@ pub enum Error {
 /// One file of a package: its name and its bytes. Every file is executable.
 pub type File = (&'static str, Vec<u8>);
 
-/// The package of a custom runtime: the binary under the name that Lambda starts.
-///
-/// # Errors
-/// If the binary cannot be read.
-pub fn files(binary: &Path) -> Result<Vec<File>, Error> {
-    Ok(vec![("bootstrap", read(binary)?)])
-}
-
-/// As [`files`], and the binary is known to start on Lambda.
+/// The package of a custom runtime: the binary under the name that Lambda starts. It is known to
+/// start there.
 ///
 /// # Errors
 /// If the binary cannot be read, is for another CPU, or needs a newer glibc than Lambda has.
@@ -165,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_missing_binary_says_how_to_build_it() {
-        let error = files(Path::new("/nowhere/slowlane-worker")).unwrap_err();
+        let error = files_for_aws(Path::new("/nowhere/slowlane-worker")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/slowlane-worker: build it with"), "{error}");
     }
 }

@@ -121,10 +121,10 @@ pub(crate) fn lambda(
     local: bool,
     logs: Option<&Path>,
 ) -> Result<Artifact, DeployError> {
-    let mut files = match logs {
-        Some(logs) => local::files(binary, &logs.join(format!("{name}.log")))?,
-        None if local => package::files(binary)?,
-        None => package::files_for_aws(binary)?,
+    let log = logs.map(|logs| logs.join(format!("{name}.log")));
+    let mut files = match local {
+        true => local::files(binary, log.as_deref())?,
+        false => package::files_for_aws(binary)?,
     };
     files.extend(more);
     // What does not travel is not worth packing small.
