@@ -21,7 +21,7 @@ use clap::Parser;
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use workspace::{in_ci, repository};
 use xshell::{Shell, cmd};
 
@@ -332,13 +332,30 @@ fn simulator_to_build(passed: &Passed) -> Simulator {
 }
 
 fn deploy(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
-    let args = deploy_args(passed, || binaries::release(sh, &binaries::LAMBDAS))?;
+    let args = deploy_args(passed, || built_for(sh, "deploy", passed, &binaries::LAMBDAS))?;
     slowlane(sh, &["deploy"], &[args, passed.args.clone()].concat())
 }
 
 fn add(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
-    let args = deploy_args(passed, || binaries::release(sh, &["slowlane-cascade"]))?;
+    let args = deploy_args(passed, || built_for(sh, "add", passed, &["slowlane-cascade"]))?;
     slowlane(sh, &["add"], &[args, passed.args.clone()].concat())
+}
+
+/// Builds the Lambdas for a command of `slowlane`. A mistyped option is refused before these minutes,
+/// not after them: where help is asked for behind the arguments, they are read and nothing is done.
+fn built_for(
+    sh: &Shell,
+    command: &str,
+    passed: &Passed,
+    packages: &[&str],
+) -> anyhow::Result<PathBuf> {
+    let mut reading = Command::new(binaries::local(sh)?.join("slowlane"));
+    reading.arg(command).args(&passed.args).arg("--help");
+    if !reading.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success() {
+        // It says what is wrong, and ends.
+        slowlane(sh, &[command], &passed.args)?;
+    }
+    binaries::release(sh, packages)
 }
 
 /// What is added to the arguments of `deploy`: this repository and its Lambdas, which `build`
@@ -367,7 +384,14 @@ fn text(path: &Path) -> anyhow::Result<String> {
 
 fn slowlane(sh: &Shell, command: &[&str], args: &[String]) -> anyhow::Result<()> {
     let slowlane = binaries::local(sh)?.join("slowlane");
-    become_program(Command::new(slowlane).args(command).args(args))
+    let mut slowlane = Command::new(slowlane);
+    slowlane.args(command).args(args);
+    if let Some(typed) = std::env::args().nth(1).filter(|_| !command.is_empty()) {
+        // For its usage lines.
+        let meant = command.join(" ");
+        slowlane.env("SLOWLANE_TYPED", format!("cargo xtask {typed}=slowlane {meant}"));
+    }
+    become_program(&mut slowlane)
 }
 
 /// The environment in which the demo and the tests find what was made for them.

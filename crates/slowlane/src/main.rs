@@ -8,14 +8,13 @@ mod kept;
 mod output;
 mod place;
 mod stacks;
+mod typed;
 
-use clap::Parser as _;
-use cli::Cli;
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match Cli::parse().run().await {
+    match typed::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);

@@ -98,6 +98,37 @@ fn each_command_teaches_by_an_example_and_a_mistake_shows_its_usage() {
     }
 }
 
+/// As `cargo xtask` runs it for a short form of its own.
+#[test]
+fn a_short_form_is_named_as_it_was_typed() {
+    let typed = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slowlane"));
+        command.env("SLOWLANE_TYPED", "cargo xtask call=slowlane calls find");
+        command.args(["calls", "find"]).args(args).output().unwrap()
+    };
+    let refused = typed(&["--bogus"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = text(refused.stderr);
+    assert!(told.contains("Usage: cargo xtask call "), "{told}");
+    let asked = typed(&["--help"]);
+    assert_eq!(asked.status.code(), Some(0));
+    let told = text(asked.stdout);
+    assert!(told.contains("Usage: cargo xtask call "), "{told}");
+    assert!(told.contains("\n  cargo xtask call ") && !told.contains("calls find"), "{told}");
+}
+
+/// `cargo xtask deploy` has its arguments read so before it builds for minutes.
+#[test]
+fn help_behind_the_arguments_is_refused_for_what_they_have_wrong() {
+    for command in ["deploy", "add"] {
+        let refused = run(&[command, "--lamdas", "x", "--help"]);
+        assert_eq!(refused.status.code(), Some(2), "{command}");
+        assert!(text(refused.stderr).contains("'--lambdas'"), "{command}");
+    }
+    let taken = ["deploy", "--stack", "x", "-p", "ApiProfile=http", "--yes", "--help"];
+    assert_eq!(run(&taken).status.code(), Some(0));
+}
+
 #[test]
 fn each_command_that_has_a_result_has_it_as_json() {
     for command in COMMANDS {
