@@ -41,7 +41,7 @@ impl Display for Kept<'_> {
         self.write_places(f)?;
         self.write_environment(f)?;
         self.write_first_call(f)?;
-        self.write_unresolved(f)?;
+        self.write_commands(f)?;
         write!(f, "\neverything runs until Ctrl-C")
     }
 }
@@ -62,6 +62,7 @@ impl Kept<'_> {
             ("BATCH queue", &outputs.batch_queue_url),
             ("dead-letter queue", &outputs.dead_letter_queue_url),
             ("table", &outputs.idempotency_table_name),
+            ("GraceSeconds", outputs.grace_seconds.as_deref().unwrap_or("-")),
             ("logs", &self.logs),
         ] {
             writeln!(f, "{name:<17} {value}")?;
@@ -114,12 +115,16 @@ impl Kept<'_> {
         }
     }
 
-    fn write_unresolved(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    /// In the forms that need nothing installed.
+    fn write_commands(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let place = format!("--endpoint-url {} --stack {}", self.local_aws, self.stack_name);
         write!(
             f,
-            "\nthe calls of which nobody knows whether they were made:\n\n\
-             slowlane calls unresolved list --endpoint-url {} --stack {}\n",
-            self.local_aws, self.stack_name
+            "\nthe queues and slots, where a call is, and the calls of which nobody knows whether \
+             they were made:\n\n\
+             cargo xtask status {place}\n\
+             cargo xtask call {FIRST} {place}\n\
+             cargo xtask unresolved list {place}\n"
         )
     }
 }
@@ -196,7 +201,7 @@ mod tests {
         let script = |client| {
             let text = text(client);
             let (_, commands) = text.split_once("terminal:\n\n").unwrap();
-            let (commands, _) = commands.split_once("\nthe calls of which").unwrap();
+            let (commands, _) = commands.split_once("\nthe queues and slots").unwrap();
             let commands =
                 commands.replace("a first call, and after a second what became of it:", "");
             format!("aws() {{ printf '%s\\n' \"$@\"; }}; curl() {{ aws \"$@\"; }}\n{commands}")
