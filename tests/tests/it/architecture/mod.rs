@@ -2,4 +2,5 @@
 
 mod arrows;
 mod error_pages;
+mod manifests;
 pub(crate) mod tables;
