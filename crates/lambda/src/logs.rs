@@ -5,10 +5,10 @@ use std::error::Error;
 use tracing_subscriber::EnvFilter;
 
 /// Sends `tracing` events to stdout as JSON lines. `level` is a filter as `tracing` knows them
-/// (`info`, `warn`, `slowlane_worker=debug,info`). One that does not parse counts as `info`: a
-/// Lambda that cannot log its own start is worse than one that logs too much.
+/// (`info`, `warn`, `slowlane_worker=debug,info`). One that does not parse, or is empty, counts
+/// as `info`: a Lambda that cannot log its own start is worse than one that logs too much.
 pub fn init(level: &str) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(level);
     // A second call (a test process that starts two Lambdas) keeps the first subscriber.
     let _ = tracing_subscriber::fmt()
         .json()
@@ -16,6 +16,13 @@ pub fn init(level: &str) {
         .with_current_span(false)
         .with_env_filter(filter)
         .try_init();
+}
+
+fn filter(level: &str) -> EnvFilter {
+    // An empty filter would let nothing through.
+    let given = Some(level).filter(|level| !level.is_empty());
+    let parsed = given.and_then(|level| EnvFilter::try_new(level).ok());
+    parsed.unwrap_or_else(|| EnvFilter::new("info"))
 }
 
 /// An error and all its causes in one line, the outermost first. What an error repeats of
@@ -39,6 +46,13 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_level_is_info() {
+        for (level, expected) in [("", "info"), ("a=b=c", "info"), ("warn", "warn")] {
+            assert_eq!(filter(level).to_string(), expected, "{level:?}");
+        }
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
