@@ -44,7 +44,14 @@ impl Clock {
     /// Reads the system's clock once; from then on the monotonic clock alone counts.
     #[must_use]
     pub fn system() -> Self {
-        Self { started: Instant::now(), epoch: jiff::Timestamp::now().as_duration().unsigned_abs() }
+        Self::beginning(jiff::Timestamp::now().as_duration().unsigned_abs())
+    }
+
+    /// Takes it that it is now so long after the Unix epoch. From then on it goes as tokio's clock
+    /// does, also where a test has paused that.
+    #[must_use]
+    pub fn beginning(epoch: Duration) -> Self {
+        Self { started: Instant::now(), epoch }
     }
 
     /// The time since the Unix epoch.

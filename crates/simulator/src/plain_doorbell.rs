@@ -21,19 +21,18 @@ use slowlane_aws_simulator::cloud::sqs::{queue_arn, queue_url};
 use slowlane_aws_simulator::cloud::{Context, Environment, Input};
 use slowlane_message::Priority;
 use slowlane_policy::dispatch::poll_order;
-use slowlane_worker::Worker;
+use slowlane_worker::{Target, Worker};
 use tokio::time::Instant;
 
-use crate::api::ApiClient;
 use crate::names::QUEUES;
 
 /// How long a slot listens before it concludes that nothing is left.
 const LISTEN: Duration = Duration::from_secs(1);
 
 /// A slot that does one thing after another.
-pub(crate) struct PlainSlot {
+pub(crate) struct PlainSlot<T> {
     /// The real worker, in the deferral wiring.
-    pub(crate) worker: Worker<ApiClient>,
+    pub(crate) worker: Worker<T>,
     /// For the slot's own polls.
     pub(crate) sqs: Client,
     /// The number of its turn, begun at random.
@@ -44,7 +43,7 @@ pub(crate) struct PlainSlot {
     pub(crate) call_visibility: Duration,
 }
 
-impl Environment for PlainSlot {
+impl<T: Target + 'static> Environment for PlainSlot<T> {
     fn handle(
         self: Rc<Self>,
         input: Input,
@@ -62,7 +61,7 @@ impl Environment for PlainSlot {
     }
 }
 
-impl PlainSlot {
+impl<T: Target> PlainSlot<T> {
     async fn serve(&self, stop_at: Instant, deadline: Instant) -> Result<(), aws_sdk_sqs::Error> {
         while Instant::now() < stop_at {
             let Some((priority, message)) = self.find().await? else { return Ok(()) };

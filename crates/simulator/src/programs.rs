@@ -24,9 +24,8 @@ use slowlane_policy::timing::{
     max_receive_count,
 };
 use slowlane_policy::wake::EVENT_AGE;
-use slowlane_worker::{Clients, Worker};
+use slowlane_worker::{Clients, Target, Worker};
 
-use crate::api::{ApiClient, SlowApi};
 use crate::ledger::tenant_name;
 use crate::metered::USAGE_TABLE;
 use crate::monitor::Monitor;
@@ -83,15 +82,15 @@ pub enum Error {
 }
 
 impl Deployment {
-    /// Makes what the template makes: queues, table, functions and mappings. What the worker prints
-    /// goes to `monitor`.
+    /// Makes what the template makes: queues, table, functions and mappings. Each environment of the
+    /// worker calls a target that `connect` makes. What the worker prints goes to `monitor`.
     ///
     /// # Errors
     /// The scenario's numbers do not fit together.
-    pub fn create(
+    pub fn create<T: Target + 'static>(
         scenario: &Scenario,
         functions: &Functions,
-        api: &SlowApi,
+        connect: impl Fn(&SdkConfig) -> T + 'static,
         monitor: Option<Rc<dyn Monitor>>,
     ) -> Result<Deployment, Error> {
         let cloud = functions.cloud();
@@ -127,7 +126,7 @@ impl Deployment {
             limit: Cell::new(scenario.limit),
         });
         let enqueuer = enqueuer(&stack, functions)?;
-        let worker = worker(&stack, functions, api, monitor)?;
+        let worker = worker(&stack, functions, connect, monitor)?;
         let deployment = Deployment {
             functions: functions.clone(),
             stack,
@@ -370,10 +369,10 @@ fn enqueuer(stack: &Rc<Stack>, functions: &Functions) -> Result<FunctionId, Erro
     Ok(functions.create(settings, Rc::new(boot)))
 }
 
-fn worker(
+fn worker<T: Target + 'static>(
     stack: &Rc<Stack>,
     functions: &Functions,
-    api: &SlowApi,
+    connect: impl Fn(&SdkConfig) -> T + 'static,
     monitor: Option<Rc<dyn Monitor>>,
 ) -> Result<FunctionId, Error> {
     let config = |stack: &Stack, environment: u64| {
@@ -390,7 +389,7 @@ fn worker(
         memory_mb: MEMORY_MB,
         cold_start: scenario.cold_start.latency(),
     };
-    let (api, mutant) = (api.clone(), scenario.mutant);
+    let mutant = scenario.mutant;
     let cloud = functions.cloud().clone();
     let plain = scenario.dispatch == Dispatch::DoorbellPlain;
     let share_every = NonZeroU32::new(scenario.share_every).unwrap_or(NonZeroU32::MIN);
@@ -408,7 +407,7 @@ fn worker(
             lambda: clients::lambda(&sdk),
         };
         let sqs = clients.sqs.clone();
-        let worker = Worker::new(config, clients, api.client(mutant), seed);
+        let worker = Worker::new(config, clients, connect(&sdk), seed);
         let worker = checked(worker.map_err(|error| Error::Environment(error.to_string())));
         let (clock, monitor) = (cloud.clone(), monitor.clone());
         let worker = worker.with_metrics(move |record| {
@@ -469,12 +468,12 @@ impl Environment for EnqueuerProgram {
     }
 }
 
-struct WorkerProgram {
-    worker: Worker<ApiClient>,
+struct WorkerProgram<T> {
+    worker: Worker<T>,
     cloud: Cloud,
 }
 
-impl Environment for WorkerProgram {
+impl<T: Target + 'static> Environment for WorkerProgram<T> {
     fn handle(
         self: Rc<Self>,
         input: Input,

@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use jiff::Timestamp;
 use slowlane_aws_simulator::chance::{Dice, Latency};
 use slowlane_aws_simulator::cloud::mapping;
@@ -101,7 +102,12 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
         }
         let functions = Functions::new(cloud.clone());
         let api = SlowApi::new(cloud.clone(), ledger.clone(), scenario);
-        let deployment = Deployment::create(scenario, &functions, &api, onlooker.monitor.clone())?;
+        let connect = {
+            let (api, mutant) = (api.clone(), scenario.mutant);
+            move |_: &SdkConfig| api.client(mutant)
+        };
+        let monitor = onlooker.monitor.clone();
+        let deployment = Deployment::create(scenario, &functions, connect, monitor)?;
         if let Some(monitor) = onlooker.monitor {
             tokio::task::spawn_local(show_queues(cloud.clone(), monitor));
         }
