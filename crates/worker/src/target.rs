@@ -37,6 +37,14 @@ pub trait Target {
     /// API time-out and takes it for [`Outcome::Unknown`] then.
     fn call(&self, call: &QueuedCall) -> impl Future<Output = Outcome<TargetResponse>>;
 
+    /// Fetches what serves many calls and must be there before this one, such as a token whose request the
+    /// API counts as a call. Says whether it has sent anything. Where the target has rates it is asked at
+    /// the moment of a grant, and the call waits for another one then. What goes wrong is the call's
+    /// matter, which fetches it too where it is missing.
+    fn prepare(&self, _: &QueuedCall) -> impl Future<Output = bool> {
+        async { false }
+    }
+
     /// What can be done when the answer to this call is lost. It is asked before the call is
     /// made, and must answer the same for the same call at any time.
     fn after_loss(&self, call: &QueuedCall) -> AfterLoss;

@@ -90,8 +90,18 @@ impl<T: Target> Calls<T> {
         if !self.comes(goes).await {
             return too_late(&claim, goes.appointment).await;
         }
-        let longest = self.config.api_timeout.min(claim.remaining());
         let in_time = || !claim.remaining().is_zero();
+        if goes.grant.is_some() {
+            let longest = self.config.api_timeout.min(claim.remaining());
+            let prepared = within(longest, in_time, self.target.prepare(call)).await;
+            // What it sent has taken the place of the call.
+            let goes_on = prepared == Some(false)
+                || self.limits.takes_another(goes.grant).await && self.comes(goes).await;
+            if !goes_on {
+                return too_late(&claim, goes.appointment).await;
+            }
+        }
+        let longest = self.config.api_timeout.min(claim.remaining());
         let outcome = match within(longest, in_time, self.target.call(call)).await {
             Some(outcome) => outcome,
             None => Outcome::Unknown(format!("the API did not answer within {longest:?}").into()),

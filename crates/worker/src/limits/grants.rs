@@ -231,16 +231,28 @@ impl Limits {
         if self.comes_in_time(held).await {
             return true;
         }
-        let another = match held.units {
-            Some(units) => self.reserve_for(units).await,
-            None => self.reserve().await,
-        };
-        match another {
+        match self.another(held).await {
             Reserved::Granted(another) => {
                 self.give_back(std::mem::replace(held, *another)).await;
                 self.comes_in_time(held).await
             }
             Reserved::TooEarly(_) => false,
+        }
+    }
+
+    /// The grant was used for what comes before its call, which needs another one. Says whether it has it.
+    pub(crate) async fn takes_another(&self, grant: &mut Option<Grant>) -> bool {
+        let Some(used) = grant.take() else { return true };
+        let Reserved::Granted(another) = self.another(&used).await else { return false };
+        *grant = Some(*another);
+        true
+    }
+
+    /// Asks for a grant like this one.
+    async fn another(&self, grant: &Grant) -> Reserved {
+        match grant.units {
+            Some(units) => self.reserve_for(units).await,
+            None => self.reserve().await,
         }
     }
 

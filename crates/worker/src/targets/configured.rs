@@ -57,6 +57,13 @@ impl Target for Configured {
         }
     }
 
+    async fn prepare(&self, call: &QueuedCall) -> bool {
+        match self {
+            Configured::NetSuite(target) => target.prepare(call).await,
+            Configured::Profile(target) => target.prepare(call).await,
+        }
+    }
+
     fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
         match self {
             Configured::NetSuite(target) => target.after_loss(call),

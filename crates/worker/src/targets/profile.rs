@@ -126,6 +126,10 @@ impl Target for ProfiledApi {
         }
     }
 
+    async fn prepare(&self, queued: &QueuedCall) -> bool {
+        self.fetch_what_is_kept(&call_of(queued)).await
+    }
+
     fn after_loss(&self, queued: &QueuedCall) -> AfterLoss {
         match self.recovery(queued, &call_of(queued)) {
             Recovery::Repeat { .. } => AfterLoss::Repeat,

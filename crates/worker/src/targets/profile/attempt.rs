@@ -96,6 +96,31 @@ impl ProfiledApi {
         }
     }
 
+    /// Makes the calls before the call whose gifts serve others too, where these are not there. Says
+    /// whether it has sent one.
+    pub(super) async fn fetch_what_is_kept(&self, call: &Call) -> bool {
+        let is_kept = |pre_call: &&PreCall| pre_call.keep_for().is_some();
+        let kept: Vec<&PreCall> = self.api.before(call).into_iter().filter(is_kept).collect();
+        // A call that cannot be sent needs nothing before it.
+        if kept.is_empty() || self.api.request(call, &Given::default()).is_err() {
+            return false;
+        }
+        let Ok(ready) = self.credentials.ready(&self.api).await else { return false };
+        let api = self.api_of(&ready);
+        let mut has_sent = false;
+        for pre_call in kept {
+            let Ok(request) = api.pre_call_request(pre_call, call) else { continue };
+            if self.gifts.get(pre_call, &request, self.clock.now()).is_none() {
+                has_sent = true;
+                // What goes wrong is told when the call itself asks.
+                if self.gift(&api, &ready, pre_call, call).await.is_err() {
+                    tracing::debug!(name = pre_call.name(), "a call before the call gave nothing");
+                }
+            }
+        }
+        has_sent
+    }
+
     /// What the calls before the call give to it.
     async fn before(&self, api: &Api, ready: &Ready, call: &Call) -> Result<Given, Attempt> {
         let mut given = Given::default();
