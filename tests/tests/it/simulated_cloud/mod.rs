@@ -4,6 +4,7 @@ mod alarms;
 mod cost;
 mod pause;
 mod places;
+mod profiles;
 mod rings;
 
 use std::sync::{Arc, Mutex, PoisonError};
