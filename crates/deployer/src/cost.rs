@@ -103,6 +103,36 @@ pub struct Load {
     pub record_bytes: f64,
     /// Whether there are alarms and a dashboard.
     pub watched: bool,
+    /// What is counted of the calls' use of models, if it is.
+    pub metering: Option<Metering>,
+}
+
+/// What is counted of calls' use of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Metering {
+    /// How many models there are: each has metrics of its own.
+    pub models: u32,
+    /// Whether there are budgets of a day.
+    pub of_days: bool,
+    /// Whether there are budgets of a month.
+    pub of_months: bool,
+}
+
+impl Metering {
+    /// Units of one call: an answer is counted in its day, and in its month if a budget counts months.
+    pub fn write_units(&self) -> f64 {
+        if self.of_months { 2.0 } else { 1.0 }
+    }
+
+    /// Units of one call: before it, each span is read that has a budget. A call of no tenant has none.
+    pub fn read_units(&self) -> f64 {
+        f64::from(u8::from(self.of_days) + u8::from(self.of_months))
+    }
+
+    /// Tokens read, tokens written and the cost of each model, and `UsageUnreached`.
+    fn metrics(&self) -> f64 {
+        3.0 * f64::from(self.models) + 1.0
+    }
 }
 
 /// A month's cost of one thing.
@@ -175,6 +205,13 @@ impl Load {
             item("CloudWatch, logs", calls * self.log_bytes / gb, "GB", price::LOG_GB),
             item("CloudWatch, metrics", METRICS, "metrics", price::METRIC_MONTH),
         ];
+        if let Some(metering) = &self.metering {
+            let (writes, reads) = (calls * metering.write_units(), calls * metering.read_units());
+            items.push(item("DynamoDB, writes of usage", writes, "units", price::WRITE_UNIT));
+            items.push(item("DynamoDB, reads of budgets", reads, "units", price::READ_UNIT));
+            let metrics = metering.metrics();
+            items.push(item("CloudWatch, models", metrics, "metrics", price::METRIC_MONTH));
+        }
         if self.watched {
             let read: usize = ALARMS.iter().map(|alarm| alarm.metrics().count()).sum();
             items.push(item("CloudWatch, alarms", read as f64, "metrics", price::ALARM_MONTH));
@@ -235,6 +272,21 @@ mod tests {
             log_bytes: 1_500.0,
             record_bytes: 1_000.0,
             watched: true,
+            metering: None,
+        }
+    }
+
+    #[test]
+    fn counting_what_models_use_costs_a_write_for_each_call_and_budgets_reads() {
+        let metering = Metering { models: 2, of_days: true, of_months: false };
+        for (metering, per_million, metrics) in [
+            (metering, 0.625 + 0.125, 7.0),
+            (Metering { of_days: false, ..metering }, 0.625, 7.0),
+            (Metering { of_months: true, models: 1, ..metering }, 1.25 + 0.25, 4.0),
+        ] {
+            let metered = Load { metering: Some(metering), ..load(1_000_000) };
+            let more = metered.cost().usd_flood - load(1_000_000).cost().usd_flood;
+            assert!((more - per_million - 0.3 * metrics).abs() < 1e-9, "{metering:?}: {more}");
         }
     }
 

@@ -13,7 +13,7 @@ const MINUTES_5: u32 = 300;
 const MINUTES_15: u32 = 900;
 
 /// The alarms, the most urgent first.
-pub const ALARMS: [Alarm; 16] = [
+pub const ALARMS: [Alarm; 17] = [
     Alarm {
         name: "BacklogWithoutProgress",
         tells: "Calls wait, and not one comes to its end",
@@ -209,6 +209,17 @@ pub const ALARMS: [Alarm; 16] = [
         period_secs: MINUTES_5,
         periods: 1,
         at_least: Threshold::Number(10),
+    },
+    Alarm {
+        name: "TablesUnreached",
+        tells: "Tables of limits or of usage do not answer: calls go on, also beyond budgets",
+        signal: Signal::Expression {
+            of: &[("limits", of_slots("LimitsUnreached")), ("usage", of_slots("UsageUnreached"))],
+            expression: "FILL(limits,0)+FILL(usage,0)",
+        },
+        period_secs: MINUTES_5,
+        periods: 1,
+        at_least: Threshold::Number(5),
     },
     Alarm {
         name: "WorkflowsThrottled",

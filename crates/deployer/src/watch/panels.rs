@@ -128,11 +128,13 @@ pub const PANELS: [Panel; 14] = [
         level: None,
     },
     Panel {
-        title: "The guard's table",
+        title: "The guard's table; requests that tables of limits and of usage did not answer",
         lines: &[
             line("write units", of_table("ConsumedWriteCapacityUnits")),
             line("writes throttled", of_table("WriteThrottleEvents")),
             line("reads throttled", of_table("ReadThrottleEvents")),
+            line("limits unreached", of_slots("LimitsUnreached")),
+            line("usage unreached", of_slots("UsageUnreached")),
         ],
         level: None,
     },

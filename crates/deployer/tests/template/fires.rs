@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 type Values = &'static [(&'static str, f64)];
 
 /// By alarm: a period of what it is for, and one of an hour at full load.
-const CASES: [(&str, Values, Values); 21] = [
+const CASES: [(&str, Values, Values); 23] = [
     // The worker does not start: BATCH waits, and the other queues tell nothing.
     ("BacklogWithoutProgress", &[("b", 40.0)], &[("b", 40.0), ("bd", 1.0)]),
     // Slots have calls and never end them.
@@ -41,6 +41,9 @@ const CASES: [(&str, Values, Values); 21] = [
     ("EnqueuerErrors", &[("errors", 3.0), ("throttles", 2.0)], &[("errors", 1.0)]),
     ("ApiThrottles", &[("is", 25.0)], &[("is", 5.0)]),
     ("GuardThrottled", &[("writes", 12.0)], &[]),
+    ("TablesUnreached", &[("limits", 2.0), ("usage", 3.0)], &[("limits", 4.0)]),
+    // Only where usage is counted is there such a metric.
+    ("TablesUnreached", &[("usage", 5.0)], &[("limits", 0.0)]),
     ("WorkflowsThrottled", &[("calls", 8.0), ("orders", 2.0)], &[("calls", 3.0)]),
 ];
 

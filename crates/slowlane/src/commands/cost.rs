@@ -1,7 +1,7 @@
 use crate::output::{print, print_json};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
-use slowlane_deployer::cost::{Load, table};
+use slowlane_deployer::cost::{Load, Metering, table};
 use std::time::Duration;
 
 /// What does a month of calls cost at AWS?
@@ -14,7 +14,9 @@ use std::time::Duration;
 #[command(after_help = "\
 Examples: three sizes; an API of 2 s and a workflow of eight states around the call
   slowlane cost
-  slowlane cost --calls 250000 --latency 2s --transitions 10")]
+  slowlane cost --calls 250000 --latency 2s --transitions 10
+What it costs to count tokens, and to hold tenants to budgets of a month
+  slowlane cost --latency 4s --metering --models 3 --budgets month")]
 pub(crate) struct AskCost {
     /// Calls a month, as often as you like to compare
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..),
@@ -35,13 +37,34 @@ pub(crate) struct AskCost {
     /// Without alarms and dashboard, as by -p Alarms=disabled -p Dashboard=disabled
     #[arg(long)]
     unwatched: bool,
+    /// With Metering=enabled: what calls use of models is counted
+    #[arg(long)]
+    metering: bool,
+    /// How many models there are, each of which has metrics of its own
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "metering")]
+    models: u32,
+    /// Of which spans there are budgets, read before each call of a tenant
+    #[arg(long, value_name = "SPAN", value_delimiter = ',', requires = "metering")]
+    budgets: Vec<Span>,
     /// Print JSON: [{calls, items: [{item, quantity, unit, usd}], usd_sparse, usd_flood, at_once}]
     #[arg(long)]
     json: bool,
 }
 
+/// How long a budget is for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Span {
+    Day,
+    Month,
+}
+
 impl AskCost {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let metering = self.metering.then(|| Metering {
+            models: self.models,
+            of_days: self.budgets.contains(&Span::Day),
+            of_months: self.budgets.contains(&Span::Month),
+        });
         let cost = |calls: &u64| {
             let load = Load {
                 calls: *calls,
@@ -50,6 +73,7 @@ impl AskCost {
                 log_bytes: self.log_bytes,
                 record_bytes: self.record_bytes,
                 watched: !self.unwatched,
+                metering,
             };
             load.cost()
         };
