@@ -123,7 +123,8 @@ pub async fn usage(
 
 /// For people: a line for each tenant and model, and one for all together.
 pub fn table(usage: &[Usage]) -> String {
-    let heading = ["TENANT", "MODEL", "CALLS", "TOKENS READ", "WRITTEN", "COST", "UNPRICED"];
+    let heading =
+        ["TENANT", "MODEL", "CALLS", "TOKENS READ", "FROM CACHE", "WRITTEN", "COST", "UNPRICED"];
     let mut all = Used::default();
     let mut rows = Vec::new();
     for Usage { tenant, used, .. } in usage {
@@ -136,14 +137,23 @@ pub fn table(usage: &[Usage]) -> String {
     text::table(heading, rows)
 }
 
-fn row(tenant: &str, model: &str, used: &Used) -> [String; 7] {
-    let Used { calls, input, output, cost, unpriced } = *used;
+fn row(tenant: &str, model: &str, used: &Used) -> [String; 8] {
+    let Used { calls, input, cached, output, cost, unpriced } = *used;
     // Nothing is known of what none of the calls cost.
     let cost = if unpriced == calls { String::new() } else { cost.to_string() };
     let number = |number: u64| number.to_string();
-    let unpriced = if unpriced == 0 { String::new() } else { number(unpriced) };
+    let some = |number: u64| if number == 0 { String::new() } else { number.to_string() };
     let name = |name: &str| if name.is_empty() { "-".to_owned() } else { name.to_owned() };
-    [name(tenant), name(model), number(calls), number(input), number(output), cost, unpriced]
+    [
+        name(tenant),
+        name(model),
+        number(calls),
+        number(input),
+        some(cached),
+        number(output),
+        cost,
+        some(unpriced),
+    ]
 }
 
 #[cfg(test)]

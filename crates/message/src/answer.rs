@@ -64,12 +64,16 @@ impl TargetResponse {
 }
 
 /// What a call has used of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The model, as the call named it. Empty if it named none.
     pub model: String,
-    /// Tokens that it read.
+    /// Tokens that it read, those of the vendor's cache among them.
     pub input: u64,
+    /// Of these, the tokens that came from the vendor's cache.
+    pub cached: u64,
+    /// Of `input`, the tokens that were put into the vendor's cache.
+    pub cache_written: u64,
     /// Tokens that it wrote.
     pub output: u64,
 }

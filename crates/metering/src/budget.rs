@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_budget_is_used_up_by_what_it_counts() {
         let cost = "1.50".parse().ok();
-        let used = Used::by_call(Tokens { input: 90, output: 10 }, cost);
+        let used = Used::by_call(Tokens { input: 90, output: 10, ..Tokens::default() }, cost);
         for (budget, used_up) in [
             (r#"{"tokens":"101/day"}"#, false),
             (r#"{"tokens":"100/day"}"#, true),

@@ -20,6 +20,7 @@ const TAKEN_OUT_AT_ONCE: usize = 20;
 
 const CALLS: &str = "calls:";
 const INPUT: &str = "input:";
+const CACHED: &str = "cached:";
 const OUTPUT: &str = "output:";
 const COST: &str = "cost:";
 const UNPRICED: &str = "unpriced:";
@@ -40,6 +41,7 @@ fn used(prefix: &str, number: u64) -> Option<Used> {
     Some(match prefix {
         CALLS => Used { calls: number, ..none },
         INPUT => Used { input: number, ..none },
+        CACHED => Used { cached: number, ..none },
         OUTPUT => Used { output: number, ..none },
         COST => Used { cost: Money::from_billionths(number), ..none },
         UNPRICED => Used { unpriced: number, ..none },
@@ -87,10 +89,11 @@ impl Update {
         let mut update = Self::default();
         let mut add = Vec::new();
         for (model, used) in tally.models() {
-            let Used { calls, input, output, cost, unpriced } = *used;
+            let Used { calls, input, cached, output, cost, unpriced } = *used;
             for (prefix, number) in [
                 (CALLS, calls),
                 (INPUT, input),
+                (CACHED, cached),
                 (OUTPUT, output),
                 (COST, cost.billionths()),
                 (UNPRICED, unpriced),
@@ -140,7 +143,7 @@ mod tests {
     #[test]
     fn an_update_adds_what_is_there_and_names_what_it_uses() {
         let mut tally = Tally::default();
-        tally.add("small", Used::by_call(Tokens { input: 7, output: 0 }, None));
+        tally.add("small", Used::by_call(Tokens { input: 7, ..Tokens::default() }, None));
         let update = Update::adding(&tally, "w1", 5_000, &["w0".to_owned(), "w1".to_owned()]);
         let said = |text: &str| {
             let mut text = text.to_owned();
@@ -168,6 +171,7 @@ mod tests {
             ("id".to_owned(), AttributeValue::S("2026-11-30#acme".to_owned())),
             ("expires_at".to_owned(), number(9)),
             ("calls:a:b".to_owned(), number(2)),
+            ("cached:a:b".to_owned(), number(20)),
             ("output:a:b".to_owned(), number(30)),
             ("cost:a:b".to_owned(), number(1_500)),
             ("input:c".to_owned(), number(4)),
@@ -177,7 +181,7 @@ mod tests {
         let read = read(&item);
         let models: Vec<_> = read.tally.models().collect();
         let cost = Money::from_billionths(1_500);
-        let first = Used { calls: 2, output: 30, cost, ..Used::default() };
+        let first = Used { calls: 2, cached: 20, output: 30, cost, ..Used::default() };
         let second = Used { input: 4, ..Used::default() };
         assert_eq!(models, [("a:b", &first), ("c", &second)]);
         assert_eq!(read.forgotten(FORGOTTEN_AFTER_MS + 1), Vec::<String>::new());

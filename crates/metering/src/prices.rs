@@ -27,7 +27,7 @@ use crate::used::Tokens;
 ///     output = 0.60
 ///     "#,
 /// )?;
-/// let cost = prices.cost("small", Tokens { input: 1_000, output: 200 });
+/// let cost = prices.cost("small", Tokens { input: 1_000, output: 200, ..Tokens::default() });
 /// assert_eq!(cost.map(|cost| cost.to_string()).as_deref(), Some("0.00027"));
 /// assert_eq!(prices.cost("another", Tokens::default()), None);
 /// # Ok::<_, slowlane_profile::mistakes::Mistakes>(())
@@ -52,9 +52,30 @@ pub struct Price {
     /// That it reads.
     #[serde(deserialize_with = "amount")]
     pub input: Money,
+    /// Of these, those that come from the vendor's cache; as `input`, if it is left out.
+    #[serde(default, deserialize_with = "maybe_amount")]
+    pub cached: Option<Money>,
+    /// Of these, those that are put into the vendor's cache; as `input`, if it is left out.
+    #[serde(default, deserialize_with = "maybe_amount")]
+    pub cache_written: Option<Money>,
     /// That it writes.
     #[serde(deserialize_with = "amount")]
     pub output: Money,
+}
+
+impl Price {
+    fn of(&self, tokens: Tokens) -> Money {
+        let Tokens { input, cached, cache_written, output } = tokens;
+        let fresh = input.saturating_sub(cached).saturating_sub(cache_written);
+        [
+            (self.input, fresh),
+            (self.cached.unwrap_or(self.input), cached),
+            (self.cache_written.unwrap_or(self.input), cache_written),
+            (self.output, output),
+        ]
+        .into_iter()
+        .fold(Money::default(), |sum, (price, tokens)| sum.plus(price.of_million(tokens)))
+    }
 }
 
 impl Prices {
@@ -86,9 +107,8 @@ impl Prices {
 
     /// What a call costs. `None`: its model is not in the list.
     #[must_use]
-    pub fn cost(&self, model: &str, Tokens { input, output }: Tokens) -> Option<Money> {
-        let price = self.models.get(model)?;
-        Some(price.input.of_million(input).plus(price.output.of_million(output)))
+    pub fn cost(&self, model: &str, tokens: Tokens) -> Option<Money> {
+        self.models.get(model).map(|price| price.of(tokens))
     }
 }
 
@@ -132,6 +152,10 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error>
     deserializer.deserialize_any(Reader)
 }
 
+fn maybe_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Money>, D::Error> {
+    amount(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,9 +169,28 @@ mod tests {
             (prices.as_of(), prices.currency(), prices.source()),
             ("2026-11-01", "USD", None)
         );
-        let cost = prices.cost("a.b-1", Tokens { input: 1_000_000, output: 2_000_000 });
+        let cost = prices
+            .cost("a.b-1", Tokens { input: 1_000_000, output: 2_000_000, ..Tokens::default() });
         assert_eq!(cost, "3.075".parse().ok());
         assert_eq!(prices.cost("a.b", Tokens::default()), None);
+    }
+
+    #[test]
+    fn tokens_of_the_cache_have_prices_of_their_own_if_the_list_says_them() {
+        let tokens =
+            Tokens { input: 1_000_000, cached: 600_000, cache_written: 300_000, output: 0 };
+        for (more, expected) in [
+            ("", "3"),
+            ("cached = 0.30\n", "1.38"),
+            ("cached = 0.30\ncache_written = 3.75\n", "1.605"),
+        ] {
+            let prices = Prices::parse(&format!("{LIST}{more}")).unwrap();
+            assert_eq!(prices.cost("a.b-1", tokens), expected.parse().ok(), "{more}");
+        }
+        // What says that it has read less than came from its cache costs what came from there.
+        let odd = Tokens { cached: 1_000_000, ..Tokens::default() };
+        let prices = Prices::parse(&format!("{LIST}cached = 0.30\n")).unwrap();
+        assert_eq!(prices.cost("a.b-1", odd), "0.3".parse().ok());
     }
 
     #[test]
@@ -159,6 +202,7 @@ mod tests {
             ("= 3", "= -3", "models.a.b-1.input: `-3` is no amount of money; write"),
             ("input", "imput", "4:1: models.a.b-1.imput: there is no field `imput`; did you mean"),
             ("output = 0.0375\n", "", "missing"),
+            ("output =", "cached = \"1\"\noutput =", "models.a.b-1.cached: "),
         ] {
             let error = Prices::parse(&LIST.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(told), "{told}: {error}");

@@ -7,8 +7,12 @@ use crate::money::Money;
 /// Tokens of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// Tokens that the model read.
+    /// Tokens that the model read, those of the vendor's cache among them.
     pub input: u64,
+    /// Of these, the tokens that came from the vendor's cache.
+    pub cached: u64,
+    /// Of `input`, the tokens that were put into the vendor's cache.
+    pub cache_written: u64,
     /// Tokens that it wrote.
     pub output: u64,
 }
@@ -20,6 +24,8 @@ pub struct Used {
     pub calls: u64,
     /// Tokens that were read.
     pub input: u64,
+    /// Of these, the tokens that came from the vendor's cache.
+    pub cached: u64,
     /// Tokens that were written.
     pub output: u64,
     /// What they cost, as far as their models are in the price list.
@@ -31,9 +37,10 @@ pub struct Used {
 impl Used {
     /// One call. Its cost is known if its model is in the price list.
     #[must_use]
-    pub fn by_call(Tokens { input, output }: Tokens, cost: Option<Money>) -> Self {
+    pub fn by_call(tokens: Tokens, cost: Option<Money>) -> Self {
+        let Tokens { input, cached, output, .. } = tokens;
         let unpriced = u64::from(cost.is_none());
-        Self { calls: 1, input, output, cost: cost.unwrap_or_default(), unpriced }
+        Self { calls: 1, input, cached, output, cost: cost.unwrap_or_default(), unpriced }
     }
 
     /// Tokens that were read and written.
@@ -48,6 +55,7 @@ impl Used {
         Self {
             calls: self.calls.saturating_add(other.calls),
             input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
             output: self.output.saturating_add(other.output),
             cost: self.cost.plus(other.cost),
             unpriced: self.unpriced.saturating_add(other.unpriced),

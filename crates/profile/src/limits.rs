@@ -120,6 +120,16 @@ pub(crate) struct UsageRule {
     /// Where the tokens stand that were read. The first that the answer holds counts.
     #[serde(default)]
     input: Vec<Source>,
+    /// Where the tokens stand that were read from the vendor's cache.
+    #[serde(default)]
+    cached: Vec<Source>,
+    /// Where the tokens stand that were read and put into the vendor's cache.
+    #[serde(default)]
+    cache_written: Vec<Source>,
+    /// Whether the cache's tokens stand beside `input`, and not in it. Those that were read from it then
+    /// count in no limit of units.
+    #[serde(default)]
+    cache_beside_input: bool,
     /// Where the tokens stand that were written.
     #[serde(default)]
     output: Vec<Source>,
@@ -162,12 +172,18 @@ impl CallPlace {
 }
 
 /// What a call has used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The model that it asked for, where the profile says how it does.
     pub model: Option<String>,
-    /// Tokens that were read.
+    /// Tokens that were read, those of the vendor's cache among them.
     pub input: Option<u64>,
+    /// Of these, the tokens that came from the vendor's cache.
+    pub cached: Option<u64>,
+    /// Of `input`, the tokens that were put into the vendor's cache.
+    pub cache_written: Option<u64>,
+    /// Of `input`, the tokens that count in no limit of units.
+    pub unlimited: u64,
     /// Tokens that were written.
     pub output: Option<u64>,
     /// Points.
@@ -180,7 +196,10 @@ impl Usage {
     pub fn units(&self) -> Option<u64> {
         let tokens = match (self.input, self.output) {
             (None, None) => None,
-            (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+            (input, output) => {
+                let limited = input.unwrap_or(0).saturating_sub(self.unlimited);
+                Some(limited.saturating_add(output.unwrap_or(0)))
+            }
         };
         self.cost.or(tokens)
     }
@@ -190,9 +209,19 @@ impl UsageRule {
     pub(crate) fn read(&self, call: &Call, seen: &Seen<'_>) -> Option<Usage> {
         let number =
             |places: &[Source]| places.iter().find_map(|place| whole_number(&place.text(seen)?));
+        let (cached, cache_written) = (number(&self.cached), number(&self.cache_written));
+        let (mut input, mut unlimited) = (number(&self.input), 0);
+        if self.cache_beside_input {
+            unlimited = cached.unwrap_or(0);
+            let beside = unlimited.saturating_add(cache_written.unwrap_or(0));
+            input = input.map(|input| input.saturating_add(beside));
+        }
         let usage = Usage {
             model: self.model.iter().find_map(|place| place.text(call)),
-            input: number(&self.input),
+            input,
+            cached,
+            cache_written,
+            unlimited,
             output: number(&self.output),
             cost: number(&self.cost),
         };

@@ -120,11 +120,18 @@ fn told(verdict: &Verdict) -> String {
             write!(text, ", {what} {value}").unwrap();
         }
     }
-    if let Some(Usage { model, input, output, cost }) = &verdict.usage {
+    if let Some(usage) = &verdict.usage {
+        let Usage { model, input, cached, cache_written, output, cost, .. } = usage;
         if let Some(model) = model {
             write!(text, ", model {model}").unwrap();
         }
-        let used = [("in", *input), ("out", *output), ("points", *cost)];
+        let used = [
+            ("in", *input),
+            ("from the cache", *cached),
+            ("into the cache", *cache_written),
+            ("out", *output),
+            ("points", *cost),
+        ];
         for (what, number) in used {
             if let Some(number) = number {
                 write!(text, ", used {number} {what}").unwrap();

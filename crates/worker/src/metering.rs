@@ -51,8 +51,13 @@ impl Metering {
 
     /// Counts what an answered call has used.
     pub(crate) async fn count(&self, call: &QueuedCall, usage: &Usage) -> Metered {
-        let Usage { model, input, output } = usage;
-        let tokens = Tokens { input: *input, output: *output };
+        let Usage { model, input, cached, cache_written, output } = usage;
+        let tokens = Tokens {
+            input: *input,
+            cached: *cached,
+            cache_written: *cache_written,
+            output: *output,
+        };
         let tenant = call.tenant.as_deref().unwrap_or_default();
         let used = self.meter.record(tenant, model, tokens, self.clock.now());
         self.write().await;

@@ -90,7 +90,8 @@ impl ApiClient {
         self.api.ledger.books().metered().tells(tenant, units);
         let input = units / 3;
         let more = u64::from(self.mutant == Some(Mutant::UsesMore));
-        let usage = Usage { model: MODEL.to_owned(), input, output: units - input + more };
+        let (model, output) = (MODEL.to_owned(), units - input + more);
+        let usage = Usage { model, input, output, ..Usage::default() };
         (self.mutant != Some(Mutant::UsesNothing)).then_some(usage)
     }
 }

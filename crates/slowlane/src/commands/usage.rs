@@ -28,7 +28,8 @@ pub(crate) struct ShowUsage {
     /// Of this month
     #[arg(long, value_name = "YYYY-MM", value_parser = month)]
     month: Option<Period>,
-    /// Print JSON: {period, usage: [{tenant, model, calls, input, output, cost, unpriced}]}
+    /// Print JSON: {period, usage: [{tenant, model, calls, input, cached, output, cost,
+    /// unpriced}]}
     #[arg(long)]
     json: bool,
 }
@@ -59,6 +60,7 @@ fn as_json(usage: &[Usage]) -> Vec<Value> {
                 "model": model,
                 "calls": used.calls,
                 "input": used.input,
+                "cached": used.cached,
                 "output": used.output,
                 // A text, since a number would lose digits.
                 "cost": used.cost.to_string(),

@@ -44,11 +44,14 @@ pub(super) fn outcome(
 
 /// What a call has used of a model, if what it used is tokens.
 fn tokens(usage: slowlane_profile::Usage) -> Option<Usage> {
-    let slowlane_profile::Usage { model, input, output, .. } = usage;
-    let is_there = input.or(output).is_some();
-    let (model, input, output) =
-        (model.unwrap_or_default(), input.unwrap_or(0), output.unwrap_or(0));
-    is_there.then_some(Usage { model, input, output })
+    let is_there = usage.input.or(usage.output).is_some();
+    is_there.then(|| Usage {
+        model: usage.model.unwrap_or_default(),
+        input: usage.input.unwrap_or(0),
+        cached: usage.cached.unwrap_or(0),
+        cache_written: usage.cache_written.unwrap_or(0),
+        output: usage.output.unwrap_or(0),
+    })
 }
 
 /// What is left of a limit, if it says so of one that comes back by itself.
