@@ -1,6 +1,6 @@
 //! The cost model's figures of one call are those of the simulator.
 
-use slowlane_deployer::cost::{FLOOD, OfOneCall, SPARSE};
+use slowlane_deployer::cost::{FLOOD, Metering, OfOneCall, SPARSE};
 use slowlane_simulator::run::{Onlooker, run};
 use slowlane_simulator::scenario::Scenario;
 
@@ -43,4 +43,30 @@ fn a_call_costs_what_the_cost_model_says() {
         }
     }
     assert!(wrong.is_empty(), "the figures of crates/deployer/src/cost.rs are now: {wrong:#?}");
+}
+
+/// Of a flood of calls of tenants with tokens.
+const METERED: &str = "limit = 5\napi = { median_ms = 200 }\n[[load]]\npriority = \"BATCH\"\ncalls = 500\n\
+                       tenants = 2\nunits = { median = 20, p99 = 60 }";
+
+#[test]
+fn counting_what_calls_use_costs_what_the_cost_model_says() {
+    let units = |metering: &str| {
+        let scenario = Scenario::parse(&format!("{metering}\n{METERED}")).unwrap();
+        let measures = run(&scenario, Onlooker::nobody()).unwrap().measures;
+        let calls = measures.calls as f64;
+        let reads = measures.units.half_reads as f64 / 2.0;
+        [measures.units.write as f64 / calls, reads / calls]
+    };
+    let uncounted = units("");
+    for (metering, of_days) in
+        [("metering = {}", false), ("metering = { units_a_day = 1000000 }", true)]
+    {
+        let model = Metering { models: 1, of_days, of_months: false };
+        let [writes, reads] = units(metering);
+        let more = [writes - uncounted[0], reads - uncounted[1]];
+        let expected = [model.write_units(), model.read_units()];
+        let near = more.iter().zip(expected).all(|(found, told)| (found - told).abs() < 0.1);
+        assert!(near, "{metering}: {more:?}, not {expected:?}");
+    }
 }
