@@ -27,6 +27,10 @@ pub struct TargetResponse {
     /// The API took the call and is still at work: the resource to GET for its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<String>,
+    /// The model that has answered in the place of the one that the call asked for, which was over its
+    /// limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_model: Option<String>,
     /// The body was too large to be read to its end, and had at least this many bytes. Instead of
     /// a result, the workflow gets the error `Slowlane.ResultTooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,7 @@ impl TargetResponse {
             partly_succeeded: false,
             parts: Vec::new(),
             follow: None,
+            fallback_model: None,
             too_large_bytes: None,
             units: None,
             usage: None,

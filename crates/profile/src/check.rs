@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::limits::UsageRule;
 use crate::mistakes::{self, Finding, Mistakes, proposal};
 use crate::profile::Profile;
 use crate::recovery::Then;
@@ -25,6 +26,13 @@ fn findings(profile: &Profile) -> Vec<Finding> {
         found.push(finding(0..0, "`answers` has no rule", "write at least one `[[answers]]`"));
     }
     rules(profile, &mut found);
+    if let Some(fallback) = &profile.fallback
+        && !profile.usage.as_ref().is_some_and(UsageRule::has_model_in_body)
+    {
+        let problem = "nothing says where a call's body names its model";
+        let mend = "write `model = [{ body = \"/model\" }]` in `[usage]`";
+        found.push(finding(fallback.model.span(), problem, mend));
+    }
     for pre_call in &profile.before {
         gaps(
             &pre_call.get_ref().path,

@@ -206,6 +206,25 @@ impl Usage {
 }
 
 impl UsageRule {
+    /// Whether a call's body may say of which model it asks.
+    pub(crate) fn has_model_in_body(&self) -> bool {
+        self.model.iter().any(|place| matches!(place, CallPlace::Body(_)))
+    }
+
+    /// The model that a call names in its body, and the call as it asks `model` in the place of that.
+    pub(crate) fn asked_of(&self, call: &Call, model: &str) -> Option<(String, Call)> {
+        let mut call = call.clone();
+        let body = call.body.as_mut()?;
+        let first = self.model.iter().find_map(|place| {
+            let CallPlace::Body(pointer) = place else { return None };
+            let named = body.pointer_mut(&pointer.to_string())?;
+            let first = named.as_str()?.to_owned();
+            *named = model.into();
+            Some(first)
+        })?;
+        Some((first, call))
+    }
+
     pub(crate) fn read(&self, call: &Call, seen: &Seen<'_>) -> Option<Usage> {
         let number =
             |places: &[Source]| places.iter().find_map(|place| whole_number(&place.text(seen)?));

@@ -14,6 +14,7 @@ use crate::answer::{Answer, Seen};
 use crate::auth::AuthMethods;
 use crate::before::PreCall;
 use crate::call::{Call, Content, graphql_reads, scalar};
+use crate::fallback::{Fallback, FallbackRule};
 use crate::limits::{LimitRule, UsageRule, ietf};
 use crate::parts::{Part, PartsRule};
 use crate::pointer::Pointer;
@@ -76,6 +77,8 @@ pub struct Profile {
     pub(crate) limits: Vec<LimitRule>,
     /// Where an answer says what the call has used of limits that count more than calls.
     pub(crate) usage: Option<UsageRule>,
+    /// A second model, for when the one that a call asks for is over its limit for long.
+    pub(crate) fallback: Option<FallbackRule>,
     /// What can be done about lost answers. The first rule that holds counts.
     #[serde(default)]
     #[schemars(with = "Vec<LossRule>")]
@@ -116,6 +119,12 @@ impl Profile {
         let auth = self.auth.all().into_iter();
         all.extend(auth.map(|(name, auth)| (format!("auth.{name}"), auth.source())));
         all
+    }
+
+    /// How a call is asked of the profile's second model. `None` if it has none, or if the call names
+    /// that one itself, or none.
+    pub fn fallback(&self, call: &Call) -> Option<Fallback> {
+        self.fallback.as_ref()?.of(self.usage.as_ref()?, call)
     }
 
     /// Whether the call changes nothing at the API.

@@ -86,6 +86,10 @@ const MISTAKES: &[(&str, &str)] = &[
     ("{idempotency_key}\", found", "{idempotency-key}\", found"),
     ("repeat = { within = \"24h\" }", "repeat = { within = \"24h\" }\nnothing = \"x\""),
     ("[[after_loss]]\nmethods", "[[after_loss]]\nnothing = \"x\"\n\n[[after_loss]]\nmethods"),
+    (
+        "[[after_loss]]\nmethods",
+        "[fallback]\nmodel = \"small\"\nafter = \"30s\"\n\n[[after_loss]]\nmethods",
+    ),
     ("[[after_loss]]\nrepeat", "[[after_los]]\nrepeat"),
     ("outcome = \"succeeded\"", "outcome = "),
     ("name = \"csrf\"\n", ""),

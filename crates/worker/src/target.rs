@@ -100,6 +100,7 @@ pub enum AfterLoss {
 
 /// What the API says of a call whose answer was lost.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is soon taken apart")]
 pub enum Reconciled {
     /// It had its effect, and this is what its answer would have been.
     Done(TargetResponse),

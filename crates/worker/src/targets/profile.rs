@@ -21,6 +21,9 @@
 //! be fetched anew (`renew`), and only after an answer that says that nothing was executed. Neither
 //! logs nor causes get a body, a header's value, a query or a secret.
 //!
+//! **A second model** is asked, where the profile has one (`fallback`), for calls that the first has
+//! refused for its limit and so has not executed.
+//!
 //! **After a lost answer** the profile's `after_loss` counts. A repeat that is only good for a time
 //! (`within`) is made only of calls whose deadline lies within it. An answer to a call that may be
 //! repeated may come and not tell. It is looked into at once where the profile knows a question,
@@ -35,8 +38,10 @@ mod builder;
 mod client;
 mod credentials;
 mod error;
+mod fallback;
 mod gifts;
 mod loss;
+mod refusals;
 mod response;
 mod send;
 mod settings;
@@ -52,6 +57,7 @@ use slowlane_profile::{Api, Call, Given, Loss, Recovery, Renew};
 
 use self::credentials::Credentials;
 use self::gifts::Gifts;
+use self::refusals::Refusals;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 pub use self::builder::Builder;
@@ -64,6 +70,7 @@ pub struct ProfiledApi {
     api: Api,
     credentials: Credentials,
     gifts: Gifts,
+    refusals: Refusals,
     /// In the place of the profile's own.
     settles_after: Option<Duration>,
     clock: Clock,
@@ -95,16 +102,15 @@ impl ProfiledApi {
     }
 }
 
-impl Target for ProfiledApi {
-    async fn call(&self, queued: &QueuedCall) -> Outcome<TargetResponse> {
-        let call = call_of(queued);
+impl ProfiledApi {
+    async fn make(&self, queued: &QueuedCall, call: &Call) -> Outcome<TargetResponse> {
         // What cannot be sent needs no token.
-        if let Err(error) = self.api.request(&call, &Given::default()) {
+        if let Err(error) = self.api.request(call, &Given::default()) {
             return Outcome::Rejected(error.to_string().into());
         }
         let mut renewed = Vec::new();
         let attempt = loop {
-            let attempt = self.attempt(&call).await;
+            let attempt = self.attempt(call).await;
             let what = attempt.renew.clone().filter(|what| !renewed.contains(what));
             match what {
                 Some(what) if self.renew(&what, attempt.credentials).await => renewed.push(what),
@@ -112,7 +118,7 @@ impl Target for ProfiledApi {
             }
         };
         if attempt.loss == Some(Loss::Answered)
-            && let Some(look_up) = self.question_at_once(queued, &call)
+            && let Some(look_up) = self.question_at_once(queued, call)
             && let Reconciled::Done(found) = self.look_up(&look_up).await
         {
             return Outcome::Succeeded(found);
@@ -124,6 +130,12 @@ impl Target for ProfiledApi {
             }
             outcome => outcome,
         }
+    }
+}
+
+impl Target for ProfiledApi {
+    async fn call(&self, queued: &QueuedCall) -> Outcome<TargetResponse> {
+        self.make_or_fall_back(queued).await
     }
 
     async fn prepare(&self, queued: &QueuedCall) -> bool {

@@ -14,6 +14,7 @@ use super::client::{Change, Clients};
 use super::credentials::{Credentials, Source, check_fields};
 use super::error::Error;
 use super::gifts::Gifts;
+use super::refusals::Refusals;
 use crate::aws::secret::StoredSecret;
 
 /// Makes a [`ProfiledApi`].
@@ -127,6 +128,7 @@ impl Builder {
             api: Api::new(self.profile, self.base),
             credentials,
             gifts: Gifts::default(),
+            refusals: Refusals::default(),
             settles_after: self.settles_after,
             clock: self.clock,
         })

@@ -1,0 +1,44 @@
+//! When calls go to a profile's second model.
+//!
+//! It is asked for calls that the first has surely not executed, since it has refused them for a limit: if
+//! it has done so for as long as the profile says, or asks to wait so long. Until that wait is over, this
+//! process asks the second at once. Each process finds out by itself.
+
+use slowlane_message::QueuedCall;
+use slowlane_policy::settle::Outcome;
+use slowlane_profile::Fallback;
+
+use super::{ProfiledApi, call_of};
+use crate::target::TargetResponse;
+
+impl ProfiledApi {
+    /// Makes a call, or has its profile's second model make it.
+    pub(super) async fn make_or_fall_back(&self, queued: &QueuedCall) -> Outcome<TargetResponse> {
+        let call = call_of(queued);
+        let Some(second) = self.api.profile().fallback(&call) else {
+            return self.make(queued, &call).await;
+        };
+        if !self.refusals.last_until_after(&second, self.clock.now()) {
+            let outcome = self.make(queued, &call).await;
+            let Outcome::Throttled { retry_after } = outcome else {
+                self.refusals.are_over(&second);
+                return outcome;
+            };
+            if !self.refusals.has_refused(&second, retry_after, self.clock.now()) {
+                return outcome;
+            }
+        }
+        let Fallback { call, first, model, .. } = second;
+        tracing::info!(
+            first,
+            model,
+            "the second model is asked, since the first is over its limit"
+        );
+        match self.make(queued, &call).await {
+            Outcome::Succeeded(response) => {
+                Outcome::Succeeded(TargetResponse { fallback_model: Some(model), ..response })
+            }
+            outcome => outcome,
+        }
+    }
+}
