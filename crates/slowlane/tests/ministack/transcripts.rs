@@ -1,6 +1,7 @@
-//! What somebody reads who deploys. `INSTA_UPDATE=always` writes what is read now.
+//! What somebody reads who deploys, pauses and drains. `INSTA_UPDATE=always` writes what is read now.
 
-use super::{Local, repository};
+use super::{Local, queued_call, repository};
+use anyhow::Context as _;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::{Progress, queues};
 
@@ -19,6 +20,24 @@ fn deploy(local: &Local, repository: &str, args: &[&str]) -> anyhow::Result<Stri
     ))
 }
 
+/// Runs commands as somebody types them, one after another. Each with all that it prints, and how it
+/// ended.
+fn typed(local: &Local, commands: &[&[&str]]) -> anyhow::Result<String> {
+    let mut transcript = String::new();
+    for args in commands {
+        let output = local.run_on("trial", args)?;
+        transcript += &format!(
+            "$ slowlane {}\n{}{}",
+            shell_words::join(*args),
+            String::from_utf8(output.stderr)?,
+            String::from_utf8(output.stdout)?
+        );
+        let code = output.status.code().context("it was killed")?;
+        transcript += &if code == 0 { "\n".to_owned() } else { format!("(exit code {code})\n\n") };
+    }
+    Ok(transcript)
+}
+
 /// Compares a transcript, without what is different each time or says nothing here.
 fn compare(name: &str, transcript: &str) {
     let mut settings = insta::Settings::clone_current();
@@ -29,6 +48,10 @@ fn compare(name: &str, transcript: &str) {
     settings.add_filter(r"\(\d+ s\)", "(N s)");
     settings.add_filter(r"http://localhost:\d+", "http://localhost:PORT");
     settings.add_filter(r"trial-([A-Z][A-Za-z]+)-[0-9A-Za-z]+", "trial-$1-ID");
+    // A time has as many digits as it needs, and a column is as wide as its widest time.
+    settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z *", "TIME ");
+    settings.add_filter(r" when +", " when ");
+    settings.add_filter(r"[─═]{5,}", "───");
     settings.bind(|| insta::assert_snapshot!(name, transcript));
 }
 
@@ -96,6 +119,34 @@ async fn a_default_that_has_changed_is_told() -> anyhow::Result<()> {
     let told =
         deploy(&local, newer.to_str().unwrap_or_default(), &["--plan", "-p", "LogLevel=debug"])?;
     compare("default_changed", &told);
+    Ok(())
+}
+
+/// Two calls wait, and a slot that found the gate shut has left a ring for later.
+#[tokio::test]
+async fn calls_are_paused_drained_and_resumed() -> anyhow::Result<()> {
+    let (local, outputs) = Local::deployed().await?;
+    for (queue, key) in
+        [(&outputs.high_queue_url, "order-1"), (&outputs.batch_queue_url, "order-2")]
+    {
+        let body = queued_call(key, "AQCEAAAAKgAAAAMAAAAA").to_string();
+        local.sqs().send_message().queue_url(queue).message_body(body).send().await?;
+    }
+    let doorbell = outputs.doorbell_queue_url.context("a doorbell")?;
+    let ring = local.sqs().send_message().queue_url(doorbell).message_body("{}");
+    ring.delay_seconds(900).send().await?;
+
+    let by = ["--who", "ada", "--why"];
+    let pause = [&["pause", "--for", "2h"], &by[..], &["NetSuite release"]].concat();
+    compare(
+        "paused",
+        &typed(&local, &[&["pause", "--who", "ada"], &pause, &["status"], &["limits", "show"]])?,
+    );
+    let drain = [&["drain"], &by[..], &["the API moves to another host"]].concat();
+    compare("drained", &typed(&local, &[&drain, &["status"], &["limits", "show"]])?);
+    // With its rings the slots begin, so the queues' numbers may be any.
+    let resume = [&["resume"], &by[..], &["the release is through"]].concat();
+    compare("resumed", &typed(&local, &[&resume, &["limits", "show"]])?);
     Ok(())
 }
 
