@@ -12,6 +12,7 @@ mod rights;
 mod stages;
 mod status;
 mod transcripts;
+mod unchanged;
 mod unresolved;
 
 use anyhow::Context as _;

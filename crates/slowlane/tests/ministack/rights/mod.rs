@@ -5,7 +5,7 @@
 //! deploys. What the latter asks is known from the schemas of the resource types (`handlers.json`).
 
 mod policy;
-mod tap;
+pub(crate) mod tap;
 
 use super::{Local, dispatched, queued_call, repository, template};
 use anyhow::{Context as _, ensure};

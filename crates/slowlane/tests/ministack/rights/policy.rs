@@ -11,11 +11,11 @@ const CONDITIONS: [&str; 2] = ["iam:PassedToService", "lambda:FunctionArn"];
 
 /// What is asked of AWS: an action on a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// As IAM writes it: `sqs:SendMessage`.
-    pub(super) action: String,
+    pub(crate) action: String,
     /// An ARN, or `*` where IAM knows no resource for the action.
-    pub(super) resource: String,
+    pub(crate) resource: String,
 }
 
 /// A policy document.

@@ -21,8 +21,8 @@ const SERVICES: [(&str, &str); 4] = [
 ];
 
 /// A running proxy. It ends with the test's runtime.
-pub(super) struct Tap {
-    pub(super) url: String,
+pub(crate) struct Tap {
+    pub(crate) url: String,
     inner: Arc<Inner>,
 }
 
@@ -35,7 +35,7 @@ struct Inner {
 }
 
 impl Tap {
-    pub(super) async fn start(upstream: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(upstream: &str) -> anyhow::Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let inner = Arc::new(Inner {
@@ -51,7 +51,7 @@ impl Tap {
 
     /// What was asked since the last time, and nothing that is not understood.
     #[expect(clippy::unwrap_used, reason = "poisoned by a panic that fails the test anyway")]
-    pub(super) fn take(&self) -> anyhow::Result<BTreeSet<Asked>> {
+    pub(crate) fn take(&self) -> anyhow::Result<BTreeSet<Asked>> {
         let unknown = self.inner.unknown.lock().unwrap();
         anyhow::ensure!(unknown.is_empty(), "not known to this test: {unknown:?}");
         Ok(std::mem::take(&mut *self.inner.asked.lock().unwrap()))
