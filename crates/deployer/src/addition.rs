@@ -125,7 +125,11 @@ impl Deployer {
             parameters.insert("ArtifactBucket".into(), store.bucket().into());
         }
         for (parameter, artifact) in artifacts {
-            progress.say(&format!("{parameter}: {}", artifact.key()));
+            artifact.tell(&parameter, progress);
+            // To a local server nothing is packed small.
+            if let Some(heavy) = artifact.heavy().filter(|_| !is_local) {
+                progress.say(&heavy);
+            }
             store.put(&artifact).await?;
             parameters.insert(parameter, artifact.key().into());
         }

@@ -1,6 +1,6 @@
 //! Files in S3 that the template refers to.
 
-use crate::aws;
+use crate::{Progress, aws};
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
     VersioningConfiguration,
 };
+use indicatif::DecimalBytes;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,6 +71,9 @@ pub enum Error {
     Aws(#[from] aws::Error),
 }
 
+/// A release build of ours has less. Lambda loads the package before a slot can begin.
+const HEAVY_ZIP: u64 = 4_000_000;
+
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.into(), source })
 }
@@ -90,6 +94,34 @@ impl Artifact {
 
     pub(crate) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// Says what is deployed as this template parameter, and how large a package is.
+    pub(crate) fn tell(&self, parameter: &str, progress: &Progress) {
+        let size = if self.is_package() { format!(" ({})", self.size()) } else { String::new() };
+        progress.say(&format!("{parameter}: {}{size}", self.key));
+    }
+
+    /// A word to whoever is about to deploy a package that starts slowly, such as a debug build.
+    pub(crate) fn heavy(&self) -> Option<String> {
+        let is_heavy = self.is_package() && self.bytes.len() as u64 > HEAVY_ZIP;
+        is_heavy.then(|| {
+            format!(
+                "{} has {}, and a release build of ours less than {}: a slot starts more slowly the \
+                 larger it is",
+                self.key,
+                self.size(),
+                DecimalBytes(HEAVY_ZIP)
+            )
+        })
+    }
+
+    fn is_package(&self) -> bool {
+        self.key.ends_with(".zip")
+    }
+
+    fn size(&self) -> DecimalBytes {
+        DecimalBytes(self.bytes.len() as u64)
     }
 
     #[cfg(test)]
@@ -266,6 +298,16 @@ mod tests {
         assert_eq!(key("one"), key("one"));
         assert_ne!(key("one"), key("two"));
         assert_eq!(key(""), "lambda/worker-e3b0c44298fc1c149afbf4c8996fb924.zip");
+    }
+
+    #[test]
+    fn a_package_that_is_no_release_build_is_told() {
+        let zip = |bytes: usize| Artifact::new("lambda/worker", "zip", vec![0; bytes]);
+        assert_eq!(zip(4_000_000).heavy(), None);
+        let told = zip(11_200_000).heavy().unwrap();
+        assert!(told.starts_with("lambda/worker-") && told.contains("has 11.20 MB"), "{told}");
+        // It is code that is loaded, not a definition.
+        assert_eq!(Artifact::new("state-machine/x", "asl.json", vec![0; 5_000_000]).heavy(), None);
     }
 
     /// CreateBucket alone names no owner: what it makes is the caller's.

@@ -13,6 +13,10 @@ const GLIBC_OF_AL2023: (u32, u32) = (2, 34);
 /// Offset and value of the ELF header's machine field for x86-64, the template's architecture.
 const ELF_MACHINE: (usize, [u8; 2]) = (18, [0x3e, 0x00]);
 
+/// How large all files of a package may be: 250 MB by Lambda's count (AWS Lambda Developer Guide, "Lambda
+/// quotas").
+const MOST_UNZIPPED: u64 = 250 * 1024 * 1024;
+
 /// Why a binary cannot become a package.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,6 +45,17 @@ pub enum Error {
         path: PathBuf,
         /// The greatest version it refers to.
         needs: (u32, u32),
+    },
+    /// Lambda would not take it.
+    #[error(
+        "the files of {package} have {bytes} bytes together, and Lambda takes {MOST_UNZIPPED}: is it a \
+         release build, by `cargo xtask build`?"
+    )]
+    TooLarge {
+        /// The Lambda's name.
+        package: String,
+        /// Of all files, unzipped.
+        bytes: u64,
     },
     /// The zip could not be written.
     #[error("cannot write the zip")]
@@ -85,6 +100,15 @@ pub fn zip(files: &[File], compression: CompressionMethod) -> Result<Vec<u8>, Er
         zip.write_all(bytes).map_err(zip::result::ZipError::from)?;
     }
     Ok(zip.finish()?.into_inner())
+}
+
+/// That Lambda takes so much. CloudFormation would find out too, with a stack to roll back.
+pub(crate) fn fits(package: &str, files: &[File]) -> Result<(), Error> {
+    let bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    match bytes > MOST_UNZIPPED {
+        true => Err(Error::TooLarge { package: package.to_owned(), bytes }),
+        false => Ok(()),
+    }
 }
 
 pub(crate) fn read(binary: &Path) -> Result<Vec<u8>, Error> {
@@ -154,6 +178,15 @@ mod tests {
         let script = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(script.path(), "#!/bin/sh\n").unwrap();
         assert!(matches!(files_for_aws(script.path()), Err(Error::OtherMachine { .. })));
+    }
+
+    #[test]
+    fn what_lambda_would_not_take_is_refused() {
+        let most = usize::try_from(MOST_UNZIPPED).unwrap();
+        let files = |bytes| [("bootstrap", vec![0; bytes - 1]), ("profile.toml", vec![0])];
+        assert!(fits("worker", &files(most)).is_ok());
+        let error = fits("worker", &files(most + 1)).unwrap_err().to_string();
+        assert!(error.contains("worker have 262144001 bytes"), "{error}");
     }
 
     #[test]

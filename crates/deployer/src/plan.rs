@@ -127,6 +127,9 @@ pub(crate) fn lambda(
         false => package::files_for_aws(binary)?,
     };
     files.extend(more);
+    if !local {
+        package::fits(name, &files)?;
+    }
     // What does not travel is not worth packing small.
     let compression = if local { CompressionMethod::Stored } else { CompressionMethod::Deflated };
     let zip = package::zip(&files, compression)?;
