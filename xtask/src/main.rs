@@ -85,6 +85,11 @@ enum Xtask {
     ///
     /// Takes two release builds: a quarter of an hour on two cores.
     Reproduce,
+    /// Build the Lambdas, and measure their packages and how long they take to start
+    ///
+    /// Fails beyond 4 MB or 10 ms. `cargo xtask startup --help` lists what can be varied.
+    #[command(disable_help_flag = true)]
+    Startup(Passed),
     /// Run `slowlane`, the command line of those who run Slowlane, as it stands in this repository
     ///
     /// `cargo xtask slowlane --help` lists its commands.
@@ -177,6 +182,7 @@ fn run(command: Xtask) -> anyhow::Result<()> {
         Xtask::Permissions { check } => lint::permissions(&sh, &python::checks(&sh)?, check),
         Xtask::Book => lint::book(&sh, &python::checks(&sh)?),
         Xtask::Reproduce => reproduce::run(&sh),
+        Xtask::Startup(passed) => startup(&sh, &passed),
         Xtask::Slowlane(passed) => slowlane(&sh, &[], &passed.args),
         Xtask::Deploy(passed) => deploy(&sh, &passed),
         Xtask::Add(passed) => add(&sh, &passed),
@@ -356,6 +362,15 @@ fn built_for(
         slowlane(sh, &[command], &passed.args)?;
     }
     binaries::release(sh, packages)
+}
+
+fn startup(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
+    let mut program = Command::new(binaries::local(sh)?.join("slowlane-local"));
+    program.arg("startup").args(&passed.args);
+    if !passed.ask_for_help() && !passed.give("--lambdas") {
+        program.arg("--lambdas").arg(binaries::release(sh, &binaries::LAMBDAS)?);
+    }
+    become_program(&mut program)
 }
 
 /// What is added to the arguments of `deploy`: this repository and its Lambdas, which `build`

@@ -1,8 +1,10 @@
-//! `slowlane-local demo`: the whole of Slowlane on this machine, from nothing to a table.
+//! `slowlane-local demo`: the whole of Slowlane on this machine, from nothing to a table. `slowlane-local
+//! startup` measures how its Lambdas start.
 
 mod demo;
 mod keep;
 mod scenario;
+mod startup;
 
 use std::process::ExitCode;
 
@@ -19,13 +21,21 @@ enum Cli {
     /// request, a JSON report. The exit code is 0 only if nothing was lost, nothing was written
     /// twice and the API's limit was kept.
     #[command(after_long_help = demo::ORDER_FORMAT)]
-    Demo(demo::Options),
+    Demo(Box<demo::Options>),
+    /// Measures the Lambdas before their first call: package and start.
+    ///
+    /// Each is started many times against a stand-in for Lambda's runtime API. The exit code is 0 only
+    /// if no package is too large and no start too slow.
+    Startup(startup::Options),
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Cli::Demo(options) = Cli::parse();
-    match run(&options).await {
+    let ended = match Cli::parse() {
+        Cli::Demo(options) => run(&options).await,
+        Cli::Startup(options) => startup::run(&options).await.map(|()| ExitCode::SUCCESS),
+    };
+    match ended {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
