@@ -3,7 +3,7 @@
 use crate::api::{self, Brought};
 use crate::artifacts::{self, Artifact};
 use crate::outputs::Outputs;
-use crate::room::Reservation;
+use crate::room::Demand;
 use crate::stack::{ChangeSet, Changes, Description, Wanted};
 use crate::{DeployError, Deployer, Plan, Progress, local, metering, switch};
 
@@ -64,12 +64,9 @@ impl<'a> Prepared<'a> {
         }
         metering::choose(&mut parameters, &present, plan.prices.is_some())?;
         let template = plan.files.template()?;
-        if let Some(reservation) = Reservation::of(&parameters, &present, &template) {
-            match reservation.check(&deployer.config).await {
-                Ok(room) => room?,
-                Err(error) => progress.say(&format!("going on without knowing of room: {error}")),
-            }
-        }
+        let deployed = before.as_ref().map(|before| &before.parameters);
+        let demand = Demand::of(&parameters, deployed, &template);
+        demand.check(&deployer.config, is_local, progress).await?;
         let bucket = plan.artifact_bucket.as_deref();
         let store = artifacts::Store::open(&deployer.config, is_local, bucket).await?;
         if is_local {

@@ -1,64 +1,60 @@
-//! Whether the account has room for a limit. CloudFormation would find out too, after minutes and with
-//! a stack to roll back.
+//! Whether the account has room for what a deploy adds. CloudFormation would find out too, after minutes
+//! and with a stack to roll back.
+//!
+//! Alarms are not counted: Service Quotas does not tell how many an account may have.
+//!
+//! An answer that cannot be had stops nothing: whoever deploys may lack the permission to ask.
 
-use crate::{Values, aws};
+mod concurrency;
+mod no_room;
+mod stacks;
+
+pub use no_room::NoRoom;
+
+use crate::{Progress, Values, aws};
 use aws_config::SdkConfig;
-use serde_yaml_ng::Value;
+use concurrency::Reservation;
 
-/// So much of an account's concurrency must stay unreserved (AWS Lambda Developer Guide, "Configuring
-/// reserved concurrency").
-const UNRESERVED: u64 = 100;
-
-/// The limit does not fit into the account.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "nothing was changed: the worker would reserve {wanted} of the account's Lambda concurrency, and {room} \
-     can be reserved here, since {UNRESERVED} must stay unreserved. Deploy a smaller ApiConcurrency, or ask \
-     for more under Service Quotas, AWS Lambda, \"Concurrent executions\" (L-B99A9384)"
-)]
-pub struct NoRoom {
-    wanted: u64,
-    /// For this worker, with what it reserves already.
-    room: u64,
-}
-
-/// What a deploy reserves, and what its stack reserves already.
+/// What a deploy adds to its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reservation {
-    wanted: u64,
-    present: u64,
+pub(crate) struct Demand {
+    reservation: Option<Reservation>,
+    is_new_stack: bool,
 }
 
-impl Reservation {
-    /// From what is given, what the stack has, and the template's default.
-    pub(crate) fn of(given: &Values, present: &Values, template: &str) -> Option<Self> {
-        let number = |values: &Values| values.get("ApiConcurrency")?.parse().ok();
-        let reserved = number(present);
-        let wanted = number(given).or(reserved).or_else(|| default_limit(template))?;
-        Some(Self { wanted, present: reserved.unwrap_or(0) })
+impl Demand {
+    /// From what is given, the parameters of the stack if it is there, and the template's default.
+    pub(crate) fn of(given: &Values, present: Option<&Values>, template: &str) -> Self {
+        let none = Values::new();
+        let reservation = Reservation::of(given, present.unwrap_or(&none), template);
+        Self { reservation, is_new_stack: present.is_none() }
     }
 
-    /// Asks Lambda for room, if more is reserved than before.
-    pub(crate) async fn check(self, config: &SdkConfig) -> Result<Result<(), NoRoom>, aws::Error> {
-        if self.wanted <= self.present {
-            return Ok(Ok(()));
+    /// Asks Lambda and CloudFormation. A local server has no quota of stacks.
+    ///
+    /// # Errors
+    /// If something does not fit. An answer that cannot be had is told, and stops nothing.
+    pub(crate) async fn check(
+        self,
+        config: &SdkConfig,
+        is_local: bool,
+        progress: &Progress,
+    ) -> Result<(), NoRoom> {
+        if let Some(reservation) = self.reservation {
+            known(reservation.check(config).await, progress)?;
         }
-        let answer = aws_sdk_lambda::Client::new(config).get_account_settings().send().await;
-        let answer = answer.map_err(aws::failed("lambda:GetAccountSettings", "the account"))?;
-        let limit = answer.account_limit.and_then(|limit| limit.unreserved_concurrent_executions);
-        let unreserved = limit.and_then(|number| u64::try_from(number).ok());
-        Ok(unreserved.map_or(Ok(()), |unreserved| self.fits(unreserved)))
-    }
-
-    fn fits(self, unreserved: u64) -> Result<(), NoRoom> {
-        let room = (unreserved + self.present).saturating_sub(UNRESERVED);
-        if self.wanted <= room { Ok(()) } else { Err(NoRoom { wanted: self.wanted, room }) }
+        if self.is_new_stack && !is_local {
+            known(stacks::check(config).await, progress)?;
+        }
+        Ok(())
     }
 }
 
-fn default_limit(template: &str) -> Option<u64> {
-    let template: Value = serde_yaml_ng::from_str(template).ok()?;
-    template["Parameters"]["ApiConcurrency"]["Default"].as_u64()
+fn known(room: Result<Result<(), NoRoom>, aws::Error>, progress: &Progress) -> Result<(), NoRoom> {
+    room.unwrap_or_else(|error| {
+        progress.say(&format!("going on without knowing of room: {error}"));
+        Ok(())
+    })
 }
 
 #[cfg(test)]
@@ -66,67 +62,34 @@ mod tests {
     use super::*;
     use crate::wire::Wire;
 
-    fn values(limit: Option<&str>) -> Values {
-        limit.map(|limit| ("ApiConcurrency".into(), limit.into())).into_iter().collect()
-    }
+    const TEMPLATE: &str = include_str!("../../../infra/template.yaml");
+    const ROOM: &str = r#"{"AccountLimit": {"UnreservedConcurrentExecutions": 1000}}"#;
 
-    fn reservation(given: Option<&str>, present: Option<&str>) -> Reservation {
-        let template = include_str!("../../../infra/template.yaml");
-        Reservation::of(&values(given), &values(present), template).unwrap()
-    }
-
+    /// How it ended, and how many requests it took.
     async fn check(
-        reservation: Reservation,
-        answer: (u16, &str),
-    ) -> (Result<Result<(), NoRoom>, aws::Error>, usize) {
-        let wire = Wire::answering([answer]);
-        let checked = reservation.check(&wire.config()).await;
+        present: Option<&Values>,
+        is_local: bool,
+        answers: &[(u16, &str)],
+    ) -> (Result<(), NoRoom>, usize) {
+        let wire = Wire::answering(answers.iter().copied());
+        let demand = Demand::of(&Values::new(), present, TEMPLATE);
+        let checked = demand.check(&wire.config(), is_local, &Progress::hidden()).await;
         (checked, wire.requests().len())
     }
 
-    fn unreserved(number: u64) -> String {
-        format!(
-            r#"{{"AccountLimit": {{"ConcurrentExecutions": 1000,
-                "UnreservedConcurrentExecutions": {number}}}, "AccountUsage": {{}}}}"#
-        )
-    }
-
-    #[test]
-    fn what_is_given_goes_before_what_is_there_and_that_before_the_default() {
-        for (given, present, wanted) in
-            [(Some("9"), Some("7"), 9), (None, Some("7"), 7), (None, None, 5)]
-        {
-            let reservation = reservation(given, present);
-            assert_eq!(reservation.wanted, wanted, "{given:?} {present:?}");
-        }
+    #[tokio::test]
+    async fn only_a_new_stack_on_aws_is_counted() {
+        let deployed = Values::from([("ApiConcurrency".into(), "5".into())]);
+        assert_eq!(check(Some(&deployed), false, &[]).await, (Ok(()), 0));
+        assert_eq!(check(None, true, &[(200, ROOM)]).await, (Ok(()), 1));
+        let (limits, none) = (stacks::limits(2000), stacks::listed(0, None));
+        let answers = [(200, ROOM), (200, &limits), (200, &none)];
+        assert_eq!(check(None, false, &answers).await, (Ok(()), 3));
     }
 
     #[tokio::test]
-    async fn a_limit_for_which_there_is_no_room_is_refused_before_anything_is_changed() {
-        // A new account, as many of them are.
-        let (checked, _) = check(reservation(None, None), (200, &unreserved(10))).await;
-        let told = checked.unwrap().unwrap_err().to_string();
-        assert!(told.contains("would reserve 5 ") && told.contains("and 0 can be"), "{told}");
-
-        // What the worker has counts as room of its own.
-        for (wanted, fits) in [("30", true), ("31", false)] {
-            let reservation = reservation(Some(wanted), Some("10"));
-            let (checked, _) = check(reservation, (200, &unreserved(120))).await;
-            assert_eq!(checked.unwrap().is_ok(), fits, "{wanted}");
-        }
-    }
-
-    #[tokio::test]
-    async fn nobody_is_asked_where_no_more_is_reserved_than_before() {
-        for given in [None, Some("7"), Some("3")] {
-            let (checked, asked) = check(reservation(given, Some("7")), (500, "")).await;
-            assert_eq!((checked.unwrap(), asked), (Ok(()), 0), "{given:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_missing_permission_is_told_by_its_name() {
-        let (checked, _) = check(reservation(None, None), (403, "{}")).await;
-        assert!(checked.unwrap_err().to_string().contains("lambda:GetAccountSettings"));
+    async fn who_may_not_ask_may_deploy() {
+        let refused = [(403, "{}"), (403, "")];
+        assert_eq!(check(None, false, &refused).await, (Ok(()), 2));
     }
 }

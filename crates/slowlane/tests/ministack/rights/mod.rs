@@ -83,7 +83,9 @@ const UNUSED: [(&str, &str); 14] = [
 ];
 
 /// What the policies allow and neither list shows, each with why.
-const BESIDE: [(&str, &str); 5] = [
+const BESIDE: [(&str, &str); 7] = [
+    ("cloudformation:DescribeAccountLimits", "asked of AWS only: a local server has no quotas"),
+    ("cloudformation:ListStacks", "the same"),
     ("cloudformation:DetectStackResourceDrift", "AWS asks for it beside DetectStackDrift"),
     ("cloudformation:DescribeEvents", "asked after a refused change set only"),
     ("cloudformation:TagResource", "a stack has tags, and AWS asks for it beside CreateChangeSet"),
@@ -96,7 +98,7 @@ const WIDE: [(&str, &str); 9] = [
     ("deploy", "LookAtLogs"),
     ("deploy", "LookAtMappings"),
     ("deploy", "Mappings"),
-    ("deploy", "RoomForTheLimit"),
+    ("deploy", "RoomInTheAccount"),
     ("deploy", "Templates"),
     ("deploy-options", "WhereKmsKeyArnIsGiven"),
     ("deploy-options", "WhereWorkerSubnetIdsAreGiven"),
