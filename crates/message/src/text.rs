@@ -157,6 +157,18 @@ pub fn is_trace_header(text: &str) -> bool {
     TRACE_HEADER.check(text).is_ok()
 }
 
+/// The id of the trace that an X-Ray header continues, as W3C's Trace Context and OpenTelemetry write it:
+/// 32 hexadecimal digits. X-Ray writes the same id as `1-`, the first eight, `-` and the rest (AWS X-Ray
+/// Developer Guide, "Tracing header"). `None` if the header names no such trace.
+pub fn trace_id(header: &str) -> Option<String> {
+    let root = header.split(';').find_map(|field| field.trim().strip_prefix("Root="))?;
+    let (time, rest) = root.strip_prefix("1-")?.split_once('-')?;
+    let is_hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    (is_hex(time, 8) && is_hex(rest, 24)).then(|| format!("{time}{rest}").to_ascii_lowercase())
+}
+
 /// Whether a message may hold this ARN of an execution.
 pub fn is_execution(text: &str) -> bool {
     EXECUTION.check(text).is_ok()
@@ -245,6 +257,25 @@ mod tests {
             let pattern = alphabet.pattern();
             assert!(inside.chars().all(|c| alphabet.has(c)), "{pattern}");
             assert!(!outside.chars().any(|c| alphabet.has(c)), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_trace_has_one_id_in_two_ways_to_write_it() {
+        let id = Some("5759e988bd862e3fe1be46a994272793".to_owned());
+        let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
+        for header in [root, &format!("{root};Parent=53995c3f42cd8ad8;Sampled=1")] {
+            assert_eq!(trace_id(header), id);
+        }
+        assert_eq!(trace_id(&format!("Self=1-67891234-12456789abcdef012345678a; {root}")), id);
+        for header in [
+            "",
+            "Root=",
+            "Root=1-5759e988",
+            "Root=2-5759e988-bd862e3fe1be46a994272793",
+            "Root=1-x-y",
+        ] {
+            assert_eq!(trace_id(header), None, "{header}");
         }
     }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slowlane_lambda::clock::Clock;
 use slowlane_lambda::emf::{Record, Unit};
+use slowlane_message::trace_id;
 
 use crate::call::{Disposition, Ended};
 use crate::metering::Metered;
@@ -167,6 +168,9 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
     }
     if let Some(wait) = ended.wait_for_grant {
         record = record.metric("GrantWaitMs", Unit::Milliseconds, millis(wait));
+        if let Some(trace) = call.trace_header.as_deref().and_then(trace_id) {
+            record = record.property("trace_id", trace);
+        }
     }
     if let Some(at_once) = ended.concurrency {
         record = record.property("concurrency", at_once);

@@ -184,6 +184,8 @@ async fn a_call_that_is_tried_again_later_says_why_down_to_the_last_cause() {
     let requests = cloud.requests.lock().unwrap();
     assert!(requests.contains_key("AmazonSQS.ChangeMessageVisibility"), "{requests:?}");
     assert_eq!(api.requests(), Vec::<String>::new(), "the API was not asked");
+    // By it the trace is found of the workflow that waits.
+    assert_eq!(record["trace_id"], "5759e988bd862e3fe1be46a994272793");
 }
 
 /// What a workflow was told, and what the worker printed until then.
@@ -314,6 +316,7 @@ fn invocation(total: i32) -> String {
         "task_token": "token",
         "priority": "HIGH",
         "idempotency_key": "order-1",
+        "trace_header": "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1",
         "request": { "method": "PUT", "resource": "orders/7", "body": { "total": total } },
         "enqueued_at": "2026-11-01T00:00:00Z",
         "deadline": "2999-01-01T00:00:00Z",
