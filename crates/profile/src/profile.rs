@@ -25,7 +25,7 @@ use crate::source::Source;
 use crate::template::{Template, in_url};
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::wait::Wait;
-use crate::words::{Method, Period, Statuses};
+use crate::words::{Method, Period, Statuses, moment};
 
 /// What an API's requests and answers mean.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -48,6 +48,10 @@ pub struct Profile {
     /// Where an error's code stands. The first that the answer holds counts.
     #[serde(default)]
     code: Vec<Source>,
+    /// Where an answer says when the secret ends with which it was asked. The first that the answer holds
+    /// counts.
+    #[serde(default)]
+    secret_ends: Vec<Source>,
     /// Where the id of a record stands that a call made. The first that the answer holds counts.
     #[serde(default)]
     id: Vec<Source>,
@@ -221,6 +225,12 @@ impl Profile {
     fn id(&self, of_rule: &[Source], seen: &Seen<'_>) -> Option<String> {
         let places = if of_rule.is_empty() { &self.id } else { of_rule };
         places.iter().find_map(|place| place.text(seen)).map(Cow::into_owned)
+    }
+
+    /// When the secret ends with which the API was asked, if the answer says so.
+    pub fn secret_ends(&self, answer: &Answer) -> Option<Timestamp> {
+        let seen = Seen::of(answer);
+        self.secret_ends.iter().find_map(|place| moment(&place.text(&seen)?))
     }
 
     fn reason(&self, because: Option<&str>, outcome: Outcome, seen: &Seen<'_>) -> Reason {

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use schemars::JsonSchema;
 use serde::de::{self, Visitor};
@@ -135,6 +137,19 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 /// A moment as HTTP headers have it: `Sat, 28 Nov 2026 12:00:10 GMT`.
 pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
     Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
+}
+
+/// A moment as vendors and people write the end of something: as in RFC 3339, with blanks in it and `UTC`
+/// (`2027-01-31 05:00:00 UTC`, `2027-01-31 05:00:00 +0100`), or a day, whose beginning in UTC it is.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let in_utc = text.strip_suffix(" UTC").map(|text| format!("{text}Z"));
+    let text = in_utc.unwrap_or_else(|| text.replacen(" +", "+", 1).replacen(" -", "-", 1));
+    let day = || {
+        let day: Date = text.parse().ok()?;
+        day.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp())
+    };
+    text.parse().ok().or_else(day)
 }
 
 /// A resource's path in segments: `crm/v3/objects/*/search`. `*` is any one segment, and `**` at
@@ -274,6 +289,24 @@ described! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_read_as_vendors_and_people_write_it() {
+        for (text, moment_in_utc) in [
+            ("2027-01-31T05:00:00Z", Some("2027-01-31T05:00:00Z")),
+            ("2027-01-31T05:00:00.5+02:00", Some("2027-01-31T03:00:00.5Z")),
+            (" 2027-01-31 05:00:00 UTC ", Some("2027-01-31T05:00:00Z")),
+            ("2027-01-31 05:00:00 +0100", Some("2027-01-31T04:00:00Z")),
+            ("2027-01-31 00:00:00 -0500", Some("2027-01-31T05:00:00Z")),
+            ("2027-01-31", Some("2027-01-31T00:00:00Z")),
+            ("31.1.2027", None),
+            ("never", None),
+            ("", None),
+        ] {
+            let expected = moment_in_utc.map(|text| text.parse().unwrap());
+            assert_eq!(moment(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn spans_of_time_are_read_as_vendors_and_people_write_them() {

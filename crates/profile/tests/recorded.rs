@@ -43,6 +43,9 @@ struct Case {
     /// What it says of limits, in one line.
     #[serde(default)]
     limits: String,
+    /// When it says that the secret ends.
+    #[serde(default)]
+    secret_ends: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -181,9 +184,14 @@ fn every_profile_reads_its_vendors_answers() {
         assert!(table.case.len() >= LEAST, "{name} has {} answers", table.case.len());
         for case in &table.case {
             let call = call(&case.call, case.key.as_deref(), case.body.as_deref());
-            let verdict = profile.verdict(&call, &answer(&case.answer), now());
-            for (is, expected) in [(told(&verdict), &case.expect), (limits(&verdict), &case.limits)]
-            {
+            let answer = answer(&case.answer);
+            let verdict = profile.verdict(&call, &answer, now());
+            let ends = |end: Option<Timestamp>| end.map_or(String::new(), |end| end.to_string());
+            for (is, expected) in [
+                (told(&verdict), &case.expect),
+                (limits(&verdict), &case.limits),
+                (ends(profile.secret_ends(&answer)), &ends(case.secret_ends)),
+            ] {
                 if is != *expected {
                     writeln!(
                         wrong,

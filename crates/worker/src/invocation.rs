@@ -172,7 +172,9 @@ impl<T: Target> Worker<T> {
         counts.grants_of_own_share += self.calls.limits.take_grants_of_own_share();
         counts.limits_unreached += self.calls.limits.take_unreached();
         let concurrency = self.calls.limits.concurrency();
-        self.reporter.invocation(counts, self.wiring.doorbell().is_some(), concurrency);
+        let secret_ends = self.calls.target.secret_ends();
+        let doorbell = self.wiring.doorbell().is_some();
+        self.reporter.invocation(counts, doorbell, concurrency, secret_ends);
         Handled { response, counts }
     }
 

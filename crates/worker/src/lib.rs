@@ -46,6 +46,7 @@ pub mod targets;
 
 // What a worker of your own needs beside this crate, each in the version that fits it.
 pub use aws_config;
+pub use jiff;
 pub use lambda_runtime;
 pub use reqwest;
 pub use slowlane_profile as profile;

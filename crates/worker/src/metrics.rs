@@ -33,14 +33,30 @@ impl Reporter {
     }
 
     /// Records an invocation at its end.
-    pub(crate) fn invocation(&self, counts: Counts, doorbell: bool, concurrency: Option<u32>) {
-        let record = counts.record(&self.namespace, self.clock.now(), doorbell);
+    pub(crate) fn invocation(
+        &self,
+        counts: Counts,
+        doorbell: bool,
+        concurrency: Option<u32>,
+        secret_ends: Option<Timestamp>,
+    ) {
+        let now = self.clock.now();
+        let record = counts.record(&self.namespace, now, doorbell);
+        let record = match secret_ends.map(|end| days_until(end, now)) {
+            Some(days) => record.metric("SecretEndsInDays", Unit::None, days),
+            None => record,
+        };
         let record = match concurrency {
             Some(at_once) => record.metric("EffectiveConcurrency", Unit::Count, at_once.into()),
             None => record,
         };
         (self.emit)(&record.into_json());
     }
+}
+
+/// None once it is over.
+fn days_until(end: Timestamp, now: Timestamp) -> f64 {
+    end.duration_since(now).as_secs_f64().max(0.0) / 86_400.0
 }
 
 /// What one invocation did.
@@ -152,6 +168,9 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
         if let Some(execution) = &call.execution {
             record = record.property("execution_arn", execution.as_str());
         }
+        if let Some(trace) = call.trace_header.as_deref().and_then(trace_id) {
+            record = record.property("trace_id", trace);
+        }
         record = record.property("idempotency_key", call.idempotency_key.as_str()).metric(
             "AgeMs",
             Unit::Milliseconds,
@@ -168,9 +187,6 @@ fn call_record(namespace: &str, now: Timestamp, ended: &Ended) -> Value {
     }
     if let Some(wait) = ended.wait_for_grant {
         record = record.metric("GrantWaitMs", Unit::Milliseconds, millis(wait));
-        if let Some(trace) = call.trace_header.as_deref().and_then(trace_id) {
-            record = record.property("trace_id", trace);
-        }
     }
     if let Some(at_once) = ended.concurrency {
         record = record.property("concurrency", at_once);
@@ -214,4 +230,36 @@ fn millis(duration: Duration) -> f64 {
 fn millis_between(from: Timestamp, to: Timestamp) -> f64 {
     // Clocks of two machines may disagree: a wait is never negative.
     to.duration_since(from).as_secs_f64().max(0.0) * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// What an invocation records of a secret that ends so many seconds from now.
+    fn days(secret_ends_in: Option<i64>) -> Option<f64> {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let keep = told.clone();
+        let reporter = Reporter {
+            clock: Clock::of(None),
+            namespace: "Slowlane/trial".to_owned(),
+            emit: Box::new(move |record| keep.lock().unwrap().push(record.clone())),
+        };
+        let ends = secret_ends_in.map(|secs| {
+            let now = reporter.clock.now().as_second();
+            Timestamp::from_second(now + secs).unwrap()
+        });
+        reporter.invocation(Counts::default(), true, None, ends);
+        let told = told.lock().unwrap();
+        told[0].get("SecretEndsInDays").map(|days| days.as_f64().unwrap())
+    }
+
+    #[test]
+    fn an_invocation_records_in_how_many_days_the_secret_ends() {
+        assert_eq!(days(None), None);
+        let far = days(Some(20 * 86_400)).unwrap();
+        assert!((19.9..=20.0).contains(&far), "{far}");
+        assert_eq!(days(Some(-86_400)), Some(0.0));
+    }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use slowlane_message::QueuedCall;
 pub use slowlane_message::TargetResponse;
 use slowlane_policy::settle::Outcome;
@@ -72,6 +73,12 @@ pub trait Target {
     /// the next call's matter.
     fn renew_credentials(&self) -> impl Future<Output = ()> {
         async {}
+    }
+
+    /// When the credentials end, where somebody says it. It is asked at the end of each invocation, and
+    /// becomes the metric `SecretEndsInDays`.
+    fn secret_ends(&self) -> Option<Timestamp> {
+        None
     }
 
     /// Asks the API whether a call whose answer was lost had its effect. It is asked after seconds

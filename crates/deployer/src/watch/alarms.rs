@@ -11,6 +11,7 @@ const BATCH: Queue = Queue::Calls(Batch);
 
 const MINUTES_5: u32 = 300;
 const MINUTES_15: u32 = 900;
+const A_DAY: u32 = 86_400;
 
 /// The alarms, the most urgent first.
 pub const ALARMS: [Alarm; 17] = [
@@ -235,7 +236,21 @@ pub const ALARMS: [Alarm; 17] = [
         periods: 2,
         at_least: Threshold::Number(10),
     },
+    Alarm {
+        name: "SecretEnds",
+        tells: "The API's credentials end within two weeks, by what the vendor says of them",
+        signal: Signal::Expression {
+            of: &[("days", of_slots("SecretEndsInDays").by("Minimum"))],
+            expression: SECRET_ENDS,
+        },
+        period_secs: A_DAY,
+        periods: 1,
+        at_least: Threshold::Number(1),
+    },
 ];
+
+/// So many days are enough to make new credentials in working hours, and to try them.
+const SECRET_ENDS: &str = "IF(FILL(days,999)<14,1,0)";
 
 const UNKNOWN: Value = Value::Text("unknown");
 const LATER: Value = Value::Text("tried-again-later");

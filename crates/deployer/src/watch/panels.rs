@@ -14,7 +14,7 @@ const fn line(label: &'static str, metric: Metric) -> (&'static str, Line) {
 }
 
 /// The dashboard, from what a caller feels to what it costs.
-pub const PANELS: [Panel; 14] = [
+pub const PANELS: [Panel; 15] = [
     Panel {
         title: "Waiting for their turn (ms, p99)",
         lines: &[
@@ -79,6 +79,11 @@ pub const PANELS: [Panel; 14] = [
             line("give-backs", of_slots("GiveBacks")),
             line("deferrals", of_slots("Deferrals")),
         ],
+        level: None,
+    },
+    Panel {
+        title: "Until the API's credentials end (days), where that is known",
+        lines: &[line("days", of_slots("SecretEndsInDays").by("Minimum"))],
         level: None,
     },
     Panel {

@@ -44,6 +44,9 @@ const CASES: [(&str, Values, Values); 23] = [
     ("TablesUnreached", &[("limits", 2.0), ("usage", 3.0)], &[("limits", 4.0)]),
     // Only where usage is counted is there such a metric.
     ("TablesUnreached", &[("usage", 5.0)], &[("limits", 0.0)]),
+    ("SecretEnds", &[("days", 13.9)], &[("days", 14.0)]),
+    // They have ended.
+    ("SecretEnds", &[("days", 0.0)], &[("days", 364.0)]),
     ("WorkflowsThrottled", &[("calls", 8.0), ("orders", 2.0)], &[("calls", 3.0)]),
 ];
 

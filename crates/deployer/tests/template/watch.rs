@@ -256,7 +256,10 @@ fn the_index_of_the_runbooks_is_the_list() {
 }
 
 fn within(alarm: &Alarm) -> String {
-    format!("{} min", alarm.begins_within_secs() / 60)
+    match alarm.begins_within_secs() / 60 {
+        minutes if minutes >= 120 => format!("{} h", minutes / 60),
+        minutes => format!("{minutes} min"),
+    }
 }
 
 fn limit(alarm: &Alarm) -> String {

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::template::Template;
+use crate::words::moment;
 
 /// The fields of a secret. They are never shown.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,9 @@ pub enum SecretError {
     /// A private key that cannot be read, or does not fit the algorithm.
     #[error("the secret's `{0}` is no private key in PEM for {1}")]
     NoKey(String, &'static str),
+    /// A field that should say a time does not.
+    #[error("the secret's `{0}` says no time, such as 2027-06-30 or 2027-06-30T12:00:00Z")]
+    NoTime(String),
     /// The token URL that its fields make.
     #[error("the token URL {0}")]
     TokenUrl(crate::address::BaseError),
@@ -51,6 +56,17 @@ impl Secret {
         self.field(name).is_ok()
     }
 
+    /// When it ends, if whoever put it there has written it beside: the field `expires_at`, such as
+    /// `2027-06-30` or `2027-06-30T12:00:00Z`.
+    ///
+    /// # Errors
+    /// The field is there and says no time.
+    pub fn ends(&self) -> Result<Option<Timestamp>, SecretError> {
+        const FIELD: &str = "expires_at";
+        let Ok(text) = self.field(FIELD) else { return Ok(None) };
+        moment(text).map(Some).ok_or_else(|| SecretError::NoTime(FIELD.to_owned()))
+    }
+
     pub(crate) fn field(&self, name: &str) -> Result<&str, SecretError> {
         let value = self.0.get(name).map(ExposeSecret::expose_secret);
         value.filter(|value| !value.is_empty()).ok_or_else(|| SecretError::Missing(name.to_owned()))
@@ -68,4 +84,20 @@ pub(crate) fn one(name: HeaderName, value: &str) -> Result<HeaderMap, SecretErro
     let mut value = value.map_err(|_| SecretError::NoHeader(name.as_str().to_owned()))?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(name, value)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_may_say_when_it_ends() {
+        let ends = |text: &str| Secret::from_json(text).unwrap().ends();
+        let end = "2027-06-30T00:00:00Z".parse().unwrap();
+        assert_eq!(ends(r#"{"api_key":"k","expires_at":"2027-06-30"}"#), Ok(Some(end)));
+        assert_eq!(ends(r#"{"api_key":"k"}"#), Ok(None));
+        assert_eq!(ends(r#"{"expires_at":""}"#), Ok(None));
+        let error = ends(r#"{"expires_at":"in June"}"#).unwrap_err().to_string();
+        assert!(error.contains("`expires_at`") && !error.contains("June"), "{error}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use jiff::Timestamp;
 use slowlane_lambda::env;
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::Outcome;
@@ -82,6 +83,13 @@ impl Target for Configured {
         match self {
             Configured::NetSuite(target) => target.renew_credentials().await,
             Configured::Profile(target) => target.renew_credentials().await,
+        }
+    }
+
+    fn secret_ends(&self) -> Option<Timestamp> {
+        match self {
+            Configured::NetSuite(target) => target.secret_ends(),
+            Configured::Profile(target) => target.secret_ends(),
         }
     }
 

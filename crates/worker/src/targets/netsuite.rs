@@ -38,13 +38,14 @@ mod origin;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_netsuite::{Class, Client, Invalid, Request, StatusCode};
 use slowlane_policy::settle::{Outcome, Why};
 
-use self::origin::Origin;
+use self::origin::{Dated, Origin};
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 pub use self::origin::Error;
@@ -55,7 +56,7 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Calls NetSuite's record API.
 #[derive(Debug)]
 pub struct NetSuite {
-    client: RwLock<Client>,
+    client: RwLock<Dated>,
     /// Where another client with the secret of that time comes from, if it can be had.
     origin: Option<Origin>,
     settles_after: Duration,
@@ -64,6 +65,10 @@ pub struct NetSuite {
 impl NetSuite {
     /// Calls NetSuite through `client`.
     pub fn new(client: Client) -> Self {
+        Self::dated(Dated { client, ends: None })
+    }
+
+    fn dated(client: Dated) -> Self {
         NetSuite { client: RwLock::new(client), origin: None, settles_after: SERVER_TIMEOUT }
     }
 
@@ -76,6 +81,10 @@ impl NetSuite {
     }
 
     fn client(&self) -> Client {
+        self.kept().client
+    }
+
+    fn kept(&self) -> Dated {
         // Nothing in a locked section can panic half-way, so a poisoned client is a whole one.
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -154,6 +163,10 @@ impl Target for NetSuite {
                 tracing::warn!(error = chain(&error), "the credentials could not be read anew");
             }
         }
+    }
+
+    fn secret_ends(&self) -> Option<Timestamp> {
+        self.kept().ends
     }
 
     async fn reconcile(&self, call: &QueuedCall) -> Reconciled {

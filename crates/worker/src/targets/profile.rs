@@ -49,6 +49,7 @@ mod settings;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use slowlane_lambda::clock::Clock;
 use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
@@ -162,6 +163,10 @@ impl Target for ProfiledApi {
         if let Err(error) = self.credentials.drop_all().await {
             tracing::warn!(error = chain(&error), "the credentials could not be read anew");
         }
+    }
+
+    fn secret_ends(&self) -> Option<Timestamp> {
+        self.credentials.ends.first()
     }
 
     async fn reconcile(&self, queued: &QueuedCall) -> Reconciled {

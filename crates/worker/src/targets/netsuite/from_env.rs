@@ -19,8 +19,8 @@ struct Settings {
 impl NetSuite {
     /// Makes the target that the environment describes. `API_BASE_URL` is
     /// `https://ACCOUNT.suitetalk.api.netsuite.com`. `API_SECRET` is the name of a secret in
-    /// Secrets Manager: a JSON object with `client_id`, `certificate_id` and `private_key_pem`, and
-    /// with `account_id` if the URL does not name it. For a sandbox server there is
+    /// Secrets Manager, or of a parameter (`ssm:/NAME`, or its ARN): a JSON object with `client_id`, `certificate_id` and `private_key_pem`, and
+    /// with `account_id` if the URL does not name it; `expires_at` may say when the certificate ends. For a sandbox server there is
     /// `API_SETTLES_AFTER_SECS` ([`settling_after`](Self::settling_after)).
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl NetSuite {
         let settings = read_settings(env::process)?;
         let secret = StoredSecret::new(sdk, settings.secret_id);
         let origin = Origin { secret, base_url: settings.base_url };
-        let mut target = NetSuite::new(origin.client().await?);
+        let mut target = NetSuite::dated(origin.client().await?);
         target.origin = Some(origin);
         Ok(target.settling_after(settings.settles_after))
     }

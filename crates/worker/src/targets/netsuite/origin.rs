@@ -1,9 +1,12 @@
 //! Where a client with credentials comes from.
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use slowlane_lambda::env;
+use slowlane_lambda::logs::chain;
 use slowlane_netsuite::{AccountId, Auth, Client, Invalid, OAuth2, Url};
+use slowlane_profile::auth::Secret;
 
 use crate::aws::secret::{SecretAccessError, StoredSecret};
 
@@ -51,6 +54,13 @@ struct Credentials {
     account_id: Option<String>,
 }
 
+/// A client, and until when its credentials are good, if the secret says so.
+#[derive(Debug, Clone)]
+pub(super) struct Dated {
+    pub(super) client: Client,
+    pub(super) ends: Option<Timestamp>,
+}
+
 /// Where the client comes from, so that it can be made anew.
 #[derive(Debug, Clone)]
 pub(super) struct Origin {
@@ -60,12 +70,17 @@ pub(super) struct Origin {
 
 impl Origin {
     /// A client with what the secret holds now.
-    pub(super) async fn client(&self) -> Result<Client, Error> {
+    pub(super) async fn client(&self) -> Result<Dated, Error> {
         let text = self.secret.read().await?;
         let id = self.secret.id();
         // serde's errors quote what they stumble over, so none is kept.
         let credentials: Credentials = serde_json::from_str(text.expose_secret())
             .map_err(|_| Error::SecretForm { id: id.to_owned() })?;
+        let ends = Secret::from_json(text.expose_secret()).unwrap_or_default().ends();
+        let ends = ends.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "it is not known when the secret ends");
+            None
+        });
         let of_host = || Some(self.base_url.host_str()?.strip_suffix(HOST)?.to_owned());
         let account = credentials.account_id.or_else(of_host);
         let account = account.ok_or_else(|| Error::NoAccount { id: id.to_owned() })?;
@@ -76,6 +91,7 @@ impl Origin {
             algorithm: None,
         })?;
         let client = Client::builder(AccountId::new(account)?, auth);
-        Ok(client.base_url(self.base_url.clone())?.build()?)
+        let client = client.base_url(self.base_url.clone())?.build()?;
+        Ok(Dated { client, ends })
     }
 }

@@ -81,6 +81,7 @@ impl ProfiledApi {
 
     fn answered(&self, call: &Call, ready: &Ready, received: Received) -> Attempt {
         let profile = self.api.profile();
+        self.credentials.ends.of_answer(profile.secret_ends(&received.answer));
         let now = self.clock.now();
         let verdict = profile.verdict(call, &received.answer, now);
         let parts = profile.parts(call, &received.answer, now);

@@ -123,6 +123,7 @@ impl Builder {
             clients: Clients::new(self.change)?,
             clock: self.clock.clone(),
             kept: tokio::sync::Mutex::default(),
+            ends: Default::default(),
         };
         Ok(ProfiledApi {
             api: Api::new(self.profile, self.base),

@@ -4,6 +4,7 @@
 //! is refused. The secret is read anew when the API or its token service refuses what it holds. One
 //! request at a time does that, and whoever waits for it finds what it has brought.
 
+mod ends;
 mod service;
 mod token;
 
@@ -18,6 +19,7 @@ use slowlane_profile::auth::{Auth, AwsKeys, Secret, SecretError, Token, TokenErr
 use slowlane_profile::{Api, Base, BaseError, Request};
 use tokio::sync::Mutex;
 
+use self::ends::Ends;
 use self::service::Service;
 use super::client::Clients;
 use crate::aws::secret::{SecretAccessError, StoredSecret};
@@ -31,6 +33,8 @@ pub(super) struct Credentials {
     pub(super) clients: Clients,
     pub(super) clock: Clock,
     pub(super) kept: Mutex<Kept>,
+    /// When the secret ends.
+    pub(super) ends: Ends,
 }
 
 /// Where the secret is, or what stands in its place.
@@ -198,7 +202,7 @@ impl Credentials {
         let (Source::Stored(stored), Some(auth)) = (&self.source, self.auth(api)) else {
             return Ok(());
         };
-        let text = stored.read().await?;
+        let text = self.read(stored).await?;
         check_fields(auth, &text)?;
         self.kept.lock().await.secret = Some(text);
         Ok(())
@@ -207,7 +211,7 @@ impl Credentials {
     /// Reads the secret anew, and drops what was got with the old one. Whether it has changed.
     async fn read_anew(&self, kept: &mut Kept) -> Result<bool, Error> {
         let Source::Stored(stored) = &self.source else { return Ok(false) };
-        let new = stored.read().await?;
+        let new = self.read(stored).await?;
         let same = kept.secret.as_ref().map(|old| old.expose_secret() == new.expose_secret());
         kept.secret = Some(new);
         if same == Some(true) {
@@ -221,14 +225,33 @@ impl Credentials {
         if kept.secret.is_none() {
             kept.secret = match &self.source {
                 Source::None | Source::Role { .. } => None,
-                Source::Given(text) => Some(text.clone()),
-                Source::Stored(stored) => Some(stored.read().await?),
+                Source::Given(text) => {
+                    self.note_end(text);
+                    Some(text.clone())
+                }
+                Source::Stored(stored) => Some(self.read(stored).await?),
             };
         }
         match &kept.secret {
             Some(text) => Ok(Secret::from_json(text.expose_secret())?),
             None => Ok(Secret::default()),
         }
+    }
+
+    async fn read(&self, stored: &StoredSecret) -> Result<SecretString, SecretAccessError> {
+        let text = stored.read().await?;
+        self.note_end(&text);
+        Ok(text)
+    }
+
+    /// Takes a note of when a secret ends. One that does not say it well is good for calls all the same.
+    fn note_end(&self, text: &SecretString) {
+        let secret = Secret::from_json(text.expose_secret()).unwrap_or_default();
+        let end = secret.ends().unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "it is not known when the secret ends");
+            None
+        });
+        self.ends.of_secret(end);
     }
 
     fn certified(&self, pem: &SecretString) -> Result<Client, Error> {

@@ -73,14 +73,14 @@ fn by_client_credentials(tokens: &Server) -> Profile {
 const CLIENT: &str = r#"{"client_id":"us","client_secret":"secret-credential"}"#;
 
 /// Secrets Manager, as far as one secret needs it.
-struct Vault {
+pub(super) struct Vault {
     server: Server,
     held: Arc<Mutex<String>>,
     clock: ManualClock,
 }
 
 impl Vault {
-    async fn holding(secret: &str) -> Self {
+    pub(super) async fn holding(secret: &str) -> Self {
         let held = Arc::new(Mutex::new(secret.to_owned()));
         let player = held.clone();
         let server = Server::serving(move |request, mut stream| {
@@ -103,16 +103,16 @@ impl Vault {
         Vault { server, held, clock: ManualClock::default() }
     }
 
-    fn put(&self, secret: &str) {
+    pub(super) fn put(&self, secret: &str) {
         *self.held.lock().unwrap() = secret.to_owned();
     }
 
-    fn reads(&self) -> usize {
+    pub(super) fn reads(&self) -> usize {
         let requests = self.server.requests();
         requests.iter().filter(|request| request.contains("GetSecretValue")).count()
     }
 
-    async fn sdk(&self) -> SdkConfig {
+    pub(super) async fn sdk(&self) -> SdkConfig {
         let endpoint = format!("http://{}", self.server.url().authority());
         defaults(BehaviorVersion::latest())
             .endpoint_url(endpoint)

@@ -3,6 +3,7 @@
 mod auth;
 mod before;
 mod body;
+mod ends;
 mod fallback;
 mod hostile;
 mod http;

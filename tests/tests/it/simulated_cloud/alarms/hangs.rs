@@ -16,9 +16,9 @@ use super::{begun, play, repository};
 const OUTAGE_FROM_SECS: u64 = 600;
 const OUTAGE_SECS: u64 = 5_400;
 
-/// Alarms of what the simulator does not model so far.
-const BY_HAND: [&str; 4] =
-    ["GuardThrottled", "RingsDiscarded", "WorkerOutOfTime", "WorkflowsThrottled"];
+/// Alarms of what the simulator does not model so far, and of what hangs nothing yet.
+const BY_HAND: [&str; 5] =
+    ["GuardThrottled", "RingsDiscarded", "SecretEnds", "WorkerOutOfTime", "WorkflowsThrottled"];
 
 /// How a row is shown.
 enum Shown {
