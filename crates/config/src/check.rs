@@ -149,10 +149,10 @@ fn check_target(target: &Target, place: &Range<usize>, load: Load<'_>, found: &m
     }
     if let Some(secret) = &target.secret {
         let text = secret.get_ref();
-        let fits = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-:".contains(c);
-        if text.is_empty() || text.len() > 512 || !text.chars().all(fits) {
-            let problem = "this is no name of a secret in Secrets Manager";
-            tell(secret.span(), problem, "write its name, such as `prod/crm`, never what it holds");
+        if !names_a_secret(text) {
+            let problem = "this is no name of a secret in Secrets Manager, nor of a parameter";
+            let mend = "write its name, such as `prod/crm` or `ssm:/prod/crm`, never what it holds";
+            tell(secret.span(), problem, mend);
         }
     }
     usage::check(target, found);
@@ -190,6 +190,23 @@ fn check_limits(target: &Target, found: &mut Vec<Finding>) {
             found.push(finding(limit.span(), &problem, "take one of them out"));
         }
     }
+}
+
+/// As the template's `ApiSecret` takes it: a secret's name, `ssm:/NAME` of a parameter, or a parameter's ARN.
+fn names_a_secret(text: &str) -> bool {
+    let of_parameter = text.strip_prefix("ssm:").or_else(|| {
+        let mut parts = text.splitn(6, ':');
+        let named = |part: &str| !part.is_empty();
+        let is_arn = parts.next() == Some("arn")
+            && parts.next().is_some_and(|part| part.starts_with("aws"))
+            && parts.next() == Some("ssm")
+            && parts.by_ref().take(2).all(named);
+        parts.next()?.strip_prefix("parameter").filter(|_| is_arn)
+    });
+    let name = of_parameter.unwrap_or(text);
+    let fits = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
+    let begins = of_parameter.is_none_or(|name| name.starts_with('/'));
+    begins && !name.is_empty() && text.len() <= 512 && name.chars().all(fits)
 }
 
 fn check_profile(

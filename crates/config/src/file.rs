@@ -34,7 +34,8 @@ pub struct Target {
     pub(crate) binary: Option<String>,
     /// Where the API is.
     pub(crate) base_url: Option<Base>,
-    /// The name of the secret in Secrets Manager.
+    /// The name of the secret in Secrets Manager; or a parameter of Parameter Store, as `ssm:/NAME` or by its
+    /// ARN.
     #[schemars(with = "Option<String>")]
     pub(crate) secret: Option<Spanned<String>>,
     /// Which of the profile's ways to authenticate; needed where there are several.

@@ -143,6 +143,25 @@ fn every_mistake_names_its_line_its_field_and_its_mend() {
 }
 
 #[test]
+fn a_secret_is_in_secrets_manager_or_in_parameter_store() {
+    let arn = "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/prod/crm";
+    for (name, is_one) in [
+        ("prod/crm", true),
+        ("ssm:/prod/crm", true),
+        (arn, true),
+        ("ssm:prod/crm", false),
+        ("ssm:", false),
+        ("prod:crm", false),
+        ("arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/crm-1a2b3c", false),
+        ("arn:aws:ssm:eu-central-1:123456789012:document/prod", false),
+        ("", false),
+    ] {
+        let parsed = parse(&GOOD.replacen("prod/openai", name, 1));
+        assert_eq!(parsed.is_ok(), is_one, "{name}");
+    }
+}
+
+#[test]
 fn a_stage_changes_only_what_it_says() {
     let config = parse(GOOD).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let prod = config.deployments("prod").unwrap();

@@ -63,6 +63,7 @@ mod prepared;
 mod progress;
 pub mod queues;
 mod room;
+mod secret;
 pub mod stack;
 pub mod status;
 mod switch;

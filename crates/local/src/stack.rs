@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
+use aws_sdk_ssm::types::ParameterType;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use slowlane_deployer::{DeployError, Deployer, Endpoint, Outputs, Plan, Progress};
@@ -71,7 +72,8 @@ pub struct Target {
     pub elsewhere: Option<String>,
     /// The path of the API's base URL, such as `/v1`.
     pub base_path: String,
-    /// The name of the secret and the fields that it must have, if the API needs one.
+    /// The name of the secret and the fields that it must have, if the API needs one. `ssm:/NAME` is a
+    /// parameter.
     pub secret: Option<(String, Vec<String>)>,
     /// A profile of one's own, in the place of one that the parameter `ApiProfile` names.
     pub api_profile: Option<PathBuf>,
@@ -284,8 +286,8 @@ impl Stack {
         Ok(Self { sandbox, outputs, sdk, directory: directory.to_owned() })
     }
 
-    /// Starts the sandbox of a vendor's API, puts what it lets in into Secrets Manager, and deploys
-    /// the template as `name`. The settings are the target's own, but for where the API is.
+    /// Starts the sandbox of a vendor's API, puts what it lets in where the secret is, and deploys the
+    /// template as `name`. The settings are the target's own, but for where the API is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -331,6 +333,9 @@ impl Stack {
     /// # Errors
     /// [`Error::Aws`].
     pub async fn set_secret(&self, name: &str, secret: &Value) -> Result<(), Error> {
+        if let Some(parameter) = name.strip_prefix(PARAMETER) {
+            return put_parameter(&self.sdk, parameter, secret).await;
+        }
         let client = aws_sdk_secretsmanager::Client::new(&self.sdk);
         let put = client.put_secret_value().secret_id(name).secret_string(secret.to_string());
         let call = "secretsmanager:PutSecretValue";
@@ -477,7 +482,20 @@ impl Credentials {
     }
 }
 
+/// What stands before the name of a secret that is in Parameter Store.
+const PARAMETER: &str = "ssm:";
+
+async fn put_parameter(sdk: &SdkConfig, name: &str, secret: &Value) -> Result<(), Error> {
+    let put = aws_sdk_ssm::Client::new(sdk).put_parameter().name(name).value(secret.to_string());
+    let put = put.r#type(ParameterType::SecureString).overwrite(true).send().await;
+    let call = "ssm:PutParameter";
+    put.map(drop).map_err(|source| Error::Aws { call, source: Box::new(source) })
+}
+
 async fn put_secret(sdk: &SdkConfig, name: &str, secret: &Value) -> Result<(), Error> {
+    if let Some(parameter) = name.strip_prefix(PARAMETER) {
+        return put_parameter(sdk, parameter, secret).await;
+    }
     aws_sdk_secretsmanager::Client::new(sdk)
         .create_secret()
         .name(name)

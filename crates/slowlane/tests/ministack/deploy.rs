@@ -156,6 +156,72 @@ async fn a_plan_that_is_discarded_leaves_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The worker may read the one secret that it is told of, in whichever of the two stores that is.
+#[tokio::test]
+async fn the_worker_may_read_its_secret_and_no_other() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let elsewhere = "arn:aws:ssm:us-east-1:123456789012:parameter/shared/crm";
+    let here = "us-east-1:000000000000";
+    for (secret, action, resource) in [
+        ("ssm:/prod/crm", "ssm:GetParameter", format!("arn:aws:ssm:{here}:parameter/prod/crm")),
+        (elsewhere, "ssm:GetParameter", elsewhere.to_owned()),
+        (
+            "prod/crm",
+            "secretsmanager:GetSecretValue",
+            format!("arn:aws:secretsmanager:{here}:secret:prod/crm-??????"),
+        ),
+    ] {
+        let plan = local.plan().parameter("ApiSecret", secret);
+        local.deployer.deploy(&plan, &Progress::hidden()).await?;
+        let policy = local.inline_policy("WorkerRole", "work").await?;
+        let of_secrets: Vec<_> = policy["Statement"]
+            .as_array()
+            .context("statements")?
+            .iter()
+            .filter(|statement| {
+                let actions = statement["Action"].to_string();
+                ["ssm:", "secretsmanager:"].iter().any(|service| actions.contains(service))
+            })
+            .map(|statement| (statement["Action"].clone(), statement["Resource"].clone()))
+            .collect();
+        assert_eq!(of_secrets, [(action.into(), resource.into())], "{secret}");
+    }
+    // A value would be shown to whoever may look at the stack.
+    let plan = local.plan().parameter("ApiSecret", "{\"api_key\":\"k\"}");
+    let error = local.deployer.deploy(&plan, &Progress::hidden()).await.unwrap_err();
+    let text = format!("{:#}", anyhow::Error::from(error));
+    assert!(text.contains("ApiSecret"), "{text}");
+    Ok(())
+}
+
+impl Local {
+    /// A policy of a role of the stack `trial`. IAM has no client here, for this one question.
+    async fn inline_policy(&self, role: &str, policy: &str) -> anyhow::Result<serde_json::Value> {
+        let deployed = self.deployer.deployed("trial").await?;
+        let role = deployed.resources.get(role).context("the template has the role")?;
+        let asked =
+            format!("Action=GetRolePolicy&Version=2010-05-08&RoleName={role}&PolicyName={policy}");
+        let signed = "AWS4-HMAC-SHA256 Credential=test/20261130/us-east-1/iam/aws4_request";
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let answer = http
+            .post(self.ministack.endpoint())
+            .header("authorization", signed)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(asked)
+            .send()
+            .await?;
+        let answer = answer.text().await?;
+        let encoded = answer
+            .split_once("<PolicyDocument>")
+            .and_then(|(_, rest)| rest.split_once("</PolicyDocument>"))
+            .with_context(|| answer.clone())?
+            .0;
+        let url = reqwest::Url::parse(&format!("http://x/?document={encoded}"))?;
+        let (_, document) = url.query_pairs().next().context("a document")?;
+        Ok(serde_json::from_str(&document)?)
+    }
+}
+
 /// What a stack in production may want beside: each of the template's branches can be deployed.
 #[tokio::test]
 async fn a_stack_with_a_key_and_subnets_of_ones_own_is_deployed() -> anyhow::Result<()> {

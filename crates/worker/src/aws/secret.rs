@@ -1,34 +1,41 @@
-//! A secret in Secrets Manager.
+//! A secret in Secrets Manager, or in Systems Manager's Parameter Store.
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
+use aws_sdk_ssm::types::ParameterType;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// The place of a secret. It is read anew each time, so that a rotated one is found.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredSecret {
-    client: Client,
     id: String,
+    store: Store,
+}
+
+#[derive(Debug, Clone)]
+enum Store {
+    SecretsManager(aws_sdk_secretsmanager::Client),
+    /// With the parameter's name or ARN.
+    Parameters(aws_sdk_ssm::Client, String),
 }
 
 /// Why a secret could not be read or written. No message holds any of it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SecretAccessError {
-    /// Secrets Manager did not give it.
+    /// Secrets Manager or Parameter Store did not give it.
     #[error("could not read the secret {id}: {cause}")]
     Read {
         /// The secret's name.
         id: String,
-        /// What Secrets Manager said.
+        /// What AWS said.
         cause: String,
     },
-    /// Secrets Manager did not take it.
+    /// Secrets Manager did not take it, or it is a parameter.
     #[error("could not write the secret {id}: {cause}")]
     Write {
         /// The secret's name.
         id: String,
-        /// What Secrets Manager said.
+        /// What AWS said.
         cause: String,
     },
     /// It holds bytes and no text.
@@ -37,11 +44,22 @@ pub enum SecretAccessError {
         /// The secret's name.
         id: String,
     },
+    /// It is a parameter that everybody reads who may list parameters.
+    #[error("the parameter {id} is not encrypted: put it there anew as a SecureString")]
+    InTheClear {
+        /// The secret's name.
+        id: String,
+    },
 }
 
 impl StoredSecret {
+    /// `id` is a secret's name, `ssm:/NAME` of a parameter, or a parameter's ARN.
     pub(crate) fn new(sdk: &SdkConfig, id: String) -> Self {
-        StoredSecret { client: Client::new(sdk), id }
+        let store = match parameter(&id) {
+            Some(name) => Store::Parameters(aws_sdk_ssm::Client::new(sdk), name.to_owned()),
+            None => Store::SecretsManager(aws_sdk_secretsmanager::Client::new(sdk)),
+        };
+        StoredSecret { id, store }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -49,22 +67,66 @@ impl StoredSecret {
     }
 
     pub(crate) async fn read(&self) -> Result<SecretString, SecretAccessError> {
-        let id = &self.id;
-        let read = self.client.get_secret_value().secret_id(id).send().await;
-        let secret = read.map_err(|error| SecretAccessError::Read {
-            id: id.clone(),
-            cause: DisplayErrorContext(error).to_string(),
-        })?;
-        let text = secret.secret_string.ok_or_else(|| SecretAccessError::NoText { id: id.clone() });
-        text.map(SecretString::from)
+        let id = || self.id.clone();
+        let refused = |cause: String| SecretAccessError::Read { id: id(), cause };
+        let text = match &self.store {
+            Store::SecretsManager(client) => {
+                let read = client.get_secret_value().secret_id(&self.id).send().await;
+                let read = read.map_err(|error| refused(DisplayErrorContext(error).to_string()))?;
+                read.secret_string
+            }
+            Store::Parameters(client, name) => {
+                let read = client.get_parameter().name(name).with_decryption(true).send().await;
+                let read = read.map_err(|error| refused(DisplayErrorContext(error).to_string()))?;
+                let parameter = read.parameter;
+                if parameter.as_ref().and_then(|one| one.r#type()).is_some_and(is_clear) {
+                    return Err(SecretAccessError::InTheClear { id: id() });
+                }
+                parameter.and_then(|parameter| parameter.value)
+            }
+        };
+        text.map(SecretString::from).ok_or_else(|| SecretAccessError::NoText { id: id() })
     }
 
+    /// A parameter is not written: AWS would encrypt it under another key than before, unless it were told
+    /// which that is.
     pub(crate) async fn write(&self, text: &SecretString) -> Result<(), SecretAccessError> {
-        let request = self.client.put_secret_value().secret_id(&self.id);
+        let refused = |cause: String| SecretAccessError::Write { id: self.id.clone(), cause };
+        let Store::SecretsManager(client) = &self.store else {
+            let cause = "the worker writes no parameters: keep it in Secrets Manager";
+            return Err(refused(cause.to_owned()));
+        };
+        let request = client.put_secret_value().secret_id(&self.id);
         let written = request.secret_string(text.expose_secret()).send().await;
-        written.map(drop).map_err(|error| SecretAccessError::Write {
-            id: self.id.clone(),
-            cause: DisplayErrorContext(error).to_string(),
-        })
+        written.map(drop).map_err(|error| refused(DisplayErrorContext(error).to_string()))
+    }
+}
+
+/// The name or ARN of a parameter; `None` if it is a secret's name.
+fn parameter(id: &str) -> Option<&str> {
+    let is_arn = id.starts_with("arn:") && id.split(':').nth(2) == Some("ssm");
+    id.strip_prefix("ssm:").or_else(|| is_arn.then_some(id))
+}
+
+fn is_clear(form: &ParameterType) -> bool {
+    *form != ParameterType::SecureString
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_told_from_a_secret_by_its_name() {
+        let arn = "arn:aws:ssm:eu-central-1:123456789012:parameter/prod/crm";
+        for (id, expected) in [
+            ("prod/crm", None),
+            ("ssm/prod", None),
+            ("ssm:/prod/crm", Some("/prod/crm")),
+            (arn, Some(arn)),
+            ("arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/crm-1a2b3c", None),
+        ] {
+            assert_eq!(parameter(id), expected, "{id}");
+        }
     }
 }

@@ -128,6 +128,31 @@ async fn refused_credentials_fail_no_workflow_and_a_secret_that_is_corrected_is_
 }
 
 #[tokio::test]
+async fn a_secret_in_parameter_store_is_read_and_read_anew_when_it_is_refused() -> anyhow::Result<()>
+{
+    const SECRET: &str = "ssm:/demo/stripe";
+    let mut target = target("stripe");
+    target.secret = Some((SECRET.to_owned(), Vec::new()));
+    target.parameters.insert("ApiSecret".to_owned(), SECRET.to_owned());
+    let scenario = Scenario::deploy_target("parameter", &target).await?;
+    scenario.stack.set_secret(SECRET, &json!({ "api_key": "sk_wrong" })).await?;
+    let corrected = async {
+        let start = Instant::now();
+        while scenario.stack.sandbox().stats().await?.requests < 1 {
+            ensure!(start.elapsed() < Duration::from_secs(60), "no call came with the wrong key");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let right = json!({ "api_key": "sk_test_sandbox" });
+        Ok(scenario.stack.set_secret(SECRET, &right).await?)
+    };
+    let call = customer("c-1");
+    futures::try_join!(made(&scenario, &call), corrected)?;
+    let report = scenario.stack.sandbox().report().await?;
+    assert_eq!((report.calls.len(), report.duplicate_effects), (1, 0), "{report:#?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn openai_is_not_asked_before_the_wait_that_it_asked_for() -> anyhow::Result<()> {
     let scenario = Scenario::deploy_target("openai", &target("openai")).await?;
     let ended = made(&scenario, &completion("first")).await?;

@@ -39,7 +39,8 @@ fn read_settings(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, en
     env::read(lookup, |env| {
         let base_url =
             env.required("API_BASE_URL", &format!("a URL such as https://1234567-sb1{HOST}"));
-        let secret_id = env.required("API_SECRET", "the name of a secret in Secrets Manager");
+        let secret_id = env
+            .required("API_SECRET", "the name of a secret in Secrets Manager, or of a parameter");
         let settles_after_secs = env.optional(
             "API_SETTLES_AFTER_SECS",
             "a whole number of seconds",

@@ -75,7 +75,7 @@ impl Builder {
         self
     }
 
-    /// Names the secret in Secrets Manager. It is read when it is needed first, and anew when the API
+    /// Names the secret in Secrets Manager, or a parameter as `ssm:/NAME` or by its ARN. It is read when it is needed first, and anew when the API
     /// refuses what it holds.
     pub fn stored_secret(mut self, sdk: &SdkConfig, id: impl Into<String>) -> Self {
         self.source = Source::Stored(StoredSecret::new(sdk, id.into()));

@@ -38,7 +38,7 @@ impl ProfiledApi {
     /// | `API_PROFILE` | a profile's name, its file beside the worker, or its whole text |
     /// | `API_BASE_URL` | where the API is |
     /// | `API_AUTH` | which of the profile's ways to authenticate; not needed where there is one |
-    /// | `API_SECRET` | the name of the secret in Secrets Manager; not needed for `sigv4` |
+    /// | `API_SECRET` | the name of the secret in Secrets Manager, or a parameter: `ssm:/NAME` or its ARN; not needed for `sigv4` |
     /// | `API_SETTLES_AFTER_SECS` | in the place of what the profile says |
     ///
     /// The secret is read at once, so that a mistake in it is told at the start.
@@ -100,7 +100,8 @@ fn settings(env: &mut Env<'_>) -> Result<Settings, Recorded> {
             Base::parse(&text).map_err(|why| env.refuse(format!("API_BASE_URL {why}")))
         });
     let auth = env.maybe("API_AUTH", "a way to authenticate");
-    let secret = env.maybe("API_SECRET", "the name of a secret in Secrets Manager");
+    let secret =
+        env.maybe("API_SECRET", "the name of a secret in Secrets Manager, or of a parameter");
     let settles_after = env.maybe("API_SETTLES_AFTER_SECS", "a whole number of seconds");
     Ok(Settings {
         base: base?,

@@ -7,6 +7,7 @@ mod ends;
 mod fallback;
 mod hostile;
 mod http;
+mod parameter;
 mod recovery;
 mod secrecy;
 
