@@ -425,7 +425,7 @@ impl Books {
                     }
                 }
                 if nature == Nature::Good {
-                    self.check(now, self.promises.on_end(call, end));
+                    self.check(now, self.promises.on_end(now, call, end));
                 }
                 let is_beyond = self.has_budgets && is_budgets(name);
                 let is_expected = self.overruns_expected || is_beyond;

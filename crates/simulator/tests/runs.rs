@@ -6,11 +6,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use slowlane_aws_simulator::faults::Struck;
+use slowlane_message::Priority;
 use slowlane_simulator::faults::Fault;
 use slowlane_simulator::ledger::Invariant;
 use slowlane_simulator::narrator::Narrator;
 use slowlane_simulator::run::{Onlooker, Outcome, run};
-use slowlane_simulator::scenario::{Api, Dispatch, Load, Mutant, Scenario};
+use slowlane_simulator::scenario::{Api, Dispatch, Load, Mutant, Outage, OutageKind, Scenario};
 use slowlane_simulator::studies::chaos;
 
 const DISPATCHES: [Dispatch; 4] =
@@ -36,6 +37,27 @@ fn without_faults_every_call_succeeds_within_the_limit() {
             assert_eq!((measures.healthy_in_dlq, measures.duplicates), (0, 0));
             assert!(measures.max_concurrency <= limit);
         }
+    }
+}
+
+/// Answers are lost, and then the API is silent until long after the deadlines. Where the mapping brings
+/// the calls all the same, each workflow is told at its deadline that nobody knows, or that it was not made.
+#[test]
+fn a_call_whose_answer_was_lost_ends_by_its_deadline_while_the_api_cannot_be_asked() {
+    let silence = Outage { from_secs: 5, for_secs: 4 * 3_600, kind: OutageKind::Silence };
+    for dispatch in [Dispatch::DeferralSwap, Dispatch::DeferralYield] {
+        let outcome = play(&Scenario {
+            dispatch,
+            limit: 5,
+            repeatable: 0.0,
+            deadline_secs: 1_800,
+            api: Api { outages: vec![silence.clone()], ..Api::fixed(200.0) },
+            load: vec![Load::new(Priority::Normal, 60, 200.0)],
+            ..Scenario::default()
+        });
+        let ends = outcome.ends;
+        assert_eq!(outcome.violations, [], "{}: {ends:?}", dispatch.name());
+        assert!(ends["Slowlane.NeedsPerson"] > 1 && !ends.contains_key("TimedOut"), "{ends:?}");
     }
 }
 

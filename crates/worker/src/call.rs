@@ -36,7 +36,7 @@ use tokio::time::Instant;
 use self::claim::let_go;
 pub(crate) use self::error::StepError;
 pub(crate) use self::outcome::Disposition;
-use crate::aws::deletes::Deletes;
+use crate::aws::deletes::{Deletes, When};
 use crate::aws::doorbell::Doorbell;
 use crate::aws::queues::{Queues, Received};
 use crate::aws::task_callback::TaskCallback;
@@ -261,12 +261,31 @@ impl<T: Target> Calls<T> {
         }
         match self.prepare(received).await {
             Prepared::Ended(ended) => Some(ended),
-            // What became of it must be asked of the API first.
-            Prepared::Ready(Ready { call, claimed, appointment })
-            | Prepared::NotYet(Ready { call, claimed, appointment }) => {
-                if let ReadyTo::Run(claim) = claimed {
-                    let_go(&call.queued, &claim, appointment).await;
-                }
+            Prepared::Ready(ready) | Prepared::NotYet(ready) => {
+                self.end_unasked(ready, waiting).await
+            }
+        }
+    }
+
+    /// Ends a call whose time is over and of which only the API knows whether it was executed, while it may
+    /// not be asked: its workflow would give up before it can be. Its record stays as it is, and a new
+    /// run of the workflow asks the API. A call that nobody waits for goes back.
+    async fn end_unasked(&self, ready: Ready, waiting: &Waiting) -> Option<Ended> {
+        let Ready { call, claimed, appointment } = ready;
+        match claimed {
+            ReadyTo::Reconcile(unknown) if !call.unwaited => {
+                let lost = unknown.why().unwrap_or("its answer was lost");
+                let why = format!("{lost}, and the API cannot be asked: {}", waiting.reason);
+                let name = FailureName::NeedsPerson;
+                let result = self.dead_letter_and_fail(&call, name, why.into()).await;
+                Some(self.ended(call.received, Some(call.queued), result, When::AtOnce).await)
+            }
+            ReadyTo::Reconcile(_) => {
+                self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
+                None
+            }
+            ReadyTo::Run(claim) => {
+                let_go(&call.queued, &claim, appointment).await;
                 self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
                 None
             }

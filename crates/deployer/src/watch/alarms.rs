@@ -14,7 +14,7 @@ const MINUTES_15: u32 = 900;
 const A_DAY: u32 = 86_400;
 
 /// The alarms, the most urgent first.
-pub const ALARMS: [Alarm; 17] = [
+pub const ALARMS: [Alarm; 18] = [
     Alarm {
         name: "BacklogWithoutProgress",
         tells: "Calls wait, and not one comes to its end",

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 type Values = &'static [(&'static str, f64)];
 
 /// By alarm: a period of what it is for, and one of an hour at full load.
-const CASES: [(&str, Values, Values); 23] = [
+const CASES: [(&str, Values, Values); 25] = [
     // The worker does not start: BATCH waits, and the other queues tell nothing.
     ("BacklogWithoutProgress", &[("b", 40.0)], &[("b", 40.0), ("bd", 1.0)]),
     // Slots have calls and never end them.

@@ -56,7 +56,7 @@ async fn an_unchanged_tree_is_deployed_soon_and_uploads_nothing() -> anyhow::Res
 
     let begun = Instant::now();
     for name in ["slowlane-enqueuer", "slowlane-worker"] {
-        let files = package::files(&lambdas.join(name))?;
+        let files = package::files_for_aws(&lambdas.join(name))?;
         package::zip(&files, CompressionMethod::Deflated)?;
     }
     let took = took + begun.elapsed();
