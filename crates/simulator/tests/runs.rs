@@ -51,7 +51,7 @@ fn a_call_whose_answer_was_lost_ends_by_its_deadline_while_the_api_cannot_be_ask
             limit: 5,
             repeatable: 0.0,
             deadline_secs: 1_800,
-            api: Api { outages: vec![silence.clone()], ..Api::fixed(200.0) },
+            api: Api { outages: vec![silence], ..Api::fixed(200.0) },
             load: vec![Load::new(Priority::Normal, 60, 200.0)],
             ..Scenario::default()
         });
