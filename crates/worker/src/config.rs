@@ -186,21 +186,25 @@ impl Config {
                 max_receive_count: max_receive_count?,
                 metrics_namespace: metrics_namespace?,
             };
-            if let (Some((name, _)), None) = (config.limits.shared(), &config.shared_limits_table) {
-                let told = "has limits that are shared, and SHARED_LIMITS_TABLE is not set";
-                env.refuse(format!("LIMITS {told}: {name}"));
-            }
-            if !config.budgets.is_empty() && config.usage_table.is_none() {
-                env.refuse("BUDGETS are kept by USAGE_TABLE, which is not set".to_owned());
-            }
-            if config.budgets.count_money() && config.prices.is_none() {
-                env.refuse("BUDGETS count money, and PRICES is not set".to_owned());
-            }
-            for contradiction in config.timing().contradictions() {
-                env.refuse(contradiction.to_string());
-            }
+            config.refuse_contradictions(env);
             Ok(config)
         })
+    }
+
+    fn refuse_contradictions(&self, env: &mut Env<'_>) {
+        if let (Some((name, _)), None) = (self.limits.shared(), &self.shared_limits_table) {
+            let told = "has limits that are shared, and SHARED_LIMITS_TABLE is not set";
+            env.refuse(format!("LIMITS {told}: {name}"));
+        }
+        if !self.budgets.is_empty() && self.usage_table.is_none() {
+            env.refuse("BUDGETS are kept by USAGE_TABLE, which is not set".to_owned());
+        }
+        if self.budgets.count_money() && self.prices.is_none() {
+            env.refuse("BUDGETS count money, and PRICES is not set".to_owned());
+        }
+        for contradiction in self.timing().contradictions() {
+            env.refuse(contradiction.to_string());
+        }
     }
 
     /// How many slots there may be, if that is set.

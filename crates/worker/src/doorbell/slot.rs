@@ -110,23 +110,7 @@ impl<T: Target> Invocation<'_, T> {
             Action::LookAgain(candidate) => {
                 Event::LookedAgain(candidate, self.poll(by, Priority::High, NONE).await)
             }
-            Action::Prepare { message, look } => {
-                let look = look.then(|| self.poll(by, Priority::High, NONE));
-                let (prepared, looked) =
-                    join(self.calls.prepare(message), OptionFuture::from(look)).await;
-                return match prepared {
-                    Prepared::Ready(ready) => {
-                        (Event::Prepared(slot::Prepared::Ready(Box::new(ready)), looked), None)
-                    }
-                    Prepared::NotYet(ready) => {
-                        (Event::Prepared(slot::Prepared::NotYet(Box::new(ready)), looked), None)
-                    }
-                    Prepared::Ended(ended) => {
-                        let left = slot::Prepared::Ended(left(&ended));
-                        (Event::Prepared(left, looked), Some(ended))
-                    }
-                };
-            }
+            Action::Prepare { message, look } => return self.prepare(message, look, by).await,
             Action::Call { call, grant } => {
                 let answered = self.calls.make(*call, grant.map(|grant| *grant)).await;
                 Event::Answered { took: answered.took, answered: Box::new(answered) }
@@ -181,6 +165,18 @@ impl<T: Target> Invocation<'_, T> {
             }
         };
         (event, None)
+    }
+
+    /// Prepares a call, with a HIGH poll beside it if one is wanted.
+    async fn prepare(&self, message: Received, look: bool, by: &WokenBy) -> Happened {
+        let look = look.then(|| self.poll(by, Priority::High, NONE));
+        let (prepared, looked) = join(self.calls.prepare(message), OptionFuture::from(look)).await;
+        let (prepared, ended) = match prepared {
+            Prepared::Ready(ready) => (slot::Prepared::Ready(Box::new(ready)), None),
+            Prepared::NotYet(ready) => (slot::Prepared::NotYet(Box::new(ready)), None),
+            Prepared::Ended(ended) => (slot::Prepared::Ended(left(&ended)), Some(ended)),
+        };
+        (Event::Prepared(prepared, looked), ended)
     }
 
     async fn poll(&self, by: &WokenBy, priority: Priority, wait: Duration) -> Polled<Received> {
