@@ -56,8 +56,8 @@ async fn an_unchanged_tree_is_deployed_soon_and_uploads_nothing() -> anyhow::Res
 
     let begun = Instant::now();
     for name in ["slowlane-enqueuer", "slowlane-worker"] {
-        let files = package::files_for_aws(&lambdas.join(name))?;
-        package::zip(&files, CompressionMethod::Deflated)?;
+        let file = ("bootstrap", std::fs::read(lambdas.join(name))?);
+        package::zip(&[file], CompressionMethod::Deflated)?;
     }
     let took = took + begun.elapsed();
     eprintln!("an unchanged tree was deployed in {took:.1?}");
