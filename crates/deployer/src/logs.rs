@@ -181,11 +181,11 @@ impl fmt::Display for Line {
         for (name, value) in fields {
             match value {
                 Value::String(text) => write!(f, " {name}={text}")?,
-                // Milliseconds, of which a person needs no billionth.
-                Value::Number(number) if number.is_f64() => {
-                    write!(f, " {name}={:.1}", number.as_f64().unwrap_or_default())?;
-                }
-                value => write!(f, " {name}={value}")?,
+                // Mostly milliseconds. What is less than one, such as dollars, keeps all its digits.
+                value => match value.as_f64().filter(|number| value.is_f64() && *number >= 1.0) {
+                    Some(number) => write!(f, " {name}={number:.1}")?,
+                    None => write!(f, " {name}={value}")?,
+                },
             }
         }
         Ok(())
@@ -231,17 +231,17 @@ mod tests {
     #[test]
     fn a_line_is_told_without_what_is_for_cloudwatch_only() {
         let fields = json!({"message": "queued", "idempotency_key": "a", "level": "INFO", "n": 2,
-            "QueueWaitMs": 115.622_351_999, "_aws": {}, "Calls": 1.0, "spans": [{"name": "Lambda runtime invoke"}]});
+            "QueueWaitMs": 115.622_351_999, "CostUsd": 0.00125, "_aws": {}, "Calls": 1.0, "spans": [{"name": "Lambda runtime invoke"}]});
         let at = Timestamp::from_second(1).unwrap();
         let line = Line { at, function: Function::Enqueuer, id: "1".into(), fields };
         assert_eq!(
             line.to_string(),
-            "1970-01-01T00:00:01.000Z enqueuer queued QueueWaitMs=115.6 idempotency_key=a n=2"
+            "1970-01-01T00:00:01.000Z enqueuer queued CostUsd=0.00125 QueueWaitMs=115.6 idempotency_key=a n=2"
         );
         assert_eq!(
             line.as_json(),
             json!({"message": "queued", "idempotency_key": "a", "n": 2,
-                "QueueWaitMs": 115.622_351_999, "spans": [{"name": "Lambda runtime invoke"}],
+                "QueueWaitMs": 115.622_351_999, "CostUsd": 0.00125, "spans": [{"name": "Lambda runtime invoke"}],
                 "at": "1970-01-01T00:00:01Z", "function": "enqueuer"})
         );
     }

@@ -149,8 +149,7 @@ impl Limit {
 
     /// Checks that its numbers can be kept.
     fn checked(self) -> Result<Self, String> {
-        let heaviest = self.weights.values().max().copied().unwrap_or(NonZeroU32::MIN);
-        if let Some(rate) = self.rate().map(|rate| rate.times(heaviest)) {
+        if let Some(rate) = self.rate() {
             let take = rate.take(Units::LARGEST, &Margin::default());
             take.map_err(|error| match error {
                 RateError::DoesNotFit { .. } => format!("{error}; raise the rate, or lower them"),

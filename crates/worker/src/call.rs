@@ -278,18 +278,15 @@ impl<T: Target> Calls<T> {
                 let why = format!("{lost}, and the API cannot be asked: {}", waiting.reason);
                 let name = FailureName::NeedsPerson;
                 let result = self.dead_letter_and_fail(&call, name, why.into()).await;
-                Some(self.ended(call.received, Some(call.queued), result, When::AtOnce).await)
+                return Some(
+                    self.ended(call.received, Some(call.queued), result, When::AtOnce).await,
+                );
             }
-            ReadyTo::Reconcile(_) => {
-                self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
-                None
-            }
-            ReadyTo::Run(claim) => {
-                let_go(&call.queued, &claim, appointment).await;
-                self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
-                None
-            }
+            ReadyTo::Reconcile(_) => {}
+            ReadyTo::Run(claim) => let_go(&call.queued, &claim, appointment).await,
         }
+        self.put_to_sleep(&call.received, waiting, Duration::MAX).await;
+        None
     }
 
     async fn put_to_sleep(&self, received: &Received, waiting: &Waiting, at_most: Duration) {

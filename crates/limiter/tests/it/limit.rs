@@ -200,8 +200,13 @@ fn limits() -> impl Strategy<Value = Limit> {
         };
         whole && pace.is_none_or(|pace| pace.is_ok())
     };
-    (measure, scope)
-        .prop_map(|(measure, scope)| Limit { measure, scope, weights: Weights::new() })
+    let weight = (1..=1_000_u32).prop_map(|weight| NonZeroU32::new(weight).unwrap());
+    let weights = proptest::collection::btree_map(".{0,8}", weight, 0..3);
+    (measure, scope, weights)
+        .prop_map(|(measure, scope, weights)| {
+            let weights = if scope == Scope::Tenant { weights } else { Weights::new() };
+            Limit { measure, scope, weights }
+        })
         .prop_filter("its numbers contradict each other", fits)
 }
 

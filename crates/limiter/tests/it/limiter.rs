@@ -403,6 +403,9 @@ async fn when_the_store_is_down_each_keeps_its_share_and_the_metric_says_so() {
         assert_eq!((stats.fallback_grants, stats.store_failures), (2, 3));
     }
     assert_eq!(moments, [210, 420, 210, 420], "half the rate each, after what the store granted");
+    let from = START.plus(seconds(30));
+    let later = limiters[0].reserve_from(from, seconds(1)).await.unwrap();
+    assert!(matches!(later, Decision::Granted(grant) if grant.at() == from), "not before");
     let Entered::Permit(mut permit) = limiters[0].enter().await.unwrap() else { panic!() };
     world.passes(seconds(60));
     assert_eq!(permit.keep().await.unwrap(), Standing::Stays, "work goes on");

@@ -52,7 +52,7 @@ impl Limits {
     pub(crate) async fn next_free_of(&self, tenant: &str, priority: Priority) -> Option<Moment> {
         let found = self.limited_tenants()?.tenant(tenant).ok()?;
         let free_at = known(found.meter.next_free().await)?;
-        if is_deserted(self.limiter.now().since(free_at), found.apart()) {
+        if is_deserted(self.limiter.now().since(free_at), found.apart) {
             found.lines_begin_anew(priority).await;
         }
         Some(free_at)

@@ -59,7 +59,7 @@ pub(super) struct Tenant {
     /// It gives the moments.
     pub(super) meter: Limiter<DynamoDbStore>,
     /// How far apart its calls are, under the slowest of its rates.
-    apart: Duration,
+    pub(super) apart: Duration,
     /// By priority.
     pub(super) lines: [Limiter<DynamoDbStore>; Priority::ALL.len()],
 }
@@ -141,8 +141,9 @@ impl Tenants {
 
     /// How far apart calls of this tenant are now.
     pub(super) fn apart(&self, tenant: &str) -> Duration {
-        let meter = self.in_effect.borrow().meter_of(self.weight(tenant));
-        apart(&meter)
+        // One that cannot be kept waits like any other, and its calls are told why.
+        self.tenant(tenant)
+            .map_or_else(|_| apart(&self.in_effect.borrow().meter), |tenant| tenant.apart)
     }
 
     fn weight(&self, tenant: &str) -> NonZeroU32 {
@@ -183,13 +184,6 @@ impl Tenants {
         }
         known.insert(tenant.to_owned(), made.clone());
         Ok(made)
-    }
-}
-
-impl Tenant {
-    /// How far apart its calls are, under the slowest of its rates.
-    pub(super) fn apart(&self) -> Duration {
-        self.apart
     }
 }
 

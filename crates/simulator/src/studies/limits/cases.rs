@@ -87,9 +87,9 @@ const OUTAGE: &[Bar] = &[
     missed(
         at_most("AWS requests in the outage", 5_000.0, |row| Some(row.outage?.requests as f64)),
         "all requests of the half hour count here, also those that no breaker can spare. The 1,800 \
-         calls that come meanwhile are enqueued with two each, 3,600 in all; Lambda polls the \
-         queue of rings, about 4,200 times. Each new ring wakes a slot, which reads the control \
-         record and lets the ring sleep: two more for each new call.",
+         calls that come meanwhile are enqueued with two each, 3,600 in all, and Lambda polls the \
+         queue of rings all the while. Each new ring wakes a slot, which reads the control record \
+         and lets the ring sleep: two more for each new call.",
     ),
     // 30 s between probes, a time-out of 30 s, and 6 s for the slots to come back.
     at_most("full use after, s", 66.0, |row| row.outage?.full_use_after_secs),
@@ -146,10 +146,9 @@ pub const CASES: [Case; 14] = [
             missed(
                 at_most("receives a call, most", 4.0, |row| received(row)
                     .map(|calls| calls.max.into())),
-                "about one call in 500 is received more often. A call that a slot gives back to a \
-                 more urgent one is received once more, and ten NORMAL calls come each second. Calls \
-                 whose appointments have come stand in the same queue behind those that were never \
-                 received, and then come together.",
+                "a call that a slot gives back to a more urgent one is received once more, and ten \
+                 NORMAL calls come each second. Calls whose appointments have come stand in the same \
+                 queue behind those that were never received, and then come together.",
             ),
             at_most("quiet tenants' longest wait, s", 12.0, |row| {
                 Some(row.tenants?.quiet_wait_ms.max as f64 / 1e3)
@@ -159,8 +158,8 @@ pub const CASES: [Case; 14] = [
                     Some(row.tenants?.noisy_high_wait_ms.p99 as f64 / 1e3)
                 }),
                 "two calls in any second, with the margin, are a call each 0.617 s, and its batch \
-                 takes each of these moments. If every urgent call had the very next one that no other \
-                 urgent call has, the p99 of 120 calls, one each 5 s by chance, would be 1.0 s.",
+                 takes each of these moments. So an urgent call waits for up to 0.617 s for the next \
+                 one, and as long again for each urgent call before it.",
             ),
         ]
     ),

@@ -19,8 +19,9 @@ struct Settings {
 impl NetSuite {
     /// Makes the target that the environment describes. `API_BASE_URL` is
     /// `https://ACCOUNT.suitetalk.api.netsuite.com`. `API_SECRET` is the name of a secret in
-    /// Secrets Manager, or of a parameter (`ssm:/NAME`, or its ARN): a JSON object with `client_id`, `certificate_id` and `private_key_pem`, and
-    /// with `account_id` if the URL does not name it; `expires_at` may say when the certificate ends. For a sandbox server there is
+    /// Secrets Manager, or of a parameter (`ssm:/NAME`, or its ARN): a JSON object with `client_id`,
+    /// `certificate_id` and `private_key_pem`, and with `account_id` if the URL does not name it.
+    /// `expires_at` may say when the certificate ends. For a sandbox server there is
     /// `API_SETTLES_AFTER_SECS` ([`settling_after`](Self::settling_after)).
     ///
     /// # Errors
