@@ -12,9 +12,10 @@ use serde::Serialize;
 use serde_json::Value;
 use slowlane_lambda::clock::Clock;
 use slowlane_lambda::logs::chain;
+use slowlane_lambda::spans::{Exporter, Kind, Span, Trace};
 use slowlane_message::{
     EnqueueRequest, IdempotencyKey, Method, Priority, QueuedCall, Ring, TargetRequest,
-    is_execution, is_trace_header,
+    is_execution, is_trace_header, trace_id, trace_parent,
 };
 use slowlane_policy::timing::{DEADLINE_TOLERANCE, LONGEST_DEADLINE};
 
@@ -26,6 +27,7 @@ pub struct Enqueuer {
     config: Config,
     sqs: Client,
     clock: Clock,
+    spans: Option<Exporter>,
 }
 
 /// What the Lambda answers. The state machine does not read it (it waits for the task token); it is
@@ -91,7 +93,14 @@ impl Enqueuer {
     /// An enqueuer that sends by `sqs`, and reads the time as that does.
     pub fn new(config: Config, sqs: Client) -> Self {
         let clock = Clock::of(sqs.config().time_source());
-        Enqueuer { config, sqs, clock }
+        Enqueuer { config, sqs, clock, spans: None }
+    }
+
+    /// Sends a span of each request by `exporter`.
+    #[must_use]
+    pub fn with_spans(mut self, exporter: Option<Exporter>) -> Self {
+        self.spans = exporter;
+        self
     }
 
     /// Queues the call in `payload` (an [`EnqueueRequest`] as JSON) and rings for it.
@@ -107,8 +116,17 @@ impl Enqueuer {
         payload: Value,
         own_trace_header: Option<&str>,
     ) -> Result<Enqueued, Error> {
+        let began = self.clock.now();
         let enqueued = self.enqueue(&payload, own_trace_header).await;
         log(&payload, &enqueued);
+        if let Some(exporter) = &self.spans {
+            let header = payload["trace_header"].as_str().or(own_trace_header);
+            if let Some(trace) = header.and_then(trace) {
+                let span = Span::new(trace, "enqueue", Kind::Producer, began, self.clock.now());
+                exporter.record(with_end(span, &payload, &enqueued));
+                exporter.flush().await;
+            }
+        }
         enqueued
     }
 
@@ -199,8 +217,7 @@ fn check_deadline(call: &QueuedCall) -> Result<(), Error> {
 
 /// One line for each request, with what finds the call again.
 fn log(payload: &Value, enqueued: &Result<Enqueued, Error>) {
-    // Of a request that was refused only what can be a key or an execution is repeated.
-    let key = payload["idempotency_key"].as_str().and_then(|key| key.parse().ok());
+    let key = key(payload);
     let idempotency_key = key.as_ref().map_or("", IdempotencyKey::as_str);
     let execution_arn = payload["execution"].as_str().filter(|text| is_execution(text));
     match enqueued {
@@ -213,6 +230,30 @@ fn log(payload: &Value, enqueued: &Result<Enqueued, Error>) {
                 target: LOG, idempotency_key, execution_arn, error = error.name(), cause, "not queued"
             );
         }
+    }
+}
+
+/// The request's key. Of a request that was refused only what can be one is repeated.
+fn key(payload: &Value) -> Option<IdempotencyKey> {
+    payload["idempotency_key"].as_str()?.parse().ok()
+}
+
+fn trace(header: &str) -> Option<Trace> {
+    Some(Trace { id: trace_id(header)?, parent: trace_parent(header) })
+}
+
+/// With what became of the request.
+fn with_end(span: Span, payload: &Value, enqueued: &Result<Enqueued, Error>) -> Span {
+    let span = match key(payload) {
+        Some(key) => span.attribute("slowlane.idempotency_key", key.as_str()),
+        None => span,
+    };
+    match enqueued {
+        Ok(Enqueued { priority, message_id }) => span
+            .attribute("slowlane.priority", priority.as_str())
+            .attribute("messaging.system", "aws_sqs")
+            .attribute("messaging.message.id", message_id.as_str()),
+        Err(error) => span.error(error.name()),
     }
 }
 

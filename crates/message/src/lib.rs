@@ -87,7 +87,7 @@ pub use ring::Ring;
 pub use salvage::salvage_token;
 pub use text::{
     EXECUTION_MAX_CHARS, IdempotencyKey, RESOURCE_MAX_CHARS, TENANT_MAX_CHARS,
-    TRACE_HEADER_MAX_CHARS, TaskToken, is_execution, is_trace_header, trace_id,
+    TRACE_HEADER_MAX_CHARS, TaskToken, is_execution, is_trace_header, trace_id, trace_parent,
 };
 pub use version::SchemaVersion;
 pub use wiring::Wiring;

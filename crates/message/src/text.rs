@@ -163,10 +163,17 @@ pub fn is_trace_header(text: &str) -> bool {
 pub fn trace_id(header: &str) -> Option<String> {
     let root = header.split(';').find_map(|field| field.trim().strip_prefix("Root="))?;
     let (time, rest) = root.strip_prefix("1-")?.split_once('-')?;
-    let is_hex = |text: &str, digits: usize| {
-        text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
     (is_hex(time, 8) && is_hex(rest, 24)).then(|| format!("{time}{rest}").to_ascii_lowercase())
+}
+
+/// The span that an X-Ray header names as the parent of what is done next: 16 hexadecimal digits.
+pub fn trace_parent(header: &str) -> Option<String> {
+    let parent = header.split(';').find_map(|field| field.trim().strip_prefix("Parent="))?;
+    is_hex(parent, 16).then(|| parent.to_ascii_lowercase())
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whether a message may hold this ARN of an execution.
@@ -276,6 +283,15 @@ mod tests {
             "Root=1-x-y",
         ] {
             assert_eq!(trace_id(header), None, "{header}");
+        }
+    }
+
+    #[test]
+    fn the_parent_of_a_trace_is_sixteen_digits() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995C3f42cd8ad8;Sampled=1";
+        assert_eq!(trace_parent(header).as_deref(), Some("53995c3f42cd8ad8"));
+        for header in ["", "Parent=", "Parent=5399", "Root=1-5759e988-bd862e3fe1be46a994272793"] {
+            assert_eq!(trace_parent(header), None, "{header}");
         }
     }
 

@@ -8,6 +8,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use serde_json::Value;
 use slowlane_idempotency::{DynamoDbStore, Guard};
 use slowlane_lambda::clock::Clock;
+use slowlane_lambda::spans::Exporter;
 use slowlane_limiter::{DateListener, SharedCorrection};
 use slowlane_policy::deferral::DeferralSettings;
 use slowlane_policy::settle::RetrySettings;
@@ -97,6 +98,7 @@ impl<T: Target> Worker<T> {
             clock: clock.clone(),
             namespace: config.metrics_namespace.clone(),
             emit: Box::new(metrics::print_line),
+            spans: None,
         };
         let limits = Limits::new(&config, &dynamodb, system, correction, seed)?;
         let metering = Metering::new(&config, &dynamodb, &clock, seed);
@@ -122,6 +124,13 @@ impl<T: Target> Worker<T> {
     #[must_use]
     pub fn with_metrics(mut self, emit: impl Fn(&Value) + 'static) -> Self {
         self.reporter.emit = Box::new(emit);
+        self
+    }
+
+    /// Sends each call's spans by `exporter`.
+    #[must_use]
+    pub fn with_spans(mut self, exporter: Option<Exporter>) -> Self {
+        self.reporter.spans = exporter;
         self
     }
 
@@ -175,6 +184,9 @@ impl<T: Target> Worker<T> {
         let secret_ends = self.calls.target.secret_ends();
         let doorbell = self.wiring.doorbell().is_some();
         self.reporter.invocation(counts, doorbell, concurrency, secret_ends);
+        if let Some(exporter) = &self.reporter.spans {
+            exporter.flush().await;
+        }
         Handled { response, counts }
     }
 

@@ -9,6 +9,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Deserialize;
 use slowlane_lambda::logs::chain;
+use slowlane_lambda::spans::Exporter;
 use slowlane_lambda::{env, logs};
 
 use crate::aws::clients::Clients;
@@ -69,6 +70,7 @@ where
     E: Into<lambda_runtime::Error>,
 {
     let config = Config::from_vars(env::process)?;
+    let spans = Exporter::from_vars(env::process)?;
     // A request that hangs would hold a slot. A long poll of a second is the slowest of ours.
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(5))
@@ -76,7 +78,8 @@ where
         .build();
     let sdk = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
     let target = connect(&sdk).await.map_err(Into::into)?;
-    Ok(Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..))?)
+    let worker = Worker::new(config, Clients::new(&sdk), target, fastrand::u64(..))?;
+    Ok(worker.with_spans(spans))
 }
 
 async fn serve<T: Target>(worker: Worker<T>) -> Result<(), lambda_runtime::Error> {

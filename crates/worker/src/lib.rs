@@ -41,6 +41,7 @@ mod limits;
 mod metering;
 mod metrics;
 mod package;
+mod spans;
 mod target;
 pub mod targets;
 

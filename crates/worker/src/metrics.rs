@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use slowlane_lambda::clock::Clock;
 use slowlane_lambda::emf::{Record, Unit};
+use slowlane_lambda::spans::Exporter;
 use slowlane_message::trace_id;
 
 use crate::call::{Disposition, Ended};
 use crate::metering::Metered;
+use crate::spans;
 
 /// Writes the records.
 pub(crate) struct Reporter {
@@ -20,6 +22,8 @@ pub(crate) struct Reporter {
     /// The metrics' namespace in CloudWatch.
     pub(crate) namespace: String,
     pub(crate) emit: Box<dyn Fn(&Value)>,
+    /// Takes spans to a collector, where one is named.
+    pub(crate) spans: Option<Exporter>,
 }
 
 impl Reporter {
@@ -29,6 +33,9 @@ impl Reporter {
         (self.emit)(&call_record(&self.namespace, self.clock.now(), ended));
         if let Some(metered) = &ended.metered {
             (self.emit)(&usage_record(&self.namespace, self.clock.now(), ended, metered));
+        }
+        if let Some(exporter) = &self.spans {
+            spans::of(ended, self.clock.now()).into_iter().for_each(|span| exporter.record(span));
         }
     }
 
@@ -245,6 +252,7 @@ mod tests {
             clock: Clock::of(None),
             namespace: "Slowlane/trial".to_owned(),
             emit: Box::new(move |record| keep.lock().unwrap().push(record.clone())),
+            spans: None,
         };
         let ends = secret_ends_in.map(|secs| {
             let now = reporter.clock.now().as_second();

@@ -188,6 +188,50 @@ async fn a_call_that_is_tried_again_later_says_why_down_to_the_last_cause() {
     assert_eq!(record["trace_id"], "5759e988bd862e3fe1be46a994272793");
 }
 
+#[tokio::test]
+async fn a_call_is_two_spans_of_its_workflows_trace_where_a_collector_is_named() {
+    let api = Server::answering(answer(400, &[], "secret-text")).await;
+    let collector = Server::answering(answer(200, &[], "{}")).await;
+    let endpoint = format!("http://{}", collector.url().authority());
+    let named = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let (_, log) = run_with(Cloud::default(), &api, &named).await;
+    // They are there before the invocation ends, after which Lambda may freeze the worker.
+    let requests = collector.requests();
+    assert_eq!(requests.len(), 1, "{log}");
+    assert!(requests[0].starts_with("POST /v1/traces HTTP/1.1"), "{}", requests[0]);
+    for secret in ["secret-text", "the key", "orders/7"] {
+        assert!(!requests[0].contains(secret), "{secret}: {}", requests[0]);
+    }
+    let (_, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    let spans = &mut body["resourceSpans"][0]["scopeSpans"][0]["spans"];
+    let time = |span: &Value, end: &str| span[end].as_str().unwrap().parse::<i128>().unwrap();
+    assert_eq!(spans[0]["endTimeUnixNano"], spans[1]["startTimeUnixNano"]);
+    assert!(time(&spans[1], "startTimeUnixNano") < time(&spans[1], "endTimeUnixNano"));
+    assert_ne!(spans[0]["spanId"], spans[1]["spanId"]);
+    for span in spans.as_array_mut().unwrap() {
+        for changing in ["spanId", "startTimeUnixNano", "endTimeUnixNano"] {
+            span[changing] = "...".into();
+        }
+    }
+    body["resourceSpans"][0]["scopeSpans"][0]["scope"]["version"] = "...".into();
+    insta::assert_json_snapshot!(body);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_holds_nothing_up() {
+    let api = Server::answering(answer(201, &[], "")).await;
+    // Nobody listens on the port of a server that is gone.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{gone}");
+    let named = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let (cloud, log) = run_with(Cloud::default(), &api, &named).await;
+    let requests = cloud.requests.lock().unwrap();
+    assert!(requests.contains_key("AWSStepFunctions.SendTaskSuccess"), "{log}");
+    let lost = log.lines().find(|line| line.contains("spans are lost")).unwrap_or(&log);
+    assert!(lost.contains(r#""spans_lost":2"#), "{lost}");
+}
+
 /// What a workflow was told, and what the worker printed until then.
 struct Told {
     action: String,
@@ -205,8 +249,12 @@ async fn run_one_call(api: &Server) -> Told {
     Told { action: action.to_owned(), request, log }
 }
 
-/// Runs the worker until it has answered its invocation, and returns what it printed.
 async fn run_on(cloud: Cloud, api: &Server) -> (Arc<Cloud>, String) {
+    run_with(cloud, api, &[]).await
+}
+
+/// Runs the worker, with more variables, until it has answered its invocation. Returns what it printed.
+async fn run_with(cloud: Cloud, api: &Server, more: &[(&str, &str)]) -> (Arc<Cloud>, String) {
     let cloud = Arc::new(cloud);
     let player = cloud.clone();
     let server = Server::serving(move |request, stream| player.clone().play(request, stream)).await;
@@ -221,6 +269,7 @@ async fn run_on(cloud: Cloud, api: &Server) -> (Arc<Cloud>, String) {
         ("API_AUTH", "header"),
         ("API_SECRET", "crm"),
     ])
+    .envs(more.iter().copied())
     .stdout(printed.try_clone().unwrap())
     .stderr(printed.try_clone().unwrap())
     .spawn()
