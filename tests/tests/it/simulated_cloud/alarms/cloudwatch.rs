@@ -25,17 +25,10 @@ struct Series {
     dimensions: BTreeMap<String, String>,
 }
 
-/// The values of a minute.
-#[derive(Clone, Copy, Debug)]
-struct Values {
-    sum: f64,
-    least: f64,
-    most: f64,
-}
-
 #[derive(Debug, Default)]
 struct Seen {
-    minutes: BTreeMap<u64, BTreeMap<Series, Values>>,
+    /// By the minute, all values of each series.
+    minutes: BTreeMap<u64, BTreeMap<Series, Vec<f64>>>,
     /// When the invocations that run began, by function and environment.
     began: HashMap<(FunctionId, u32), Moment>,
 }
@@ -77,6 +70,30 @@ impl CloudWatch {
         Ok(None)
     }
 
+    /// The values of a metric, each with its minute.
+    pub(crate) fn line(&self, metric: &Metric, deployed: Deployed) -> Vec<(u64, f64)> {
+        let seen = self.seen();
+        let minutes = seen.minutes.keys();
+        let values = minutes.filter_map(|minute| {
+            Some((*minute, seen.value(metric, deployed, *minute..minute + 1)?))
+        });
+        values.collect()
+    }
+
+    /// How many calls had each outcome, by priority and outcome, each with its minute.
+    pub(crate) fn calls_by_outcome(&self) -> BTreeMap<String, Vec<(u64, f64)>> {
+        let mut lines = BTreeMap::<String, Vec<_>>::new();
+        for (minute, all) in &self.seen().minutes {
+            for (Series { name, dimensions, .. }, values) in all {
+                if let (true, Some(outcome)) = (name == "Calls", dimensions.get("Outcome")) {
+                    let label = format!("{} {outcome}", dimensions["Priority"]);
+                    lines.entry(label).or_default().push((*minute, values.iter().sum()));
+                }
+            }
+        }
+        lines
+    }
+
     /// How many minutes were seen.
     pub(crate) fn minutes(&self) -> u64 {
         self.seen().minutes.keys().next_back().map_or(0, |last| last + 1)
@@ -105,10 +122,7 @@ fn by_api_timeout(secs: u64, name: &str) -> anyhow::Result<f64> {
 impl Seen {
     fn add(&mut self, now: Moment, series: Series, value: f64) {
         let minute = self.minutes.entry(now.millis() / MINUTE_MS).or_default();
-        let values = minute.entry(series).or_insert(Values { sum: 0.0, least: value, most: value });
-        values.sum += value;
-        values.least = values.least.min(value);
-        values.most = values.most.max(value);
+        minute.entry(series).or_default().push(value);
     }
 
     fn of_aws(&mut self, now: Moment, namespace: &str, name: &str, of: &str, value: f64) {
@@ -125,17 +139,18 @@ impl Seen {
     ) -> Option<f64> {
         let series = series_of(metric, deployed);
         let seen = self.minutes.range(minutes).filter_map(|(_, minute)| minute.get(&series));
-        let all = seen.copied().reduce(|a, b| Values {
-            sum: a.sum + b.sum,
-            least: a.least.min(b.least),
-            most: a.most.max(b.most),
-        })?;
-        match metric.statistic {
-            "Sum" => Some(all.sum),
-            "Minimum" => Some(all.least),
-            "Maximum" => Some(all.most),
-            other => panic!("no alarm looks at {other}"),
-        }
+        let mut all: Vec<f64> = seen.flatten().copied().collect();
+        all.sort_by(f64::total_cmp);
+        let (least, most) = (*all.first()?, *all.last()?);
+        let percentile = |share: f64| all[((all.len() - 1) as f64 * share).round() as usize];
+        Some(match metric.statistic {
+            "Sum" => all.iter().sum(),
+            "Minimum" => least,
+            "Maximum" => most,
+            "p50" => percentile(0.5),
+            "p99" => percentile(0.99),
+            other => panic!("nothing looks at {other}"),
+        })
     }
 }
 
@@ -189,6 +204,14 @@ impl Watch for CloudWatch {
                 let Some(function) = function(id) else { return };
                 seen.of_aws(now, "AWS/Lambda", "Invocations", function, 1.0);
                 if function == "worker" {
+                    let running = seen.began.keys().filter(|(other, _)| *other == id).count();
+                    seen.of_aws(
+                        now,
+                        "AWS/Lambda",
+                        "ConcurrentExecutions",
+                        function,
+                        running as f64,
+                    );
                     // Slots that slots have woken are among them.
                     seen.of_aws(now, "AWS/Lambda", "InvokedEventCount", "mapping", 1.0);
                 }

@@ -2,6 +2,7 @@
 //! programs run on the simulated AWS, and the alarms look at what CloudWatch would have seen.
 
 mod cloudwatch;
+mod dashboard;
 mod hangs;
 
 use std::path::{Path, PathBuf};
