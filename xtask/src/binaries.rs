@@ -5,48 +5,53 @@ use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use xshell::{Shell, cmd};
 
-/// The packages of what runs on this machine.
-const PROGRAMS: [&str; 7] = [
-    "slowlane-enqueuer",
-    "slowlane-worker",
-    "slowlane-cascade",
-    "slowlane-netsuite-sandbox",
-    "slowlane-local",
-    "slowlane",
-    "slowlane-simulator",
-];
+/// What the demo runs on this machine.
+const DEMO: [&str; 4] =
+    ["slowlane-enqueuer", "slowlane-worker", "slowlane-netsuite-sandbox", "slowlane-local"];
+
+/// What the other demos need beside it.
+const FURTHER_DEMOS: [&str; 2] = ["slowlane-cascade", "slowlane-vendor-sandbox"];
+
+/// Named in each build on this machine beside the demo's programs. It has the features that only others
+/// and the tests need: without it cargo would compile what they share anew for another choice of packages.
+const FEATURES: &str = "slowlane-features";
 
 /// The packages of the Lambdas that every deployment has.
 pub(crate) const LAMBDAS: [&str; 2] = ["slowlane-enqueuer", "slowlane-worker"];
 
 /// Minutes that a build from nothing takes on two cores.
-const LOCAL_MINUTES: u32 = 6;
+const LOCAL_MINUTES: u32 = 5;
 const TESTS_MINUTES: u32 = 9;
 const RELEASE_MINUTES: u32 = 6;
 const SIMULATOR_MINUTES: u32 = 7;
 
-/// The programs for this machine, without whole-program optimization. Answers their directory.
-/// All of them, whichever is needed: cargo compiles what they share, the AWS SDK above all, anew
-/// for another choice of packages, because it enables other features.
-pub(crate) fn local(sh: &Shell) -> anyhow::Result<PathBuf> {
+/// The programs of the demo, without whole-program optimization. Answers their directory.
+pub(crate) fn demo(sh: &Shell) -> anyhow::Result<PathBuf> {
+    local(sh, &[])
+}
+
+/// The programs of all demos: the first build for the one must not take longer for the others.
+pub(crate) fn demos(sh: &Shell) -> anyhow::Result<PathBuf> {
+    local(sh, &FURTHER_DEMOS)
+}
+
+/// One program more. Answers its path.
+pub(crate) fn program(sh: &Shell, package: &str) -> anyhow::Result<PathBuf> {
+    Ok(local(sh, &[package])?.join(package))
+}
+
+fn local(sh: &Shell, more: &[&str]) -> anyhow::Result<PathBuf> {
     let directory = target_dir(sh)?.join("local");
     foretell(&directory.join("slowlane-worker"), "the programs", LOCAL_MINUTES);
-    build(sh, &[])?;
+    let packages = chosen(more);
+    cmd!(sh, "cargo build --profile local {packages...}").run()?;
     Ok(directory)
 }
 
-/// The same, and the sandbox of other vendors' APIs, which only some demos need: the first build for
-/// the others must not take longer for it.
-pub(crate) fn with_vendors(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let directory = target_dir(sh)?.join("local");
-    foretell(&directory.join("slowlane-worker"), "the programs", LOCAL_MINUTES);
-    build(sh, &["slowlane-vendor-sandbox"])?;
-    Ok(directory)
-}
-
-fn build(sh: &Shell, more: &[&str]) -> anyhow::Result<()> {
-    let packages = PROGRAMS.iter().chain(more).flat_map(|name| ["--package", name]);
-    Ok(cmd!(sh, "cargo build --profile local {packages...}").run()?)
+/// The packages of a build, as cargo takes them.
+fn chosen<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let all = [FEATURES].into_iter().chain(DEMO).chain(more.iter().copied());
+    all.flat_map(|name| ["--package", name]).collect()
 }
 
 /// The same programs and all tests, built in one go: what both need is compiled once.
@@ -130,7 +135,30 @@ fn foretold(made: &Path, what: &str, minutes: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::repository;
+    use std::collections::BTreeSet;
     use std::fs;
+
+    /// Packages with their features, as a build of these packages has them.
+    fn features(edges: &str, packages: &[&str]) -> BTreeSet<String> {
+        let sh = Shell::new().unwrap();
+        sh.change_dir(repository());
+        let tree = cmd!(sh, "cargo tree --offline --prefix none --edges {edges}");
+        let tree = tree.args(["--format", "{p} {f}"]).args(packages).quiet().ignore_stderr();
+        let line = |line: &str| line.trim_end_matches(" (*)").replace(" (proc-macro)", "");
+        tree.read().unwrap().lines().map(line).collect()
+    }
+
+    #[test]
+    fn the_demos_and_the_tests_share_what_they_compile() {
+        let tests = features("normal,build,dev", &["--workspace"]);
+        for more in [&[][..], &["slowlane"], &["slowlane-simulator"], &["slowlane-cascade"]] {
+            let programs = features("normal,build", &chosen(more));
+            assert!(programs.len() > 50, "{more:?}: {programs:?}");
+            let anew: Vec<_> = programs.difference(&tests).collect();
+            assert!(anew.is_empty(), "xtask/features/Cargo.toml lacks something of {anew:#?}");
+        }
+    }
 
     #[test]
     fn a_first_build_is_foretold_where_only_this_program_was_built() {

@@ -196,19 +196,17 @@ fn run(command: Xtask) -> anyhow::Result<()> {
 
 fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
     if passed.ask_for_help() {
-        let local = binaries::local(sh)?;
-        return become_program(
-            Command::new(local.join("slowlane-local")).arg("demo").args(&passed.args),
-        );
+        let local = binaries::demo(sh)?.join("slowlane-local");
+        return become_program(Command::new(local).arg("demo").args(&passed.args));
     }
     // Python first: what is missing there shows before minutes of building.
     let python = python::local_aws(sh)?;
     let bullmq = passed.show("peers").then(|| npm::bullmq(sh)).transpose()?;
     // Of other APIs than NetSuite.
     let vendors = passed.give("--target") || passed.show("reviews") || bullmq.is_some();
-    let binaries = match vendors {
-        true => binaries::with_vendors(sh)?,
-        false => binaries::local(sh)?,
+    let binaries = match vendors || passed.show("cascade") {
+        true => binaries::demos(sh)?,
+        false => binaries::demo(sh)?,
     };
     let mut demo = Command::new(binaries.join("slowlane-local"));
     demo.arg("demo").args(&passed.args).envs(tools(&binaries, &python));
@@ -219,7 +217,7 @@ fn demo(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "`slowlane demo` reads it there")]
 fn print_tools(sh: &Shell) -> anyhow::Result<()> {
     let python = python::local_aws(sh)?;
-    let tools = tools(&binaries::with_vendors(sh)?, &python);
+    let tools = tools(&binaries::demos(sh)?, &python);
     println!("{}", serde_json::json!(tools.into_iter().collect::<BTreeMap<_, _>>()));
     Ok(())
 }
@@ -318,7 +316,7 @@ fn documentation_tests(sh: &Shell) -> anyhow::Result<()> {
 
 fn simulator(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()> {
     let simulator = match simulator_to_build(passed) {
-        Simulator::Local => binaries::local(sh)?.join("slowlane-simulator"),
+        Simulator::Local => binaries::program(sh, "slowlane-simulator")?,
         Simulator::Fast => binaries::simulator(sh)?,
     };
     become_program(Command::new(simulator).arg(subcommand).args(&passed.args))
@@ -327,7 +325,7 @@ fn simulator(sh: &Shell, subcommand: &str, passed: &Passed) -> anyhow::Result<()
 /// The two builds of the simulator's program.
 #[derive(Debug, PartialEq, Eq)]
 enum Simulator {
-    /// The one that the demo and the tests build anyway.
+    /// The one that the tests build anyway.
     Local,
     /// Optimized for speed, which takes minutes.
     Fast,
@@ -355,7 +353,7 @@ fn built_for(
     passed: &Passed,
     packages: &[&str],
 ) -> anyhow::Result<PathBuf> {
-    let mut reading = Command::new(binaries::local(sh)?.join("slowlane"));
+    let mut reading = Command::new(binaries::program(sh, "slowlane")?);
     reading.arg(command).args(&passed.args).arg("--help");
     if !reading.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success() {
         // It says what is wrong, and ends.
@@ -365,7 +363,7 @@ fn built_for(
 }
 
 fn startup(sh: &Shell, passed: &Passed) -> anyhow::Result<()> {
-    let mut program = Command::new(binaries::local(sh)?.join("slowlane-local"));
+    let mut program = Command::new(binaries::program(sh, "slowlane-local")?);
     program.arg("startup").args(&passed.args);
     if !passed.ask_for_help() && !passed.give("--lambdas") {
         program.arg("--lambdas").arg(binaries::release(sh, &binaries::LAMBDAS)?);
@@ -398,8 +396,7 @@ fn text(path: &Path) -> anyhow::Result<String> {
 }
 
 fn slowlane(sh: &Shell, command: &[&str], args: &[String]) -> anyhow::Result<()> {
-    let slowlane = binaries::local(sh)?.join("slowlane");
-    let mut slowlane = Command::new(slowlane);
+    let mut slowlane = Command::new(binaries::program(sh, "slowlane")?);
     slowlane.args(command).args(args);
     if let Some(typed) = std::env::args().nth(1).filter(|_| !command.is_empty()) {
         // For its usage lines.
