@@ -9,15 +9,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::routing::post;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use slowlane_local::Target;
 use slowlane_local::run::{self, Ending, Execution, Item, Started};
@@ -44,6 +44,8 @@ struct Seen {
     secrets: AtomicUsize,
     bodies: AtomicUsize,
     expired: AtomicUsize,
+    /// What came to the collector of spans, which lives here too.
+    spans: Mutex<Vec<Value>>,
 }
 
 /// An API that gives a token for the secret, and takes calls with it.
@@ -51,7 +53,8 @@ async fn api() -> anyhow::Result<(String, Arc<Seen>)> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let seen = Arc::new(Seen::default());
-    let app = Router::new().route("/token", post(token)).fallback(call).with_state(seen.clone());
+    let app = Router::new().route("/token", post(token)).route("/v1/traces", post(spans));
+    let app = app.fallback(call).with_state(seen.clone());
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok((url, seen))
 }
@@ -70,6 +73,12 @@ async fn token(
         StatusCode::OK,
         json!({ "access_token": TOKEN, "token_type": "bearer", "expires_in": 3600 }).to_string(),
     )
+}
+
+async fn spans(State(seen): State<Arc<Seen>>, Json(request): Json<Value>) -> Json<Value> {
+    let sent = request["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned();
+    seen.spans.lock().unwrap().extend(sent.unwrap_or_default());
+    Json(json!({}))
 }
 
 async fn call(
@@ -123,6 +132,7 @@ async fn deploy(url: &str) -> anyhow::Result<Scenario> {
         ("LogLevel", "debug"),
         ("WorkflowLogLevel", "ALL"),
         ("MaxAttempts", "2"),
+        ("OtlpEndpoint", url),
     ] {
         target.parameters.insert(name.to_owned(), value.to_owned());
     }
@@ -285,6 +295,20 @@ async fn records(scenario: &Scenario) -> anyhow::Result<Place> {
     Ok(Place::new("the guard's records", format!("{items:?}")))
 }
 
+/// Both Lambdas have sent spans of the call, in one trace.
+fn are_traced(spans: &[Value]) {
+    let of_call = |span: &&Value| {
+        let attributes = span["attributes"].as_array().into_iter().flatten();
+        let mut keys = attributes.filter(|one| one["key"] == "slowlane.idempotency_key");
+        keys.any(|key| key["value"]["stringValue"] == "accepted")
+    };
+    let of_call: Vec<_> = spans.iter().filter(of_call).collect();
+    let names: BTreeSet<_> = of_call.iter().filter_map(|span| span["name"].as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["enqueue", "wait NORMAL", "call PUT"]), "{spans:#?}");
+    let traces: BTreeSet<_> = of_call.iter().map(|span| span["traceId"].to_string()).collect();
+    assert_eq!(traces.len(), 1, "{spans:#?}");
+}
+
 #[tokio::test]
 async fn what_nobody_may_read_stands_nowhere() -> anyhow::Result<()> {
     let (url, seen) = api().await?;
@@ -315,6 +339,7 @@ async fn what_nobody_may_read_stands_nowhere() -> anyhow::Result<()> {
     places.extend(printed(scenario.stack.directory())?);
     places.extend(told(&scenario)?);
     places.extend(deployed(&scenario).await?);
+    places.push(Place::new("spans", format!("{:?}", seen.spans.lock().unwrap())));
     let marks = [SECRET, BASIC, TOKEN, BODY, ANSWER, DETAIL];
     for place in &places {
         place.has_none_of(marks.into_iter().chain(tokens.iter().map(String::as_str)));
@@ -325,5 +350,6 @@ async fn what_nobody_may_read_stands_nowhere() -> anyhow::Result<()> {
         assert!(lines.iter().any(|line| line.contains(part)), "no{part}in {lines:#?}");
     }
     assert!(lines.iter().all(|line| line.contains("execution_arn=")), "{lines:#?}");
+    are_traced(&seen.spans.lock().unwrap());
     Ok(())
 }
