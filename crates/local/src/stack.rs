@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
-use aws_sdk_ssm::types::ParameterType;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use slowlane_deployer::{DeployError, Deployer, Endpoint, Outputs, Plan, Progress};
 
 use crate::ministack::MiniStack;
@@ -230,7 +229,7 @@ impl Target {
             }
             secret.insert(field.clone(), "sandbox".to_owned());
         }
-        Ok(serde_json::json!(secret))
+        Ok(json!(secret))
     }
 }
 
@@ -473,7 +472,7 @@ impl Credentials {
 
     fn as_secret(&self) -> Value {
         let Self { client_id, certificate_id, private_key_pem, account_id } = self;
-        serde_json::json!({
+        json!({
             "account_id": account_id,
             "client_id": client_id,
             "certificate_id": certificate_id,
@@ -485,11 +484,23 @@ impl Credentials {
 /// What stands before the name of a secret that is in Parameter Store.
 const PARAMETER: &str = "ssm:";
 
+/// The local AWS reads no signature, so this one request needs no SDK crate of its own.
 async fn put_parameter(sdk: &SdkConfig, name: &str, secret: &Value) -> Result<(), Error> {
-    let put = aws_sdk_ssm::Client::new(sdk).put_parameter().name(name).value(secret.to_string());
-    let put = put.r#type(ParameterType::SecureString).overwrite(true).send().await;
-    let call = "ssm:PutParameter";
-    put.map(drop).map_err(|source| Error::Aws { call, source: Box::new(source) })
+    let failed = |source| Error::Aws { call: "ssm:PutParameter", source };
+    let endpoint = sdk.endpoint_url().ok_or_else(|| failed("the local AWS has a URL".into()))?;
+    let put = json!({
+        "Name": name,
+        "Type": "SecureString",
+        "Value": secret.to_string(),
+        "Overwrite": true,
+    });
+    let request = reqwest::Client::new()
+        .post(endpoint)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", "AmazonSSM.PutParameter")
+        .body(put.to_string());
+    let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+    answer.map(drop).map_err(|error| failed(error.into()))
 }
 
 async fn put_secret(sdk: &SdkConfig, name: &str, secret: &Value) -> Result<(), Error> {

@@ -6,6 +6,7 @@ pub(crate) mod doorbell;
 pub(crate) mod function;
 pub(crate) mod queues;
 pub(crate) mod secret;
+pub(crate) mod signed;
 pub(crate) mod task_callback;
 
 use std::time::Duration;

@@ -2,8 +2,18 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
-use aws_sdk_ssm::types::ParameterType;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use slowlane_lambda::logs::chain;
+
+use super::signed::{Error, Path, Service, SignedRequests, Unusable, request};
+
+const PARAMETER_STORE: Service = Service { id: "SSM", name: "ssm", path: Path::Usual };
+/// A parameter has 8 KB at most, each of whose bytes JSON may escape.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The place of a secret. It is read anew each time, so that a rotated one is found.
 #[derive(Debug, Clone)]
@@ -15,8 +25,11 @@ pub(crate) struct StoredSecret {
 #[derive(Debug, Clone)]
 enum Store {
     SecretsManager(aws_sdk_secretsmanager::Client),
-    /// With the parameter's name or ARN.
-    Parameters(aws_sdk_ssm::Client, String),
+    Parameters {
+        requests: Result<SignedRequests, Unusable>,
+        /// The parameter's name or ARN.
+        name: String,
+    },
 }
 
 /// Why a secret could not be read or written. No message holds any of it.
@@ -56,7 +69,10 @@ impl StoredSecret {
     /// `id` is a secret's name, `ssm:/NAME` of a parameter, or a parameter's ARN.
     pub(crate) fn new(sdk: &SdkConfig, id: String) -> Self {
         let store = match parameter(&id) {
-            Some(name) => Store::Parameters(aws_sdk_ssm::Client::new(sdk), name.to_owned()),
+            Some(name) => Store::Parameters {
+                requests: SignedRequests::new(sdk, PARAMETER_STORE),
+                name: name.to_owned(),
+            },
             None => Store::SecretsManager(aws_sdk_secretsmanager::Client::new(sdk)),
         };
         StoredSecret { id, store }
@@ -75,14 +91,16 @@ impl StoredSecret {
                 let read = read.map_err(|error| refused(DisplayErrorContext(error).to_string()))?;
                 read.secret_string
             }
-            Store::Parameters(client, name) => {
-                let read = client.get_parameter().name(name).with_decryption(true).send().await;
-                let read = read.map_err(|error| refused(DisplayErrorContext(error).to_string()))?;
-                let parameter = read.parameter;
-                if parameter.as_ref().and_then(|one| one.r#type()).is_some_and(is_clear) {
+            Store::Parameters { requests, name } => {
+                let requests = requests.as_ref().map_err(|error| refused(error.to_string()))?;
+                let request = get_parameter(name).map_err(|error| refused(chain(&error)))?;
+                let read = requests.read(request, MAX_ANSWER_BYTES).await;
+                let read = read.map_err(|error| refused(chain(&error)))?;
+                let Parameter { form, value } = parameter_of(&read).map_err(refused)?;
+                if form.is_some_and(|form| form != "SecureString") {
                     return Err(SecretAccessError::InTheClear { id: id() });
                 }
-                parameter.and_then(|parameter| parameter.value)
+                value
             }
         };
         text.map(SecretString::from).ok_or_else(|| SecretAccessError::NoText { id: id() })
@@ -108,8 +126,35 @@ fn parameter(id: &str) -> Option<&str> {
     id.strip_prefix("ssm:").or_else(|| is_arn.then_some(id))
 }
 
-fn is_clear(form: &ParameterType) -> bool {
-    *form != ParameterType::SecureString
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Got {
+    parameter: Parameter,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parameter {
+    #[serde(rename = "Type")]
+    form: Option<String>,
+    value: Option<String>,
+}
+
+fn get_parameter(name: &str) -> Result<HttpRequest, Error> {
+    let body = json!({ "Name": name, "WithDecryption": true }).to_string();
+    let headers = [
+        ("content-type", "application/x-amz-json-1.1"),
+        ("x-amz-target", "AmazonSSM.GetParameter"),
+    ];
+    request("POST", "/", &headers, SdkBody::from(body))
+}
+
+/// The error says only where it is: what stands there may be the secret.
+fn parameter_of(answer: &[u8]) -> Result<Parameter, String> {
+    let got: Result<Got, _> = serde_json::from_slice(answer);
+    got.map(|got| got.parameter).map_err(|error| {
+        format!("SSM's answer is no parameter, at line {} column {}", error.line(), error.column())
+    })
 }
 
 #[cfg(test)]
