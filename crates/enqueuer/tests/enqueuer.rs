@@ -93,7 +93,7 @@ const EXECUTION: &str =
 
 fn request() -> Value {
     json!({
-        "version": "1.3",
+        "version": "1.4",
         "task_token": "AQCEAAAAKgAAAAMAAAAAAAAAAeQ",
         "priority": "HIGH",
         "idempotency_key": "order-123",

@@ -35,6 +35,12 @@ pub struct TargetResponse {
     /// a result, the workflow gets the error `Slowlane.ResultTooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_large_bytes: Option<u64>,
+    /// The body lies in a file, since it is too large for a workflow's state or no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<AnswerFile>,
+    /// Why the body, which belongs into a file, lies in none. The call was executed all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_file: Option<String>,
     /// Units that the call counted for at the API, where that is known. They settle what was kept free
     /// for it, and are neither stored nor told.
     #[serde(skip)]
@@ -61,11 +67,27 @@ impl TargetResponse {
             follow: None,
             fallback_model: None,
             too_large_bytes: None,
+            file: None,
+            no_file: None,
             units: None,
             usage: None,
             left: Vec::new(),
         }
     }
+}
+
+/// Where the body of an answer lies. It is the pointer that another call may have as its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerFile {
+    /// `s3://BUCKET/KEY`.
+    pub s3: String,
+    /// What S3 calls this content by.
+    pub etag: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// What the API says that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
 }
 
 /// What a call has used of a model.

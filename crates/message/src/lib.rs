@@ -10,7 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let request = EnqueueRequest::from_json(&serde_json::json!({
-//!     "version": "1.3",
+//!     "version": "1.4",
 //!     "task_token": "AQCEAAAAKgAAAAMAAAAA",
 //!     "priority": "HIGH",
 //!     "idempotency_key": "order-123",
@@ -28,9 +28,9 @@
 //!
 //! Every message says `"version": "MAJOR.MINOR"`; this crate writes [`SchemaVersion::CURRENT`].
 //!
-//! | A reader of 1.3 gets | and |
+//! | A reader of 1.4 gets | and |
 //! |---|---|
-//! | 1.0 to 1.3 | takes every field it knows; any other field is an error that names its path |
+//! | 1.0 to 1.4 | takes every field it knows; any other field is an error that names its path |
 //! | a newer minor, 1.7 | reads the fields it knows and ignores the others |
 //! | another major, 2.0 | refuses with [`Error::UnsupportedVersion`] |
 //!
@@ -41,6 +41,7 @@
 //! 1.2 added `execution`, which names a call's workflow in the logs, and a request's `headers` and
 //! `content`. An older worker sends such a request without its headers and as JSON.
 //! 1.3 added `units`. An older worker keeps no limit that counts them.
+//! 1.4 added the contents `multipart` and `binary`. An older worker refuses such a call by name.
 //!
 //! # Limits
 //!
@@ -77,7 +78,7 @@ mod text;
 mod version;
 mod wiring;
 
-pub use answer::{Counted, Left, Part, PartOutcome, TargetResponse, Usage};
+pub use answer::{AnswerFile, Counted, Left, Part, PartOutcome, TargetResponse, Usage};
 pub use envelope::{EnqueueRequest, QueuedCall};
 pub use error::Error;
 pub use invalid::InvalidValue;

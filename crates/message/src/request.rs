@@ -135,12 +135,25 @@ pub enum Content {
     GraphQl,
     /// As it is: the body is one text.
     Text,
+    /// As `multipart/mixed`, several calls in one: the body is a batch as OData writes it in JSON, an
+    /// object with `requests`. Since 1.4.
+    Multipart,
+    /// The bytes of a file: the body is the pointer to it, an object with `s3`, `etag` and perhaps
+    /// `content_type`. Since 1.4.
+    Binary,
 }
 
 impl Content {
-    const ALL: [Content; 4] = [Content::Json, Content::Form, Content::GraphQl, Content::Text];
+    const ALL: [Content; 6] = [
+        Content::Json,
+        Content::Form,
+        Content::GraphQl,
+        Content::Text,
+        Content::Multipart,
+        Content::Binary,
+    ];
 
-    pub(crate) const EXPECTED: &str = "json, form, graphql or text";
+    pub(crate) const EXPECTED: &str = "json, form, graphql, text, multipart or binary";
 
     /// As written on the wire: `json` and so on.
     pub fn as_str(self) -> &'static str {
@@ -149,6 +162,8 @@ impl Content {
             Content::Form => "form",
             Content::GraphQl => "graphql",
             Content::Text => "text",
+            Content::Multipart => "multipart",
+            Content::Binary => "binary",
         }
     }
 }

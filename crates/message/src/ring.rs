@@ -70,7 +70,7 @@ mod tests {
         let at = "2026-11-25T12:00:00.250Z".parse().unwrap();
         let again = Ring { again_until: Some(at), ..Ring::default() };
         let body = again.to_body();
-        assert_eq!(body, r#"{"again_until":"2026-11-25T12:00:00.250Z","version":"1.3"}"#);
+        assert_eq!(body, r#"{"again_until":"2026-11-25T12:00:00.250Z","version":"1.4"}"#);
         let later = Ring::not_before(at);
         // The older field is for workers that know only that.
         let body = later.to_body();

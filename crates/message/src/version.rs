@@ -18,7 +18,7 @@ pub struct SchemaVersion {
 
 impl SchemaVersion {
     /// The version that this crate writes.
-    pub const CURRENT: SchemaVersion = SchemaVersion { major: 1, minor: 3 };
+    pub const CURRENT: SchemaVersion = SchemaVersion { major: 1, minor: 4 };
 
     pub(crate) const EXPECTED: &str = "a version such as \"1.0\"";
 }

@@ -1,4 +1,4 @@
-//! The wire contract, held to the checked-in examples of versions 1.0 to 1.3. Those files are
+//! The wire contract, held to the checked-in examples of versions 1.0 to 1.4. Those files are
 //! never edited: they are what older deployments have written and will read.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -26,6 +26,8 @@ const REQUEST_1_2: &str = include_str!("wire/enqueue-request.1.2.json");
 const QUEUED_1_2: &str = include_str!("wire/queued-call.1.2.json");
 const REQUEST_1_3: &str = include_str!("wire/enqueue-request.1.3.json");
 const QUEUED_1_3: &str = include_str!("wire/queued-call.1.3.json");
+const REQUEST_1_4: &str = include_str!("wire/enqueue-request.1.4.json");
+const QUEUED_1_4: &str = include_str!("wire/queued-call.1.4.json");
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -85,13 +87,21 @@ fn what_earlier_minor_versions_wrote_is_read_and_written_again() {
     with_1_2.request.headers.insert("if-match".to_owned(), "W/\"7\"".to_owned());
     with_1_2.request.content = Some(Content::Json);
     let with_1_3 = QueuedCall { units: NonZeroU32::new(1_800), ..with_1_2.clone() };
+    let mut with_1_4 = with_1_3.clone();
+    with_1_4.request.content = Some(Content::Binary);
+    with_1_4.request.body = Some(json!({
+        "s3": "s3://acme-files/in/order-123.pdf",
+        "etag": "\"9b2cf535f27731c974343645a3985328\"",
+        "content_type": "application/pdf",
+    }));
     for (request, queued, call) in [
         (REQUEST_1_1, QUEUED_1_1, with_1_1),
         (REQUEST_1_2, QUEUED_1_2, with_1_2),
         (REQUEST_1_3, QUEUED_1_3, with_1_3),
+        (REQUEST_1_4, QUEUED_1_4, with_1_4),
     ] {
         assert_eq!(QueuedCall::parse(queued).unwrap(), call);
-        let now = |message: &str| edited(message, "/version", Some(json!("1.3")));
+        let now = |message: &str| edited(message, "/version", Some(json!("1.4")));
         assert_eq!(json(&call.to_body().unwrap()), now(queued));
         let read = EnqueueRequest::from_json(&json(request)).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), now(request));
@@ -108,7 +118,7 @@ fn what_is_written_now_a_reader_of_1_0_knows_to_the_field() {
         let request = EnqueueRequest::from_json(&json(request)).unwrap();
         let call = request.clone().into_queued(now, HOUR);
         let body = call.to_body().unwrap();
-        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.3"))));
+        assert_eq!(json(&body), edited(queued, "/version", Some(json!("1.4"))));
         assert_eq!(QueuedCall::parse(&body).unwrap(), call);
         let again = serde_json::to_value(&request).unwrap();
         assert_eq!(EnqueueRequest::from_json(&again).unwrap(), request);
@@ -129,7 +139,7 @@ fn a_newer_minor_version_is_read_and_its_fields_ignored() {
     assert_eq!(request, EnqueueRequest::from_json(&json(REQUEST)).unwrap());
 
     let mut message = newer(REQUEST);
-    message["version"] = json!("1.3");
+    message["version"] = json!("1.4");
     assert_eq!(request_error(&message), "unknown field `labels`");
     // What the known fields hold is judged in a newer version all the same.
     let mut message = newer(REQUEST);
@@ -213,7 +223,7 @@ fn refusals_name_the_field_and_what_was_expected() {
         (
             "/request/content",
             Some(json!("xml")),
-            "field `request.content`: expected json, form, graphql or text, found other text",
+            "field `request.content`: expected json, form, graphql, text, multipart or binary, found other text",
         ),
         (
             "/request/headers",
@@ -399,8 +409,8 @@ fn schema_and_reader_agree_on_fields_and_limits() {
     let [request, queued] = documents();
     let read_request = |message: &Value| EnqueueRequest::from_json(message).map(drop);
     let read_queued = |message: &Value| QueuedCall::parse(&message.to_string()).map(drop);
-    agree(request.schema.as_value(), REQUEST_1_3, &read_request);
-    agree(queued.schema.as_value(), QUEUED_1_3, &read_queued);
+    agree(request.schema.as_value(), REQUEST_1_4, &read_request);
+    agree(queued.schema.as_value(), QUEUED_1_4, &read_queued);
 }
 
 fn agree(schema: &Value, example: &str, read: &dyn Fn(&Value) -> Result<(), Error>) {

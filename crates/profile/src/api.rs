@@ -1,10 +1,13 @@
 //! A call as an HTTP request: what a profile makes of it at a base URL.
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use serde_json::Value;
 
 use crate::address::{Base, Refused};
 use crate::before::{Given, PreCall};
-use crate::call::{BodyError, Call, Content};
+use crate::body::BodyError;
+use crate::call::{Call, Content};
 use crate::profile::Profile;
 use crate::recovery::LookUp;
 use crate::request::Request;
@@ -49,7 +52,7 @@ impl Api {
         let mut headers = self.profile.request.headers.clone();
         headers.extend(pre_call.headers.clone());
         let url = self.base.resolve(&path)?;
-        Ok(Request { method: pre_call.method, url, headers, body: Vec::new() })
+        Ok(Request { method: pre_call.method, url, headers, body: Bytes::new() })
     }
 
     /// The request of a call, without credentials. `given` is what the calls before it gave.
@@ -60,14 +63,14 @@ impl Api {
         let profile = &self.profile;
         let url = self.base.resolve(&call.resource)?;
         let mut headers = profile.request.headers.clone();
-        let mut body = Vec::new();
+        let mut body = Bytes::new();
         if let Some(value) = &call.body {
-            let content = profile.content(call);
-            if !profile.request.content.contains(&content) {
-                return Err(Error::Content(listed(&profile.request.content)));
+            let media_type;
+            (body, media_type) = self.body(call, value)?;
+            headers.insert(CONTENT_TYPE, media_type);
+            if profile.content(call) == Content::Multipart {
+                headers.insert(ACCEPT, HeaderValue::from_static("multipart/mixed"));
             }
-            body = content.write(value)?;
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content.media_type()));
         }
         for (name, value) in &call.headers {
             let (name, value) = self.own_header(name, value)?;
@@ -81,6 +84,23 @@ impl Api {
             headers.insert(name.clone(), value.ok_or(Error::Key(max_chars))?);
         }
         Ok(Request { method: call.method, url, headers, body })
+    }
+
+    fn body(&self, call: &Call, value: &Value) -> Result<(Bytes, HeaderValue), Error> {
+        let content = self.profile.content(call);
+        let allowed = &self.profile.request.content;
+        if !allowed.contains(&content) {
+            return Err(Error::Content(listed(allowed)));
+        }
+        match &call.file {
+            Some(file) if content == Content::Binary => {
+                Ok((file.bytes.clone(), file.content_type.clone()))
+            }
+            _ => {
+                let media_type = HeaderValue::from_static(content.media_type());
+                Ok((content.write(value)?.into(), media_type))
+            }
+        }
     }
 
     /// The request of a question about a call whose answer was lost.
@@ -138,6 +158,8 @@ fn listed(content: &[Content]) -> String {
         Content::Form => "form",
         Content::GraphQl => "graphql",
         Content::Text => "text",
+        Content::Multipart => "multipart",
+        Content::Binary => "binary",
     });
     names.collect::<Vec<_>>().join(", ")
 }

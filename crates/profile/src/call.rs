@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::body::BodyError;
+use crate::multipart;
 use crate::words::Method;
 
 /// One call, in the words of the program that wants it made.
@@ -22,6 +26,8 @@ pub struct Call {
     pub body: Option<Value>,
     /// How the body is written; the profile's first way if left out.
     pub content: Option<Content>,
+    /// The body of a call whose content is [`Content::Binary`], in the place of `body`.
+    pub file: Option<File>,
     /// The same for each attempt at this call, and for no other call.
     pub idempotency_key: Option<String>,
     /// Among whose calls the key is unique, if that is not all of them. The API gets both in the header
@@ -38,6 +44,7 @@ impl Call {
             headers: BTreeMap::new(),
             body: None,
             content: None,
+            file: None,
             idempotency_key: None,
             key_scope: None,
         }
@@ -88,6 +95,15 @@ impl std::fmt::Debug for Call {
     }
 }
 
+/// A body that is no text.
+#[derive(Clone, PartialEq)]
+pub struct File {
+    /// What it is.
+    pub content_type: HeaderValue,
+    /// All of it. A clone shares them.
+    pub bytes: Bytes,
+}
+
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -102,23 +118,12 @@ pub enum Content {
     GraphQl,
     /// `text/plain`. The body is one text.
     Text,
-}
-
-/// Why a body cannot be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// A form is made of names and values.
-    #[error("its body is sent as a form, so it must be an object")]
-    NoForm,
-    /// GraphQL needs its document.
-    #[error("its body is sent as GraphQL, so it must be an object with the text `query`")]
-    NoGraphQl,
-    /// Plain text is a text.
-    #[error("its body is sent as text, so it must be a text")]
-    NoText,
-    /// serde could not write it.
-    #[error("its body cannot be written")]
-    Unwritable,
+    /// `multipart/mixed`: several calls in one, as OData V2 has its `$batch`. The body is a batch as
+    /// OData writes it in JSON, `{"requests": [...]}`, and [`Profile::readable`](crate::Profile::readable)
+    /// makes `{"responses": [...]}` of the answer.
+    Multipart,
+    /// The bytes of [`Call::file`].
+    Binary,
 }
 
 impl Content {
@@ -128,13 +133,15 @@ impl Content {
             Content::Json | Content::GraphQl => "application/json",
             Content::Form => "application/x-www-form-urlencoded",
             Content::Text => "text/plain; charset=utf-8",
+            Content::Multipart => multipart::MEDIA_TYPE,
+            Content::Binary => "application/octet-stream",
         }
     }
 
-    /// The body as it is sent.
+    /// The body as it is sent, if it can be written as JSON.
     ///
     /// # Errors
-    /// The body has another shape.
+    /// The body has another shape, or is a file.
     pub fn write(self, body: &Value) -> Result<Vec<u8>, BodyError> {
         match self {
             Content::Json => serde_json::to_vec(body).map_err(|_| BodyError::Unwritable),
@@ -150,6 +157,8 @@ impl Content {
             Content::Text => {
                 body.as_str().map(|text| text.as_bytes().to_vec()).ok_or(BodyError::NoText)
             }
+            Content::Multipart => multipart::write(body),
+            Content::Binary => Err(BodyError::NoFile),
         }
     }
 }
@@ -224,6 +233,8 @@ mod tests {
         assert_eq!(written(Content::Form, json!([1])), Err(BodyError::NoForm));
         assert_eq!(written(Content::GraphQl, json!({"q": 1})), Err(BodyError::NoGraphQl));
         assert_eq!(written(Content::Text, json!({})), Err(BodyError::NoText));
+        assert_eq!(written(Content::Multipart, json!([])), Err(BodyError::NoBatch));
+        assert_eq!(written(Content::Binary, json!("x")), Err(BodyError::NoFile));
         assert_eq!(written(Content::Text, json!("ä")).as_deref(), Ok("ä"));
         assert_eq!(written(Content::Json, json!({"a": 1})).as_deref(), Ok(r#"{"a":1}"#));
     }

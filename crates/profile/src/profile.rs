@@ -3,19 +3,20 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::header::HeaderName;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::answer::{Answer, Seen};
+use crate::answer::{Answer, Body, Seen};
 use crate::auth::AuthMethods;
 use crate::before::PreCall;
 use crate::call::{Call, Content, graphql_reads, scalar};
 use crate::fallback::{Fallback, FallbackRule};
 use crate::limits::{LimitRule, UsageRule, ietf};
+use crate::multipart;
 use crate::parts::{Part, PartsRule};
 use crate::pointer::Pointer;
 use crate::recovery::{Found, LookUp, Loss, LossRule, Recovery, Then};
@@ -256,6 +257,20 @@ impl Profile {
         let named = self.limits.iter().filter_map(|limit| limit.read(seen, now));
         let drafted = self.ietf_rate_limit.then(|| ietf(seen)).into_iter().flatten();
         named.chain(drafted).collect()
+    }
+
+    /// The answer in the form in which rules and workflows read it. One in parts of MIME, to a call of
+    /// [`Content::Multipart`], becomes the same in JSON. Any other is as it came.
+    pub fn readable(&self, call: &Call, answer: Answer) -> Answer {
+        let Body::Whole(bytes) = &answer.body else { return answer };
+        let batch = call.body.as_ref().filter(|_| self.content(call) == Content::Multipart);
+        let Some(read) = batch.and_then(|batch| multipart::read(batch, &answer.headers, bytes))
+        else {
+            return answer;
+        };
+        let mut headers = answer.headers;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Answer::new(answer.status, headers, read.to_string())
     }
 
     /// What became of each part of a call that had several, in the answer's order; empty if the

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap};
 use url::Url;
 
@@ -18,7 +19,7 @@ pub struct Request {
     /// All headers but those that HTTP itself needs.
     pub headers: HeaderMap,
     /// The body; empty if there is none.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 impl Request {

@@ -34,7 +34,7 @@ fn base(text: &str) -> Base {
 }
 
 fn body(request: &Request) -> String {
-    String::from_utf8(request.body.clone()).unwrap()
+    String::from_utf8(request.body.to_vec()).unwrap()
 }
 
 fn answer(status: u16, body: Value) -> Answer {
@@ -207,7 +207,7 @@ fn a_signature_is_the_one_of_awss_test_suite() {
         method: Method::Get,
         url: "https://example.amazonaws.com/".parse().unwrap(),
         headers: HeaderMap::new(),
-        body: Vec::new(),
+        body: Default::default(),
     };
     let then: Timestamp = "2015-08-30T12:36:00Z".parse().unwrap();
     auth.sign(&mut request, &keys, "us-east-1", then).unwrap();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use slowlane_profile::{
@@ -264,6 +264,30 @@ fn each_part_of_a_composite_has_its_own_verdict() {
     let parts = sap.parts(&Call::new(Method::Post, "$batch"), &answer(200, &[], batch), now());
     assert_eq!(parts[0].reference.as_deref(), Some("1"));
     assert_eq!(parts[0].verdict.id.as_deref(), Some("7"));
+
+    let batch = json!({ "requests": [
+        { "id": "1", "method": "POST", "url": "A_SalesOrder", "body": {}, "atomicityGroup": "g" },
+        { "id": "2", "method": "PATCH", "url": "A_Customer('1')", "body": {}, "atomicityGroup": "g" },
+        { "id": "3", "method": "GET", "url": "A_SalesOrder" },
+    ] });
+    let mut multipart = Call::new(Method::Post, "$batch").body(batch);
+    multipart.content = Some(Content::Multipart);
+    let refused = "--x\r\ncontent-type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\n\
+        content-type: application/json\r\n\r\n{\"error\":{\"code\":\"X/1\"}}\r\n--x--\r\n";
+    let mime = HeaderMap::from_iter([(
+        CONTENT_TYPE,
+        HeaderValue::from_static("multipart/mixed; boundary=x"),
+    )]);
+    let told = sap.readable(&multipart, Answer::new(202, mime, refused));
+    let verdict = sap.verdict(&multipart, &told, now());
+    assert_eq!(verdict.outcome, Outcome::PartlySucceeded);
+    let parts = sap.parts(&multipart, &told, now());
+    let told = parts.iter().map(|part| {
+        let (name, verdict) = (part.reference.as_deref().unwrap_or_default(), &part.verdict);
+        format!("{name} {:?} {:?}", verdict.outcome, verdict.reason.code.as_deref())
+    });
+    let expected = ["1 Rejected Some(\"X/1\")", "2 Rejected Some(\"X/1\")", "3 Unknown None"];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
     let plain = salesforce.parts(&call, &answer(200, &[], json!({"id": "1"})), now());
     assert!(plain.is_empty());
 }

@@ -3,6 +3,7 @@
 pub(crate) mod clients;
 pub(crate) mod deletes;
 pub(crate) mod doorbell;
+pub(crate) mod files;
 pub(crate) mod function;
 pub(crate) mod queues;
 pub(crate) mod secret;

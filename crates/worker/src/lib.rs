@@ -53,6 +53,7 @@ pub use reqwest;
 pub use slowlane_profile as profile;
 
 pub use aws::clients::Clients;
+pub use aws::files::{FilesPlace, NoFilesPlace};
 pub use aws::function::HandedRing;
 pub use aws::secret::SecretAccessError;
 pub use config::{Config, Dispatch, QueueUrls};
@@ -61,7 +62,9 @@ pub use lambda::{Wake, run};
 pub use limits::{Error as LimitsError, keeps};
 pub use metrics::Counts;
 pub use slowlane_lambda::env;
-pub use slowlane_message::{Content, Counted, Left, Method, Part, PartOutcome, QueuedCall, Usage};
+pub use slowlane_message::{
+    AnswerFile, Content, Counted, Left, Method, Part, PartOutcome, QueuedCall, Usage,
+};
 pub use slowlane_policy::deferral::OnHigher;
 pub use slowlane_policy::settle::{Outcome, Why};
 pub use target::{AfterLoss, Reconciled, Target, TargetResponse};

@@ -38,6 +38,16 @@ pub trait Target {
     /// API time-out and takes it for [`Outcome::Unknown`] then.
     fn call(&self, call: &QueuedCall) -> impl Future<Output = Outcome<TargetResponse>>;
 
+    /// The same, told how long the worker waits for it. A target that has something to do after the API's
+    /// answer ends by then, since that answer would be lost.
+    fn call_within(
+        &self,
+        call: &QueuedCall,
+        _: Duration,
+    ) -> impl Future<Output = Outcome<TargetResponse>> {
+        self.call(call)
+    }
+
     /// Fetches what serves many calls and must be there before this one, such as a token whose request the
     /// API counts as a call. Says whether it has sent anything. Where the target has rates it is asked at
     /// the moment of a grant, and the call waits for another one then. What goes wrong is the call's

@@ -209,7 +209,7 @@ pub(super) fn form_request(
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     headers.insert(CONTENT_TYPE, form);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    Ok(Request { method: Method::Post, url, headers, body: body.finish().into_bytes() })
+    Ok(Request { method: Method::Post, url, headers, body: body.finish().into() })
 }
 
 const AN_HOUR: Duration = Duration::from_secs(3600);

@@ -4,18 +4,22 @@ const http = require("node:http");
 const path = require("node:path");
 const FEMockserver = require("@sap-ux/fe-mockserver-core").default;
 
-const folder = path.join(__dirname, "odata");
+function service(urlPath, name) {
+  const folder = path.join(__dirname, name);
+  return {
+    urlPath,
+    metadataPath: path.join(folder, "metadata.xml"),
+    mockdataPath: folder,
+    generateMockData: false,
+    validateETag: true,
+  };
+}
 
 async function main() {
   const server = new FEMockserver({
     services: [
-      {
-        urlPath: "/sap/opu/odata4/orders",
-        metadataPath: path.join(folder, "metadata.xml"),
-        mockdataPath: folder,
-        generateMockData: false,
-        validateETag: true,
-      },
+      service("/sap/opu/odata4/orders", "odata"),
+      service("/sap/opu/odata/sap/ORDERS_SRV", "odata-v2"),
     ],
     annotations: [],
     plugins: [],

@@ -134,8 +134,7 @@ impl Place {
             return Err(Unusable::SpecialEndpoint(service.id));
         }
         let region = sdk.region().ok_or(Unusable::NoRegion)?.as_ref();
-        let unknown =
-            || Unusable::NoEndpoint { service: service.id, region: region.to_owned() };
+        let unknown = || Unusable::NoEndpoint { service: service.id, region: region.to_owned() };
         let suffix = domain_of(region).ok_or_else(unknown)?;
         Ok(Place::Aws(format!("{}.{region}.{suffix}", service.name)))
     }
@@ -201,9 +200,8 @@ impl SignedRequests {
         if let Some(cache) = sdk.identity_cache() {
             parts.set_identity_cache(Some(cache));
         }
-        let signature = StaticRuntimePlugin::new()
-            .with_config(config.freeze())
-            .with_runtime_components(parts);
+        let signature =
+            StaticRuntimePlugin::new().with_config(config.freeze()).with_runtime_components(parts);
         let operation = configured(sdk, service)
             .endpoint_url(url)
             .interceptor(ConnectionPoisoningInterceptor::new())
@@ -229,7 +227,11 @@ impl SignedRequests {
     }
 
     /// Sends a request whose answer is small, and reads that.
-    pub(crate) async fn read(&self, request: HttpRequest, at_most: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn read(
+        &self,
+        request: HttpRequest,
+        at_most: usize,
+    ) -> Result<Vec<u8>, Error> {
         let service = self.service.id;
         let read = async { self.send(request).await?.read(service, at_most).await };
         let late = |_| Error::NoAnswer(service, format!("none in {OPERATION_TIMEOUT:?}"));
@@ -266,9 +268,10 @@ pub(crate) fn request(
 
 fn configured(sdk: &SdkConfig, service: Service) -> OperationBuilder {
     let retries = sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
-    let timeouts = sdk.timeout_config().cloned().unwrap_or_else(|| {
-        TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build()
-    });
+    let timeouts = sdk
+        .timeout_config()
+        .cloned()
+        .unwrap_or_else(|| TimeoutConfig::builder().operation_timeout(OPERATION_TIMEOUT).build());
     let mut builder = Operation::builder()
         .service_name(service.id)
         .operation_name("signed")
@@ -293,9 +296,12 @@ impl Answer {
         service: &'static str,
         at_most: usize,
     ) -> Result<Vec<u8>, Error> {
-        let (least, _) = self.body.size_hint();
-        let least = usize::try_from(least).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(least.min(at_most));
+        let announced = self.headers.get("content-length").and_then(|length| length.parse().ok());
+        let announced = announced.unwrap_or(0);
+        if announced > at_most {
+            return Err(Error::TooLarge(at_most));
+        }
+        let mut bytes = Vec::with_capacity(announced);
         while let Some(piece) = self.body.next().await {
             let piece = piece.map_err(|error| Error::NoAnswer(service, chain(&error)))?;
             if bytes.len() + piece.len() > at_most {
@@ -475,7 +481,8 @@ mod tests {
     #[test]
     fn what_aws_says_is_told() {
         let json = r#"{"__type":"com.amazonaws.ssm#ParameterNotFound","message":"no such"}"#;
-        let xml = r#"<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>gone</Message></Error>"#;
+        let xml =
+            r#"<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>gone</Message></Error>"#;
         for (status, header, body, told) in [
             (400, None, json, "400, ParameterNotFound, no such"),
             (400, Some("ThrottlingException:"), "{}", "400, ThrottlingException"),

@@ -2,13 +2,21 @@
 
 use aws_sdk_sfn::Client;
 use aws_sdk_sfn::error::ProvideErrorMetadata;
+use serde_json::Value;
 use slowlane_message::TaskToken;
 use slowlane_policy::settle::FailureName;
 
 /// The output of a task is at most 262,144 bytes (API model, `SendTaskSuccess`).
 pub(crate) const MAX_OUTPUT_BYTES: usize = 262_144;
+/// Room for what is added to a stored result before a workflow gets it.
+const REPLAYED_BYTES: usize = r#","replayed":false"#.len();
 /// The cause of a failure is at most 32,768 characters (API model, `SendTaskFailure`).
 pub(crate) const MAX_CAUSE_CHARS: usize = 32_768;
+
+/// How many bytes an answer has as a task's output.
+pub(crate) fn output_bytes(answer: &Value) -> usize {
+    answer.to_string().len() + REPLAYED_BYTES
+}
 
 /// Resumes workflows by their task tokens.
 #[derive(Debug, Clone)]

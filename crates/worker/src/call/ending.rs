@@ -20,14 +20,12 @@ use super::claim::{let_go, release_unmade};
 use super::{Call, Calls, Disposition, Ended, Ending, Ready, ReadyTo, StepError};
 use crate::aws::deletes::When;
 use crate::aws::queues::Received;
-use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting};
+use crate::aws::task_callback::{MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES, Waiting, output_bytes};
 use crate::target::{Target, TargetResponse};
 
 /// A field of a call's stored result: how many bytes its answer had, and that no workflow gets it.
 /// A target that has not read an answer to its end says so by the same field.
 const TOO_LARGE: &str = "too_large_bytes";
-/// Room for what is added to a stored result before a workflow gets it.
-const REPLAYED_BYTES: usize = r#","replayed":false"#.len();
 
 /// What is stored of an answer: all of it, unless it is too large for a workflow's state. Then it
 /// may be too large for the guard's record too. But the record must be completed all the same: a
@@ -37,7 +35,7 @@ pub(super) fn to_store(response: &TargetResponse) -> Value {
 }
 
 fn shortened(answer: Value) -> Value {
-    let bytes = answer.to_string().len() + REPLAYED_BYTES;
+    let bytes = output_bytes(&answer);
     if bytes <= MAX_OUTPUT_BYTES {
         return answer;
     }

@@ -102,7 +102,7 @@ impl<T: Target> Calls<T> {
             }
         }
         let longest = self.config.api_timeout.min(claim.remaining());
-        let outcome = match within(longest, in_time, self.target.call(call)).await {
+        let outcome = match within(longest, in_time, self.target.call_within(call, longest)).await {
             Some(outcome) => outcome,
             None => Outcome::Unknown(format!("the API did not answer within {longest:?}").into()),
         };

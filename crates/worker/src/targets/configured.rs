@@ -58,6 +58,13 @@ impl Target for Configured {
         }
     }
 
+    async fn call_within(&self, call: &QueuedCall, longest: Duration) -> Outcome<TargetResponse> {
+        match self {
+            Configured::NetSuite(target) => target.call_within(call, longest).await,
+            Configured::Profile(target) => target.call_within(call, longest).await,
+        }
+    }
+
     async fn prepare(&self, call: &QueuedCall) -> bool {
         match self {
             Configured::NetSuite(target) => target.prepare(call).await,

@@ -32,6 +32,13 @@
 //! **The answer.** The workflow gets the body: parsed if it is JSON, else as text (what is not UTF-8
 //! in it is replaced). Of a body above [`MAX_BODY_BYTES`], unpacked, it gets only the size and the id.
 //! Of a call that was found after its answer was lost, it gets the id.
+//!
+//! **Files.** Where the target has a place for them in S3 ([`Builder::files`]), a call may send one as it
+//! is: its content is `binary`, and its body `{"s3": ..., "etag": ..., "content_type": ...}`. It must lie
+//! below that place, have that ETag, and no more than [`MAX_SENT_BYTES`]; else the call is rejected before
+//! anything is sent. A body of an answer that does not fit into a workflow's state, or is no text, goes to
+//! `answers/` below the place, up to [`MAX_KEPT_BYTES`]. The workflow gets `file` in its place. If S3 does
+//! not take it, the call was executed all the same: the workflow gets `no_file`, which says why.
 
 mod attempt;
 mod builder;
@@ -39,6 +46,8 @@ mod client;
 mod credentials;
 mod error;
 mod fallback;
+mod file;
+mod files;
 mod gifts;
 mod loss;
 mod refusals;
@@ -55,16 +64,23 @@ use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_policy::settle::Outcome;
 use slowlane_profile::{Api, Call, Given, Loss, Recovery, Renew};
+use tokio::time::Instant;
 
 use self::credentials::Credentials;
 use self::gifts::Gifts;
 use self::refusals::Refusals;
+use crate::aws::files::Files;
 use crate::target::{AfterLoss, Reconciled, Target, TargetResponse};
 
 pub use self::builder::Builder;
 pub use self::error::Error;
+pub use self::file::MAX_KEPT_BYTES;
+pub use self::files::MAX_SENT_BYTES;
 pub use self::send::MAX_BODY_BYTES;
 pub use self::settings::{FromEnvError, load};
+
+/// How long a call may take whose caller does not say.
+const USUAL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Calls the API that a profile describes.
 pub struct ProfiledApi {
@@ -74,6 +90,8 @@ pub struct ProfiledApi {
     refusals: Refusals,
     /// In the place of the profile's own.
     settles_after: Option<Duration>,
+    /// Where bodies lie that are files.
+    files: Option<Files>,
     clock: Clock,
 }
 
@@ -104,11 +122,20 @@ impl ProfiledApi {
 }
 
 impl ProfiledApi {
-    async fn make(&self, queued: &QueuedCall, call: &Call) -> Outcome<TargetResponse> {
+    async fn make(
+        &self,
+        queued: &QueuedCall,
+        call: &Call,
+        until: Instant,
+    ) -> Outcome<TargetResponse> {
         // What cannot be sent needs no token.
         if let Err(error) = self.api.request(call, &Given::default()) {
             return Outcome::Rejected(error.to_string().into());
         }
+        let call = &*match self.with_its_file(queued, call, until).await {
+            Ok(call) => call,
+            Err(outcome) => return outcome,
+        };
         let mut renewed = Vec::new();
         let attempt = loop {
             let attempt = self.attempt(call).await;
@@ -127,7 +154,10 @@ impl ProfiledApi {
         match attempt.outcome {
             Outcome::Succeeded(response) => {
                 let units = counted(queued, response.units);
-                Outcome::Succeeded(TargetResponse { units, ..response })
+                let response = TargetResponse { units, ..response };
+                let unheld = attempt.unheld;
+                let told = self.with_its_body_kept(queued, response, unheld, until).await;
+                Outcome::Succeeded(told)
             }
             outcome => outcome,
         }
@@ -136,7 +166,11 @@ impl ProfiledApi {
 
 impl Target for ProfiledApi {
     async fn call(&self, queued: &QueuedCall) -> Outcome<TargetResponse> {
-        self.make_or_fall_back(queued).await
+        self.call_within(queued, USUAL_PATIENCE).await
+    }
+
+    async fn call_within(&self, queued: &QueuedCall, longest: Duration) -> Outcome<TargetResponse> {
+        self.make_or_fall_back(queued, Instant::now() + longest).await
     }
 
     async fn prepare(&self, queued: &QueuedCall) -> bool {
@@ -187,6 +221,7 @@ pub fn call_of(queued: &QueuedCall) -> Call {
     call.headers.clone_from(&request.headers);
     call.content = request.content.map(content);
     call.body.clone_from(&request.body);
+    call.file = file::named(request);
     call
 }
 
@@ -213,6 +248,8 @@ fn content(content: Content) -> slowlane_profile::Content {
         Content::Form => slowlane_profile::Content::Form,
         Content::GraphQl => slowlane_profile::Content::GraphQl,
         Content::Text => slowlane_profile::Content::Text,
+        Content::Multipart => slowlane_profile::Content::Multipart,
+        Content::Binary => slowlane_profile::Content::Binary,
     }
 }
 

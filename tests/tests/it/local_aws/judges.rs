@@ -257,17 +257,80 @@ async fn stripe_stateful_mock_has_one_charge_for_each_call() -> anyhow::Result<(
     Ok(())
 }
 
-/// SAP's own mock server checks ETags. It gives a CSRF token, and takes writes without one too.
-#[tokio::test]
-async fn saps_own_mock_server_takes_our_odata() -> anyhow::Result<()> {
+/// SAP's own mock server, with one of its services.
+async fn odata(name: &str, root: &str) -> anyhow::Result<Option<Judge>> {
     let script = repository().join("crates/vendor-sandbox/tests/foreign/odata_server.js");
-    let Some(mut command) = node(&script.canonicalize()?)? else { return Ok(()) };
+    let Some(mut command) = node(&script.canonicalize()?)? else { return Ok(None) };
     let with_port = |port: u16| {
         command.arg(port.to_string());
         command
     };
+    Judge::start(name, with_port, root).await.map(Some)
+}
+
+/// V2 takes several calls in one as parts of MIME only.
+#[tokio::test]
+async fn saps_own_mock_server_takes_our_batches_of_v2() -> anyhow::Result<()> {
+    let root = "/sap/opu/odata/sap/ORDERS_SRV";
+    let Some(judge) = odata("fe-mockserver-v2", root).await? else { return Ok(()) };
+    let target = target("sap-odata", format!("{}{root}", judge.url));
+    let scenario = Scenario::deploy_target("fe-mockserver-v2", &target).await?;
+    let machine = &scenario.stack.outputs().throttled_call_arn;
+    let batch = |key: &str, requests: Value| {
+        json!({
+            "priority": "HIGH",
+            "idempotency_key": key,
+            "request": {
+                "method": "POST",
+                "resource": "$batch",
+                "content": "multipart",
+                "body": { "requests": requests },
+            },
+            "at_most_once": true,
+        })
+    };
+    let make = |id: &str, group: &str| {
+        let body = json!({ "ID": id, "Reference": "a\r\n--slowlane-batch--", "Quantity": 2 });
+        json!({ "id": id, "method": "POST", "url": "SalesOrder", "body": body, "atomicityGroup": group })
+    };
+    let outcomes = |parts: &Value| {
+        let parts = parts.as_array().into_iter().flatten();
+        parts
+            .map(|part| json!([part["reference"], part["outcome"], part["id"]]))
+            .collect::<Vec<_>>()
+    };
+
+    let read = json!({ "id": "read", "method": "GET", "url": "SalesOrder('none')" });
+    let call = batch("made", json!([make("21", "g"), make("22", "g"), read, make("23", "h")]));
+    let made = scenario.execute(machine, &call).await?;
+    assert_eq!(made.status, ExecutionStatus::Succeeded, "{made:?}");
+    assert_eq!(made.output["partly_succeeded"], true, "{made:?}");
+    let expected = json!([
+        ["21", "succeeded", "21"],
+        ["22", "succeeded", "22"],
+        ["read", "rejected", null],
+        ["23", "succeeded", "23"],
+    ]);
+    assert_eq!(json!(outcomes(&made.output["parts"])), expected, "{made:?}");
+    let second = &made.output["body"]["responses"][1]["body"]["d"];
+    assert_eq!(second["Reference"], "a\r\n--slowlane-batch--", "{made:?}");
+    let order = judge.get(&format!("{root}/SalesOrder('22')")).await?;
+    assert_eq!(order["d"]["Quantity"], 2, "{order}");
+
+    // One refusal is the answer to the whole changeset.
+    let none = json!({ "id": "none", "method": "PATCH", "url": "SalesOrder('none')", "body": { "Quantity": 1 }, "atomicityGroup": "g" });
+    let refused =
+        scenario.execute(machine, &batch("refused", json!([none, make("24", "g")]))).await?;
+    let expected = json!([["none", "rejected", null], ["24", "rejected", null]]);
+    assert_eq!(json!(outcomes(&refused.output["parts"])), expected, "{refused:?}");
+    Ok(())
+}
+
+/// SAP's own mock server checks ETags. It gives a CSRF token, and takes writes without one too.
+#[tokio::test]
+async fn saps_own_mock_server_takes_our_odata() -> anyhow::Result<()> {
     let root = "/sap/opu/odata4/orders";
-    let judge = Judge::start("fe-mockserver", with_port, root).await?;
+    let Some(judge) = odata("fe-mockserver", root).await? else { return Ok(()) };
     let target = target("sap-odata", format!("{}{root}", judge.url));
     let scenario = Scenario::deploy_target("fe-mockserver", &target).await?;
     let machine = &scenario.stack.outputs().throttled_call_arn;

@@ -8,6 +8,7 @@ use slowlane_profile::{
 };
 
 use super::credentials::Ready;
+use super::file::{Unheld, unheld};
 use super::send::{Received, Sent, send};
 use super::{ProfiledApi, response};
 use crate::target::TargetResponse;
@@ -21,11 +22,13 @@ pub(super) struct Attempt {
     pub(super) renew: Option<Renew>,
     /// Under which number credentials were used.
     pub(super) credentials: u64,
+    /// What of a success belongs into a file.
+    pub(super) unheld: Option<Unheld>,
 }
 
 impl Attempt {
     fn of(outcome: Outcome<TargetResponse>) -> Self {
-        Attempt { outcome, loss: None, renew: None, credentials: 0 }
+        Attempt { outcome, loss: None, renew: None, credentials: 0, unheld: None }
     }
 }
 
@@ -81,19 +84,26 @@ impl ProfiledApi {
 
     fn answered(&self, call: &Call, ready: &Ready, received: Received) -> Attempt {
         let profile = self.api.profile();
-        self.credentials.ends.of_answer(profile.secret_ends(&received.answer));
+        let Received { answer, too_large_bytes, rest } = received;
+        let answer = profile.readable(call, answer);
+        self.credentials.ends.of_answer(profile.secret_ends(&answer));
         let now = self.clock.now();
-        let verdict = profile.verdict(call, &received.answer, now);
-        let parts = profile.parts(call, &received.answer, now);
+        let verdict = profile.verdict(call, &answer, now);
+        let parts = profile.parts(call, &answer, now);
         let parts = parts.into_iter().map(response::part).collect();
         let renew = renewed(&verdict);
-        let outcome = response::outcome(verdict, received, parts);
+        let outcome = response::outcome(verdict, &answer, too_large_bytes, parts);
         let unknown = matches!(outcome, Outcome::Unknown(_));
+        let unheld = match &outcome {
+            Outcome::Succeeded(response) if self.files.is_some() => unheld(response, answer, rest),
+            _ => None,
+        };
         Attempt {
             outcome,
             loss: unknown.then_some(Loss::Answered),
             renew,
             credentials: ready.number,
+            unheld,
         }
     }
 

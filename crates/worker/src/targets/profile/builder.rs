@@ -15,7 +15,9 @@ use super::credentials::{Credentials, Source, check_fields};
 use super::error::Error;
 use super::gifts::Gifts;
 use super::refusals::Refusals;
+use crate::aws::files::{Files, FilesPlace};
 use crate::aws::secret::StoredSecret;
+use crate::aws::signed::Unusable;
 
 /// Makes a [`ProfiledApi`].
 ///
@@ -39,6 +41,7 @@ pub struct Builder {
     auth: Option<String>,
     source: Source,
     settles_after: Option<Duration>,
+    files: Option<Result<Files, Unusable>>,
     change: Change,
     clock: Clock,
 }
@@ -58,6 +61,7 @@ impl Builder {
             auth: None,
             source: Source::None,
             settles_after: None,
+            files: None,
             change: Box::new(|client| client),
             clock: Clock::of(None),
         }
@@ -100,6 +104,12 @@ impl Builder {
         self
     }
 
+    /// Where in S3 files lie that calls send, and answers go that no workflow's state holds.
+    pub fn files(mut self, sdk: &SdkConfig, place: FilesPlace) -> Self {
+        self.files = Some(Files::new(sdk, place));
+        self
+    }
+
     /// Changes the HTTP client's settings: its root certificates, a proxy, the time to connect (5 s).
     /// Redirects and retries stay off whatever it says.
     pub fn client(
@@ -131,6 +141,7 @@ impl Builder {
             gifts: Gifts::default(),
             refusals: Refusals::default(),
             settles_after: self.settles_after,
+            files: self.files.transpose().map_err(|why| Error::Files(why.to_string()))?,
             clock: self.clock,
         })
     }

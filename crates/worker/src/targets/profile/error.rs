@@ -44,6 +44,9 @@ pub enum Error {
     /// The secret does not hold what the way to authenticate needs.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The files cannot be reached.
+    #[error("the files cannot be reached: {0}")]
+    Files(String),
     /// The settings of the HTTP client contradict each other, or cannot be had on this machine.
     #[error("the HTTP client could not be made")]
     Client(#[from] reqwest::Error),

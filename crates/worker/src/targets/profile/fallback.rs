@@ -7,19 +7,24 @@
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::Outcome;
 use slowlane_profile::Fallback;
+use tokio::time::Instant;
 
 use super::{ProfiledApi, call_of};
 use crate::target::TargetResponse;
 
 impl ProfiledApi {
     /// Makes a call, or has its profile's second model make it.
-    pub(super) async fn make_or_fall_back(&self, queued: &QueuedCall) -> Outcome<TargetResponse> {
+    pub(super) async fn make_or_fall_back(
+        &self,
+        queued: &QueuedCall,
+        until: Instant,
+    ) -> Outcome<TargetResponse> {
         let call = call_of(queued);
         let Some(second) = self.api.profile().fallback(&call) else {
-            return self.make(queued, &call).await;
+            return self.make(queued, &call, until).await;
         };
         if !self.refusals.last_until_after(&second, self.clock.now()) {
-            let outcome = self.make(queued, &call).await;
+            let outcome = self.make(queued, &call, until).await;
             let Outcome::Throttled { retry_after } = outcome else {
                 self.refusals.are_over(&second);
                 return outcome;
@@ -34,7 +39,7 @@ impl ProfiledApi {
             model,
             "the second model is asked, since the first is over its limit"
         );
-        match self.make(queued, &call).await {
+        match self.make(queued, &call, until).await {
             Outcome::Succeeded(response) => {
                 Outcome::Succeeded(TargetResponse { fallback_model: Some(model), ..response })
             }

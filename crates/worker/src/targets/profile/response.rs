@@ -2,15 +2,15 @@
 
 use slowlane_message::{Counted, Left, Part, PartOutcome, Usage};
 use slowlane_policy::settle::{Outcome, Why};
-use slowlane_profile::{LimitKind, Outcome as Said, Reason, SeenLimit, Verdict};
+use slowlane_profile::{Answer, LimitKind, Outcome as Said, Reason, SeenLimit, Verdict};
 
-use super::send::Received;
 use crate::target::TargetResponse;
 
 /// The worker's word for a verdict. `parts` is what became of each part of the call.
 pub(super) fn outcome(
     verdict: Verdict,
-    received: Received,
+    answer: &Answer,
+    too_large_bytes: Option<u64>,
     parts: Vec<Part>,
 ) -> Outcome<TargetResponse> {
     let why = why(&verdict.reason);
@@ -24,12 +24,12 @@ pub(super) fn outcome(
                 usage,
                 left: left.collect(),
                 id: verdict.id,
-                body: received.answer.value(),
+                body: answer.value(),
                 partly_succeeded: verdict.outcome == Said::PartlySucceeded,
                 parts,
                 follow: verdict.follow,
-                too_large_bytes: received.too_large_bytes,
-                ..TargetResponse::new(received.answer.status)
+                too_large_bytes,
+                ..TargetResponse::new(answer.status)
             })
         }
         Said::Rejected => Outcome::Rejected(why),

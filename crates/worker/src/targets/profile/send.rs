@@ -34,6 +34,8 @@ pub(super) struct Received {
     pub(super) answer: Answer,
     /// How many bytes its body has at least, if they are more than were read.
     pub(super) too_large_bytes: Option<u64>,
+    /// What of the body was not read, if it was a success and is larger than was read.
+    pub(super) rest: Option<Response>,
 }
 
 pub(super) async fn send(client: &Client, request: Request) -> Sent {
@@ -72,7 +74,8 @@ async fn receive(mut response: Response) -> Sent {
     };
     let too_large_bytes = (end == End::Capped).then(|| announced.max(bytes.len() as u64));
     answer.body = if end == End::Whole { Body::Whole(bytes) } else { Body::Start(bytes) };
-    Sent::Answered(Received { answer, too_large_bytes })
+    let rest = (end == End::Capped && status.is_success()).then_some(response);
+    Sent::Answered(Received { answer, too_large_bytes, rest })
 }
 
 /// How the reading of a body ended.

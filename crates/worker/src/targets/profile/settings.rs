@@ -10,6 +10,7 @@ use slowlane_profile::{Base, Profile, shipped};
 
 use super::ProfiledApi;
 use super::error::Error;
+use crate::aws::files::FilesPlace;
 use crate::package::beside_the_worker;
 
 /// Why the target that the environment describes could not be made.
@@ -19,7 +20,7 @@ pub enum FromEnvError {
     #[error(transparent)]
     Environment(#[from] env::Error),
     /// What they say does not fit together, or the secret does not hold what it must.
-    #[error("API_AUTH and API_SECRET: {0}")]
+    #[error("API_AUTH, API_SECRET and API_FILES: {0}")]
     Target(#[from] Error),
 }
 
@@ -27,6 +28,7 @@ struct Settings {
     base: Base,
     auth: Option<String>,
     secret: Option<String>,
+    files: Option<FilesPlace>,
     settles_after: Option<Duration>,
 }
 
@@ -39,6 +41,7 @@ impl ProfiledApi {
     /// | `API_BASE_URL` | where the API is |
     /// | `API_AUTH` | which of the profile's ways to authenticate; not needed where there is one |
     /// | `API_SECRET` | the name of the secret in Secrets Manager, or a parameter: `ssm:/NAME` or its ARN; not needed for `sigv4` |
+    /// | `API_FILES` | where files lie in S3: `s3://BUCKET/PREFIX`; not needed where there are none |
     /// | `API_SETTLES_AFTER_SECS` | in the place of what the profile says |
     ///
     /// The secret is read at once, so that a mistake in it is told at the start.
@@ -72,6 +75,9 @@ impl ProfiledApi {
         if let Some(auth) = settings.auth {
             target = target.auth(auth);
         }
+        if let Some(place) = settings.files {
+            target = target.files(sdk, place);
+        }
         if let Some(settles_after) = settings.settles_after {
             target = target.settles_after(settles_after);
         }
@@ -102,11 +108,13 @@ fn settings(env: &mut Env<'_>) -> Result<Settings, Recorded> {
     let auth = env.maybe("API_AUTH", "a way to authenticate");
     let secret =
         env.maybe("API_SECRET", "the name of a secret in Secrets Manager, or of a parameter");
+    let files = env.maybe("API_FILES", "a place in S3, such as s3://acme-files/crm");
     let settles_after = env.maybe("API_SETTLES_AFTER_SECS", "a whole number of seconds");
     Ok(Settings {
         base: base?,
         auth: auth?,
         secret: secret?,
+        files: files?,
         settles_after: settles_after?.map(Duration::from_secs),
     })
 }

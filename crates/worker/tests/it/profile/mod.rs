@@ -5,6 +5,7 @@ mod before;
 mod body;
 mod ends;
 mod fallback;
+mod files;
 mod hostile;
 mod http;
 mod parameter;
