@@ -155,6 +155,13 @@ fn check_target(target: &Target, place: &Range<usize>, load: Load<'_>, found: &m
             tell(secret.span(), problem, mend);
         }
     }
+    if let Some(files) = &target.files
+        && !names_a_place(files.get_ref())
+    {
+        let problem = "this is no place in S3 below which files can lie";
+        let mend = "write `s3://BUCKET/PREFIX`, at most 128 characters, without a slash at its end";
+        found.push(finding(files.span(), problem, mend));
+    }
     usage::check(target, found);
     match (&target.profile, &target.binary) {
         (Some(profile), None) => check_profile(target, profile, place, load, found),
@@ -209,6 +216,23 @@ fn names_a_secret(text: &str) -> bool {
     begins && !name.is_empty() && text.len() <= 512 && name.chars().all(fits)
 }
 
+/// As the template's `ApiFiles` takes it.
+fn names_a_place(text: &str) -> bool {
+    let Some((bucket, prefix)) = text.strip_prefix("s3://").and_then(|text| text.split_once('/'))
+    else {
+        return false;
+    };
+    let in_bucket = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    let in_segment = |c: char| c.is_ascii_alphanumeric() || "_=-".contains(c);
+    let is_segment = |segment: &str| {
+        segment.starts_with(in_segment) && segment.chars().all(|c| c == '.' || in_segment(c))
+    };
+    text.len() <= 128
+        && (3..=63).contains(&bucket.len())
+        && bucket.chars().all(in_bucket)
+        && prefix.split('/').all(is_segment)
+}
+
 fn check_profile(
     target: &Target,
     name: &Spanned<String>,
@@ -223,6 +247,10 @@ fn check_profile(
         }
         if target.base_url.is_none() {
             needs("a target needs its address", "write `base_url = \"https://...\"`");
+        }
+        if let Some(files) = &target.files {
+            let problem = "NetSuite's bodies are JSON, and its answers are read by the page";
+            found.push(finding(files.span(), problem, "take `files` out"));
         }
         return;
     }

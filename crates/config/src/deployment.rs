@@ -41,6 +41,8 @@ pub struct Deployment {
     pub secret: Option<String>,
     /// The chosen way to authenticate; the profile's only one if `None`.
     pub auth: Option<String>,
+    /// Where files lie in S3.
+    pub files: Option<String>,
     /// The most calls at once.
     pub concurrency: u32,
     /// How long an answer is waited for.
@@ -109,6 +111,7 @@ fn deployment(stage: &str, region: &str, name: &str, target: Target) -> Option<D
         base_url: target.base_url,
         secret: target.secret.map(Spanned::into_inner),
         auth: target.auth.map(Spanned::into_inner),
+        files: target.files.map(Spanned::into_inner),
         concurrency: target.concurrency.map_or(USUAL_CONCURRENCY, Spanned::into_inner),
         timeout: target.timeout.map_or(USUAL_TIMEOUT, |timeout| timeout.into_inner().0),
         limits: target.limits.into_iter().flatten().map(Spanned::into_inner).collect(),

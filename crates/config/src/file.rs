@@ -41,6 +41,10 @@ pub struct Target {
     /// Which of the profile's ways to authenticate; needed where there are several.
     #[schemars(with = "Option<String>")]
     pub(crate) auth: Option<Spanned<String>>,
+    /// Where in S3 files lie that calls send, and answers go that no workflow's state holds:
+    /// `s3://BUCKET/PREFIX`. The worker reads below it, and writes below its `answers/`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) files: Option<Spanned<String>>,
     /// The most calls at once, 1 to 1000: what nothing can pass. 5 if left out.
     #[schemars(with = "Option<u32>")]
     pub(crate) concurrency: Option<Spanned<u32>>,
@@ -124,6 +128,7 @@ impl Target {
             base_url: either(&self.base_url, &other.base_url),
             secret: either(&self.secret, &other.secret),
             auth: either(&self.auth, &other.auth),
+            files: either(&self.files, &other.files),
             concurrency: either(&self.concurrency, &other.concurrency),
             timeout: either(&self.timeout, &other.timeout),
             limits: either(&self.limits, &other.limits),

@@ -90,6 +90,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("timeout = \"30s\"", "timeout = \"45s\""),
     ("timeout = \"30s\"", "timeout = 30"),
     ("timeout = \"30s\"", "timeout = \"thirty\""),
+    ("timeout = \"30s\"", "timeout = \"30s\"\nfiles = \"acme-files/crm\""),
     ("{ rate = \"100/20s\" }", "{ rate = \"100 in 20s\" }"),
     ("{ rate = \"100/20s\" }", "{ rate = \"0/20s\" }"),
     ("{ rate = \"100/20s\" }", "{ ratte = \"100/20s\" }"),
@@ -158,6 +159,28 @@ fn a_secret_is_in_secrets_manager_or_in_parameter_store() {
     ] {
         let parsed = parse(&GOOD.replacen("prod/openai", name, 1));
         assert_eq!(parsed.is_ok(), is_one, "{name}");
+    }
+}
+
+#[test]
+fn files_lie_below_a_prefix_of_a_bucket() {
+    let long = format!("s3://acme-files/{}", "x".repeat(113));
+    for (place, is_one) in [
+        ("s3://acme-files/prod/crm", true),
+        ("s3://acme.files/a_B=1.x-", true),
+        ("s3://acme-files", false),
+        ("s3://acme-files/", false),
+        ("s3://acme-files/crm/", false),
+        ("s3://acme-files//crm", false),
+        ("s3://acme-files/../crm", false),
+        ("s3://acme-files/cr*m", false),
+        ("s3://Acme/crm", false),
+        ("https://acme-files/crm", false),
+        (&long, false),
+    ] {
+        let files = format!("secret = \"prod/openai\"\nfiles = \"{place}\"");
+        let parsed = parse(&GOOD.replacen("secret = \"prod/openai\"", &files, 1));
+        assert_eq!(parsed.is_ok(), is_one, "{place}");
     }
 }
 

@@ -47,6 +47,7 @@ impl Stack {
             ("ApiBaseUrl", base_url.unwrap_or_default()),
             ("ApiAuth", auth.clone().unwrap_or_default()),
             ("ApiSecret", secret.clone().unwrap_or_default()),
+            ("ApiFiles", deployment.files.clone().unwrap_or_default()),
         ];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let prices = deployment.prices.as_ref().map(|path| folder.join(path));
@@ -132,12 +133,14 @@ mod tests {
     fn a_target_is_told_to_the_template() {
         let crm = stack(
             "profile = \"http\"\nauth = \"basic\"\nsecret = \"prod/crm\"\n\
-             base_url = \"https://crm.example/v1\"\nconcurrency = 7\ntimeout = \"1m\"",
+             base_url = \"https://crm.example/v1\"\nconcurrency = 7\ntimeout = \"1m\"\n\
+             files = \"s3://acme-files/crm\"",
         );
         let expected = [
             ("ApiAuth", "basic"),
             ("ApiBaseUrl", "https://crm.example/v1/"),
             ("ApiConcurrency", "7"),
+            ("ApiFiles", "s3://acme-files/crm"),
             ("ApiProfile", "http"),
             ("ApiSecret", "prod/crm"),
             ("ApiTimeoutSeconds", "60"),

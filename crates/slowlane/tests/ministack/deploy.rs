@@ -1,6 +1,7 @@
 use super::{Local, repository};
 use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::json;
 use slowlane_deployer::destroy::Data;
 use slowlane_deployer::stack::{self, FailedResource};
 use slowlane_deployer::{DeployError, Deployer, Files, Plan, Progress, outputs, queues};
@@ -191,6 +192,33 @@ async fn the_worker_may_read_its_secret_and_no_other() -> anyhow::Result<()> {
     let error = local.deployer.deploy(&plan, &Progress::hidden()).await.unwrap_err();
     let text = format!("{:#}", anyhow::Error::from(error));
     assert!(text.contains("ApiSecret"), "{text}");
+    Ok(())
+}
+
+/// The worker may read its files and write its answers, and do nothing else in their bucket.
+#[tokio::test]
+async fn the_worker_may_read_its_files_and_write_its_answers() -> anyhow::Result<()> {
+    let local = Local::start().await?;
+    let plan = local.plan().parameter("ApiFiles", "s3://acme-files/crm");
+    local.deployer.deploy(&plan, &Progress::hidden()).await?;
+    let policy = local.inline_policy("WorkerRole", "work").await?;
+    let statements = policy["Statement"].as_array().context("statements")?.iter();
+    let of_files: Vec<_> = statements
+        .filter(|statement| statement["Action"].to_string().contains("s3:"))
+        .map(|statement| (&statement["Action"], &statement["Resource"], &statement["Condition"]))
+        .collect();
+    let own = json!({ "StringEquals": { "s3:ResourceAccount": "000000000000" } });
+    let (get, put) = (json!("s3:GetObject"), json!("s3:PutObject"));
+    let all = json!("arn:aws:s3:::acme-files/crm/*");
+    let answers = json!("arn:aws:s3:::acme-files/crm/answers/*");
+    assert_eq!(of_files, [(&get, &all, &own), (&put, &answers, &own)]);
+    for wrong in ["s3://acme-files", "s3://acme-files/crm/", "s3://acme-files/*", "acme-files/crm"]
+    {
+        let plan = local.plan().parameter("ApiFiles", wrong);
+        let error = local.deployer.deploy(&plan, &Progress::hidden()).await.unwrap_err();
+        let text = format!("{:#}", anyhow::Error::from(error));
+        assert!(text.contains("ApiFiles"), "{wrong}: {text}");
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod cascade;
 mod enqueuing;
 mod example_machines;
 mod faults;
+mod files;
 mod guard;
 mod judges;
 mod kills;
