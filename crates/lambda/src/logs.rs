@@ -2,27 +2,26 @@
 
 use std::error::Error;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
 
 /// Sends `tracing` events to stdout as JSON lines. `level` is a filter as `tracing` knows them
 /// (`info`, `warn`, `slowlane_worker=debug,info`). One that does not parse, or is empty, counts
 /// as `info`: a Lambda that cannot log its own start is worse than one that logs too much.
 pub fn init(level: &str) {
-    let filter = filter(level);
+    let lines = fmt::layer().json().flatten_event(true).with_current_span(false);
     // A second call (a test process that starts two Lambdas) keeps the first subscriber.
-    let _ = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_env_filter(filter)
-        .try_init();
+    let _ = registry().with(lines.with_filter(filter(level))).try_init();
 }
 
-fn filter(level: &str) -> EnvFilter {
+/// By targets and levels only: a filter by spans and fields would bring regular expressions along.
+fn filter(level: &str) -> Targets {
     // An empty filter would let nothing through.
     let given = Some(level).filter(|level| !level.is_empty());
-    let parsed = given.and_then(|level| EnvFilter::try_new(level).ok());
-    parsed.unwrap_or_else(|| EnvFilter::new("info"))
+    let parsed = given.and_then(|level| level.parse().ok());
+    parsed.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 /// An error and all its causes in one line, the outermost first. What an error repeats of

@@ -27,6 +27,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::jitter::{secs_up, whole_secs};
+use crate::timing::{ENDING_RECEIVES, UNPLANNED_RECEIVES};
 
 /// What the target did with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,7 +298,7 @@ pub fn lasting_delay(receives: u32, most: u32, time_left: Duration) -> Duration 
     if receives < most / 2 {
         return Duration::ZERO;
     }
-    let left = most.saturating_sub(receives).saturating_sub(crate::timing::UNPLANNED_RECEIVES);
+    let left = most.saturating_sub(receives).saturating_sub(UNPLANNED_RECEIVES + ENDING_RECEIVES);
     Duration::from_secs((secs_up(time_left) / u64::from(left.max(1))).min(MAX_DELAY_SECS))
 }
 

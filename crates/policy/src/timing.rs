@@ -161,7 +161,11 @@ pub const MAX_THROTTLES: u32 = 400;
 
 /// Receives that nobody plans: throttled deliveries of a mapping, crashes before a claim, and calls
 /// that were fetched early and given back.
-pub const UNPLANNED_RECEIVES: u32 = 20;
+pub const UNPLANNED_RECEIVES: u32 = 16;
+
+/// The last receives of a call, in which the worker only ends it by name. There are several, since
+/// Step Functions may be out of reach at one of them.
+pub const ENDING_RECEIVES: u32 = 5;
 
 /// Lambda runs a function for 900 s at most.
 const MAX_FUNCTION_TIMEOUT: Duration = Duration::from_secs(900);
@@ -230,7 +234,7 @@ impl Timing {
 /// + max_attempts + 1                 attempts, and one reconciliation after the last
 /// + MAX_THROTTLES                    the API was at its limit, for up to max_wait
 /// + UNPLANNED_RECEIVES               everything else
-/// + 1                                the receive at which the worker itself ends the call
+/// + ENDING_RECEIVES                  the worker itself ends the call
 /// ```
 ///
 /// clamped to SQS's 1,000. It is large because something else stops a bad call: the worker moves a
@@ -238,7 +242,7 @@ impl Timing {
 pub fn max_receive_count(max_deferrals: u32, max_attempts: u32) -> u32 {
     max_deferrals
         .saturating_add(max_attempts)
-        .saturating_add(1 + MAX_THROTTLES + UNPLANNED_RECEIVES + 1)
+        .saturating_add(1 + MAX_THROTTLES + UNPLANNED_RECEIVES + ENDING_RECEIVES)
         .min(MAX_RECEIVE_COUNT)
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
 use slowlane_message::QueuedCall;
-use slowlane_policy::settle::{FailureName, Outcome, ask_again_after, try_again_after};
+use slowlane_policy::settle::{
+    FailureName, Outcome, ask_again_after, outage_delay, try_again_after,
+};
 use slowlane_policy::tenants::Appointment;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -123,8 +125,11 @@ impl<T: Target> Calls<T> {
             return Answer::TooLate;
         }
         let asked = timeout(self.config.api_timeout, self.target.reconcile(queued)).await;
+        let lost_for = EpochMs::from(self.clock.system_time()).since(unknown.since());
         let not_asked = |why: String| {
             let after = try_again_after(received.receive_count, self.unit());
+            // Its breaker may be closed: the errors of a single call do not open it.
+            let after = outage_delay(after, lost_for);
             Answer::Undecided { why: why.into(), after, answered: false }
         };
         match asked {
@@ -136,8 +141,6 @@ impl<T: Target> Calls<T> {
                 }
             }
             Ok(Reconciled::NotDone) => {
-                let now = EpochMs::from(self.clock.system_time());
-                let lost_for = now.since(unknown.since());
                 let after = ask_again_after(lost_for, unknown.wait(), self.unit());
                 let why = "its answer was lost, and the API does not have it so far";
                 Answer::Undecided { why: why.into(), after, answered: true }

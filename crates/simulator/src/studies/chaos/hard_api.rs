@@ -85,7 +85,9 @@ fn draw_rates(scenario: &mut Scenario, dice: &mut Dice) {
         if window == Window::Bucket {
             rate.burst = Some(FEWEST_UNITS + dice.below(20));
         }
-        rate.per = dice.happens(0.3).then_some(Per::Tenant);
+        // A call of no tenant has no tenant's limit.
+        let of_tenants = dice.happens(0.3) && scenario.load.iter().any(|load| load.tenants > 0);
+        rate.per = of_tenants.then_some(Per::Tenant);
         scenario.api.rates.push(rate);
     }
     scenario.api.retry_after = dice.happens(0.5);
