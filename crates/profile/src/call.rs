@@ -33,6 +33,8 @@ pub struct Call {
     /// Among whose calls the key is unique, if that is not all of them. The API gets both in the header
     /// that takes the key: it knows one caller only, and would take an equal key for the same call.
     pub key_scope: Option<String>,
+    /// Whether it was made of a question in the common form.
+    in_common_form: bool,
 }
 
 impl Call {
@@ -47,7 +49,20 @@ impl Call {
             file: None,
             idempotency_key: None,
             key_scope: None,
+            in_common_form: false,
         }
+    }
+
+    /// Whether it was made of a question in the common form of [chats](crate::chat), and is to be answered
+    /// in it.
+    pub fn is_chat(&self) -> bool {
+        self.in_common_form
+    }
+
+    /// The call as one that is answered in the common form.
+    #[must_use]
+    pub(crate) fn in_common_form(self) -> Self {
+        Call { in_common_form: true, ..self }
     }
 
     /// The call with a body.

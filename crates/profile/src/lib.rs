@@ -8,6 +8,7 @@ pub mod auth;
 mod before;
 mod body;
 mod call;
+pub mod chat;
 mod check;
 mod fallback;
 mod limits;

@@ -211,6 +211,11 @@ impl UsageRule {
         self.model.iter().any(|place| matches!(place, CallPlace::Body(_)))
     }
 
+    /// The model that a call names.
+    pub(crate) fn model_of(&self, call: &Call) -> Option<String> {
+        self.model.iter().find_map(|place| place.text(call))
+    }
+
     /// The model that a call names in its body, and the call as it asks `model` in the place of that.
     pub(crate) fn asked_of(&self, call: &Call, model: &str) -> Option<(String, Call)> {
         let mut call = call.clone();
@@ -236,7 +241,7 @@ impl UsageRule {
             input = input.map(|input| input.saturating_add(beside));
         }
         let usage = Usage {
-            model: self.model.iter().find_map(|place| place.text(call)),
+            model: self.model_of(call),
             input,
             cached,
             cache_written,

@@ -14,6 +14,7 @@ use crate::answer::{Answer, Body, Seen};
 use crate::auth::AuthMethods;
 use crate::before::PreCall;
 use crate::call::{Call, Content, graphql_reads, scalar};
+use crate::chat::{Chat, ChatAnswer, ChatError, ChatForm};
 use crate::fallback::{Fallback, FallbackRule};
 use crate::limits::{LimitRule, UsageRule, ietf};
 use crate::multipart;
@@ -56,6 +57,8 @@ pub struct Profile {
     /// Where the id of a record stands that a call made. The first that the answer holds counts.
     #[serde(default)]
     id: Vec<Source>,
+    /// How the API is asked in the common form of chats. Left out, it is not.
+    chat: Option<ChatForm>,
     /// How requests are shaped.
     #[serde(default)]
     pub(crate) request: RequestShape,
@@ -124,6 +127,30 @@ impl Profile {
         let auth = self.auth.all().into_iter();
         all.extend(auth.map(|(name, auth)| (format!("auth.{name}"), auth.source())));
         all
+    }
+
+    /// How the API is asked in the common form of [chats](crate::chat), if it is.
+    pub fn chat_form(&self) -> Option<ChatForm> {
+        self.chat
+    }
+
+    /// The call by which the API is asked a question in the common form.
+    ///
+    /// # Errors
+    /// The profile does not say how.
+    pub fn chat_call(&self, chat: &Chat) -> Result<Call, ChatError> {
+        let form = self.chat.ok_or_else(|| ChatError::NoForm(self.name().to_owned()))?;
+        Ok(form.request(chat).in_common_form())
+    }
+
+    /// The answer to such a call in the common form, if it was a success. `None` if it has not the form
+    /// that the profile says.
+    pub fn chat_answer(&self, call: &Call, answer: &Answer) -> Option<ChatAnswer> {
+        let seen = Seen::of(answer);
+        let said = self.chat?.answer(seen.body()?)?;
+        let asked = self.usage.as_ref().and_then(|usage| usage.model_of(call));
+        let usage = self.usage.as_ref().and_then(|usage| usage.read(call, &seen));
+        Some(ChatAnswer::new(said, asked, usage.as_ref()))
     }
 
     /// How a call is asked of the profile's second model. `None` if it has none, or if the call names

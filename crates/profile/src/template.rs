@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::words::{described, read_as_text};
 
-/// A text with named gaps in braces.
+/// A text with named gaps in braces. A brace that stands for itself is written twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
 
@@ -66,32 +66,49 @@ impl FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let broken =
-            || format!("`{text}` has a brace without its other; write `v1/charges/{{id}}`");
         let mut parts = Vec::new();
+        let mut plain = String::new();
         let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or_else(broken)?;
-            if before.contains('}') || name.contains('{') || name.is_empty() {
-                return Err(broken());
+        while let Some(at) = rest.find(['{', '}']) {
+            plain += &rest[..at];
+            let brace = &rest[at..=at];
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix(brace) {
+                plain += brace;
+                rest = after;
+                continue;
             }
-            parts.push(Part::Text(before.to_owned()));
+            let name = rest
+                .split_once('}')
+                .filter(|(name, _)| brace == "{" && !name.is_empty() && !name.contains('{'));
+            let (name, after) = name.ok_or_else(|| broken(text))?;
+            parts.push(Part::Text(std::mem::take(&mut plain)));
             parts.push(Part::Gap(name.to_owned()));
             rest = after;
         }
-        if rest.contains('}') {
-            return Err(broken());
-        }
-        parts.push(Part::Text(rest.to_owned()));
+        parts.push(Part::Text(plain + rest));
         Ok(Template(parts))
     }
+}
+
+/// A long text is told by its beginning.
+fn broken(text: &str) -> String {
+    const MOST_CHARS: usize = 60;
+    let start: String = text.chars().take(MOST_CHARS).collect();
+    let more = if start.len() < text.len() { "..." } else { "" };
+    format!(
+        "`{start}{more}` has a brace without its other; write `v1/charges/{{id}}`, or a brace twice for \
+         itself"
+    )
 }
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.0 {
             match part {
-                Part::Text(text) => f.write_str(text)?,
+                Part::Text(text) => {
+                    f.write_str(&text.replace('{', "{{").replace('}', "}}"))?;
+                }
                 Part::Gap(name) => write!(f, "{{{name}}}")?,
             }
         }
@@ -106,4 +123,38 @@ described! {
         "description": "A text with gaps in braces, such as v1/charges/{id}.",
         "type": "string",
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> Result<String, String> {
+        let template: Template = text.parse()?;
+        assert_eq!(template.to_string(), text);
+        template.fill(|name| Some(format!("<{name}>").into())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn gaps_are_filled_and_doubled_braces_stand_for_themselves() {
+        for (text, expected) in [
+            ("", ""),
+            ("v1/{a}/{b}", "v1/<a>/<b>"),
+            ("{{\"n\": {a}}}", "{\"n\": <a>}"),
+            ("{{{a}}}", "{<a>}"),
+            ("}}{{", "}{"),
+            ("ä{a}ö", "ä<a>ö"),
+        ] {
+            assert_eq!(filled(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["{", "}", "{}", "{a", "a}", "{{a}", "{a{b}}", "{a}}", "}a{"] {
+            assert!(filled(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_told_by_its_beginning() {
+        let error = format!("{}{{", "ä".repeat(200)).parse::<Template>().unwrap_err();
+        assert!(error.starts_with(&format!("`{}...` has", "ä".repeat(60))), "{error}");
+    }
 }
