@@ -28,9 +28,12 @@ pub struct TargetResponse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow: Option<String>,
     /// The model that has answered in the place of the one that the call asked for, which was over its
-    /// limit.
+    /// limit or down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_model: Option<String>,
+    /// The provider of that model, by the name of its profile, where it is another than the target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_provider: Option<String>,
     /// The body was too large to be read to its end, and had at least this many bytes. Instead of
     /// a result, the workflow gets the error `Slowlane.ResultTooLarge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,7 @@ impl TargetResponse {
             parts: Vec::new(),
             follow: None,
             fallback_model: None,
+            fallback_provider: None,
             too_large_bytes: None,
             file: None,
             no_file: None,

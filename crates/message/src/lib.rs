@@ -41,7 +41,8 @@
 //! 1.2 added `execution`, which names a call's workflow in the logs, and a request's `headers` and
 //! `content`. An older worker sends such a request without its headers and as JSON.
 //! 1.3 added `units`. An older worker keeps no limit that counts them.
-//! 1.4 added the contents `multipart` and `binary`. An older worker refuses such a call by name.
+//! 1.4 added the contents `multipart`, `binary`, and `chat`: a question to a model in the common form. An
+//! older reader refuses such a call by the field's name, and sends nothing.
 //!
 //! # Limits
 //!

@@ -29,7 +29,8 @@ pub struct TargetRequest {
     #[schemars(default, with = "Headers")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// How the body is written, where the target has several ways. Since 1.2.
+    /// How the body is written, where the target has several ways. Since 1.2. `chat`, since 1.4, says
+    /// that it is a question to a model in the common form; the resource is `chat` then too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
     /// The body: any JSON, handed on as it is.
@@ -141,19 +142,22 @@ pub enum Content {
     /// The bytes of a file: the body is the pointer to it, an object with `s3`, `etag` and perhaps
     /// `content_type`. Since 1.4.
     Binary,
+    /// As whatever model is asked wants it: the body is a question in the common form. Since 1.4.
+    Chat,
 }
 
 impl Content {
-    const ALL: [Content; 6] = [
+    const ALL: [Content; 7] = [
         Content::Json,
         Content::Form,
         Content::GraphQl,
         Content::Text,
         Content::Multipart,
         Content::Binary,
+        Content::Chat,
     ];
 
-    pub(crate) const EXPECTED: &str = "json, form, graphql, text, multipart or binary";
+    pub(crate) const EXPECTED: &str = "json, form, graphql, text, multipart, binary or chat";
 
     /// As written on the wire: `json` and so on.
     pub fn as_str(self) -> &'static str {
@@ -164,6 +168,7 @@ impl Content {
             Content::Text => "text",
             Content::Multipart => "multipart",
             Content::Binary => "binary",
+            Content::Chat => "chat",
         }
     }
 }

@@ -28,6 +28,8 @@ const REQUEST_1_3: &str = include_str!("wire/enqueue-request.1.3.json");
 const QUEUED_1_3: &str = include_str!("wire/queued-call.1.3.json");
 const REQUEST_1_4: &str = include_str!("wire/enqueue-request.1.4.json");
 const QUEUED_1_4: &str = include_str!("wire/queued-call.1.4.json");
+const REQUEST_CHAT: &str = include_str!("wire/enqueue-request-chat.1.4.json");
+const QUEUED_CHAT: &str = include_str!("wire/queued-call-chat.1.4.json");
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -94,11 +96,22 @@ fn what_earlier_minor_versions_wrote_is_read_and_written_again() {
         "etag": "\"9b2cf535f27731c974343645a3985328\"",
         "content_type": "application/pdf",
     }));
+    let chat = TargetRequest {
+        content: Some(Content::Chat),
+        body: Some(json!({
+            "model": "small",
+            "messages": [{"role": "user", "content": "Zwölf Äpfel?"}],
+            "max_tokens": 200,
+        })),
+        ..TargetRequest::new(Method::Post, "chat")
+    };
+    let with_chat = QueuedCall { request: chat, ..with_1_3.clone() };
     for (request, queued, call) in [
         (REQUEST_1_1, QUEUED_1_1, with_1_1),
         (REQUEST_1_2, QUEUED_1_2, with_1_2),
         (REQUEST_1_3, QUEUED_1_3, with_1_3),
         (REQUEST_1_4, QUEUED_1_4, with_1_4),
+        (REQUEST_CHAT, QUEUED_CHAT, with_chat),
     ] {
         assert_eq!(QueuedCall::parse(queued).unwrap(), call);
         let now = |message: &str| edited(message, "/version", Some(json!("1.4")));
@@ -223,7 +236,7 @@ fn refusals_name_the_field_and_what_was_expected() {
         (
             "/request/content",
             Some(json!("xml")),
-            "field `request.content`: expected json, form, graphql, text, multipart or binary, found other text",
+            "field `request.content`: expected json, form, graphql, text, multipart, binary or chat, found other text",
         ),
         (
             "/request/headers",

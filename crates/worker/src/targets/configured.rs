@@ -86,6 +86,13 @@ impl Target for Configured {
         }
     }
 
+    fn units(&self, call: &QueuedCall) -> Option<u64> {
+        match self {
+            Configured::NetSuite(target) => target.units(call),
+            Configured::Profile(target) => target.units(call),
+        }
+    }
+
     async fn renew_credentials(&self) {
         match self {
             Configured::NetSuite(target) => target.renew_credentials().await,

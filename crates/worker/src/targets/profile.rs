@@ -24,6 +24,11 @@
 //! **A second model** is asked, where the profile has one (`fallback`), for calls that the first has
 //! refused for its limit and so has not executed.
 //!
+//! **A question in the common form** (`content = "chat"`) is asked as the profile says (`chat`), and its
+//! answer is in the common form too. The [form](slowlane_profile::chat) has what all models take. It may
+//! name a prompt that is kept here. Where the first provider is over its limit for long, or down, another
+//! one may answer.
+//!
 //! **After a lost answer** the profile's `after_loss` counts. A repeat that is only good for a time
 //! (`within`) is made only of calls whose deadline lies within it. An answer to a call that may be
 //! repeated may come and not tell. It is looked into at once where the profile knows a question,
@@ -52,6 +57,7 @@ mod gifts;
 mod loss;
 mod refusals;
 mod response;
+mod second;
 mod send;
 mod settings;
 
@@ -63,6 +69,7 @@ use slowlane_lambda::clock::Clock;
 use slowlane_lambda::logs::chain;
 use slowlane_message::{Content, Method, QueuedCall};
 use slowlane_policy::settle::Outcome;
+use slowlane_profile::chat::{Chat, ChatError, Prompts};
 use slowlane_profile::{Api, Call, Given, Loss, Recovery, Renew};
 use tokio::time::Instant;
 
@@ -81,13 +88,19 @@ pub use self::settings::{FromEnvError, load};
 
 /// How long a call may take whose caller does not say.
 const USUAL_PATIENCE: Duration = Duration::from_secs(30);
+/// The resource of calls in the common form.
+const CHAT: &str = "chat";
 
 /// Calls the API that a profile describes.
 pub struct ProfiledApi {
     api: Api,
     credentials: Credentials,
     gifts: Gifts,
-    refusals: Refusals,
+    /// Of models.
+    refusals: Refusals<String>,
+    /// What questions in the common form may name.
+    prompts: Prompts,
+    second: Option<Second>,
     /// In the place of the profile's own.
     settles_after: Option<Duration>,
     /// Where bodies lie that are files.
@@ -95,7 +108,55 @@ pub struct ProfiledApi {
     clock: Clock,
 }
 
+/// Another provider of models, which is asked in the common form when the first does not answer for long.
+struct Second {
+    api: Box<ProfiledApi>,
+    /// The model that answers in the place of the one that a call names.
+    model: String,
+    /// For how long the first refuses calls, asks to wait, or is down, before this one is asked.
+    after: Duration,
+    /// Of the first.
+    refusals: Refusals<Cause>,
+}
+
+/// Why a provider does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Cause {
+    /// This model is over its limit.
+    Limit(String),
+    /// It is down.
+    Outage,
+}
+
 impl ProfiledApi {
+    /// The question that a message asks, if it does so in the common form.
+    fn chat(&self, queued: &QueuedCall) -> Result<Option<Chat>, ChatError> {
+        let request = &queued.request;
+        if request.content != Some(Content::Chat) {
+            return Ok(None);
+        }
+        if request.method != Method::Post || request.resource != CHAT {
+            return Err(ChatError::NotChat);
+        }
+        Chat::read(request.body.as_ref(), &self.prompts).map(Some)
+    }
+
+    /// The call of a message, in the API's own words.
+    fn own_call(&self, queued: &QueuedCall) -> Result<Call, ChatError> {
+        match self.chat(queued)? {
+            Some(chat) => Ok(sent_for(queued, self.api.profile().chat_call(&chat)?)),
+            None => Ok(call_of(queued)),
+        }
+    }
+
+    fn after_loss_of(&self, queued: &QueuedCall, call: &Call) -> AfterLoss {
+        match self.recovery(queued, call) {
+            Recovery::Repeat { .. } => AfterLoss::Repeat,
+            Recovery::LookUp(_) => AfterLoss::Reconcile,
+            Recovery::Nothing(why) => AfterLoss::Nothing(why),
+        }
+    }
+
     /// Fetches anew what a request was refused for: `refused` is the number of its credentials. Whether
     /// another one has anything new to go with.
     async fn renew(&self, what: &Renew, refused: u64) -> bool {
@@ -122,6 +183,13 @@ impl ProfiledApi {
 }
 
 impl ProfiledApi {
+    async fn drop_credentials(&self) {
+        self.gifts.clear();
+        if let Err(error) = self.credentials.drop_all().await {
+            tracing::warn!(error = chain(&error), "the credentials could not be read anew");
+        }
+    }
+
     async fn make(
         &self,
         queued: &QueuedCall,
@@ -170,41 +238,59 @@ impl Target for ProfiledApi {
     }
 
     async fn call_within(&self, queued: &QueuedCall, longest: Duration) -> Outcome<TargetResponse> {
-        self.make_or_fall_back(queued, Instant::now() + longest).await
+        let until = Instant::now() + longest;
+        match self.chat(queued) {
+            Ok(Some(chat)) => self.answer(queued, &chat, until).await,
+            Ok(None) => self.make_or_fall_back(queued, call_of(queued), until).await,
+            Err(error) => Outcome::Rejected(error.to_string().into()),
+        }
     }
 
     async fn prepare(&self, queued: &QueuedCall) -> bool {
-        self.fetch_what_is_kept(&call_of(queued)).await
+        match self.own_call(queued) {
+            Ok(call) => self.fetch_what_is_kept(&call).await,
+            Err(_) => false,
+        }
     }
 
     fn after_loss(&self, queued: &QueuedCall) -> AfterLoss {
-        match self.recovery(queued, &call_of(queued)) {
-            Recovery::Repeat { .. } => AfterLoss::Repeat,
-            Recovery::LookUp(_) => AfterLoss::Reconcile,
-            Recovery::Nothing(why) => AfterLoss::Nothing(why),
+        // A question that cannot be read is refused before anything is sent.
+        let Ok(call) = self.own_call(queued) else { return AfterLoss::Repeat };
+        let own = self.after_loss_of(queued, &call);
+        match self.chat(queued) {
+            Ok(Some(chat)) => self.after_loss_of_either(queued, &chat, own),
+            _ => own,
         }
     }
 
     fn settles_after(&self, queued: &QueuedCall) -> Duration {
         let settles_after = self.settles_after.unwrap_or(self.api.profile().settles_after());
+        let second = self.second.as_ref().map(|second| second.api.api.profile().settles_after());
         // What the API did last of all shows so much later.
-        let lags = self.question(queued, &call_of(queued)).map(|look_up| look_up.lags);
-        settles_after.saturating_add(lags.unwrap_or_default())
+        let question = self.own_call(queued).ok().and_then(|call| self.question(queued, &call));
+        let lags = question.map(|look_up| look_up.lags).unwrap_or_default();
+        settles_after.max(second.unwrap_or_default()).saturating_add(lags)
+    }
+
+    fn units(&self, queued: &QueuedCall) -> Option<u64> {
+        self.chat(queued).ok()?.map(|chat| chat.units())
     }
 
     async fn renew_credentials(&self) {
-        self.gifts.clear();
-        if let Err(error) = self.credentials.drop_all().await {
-            tracing::warn!(error = chain(&error), "the credentials could not be read anew");
+        self.drop_credentials().await;
+        if let Some(second) = &self.second {
+            second.api.drop_credentials().await;
         }
     }
 
     fn secret_ends(&self) -> Option<Timestamp> {
-        self.credentials.ends.first()
+        let second = self.second.as_ref().and_then(|second| second.api.credentials.ends.first());
+        [self.credentials.ends.first(), second].into_iter().flatten().min()
     }
 
     async fn reconcile(&self, queued: &QueuedCall) -> Reconciled {
-        match self.question(queued, &call_of(queued)) {
+        let call = self.own_call(queued).ok();
+        match call.and_then(|call| self.question(queued, &call)) {
             Some(look_up) => self.look_up(&look_up).await,
             None => Reconciled::Undecidable("the profile knows no way to ask".to_owned()),
         }
@@ -212,16 +298,22 @@ impl Target for ProfiledApi {
 }
 
 /// The call of a message, in a profile's words. [`Api::request`] makes of it the very request that
-/// the worker sends, but for credentials and what calls before the call give.
+/// the worker sends, but for credentials and what calls before the call give. A question in the common
+/// form is another matter: [`Profile::chat_call`](slowlane_profile::Profile::chat_call) makes a call of it.
 pub fn call_of(queued: &QueuedCall) -> Call {
     let request = &queued.request;
-    let mut call = Call::new(method(request.method), request.resource.clone())
-        .idempotency_key(queued.idempotency_key.as_str());
-    call.key_scope.clone_from(&queued.tenant);
+    let mut call = Call::new(method(request.method), request.resource.clone());
     call.headers.clone_from(&request.headers);
-    call.content = request.content.map(content);
+    call.content = request.content.and_then(content);
     call.body.clone_from(&request.body);
     call.file = file::named(request);
+    sent_for(queued, call)
+}
+
+/// A call with the key of the message that it is made for.
+fn sent_for(queued: &QueuedCall, call: Call) -> Call {
+    let mut call = call.idempotency_key(queued.idempotency_key.as_str());
+    call.key_scope.clone_from(&queued.tenant);
     call
 }
 
@@ -242,14 +334,16 @@ fn method(method: Method) -> slowlane_profile::Method {
     }
 }
 
-fn content(content: Content) -> slowlane_profile::Content {
+/// `None` for the common form, which is not a way to write a body.
+fn content(content: Content) -> Option<slowlane_profile::Content> {
     match content {
-        Content::Json => slowlane_profile::Content::Json,
-        Content::Form => slowlane_profile::Content::Form,
-        Content::GraphQl => slowlane_profile::Content::GraphQl,
-        Content::Text => slowlane_profile::Content::Text,
-        Content::Multipart => slowlane_profile::Content::Multipart,
-        Content::Binary => slowlane_profile::Content::Binary,
+        Content::Json => Some(slowlane_profile::Content::Json),
+        Content::Form => Some(slowlane_profile::Content::Form),
+        Content::GraphQl => Some(slowlane_profile::Content::GraphQl),
+        Content::Text => Some(slowlane_profile::Content::Text),
+        Content::Multipart => Some(slowlane_profile::Content::Multipart),
+        Content::Binary => Some(slowlane_profile::Content::Binary),
+        Content::Chat => None,
     }
 }
 

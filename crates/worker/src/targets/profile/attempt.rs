@@ -92,7 +92,12 @@ impl ProfiledApi {
         let parts = profile.parts(call, &answer, now);
         let parts = parts.into_iter().map(response::part).collect();
         let renew = renewed(&verdict);
+        let said = call.is_chat().then(|| profile.chat_answer(call, &answer));
         let outcome = response::outcome(verdict, &answer, too_large_bytes, parts);
+        let outcome = match said {
+            Some(said) => response::in_common_form(outcome, said),
+            None => outcome,
+        };
         let unknown = matches!(outcome, Outcome::Unknown(_));
         let unheld = match &outcome {
             Outcome::Succeeded(response) if self.files.is_some() => unheld(response, answer, rest),

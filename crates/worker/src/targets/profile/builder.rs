@@ -7,15 +7,16 @@ use reqwest::ClientBuilder;
 use secrecy::SecretString;
 use slowlane_lambda::clock::Clock;
 use slowlane_profile::auth::Auth;
+use slowlane_profile::chat::Prompts;
 use slowlane_profile::{Api, Base, Profile};
 
-use super::ProfiledApi;
 use super::client::{Change, Clients};
 use super::credentials::{Credentials, Source, check_fields};
 use super::error::Error;
 use super::gifts::Gifts;
 use super::refusals::Refusals;
 use crate::aws::files::{Files, FilesPlace};
+use super::{ProfiledApi, Second};
 use crate::aws::secret::StoredSecret;
 use crate::aws::signed::Unusable;
 
@@ -42,6 +43,8 @@ pub struct Builder {
     source: Source,
     settles_after: Option<Duration>,
     files: Option<Result<Files, Unusable>>,
+    prompts: Prompts,
+    second: Option<Second>,
     change: Change,
     clock: Clock,
 }
@@ -62,6 +65,8 @@ impl Builder {
             source: Source::None,
             settles_after: None,
             files: None,
+            prompts: Prompts::default(),
+            second: None,
             change: Box::new(|client| client),
             clock: Clock::of(None),
         }
@@ -110,6 +115,25 @@ impl Builder {
         self
     }
 
+    /// Keeps prompts that questions in the common form may name.
+    pub fn prompts(mut self, prompts: Prompts) -> Self {
+        self.prompts = prompts;
+        self
+    }
+
+    /// Names another provider, whose `model` answers questions in the common form when this one has not
+    /// executed them for as long as `after`, or asks to wait so long.
+    pub fn second(
+        mut self,
+        provider: ProfiledApi,
+        model: impl Into<String>,
+        after: Duration,
+    ) -> Self {
+        let (api, model, refusals) = (Box::new(provider), model.into(), Refusals::default());
+        self.second = Some(Second { api, model, after, refusals });
+        self
+    }
+
     /// Changes the HTTP client's settings: its root certificates, a proxy, the time to connect (5 s).
     /// Redirects and retries stay off whatever it says.
     pub fn client(
@@ -127,6 +151,7 @@ impl Builder {
     pub fn build(self) -> Result<ProfiledApi, Error> {
         let way = self.way()?;
         self.check_secret(way)?;
+        self.check_second()?;
         let credentials = Credentials {
             way: way.map(|(name, _)| name),
             source: self.source,
@@ -140,6 +165,8 @@ impl Builder {
             credentials,
             gifts: Gifts::default(),
             refusals: Refusals::default(),
+            prompts: self.prompts,
+            second: self.second,
             settles_after: self.settles_after,
             files: self.files.transpose().map_err(|why| Error::Files(why.to_string()))?,
             clock: self.clock,
@@ -164,6 +191,16 @@ impl Builder {
                     || Error::NoSuchWay { profile: profile(), way: way.clone(), ways: names() };
                 found.map(Some).ok_or_else(missing)
             }
+        }
+    }
+
+    /// Both providers must be asked in the common form.
+    fn check_second(&self) -> Result<(), Error> {
+        let Some(second) = &self.second else { return Ok(()) };
+        let mut profiles = [&self.profile, second.api.api.profile()].into_iter();
+        match profiles.find(|profile| profile.chat_form().is_none()) {
+            Some(profile) => Err(Error::NoChat { profile: profile.name().to_owned() }),
+            None => Ok(()),
         }
     }
 

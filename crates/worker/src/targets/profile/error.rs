@@ -38,6 +38,15 @@ pub enum Error {
         /// The fields that the secret must have.
         fields: Vec<String>,
     },
+    /// There is another provider, and one of the two is not asked in the common form.
+    #[error(
+        "the profile `{profile}` does not say how its API is asked in the common form (`chat`), as a second \
+         provider needs it"
+    )]
+    NoChat {
+        /// The profile's name.
+        profile: String,
+    },
     /// The secret could not be read.
     #[error(transparent)]
     Access(#[from] SecretAccessError),

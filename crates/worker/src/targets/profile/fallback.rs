@@ -6,10 +6,10 @@
 
 use slowlane_message::QueuedCall;
 use slowlane_policy::settle::Outcome;
-use slowlane_profile::Fallback;
+use slowlane_profile::{Call, Fallback};
 use tokio::time::Instant;
 
-use super::{ProfiledApi, call_of};
+use super::ProfiledApi;
 use crate::target::TargetResponse;
 
 impl ProfiledApi {
@@ -17,19 +17,20 @@ impl ProfiledApi {
     pub(super) async fn make_or_fall_back(
         &self,
         queued: &QueuedCall,
+        call: Call,
         until: Instant,
     ) -> Outcome<TargetResponse> {
-        let call = call_of(queued);
         let Some(second) = self.api.profile().fallback(&call) else {
             return self.make(queued, &call, until).await;
         };
-        if !self.refusals.last_until_after(&second, self.clock.now()) {
+        if !self.refusals.last_until_after(&second.first, self.clock.now()) {
             let outcome = self.make(queued, &call, until).await;
             let Outcome::Throttled { retry_after } = outcome else {
-                self.refusals.are_over(&second);
+                self.refusals.are_over(&second.first);
                 return outcome;
             };
-            if !self.refusals.has_refused(&second, retry_after, self.clock.now()) {
+            let (first, now) = (second.first.clone(), self.clock.now());
+            if !self.refusals.has_refused(first, retry_after, second.after, now) {
                 return outcome;
             }
         }

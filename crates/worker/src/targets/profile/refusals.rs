@@ -1,52 +1,65 @@
-//! Which models refuse calls, as this process has seen.
+//! Who refuses calls, as this process has seen.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slowlane_profile::Fallback;
 
-/// The models that refuse calls, by their names.
-#[derive(Default)]
-pub(super) struct Refusals(Mutex<HashMap<String, Refusal>>);
+/// Those that refuse calls, by their names.
+pub(super) struct Refusals<K>(Mutex<HashMap<K, Refusal>>);
 
-/// Since when a model refuses calls, and until when it is not asked.
+/// Since when somebody refuses calls, and until when nobody asks.
 struct Refusal {
     since: Timestamp,
     until: Timestamp,
 }
 
-impl Refusals {
-    /// Whether the first model has asked to wait until after this moment.
-    pub(super) fn last_until_after(&self, second: &Fallback, now: Timestamp) -> bool {
-        self.lock().get(&second.first).is_some_and(|refusal| now < refusal.until)
+impl<K> Default for Refusals<K> {
+    fn default() -> Self {
+        Refusals(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Refusals<K> {
+    /// Whether nobody is to ask until after this moment.
+    pub(super) fn last_until_after(&self, who: &K, now: Timestamp) -> bool {
+        self.lock().get(who).is_some_and(|refusal| now < refusal.until)
     }
 
-    /// Notes a refusal of the first model, and says whether it is over its limit for long.
+    /// Notes a refusal, and says whether it is one of many, for as long as `after`, or asks to `wait` so
+    /// long. Then nobody is to ask until the wait is over.
     pub(super) fn has_refused(
         &self,
-        second: &Fallback,
+        who: K,
         wait: Option<Duration>,
+        after: Duration,
         now: Timestamp,
     ) -> bool {
-        let mut models = self.lock();
-        let none = Refusal { since: now, until: now };
-        let refusal = models.entry(second.first.clone()).or_insert(none);
+        let mut all = self.lock();
+        let refusal = all.entry(who).or_insert(Refusal { since: now, until: now });
         let lasts = Duration::try_from(now.duration_since(refusal.since)).unwrap_or_default();
-        match wait.filter(|wait| *wait >= second.after) {
+        match wait.filter(|wait| *wait >= after) {
             Some(wait) => refusal.until = now.checked_add(wait).unwrap_or(now),
-            None if lasts < second.after => return false,
+            None if lasts < after => return false,
             None => {}
         }
         true
     }
 
-    pub(super) fn are_over(&self, second: &Fallback) {
-        self.lock().remove(&second.first);
+    /// Lets nobody ask for so long, if it refuses calls.
+    pub(super) fn leave_alone(&self, who: &K, pause: Duration, now: Timestamp) {
+        if let Some(refusal) = self.lock().get_mut(who) {
+            refusal.until = now.checked_add(pause).unwrap_or(now);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Refusal>> {
+    pub(super) fn are_over(&self, who: &K) {
+        self.lock().remove(who);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Refusal>> {
         // Nothing in a locked section can panic half-way, so a poisoned map is a whole one.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

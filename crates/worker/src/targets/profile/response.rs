@@ -1,7 +1,9 @@
 //! What an answer means for the worker.
 
+use serde_json::json;
 use slowlane_message::{Counted, Left, Part, PartOutcome, Usage};
 use slowlane_policy::settle::{Outcome, Why};
+use slowlane_profile::chat::ChatAnswer;
 use slowlane_profile::{Answer, LimitKind, Outcome as Said, Reason, SeenLimit, Verdict};
 
 use crate::target::TargetResponse;
@@ -39,6 +41,28 @@ pub(super) fn outcome(
         Said::InFlight => Outcome::InFlight { retry_after: verdict.wait, why },
         Said::Transient => Outcome::Transient(why),
         Said::Unknown => Outcome::Unknown(why),
+    }
+}
+
+/// The outcome of a question in the common form. `said` is what its answer says, if that has the form.
+pub(super) fn in_common_form(
+    outcome: Outcome<TargetResponse>,
+    said: Option<ChatAnswer>,
+) -> Outcome<TargetResponse> {
+    match (outcome, said) {
+        (Outcome::Succeeded(response), _) if response.too_large_bytes.is_some() => {
+            Outcome::Succeeded(response)
+        }
+        (Outcome::Succeeded(response), Some(said)) => {
+            Outcome::Succeeded(TargetResponse { body: Some(json!(said)), ..response })
+        }
+        // It is no answer of a model's, so nobody knows whether one was asked.
+        (Outcome::Succeeded(response), None) => Outcome::Unknown(Why {
+            message: "the API's answer has not the form that its profile says (`chat`)".to_owned(),
+            status: Some(response.status),
+            code: None,
+        }),
+        (outcome, _) => outcome,
     }
 }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use slowlane_lambda::env::{self, Env, Recorded};
 use slowlane_lambda::logs::chain;
+use slowlane_profile::chat::{Prompt, PromptName, Prompts, SecondProvider};
 use slowlane_profile::{Base, Profile, shipped};
 
 use super::ProfiledApi;
+use super::builder::Builder;
 use super::error::Error;
 use crate::aws::files::FilesPlace;
 use crate::package::beside_the_worker;
@@ -22,14 +24,31 @@ pub enum FromEnvError {
     /// What they say does not fit together, or the secret does not hold what it must.
     #[error("API_AUTH, API_SECRET and API_FILES: {0}")]
     Target(#[from] Error),
+    /// The same of the second provider.
+    #[error("FALLBACK: {0}")]
+    Second(#[source] Error),
 }
 
 struct Settings {
+    who: Who,
+    files: Option<FilesPlace>,
+    settles_after: Option<Duration>,
+    prompts: Prompts,
+    second: Option<Second>,
+}
+
+/// Where an API is, and who calls it.
+struct Who {
     base: Base,
     auth: Option<String>,
     secret: Option<String>,
-    files: Option<FilesPlace>,
-    settles_after: Option<Duration>,
+}
+
+struct Second {
+    profile: Profile,
+    who: Who,
+    model: String,
+    after: Duration,
 }
 
 impl ProfiledApi {
@@ -43,8 +62,10 @@ impl ProfiledApi {
     /// | `API_SECRET` | the name of the secret in Secrets Manager, or a parameter: `ssm:/NAME` or its ARN; not needed for `sigv4` |
     /// | `API_FILES` | where files lie in S3: `s3://BUCKET/PREFIX`; not needed where there are none |
     /// | `API_SETTLES_AFTER_SECS` | in the place of what the profile says |
+    /// | `PROMPTS` | the folder of prompts beside the worker, if there is one |
+    /// | `FALLBACK` | the file of a second provider beside the worker, or its text, if there is one |
     ///
-    /// The secret is read at once, so that a mistake in it is told at the start.
+    /// Secrets are read at once, so that a mistake in one is told at the start.
     ///
     /// # Errors
     /// See [`FromEnvError`]. None of them shows the secret.
@@ -52,7 +73,7 @@ impl ProfiledApi {
         let folder = beside_the_worker();
         let (profile, settings) = env::read(env::process, |env| {
             let profile = profile(env, &folder);
-            let settings = settings(env);
+            let settings = settings(env, &folder);
             Ok((profile?, settings?))
         })?;
         Self::of(profile, settings, sdk).await
@@ -63,7 +84,8 @@ impl ProfiledApi {
     /// # Errors
     /// See [`FromEnvError`]. None of them shows the secret.
     pub async fn with_profile(profile: Profile, sdk: &SdkConfig) -> Result<Self, FromEnvError> {
-        Self::of(profile, env::read(env::process, settings)?, sdk).await
+        let folder = beside_the_worker();
+        Self::of(profile, env::read(env::process, |env| settings(env, &folder))?, sdk).await
     }
 
     async fn of(
@@ -71,25 +93,37 @@ impl ProfiledApi {
         settings: Settings,
         sdk: &SdkConfig,
     ) -> Result<Self, FromEnvError> {
-        let mut target = ProfiledApi::builder(profile, settings.base);
-        if let Some(auth) = settings.auth {
-            target = target.auth(auth);
-        }
+        let mut target = builder(profile, settings.who, sdk)?.prompts(settings.prompts);
         if let Some(place) = settings.files {
             target = target.files(sdk, place);
         }
         if let Some(settles_after) = settings.settles_after {
             target = target.settles_after(settles_after);
         }
-        target = match settings.secret {
-            Some(id) => target.stored_secret(sdk, id),
-            None if target.signs_by_role()? => target.role(sdk),
-            None => target,
-        };
+        if let Some(Second { profile, who, model, after }) = settings.second {
+            let second = builder(profile, who, sdk).and_then(Builder::build);
+            let second = second.map_err(FromEnvError::Second)?;
+            let checked = second.credentials.check(&second.api).await;
+            checked.map_err(FromEnvError::Second)?;
+            target = target.second(second, model, after);
+        }
         let target = target.build()?;
         target.credentials.check(&target.api).await?;
         Ok(target)
     }
+}
+
+fn builder(profile: Profile, who: Who, sdk: &SdkConfig) -> Result<Builder, Error> {
+    let Who { base, auth, secret } = who;
+    let mut target = ProfiledApi::builder(profile, base);
+    if let Some(auth) = auth {
+        target = target.auth(auth);
+    }
+    Ok(match secret {
+        Some(id) => target.stored_secret(sdk, id),
+        None if target.signs_by_role()? => target.role(sdk),
+        None => target,
+    })
 }
 
 fn profile(env: &mut Env<'_>, folder: &Path) -> Result<Profile, Recorded> {
@@ -98,7 +132,7 @@ fn profile(env: &mut Env<'_>, folder: &Path) -> Result<Profile, Recorded> {
     load(&name, folder).map_err(|why| env.refuse(format!("API_PROFILE: {why}")))
 }
 
-fn settings(env: &mut Env<'_>) -> Result<Settings, Recorded> {
+fn settings(env: &mut Env<'_>, folder: &Path) -> Result<Settings, Recorded> {
     // It is not shown, since it may hold a password.
     let base = env
         .required("API_BASE_URL", "the API's URL, such as https://api.example.com/v1")
@@ -110,13 +144,56 @@ fn settings(env: &mut Env<'_>) -> Result<Settings, Recorded> {
         env.maybe("API_SECRET", "the name of a secret in Secrets Manager, or of a parameter");
     let files = env.maybe("API_FILES", "a place in S3, such as s3://acme-files/crm");
     let settles_after = env.maybe("API_SETTLES_AFTER_SECS", "a whole number of seconds");
+    let prompts = prompts(env, folder);
+    let second = second(env, folder);
     Ok(Settings {
-        base: base?,
-        auth: auth?,
-        secret: secret?,
+        who: Who { base: base?, auth: auth?, secret: secret? },
         files: files?,
         settles_after: settles_after?.map(Duration::from_secs),
+        prompts: prompts?,
+        second: second?,
     })
+}
+
+fn prompts(env: &mut Env<'_>, folder: &Path) -> Result<Prompts, Recorded> {
+    let name: Option<String> = env.maybe("PROMPTS", "the folder of prompts beside the worker")?;
+    let Some(name) = name else { return Ok(Prompts::default()) };
+    let folder = folder.join(name);
+    load_prompts(&folder).map_err(|why| env.refuse(format!("PROMPTS: {}: {why}", folder.display())))
+}
+
+/// Reads a folder of prompts, which has nothing else.
+fn load_prompts(folder: &Path) -> Result<Prompts, String> {
+    let mut prompts = Prompts::default();
+    for entry in std::fs::read_dir(folder).map_err(|error| chain(&error))? {
+        let path = entry.map_err(|error| chain(&error))?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let name: PromptName = file.parse()?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| format!("{file}: {}", chain(&error)));
+        let prompt = Prompt::parse(&text?).map_err(|mistakes| format!("{file}:\n{mistakes}"))?;
+        prompts.insert(name, prompt);
+    }
+    Ok(prompts)
+}
+
+fn second(env: &mut Env<'_>, folder: &Path) -> Result<Option<Second>, Recorded> {
+    let expected = "the file of a second provider beside the worker, or its text";
+    let Some(given) = env.maybe::<String>("FALLBACK", expected)? else { return Ok(None) };
+    let second = load_second(&given, folder);
+    second.map(Some).map_err(|why| env.refuse(format!("FALLBACK: {why}")))
+}
+
+fn load_second(given: &str, folder: &Path) -> Result<Second, String> {
+    let text = match given.trim_start().starts_with('{') {
+        true => given.to_owned(),
+        false => std::fs::read_to_string(folder.join(given)).map_err(|error| chain(&error))?,
+    };
+    let SecondProvider { profile, base_url, secret, auth, model, after } =
+        SecondProvider::from_json(&text).map_err(|error| error.to_string())?;
+    let profile = load(&profile, folder)?;
+    let who = Who { base: base_url, auth, secret };
+    Ok(Second { profile, who, model, after: after.0 })
 }
 
 /// Reads a profile: one that comes with Slowlane by its name, a file by its path below `folder`, or

@@ -3,6 +3,7 @@
 mod auth;
 mod before;
 mod body;
+mod chat;
 mod ends;
 mod fallback;
 mod files;
@@ -10,6 +11,7 @@ mod hostile;
 mod http;
 mod parameter;
 mod recovery;
+mod second;
 mod secrecy;
 
 use serde_json::{Value, json};
