@@ -3,15 +3,14 @@
 use std::ops::Range;
 
 use slowlane_limiter::{Measure, Scope};
+use slowlane_profile::Profile;
 use slowlane_profile::mistakes::{self, Finding, Mistakes, proposal};
-use slowlane_profile::{Profile, auth::Auth, shipped};
 use toml::Spanned;
 
 use crate::deployment::{CONCURRENCY, TIMEOUTS};
 use crate::file::{Config, NETSUITE, Stage, Target, is_path};
-use crate::usage;
-
-type Load<'a> = &'a dyn Fn(&str) -> Result<Profile, String>;
+use crate::profiles::{Load, check_auth, check_secret, finding, profile_of};
+use crate::{chat, usage};
 
 impl Config {
     /// Reads the file. `load` reads a profile of the team's own by its path, as it is written. Its
@@ -148,12 +147,7 @@ fn check_target(target: &Target, place: &Range<usize>, load: Load<'_>, found: &m
         tell(timeout.span(), problem, "write `timeout = \"30s\"`");
     }
     if let Some(secret) = &target.secret {
-        let text = secret.get_ref();
-        if !names_a_secret(text) {
-            let problem = "this is no name of a secret in Secrets Manager, nor of a parameter";
-            let mend = "write its name, such as `prod/crm` or `ssm:/prod/crm`, never what it holds";
-            tell(secret.span(), problem, mend);
-        }
+        check_secret(secret, found);
     }
     if let Some(files) = &target.files
         && !names_a_place(files.get_ref())
@@ -163,6 +157,7 @@ fn check_target(target: &Target, place: &Range<usize>, load: Load<'_>, found: &m
         found.push(finding(files.span(), problem, mend));
     }
     usage::check(target, found);
+    chat::check(target, load, found);
     match (&target.profile, &target.binary) {
         (Some(profile), None) => check_profile(target, profile, place, load, found),
         (None, Some(_)) => {}
@@ -197,23 +192,6 @@ fn check_limits(target: &Target, found: &mut Vec<Finding>) {
             found.push(finding(limit.span(), &problem, "take one of them out"));
         }
     }
-}
-
-/// As the template's `ApiSecret` takes it: a secret's name, `ssm:/NAME` of a parameter, or a parameter's ARN.
-fn names_a_secret(text: &str) -> bool {
-    let of_parameter = text.strip_prefix("ssm:").or_else(|| {
-        let mut parts = text.splitn(6, ':');
-        let named = |part: &str| !part.is_empty();
-        let is_arn = parts.next() == Some("arn")
-            && parts.next().is_some_and(|part| part.starts_with("aws"))
-            && parts.next() == Some("ssm")
-            && parts.by_ref().take(2).all(named);
-        parts.next()?.strip_prefix("parameter").filter(|_| is_arn)
-    });
-    let name = of_parameter.unwrap_or(text);
-    let fits = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
-    let begins = of_parameter.is_none_or(|name| name.starts_with('/'));
-    begins && !name.is_empty() && text.len() <= 512 && name.chars().all(fits)
 }
 
 /// As the template's `ApiFiles` takes it.
@@ -254,60 +232,16 @@ fn check_profile(
         }
         return;
     }
-    let profile = match (is_path(name.get_ref()), shipped::get(name.get_ref())) {
-        (true, _) => load(name.get_ref()),
-        (false, Some(profile)) => Ok(profile),
-        (false, None) => {
-            let names = shipped::names().chain([NETSUITE]);
-            let problem = format!("there is no profile `{}`", name.get_ref());
-            let mend = proposal(name.get_ref(), names);
-            found.push(Finding { span: name.span(), problem, mend });
-            return;
-        }
-    };
-    if target.base_url.is_none() {
+    let profile = profile_of(name, load);
+    let is_known = profile.is_ok() || is_path(name.get_ref());
+    if target.base_url.is_none() && is_known {
         needs("a target needs its address", "write `base_url = \"https://...\"`");
     }
     match profile {
-        Ok(profile) => check_auth(target, &profile, place, found),
-        Err(why) => {
-            let problem = format!("the profile `{}` cannot be used: {why}", name.get_ref());
-            found.push(finding(name.span(), &problem, "a path begins at this file's own folder"));
+        Ok(profile) => {
+            let (auth, secret) = (target.auth.as_ref(), target.secret.as_ref());
+            check_auth(&profile, auth, secret, place, found);
         }
+        Err(unusable) => found.push(unusable),
     }
-}
-
-fn check_auth(target: &Target, profile: &Profile, place: &Range<usize>, found: &mut Vec<Finding>) {
-    let ways = profile.auth.all();
-    let names = ways.iter().map(|(name, _)| *name);
-    let chosen = match &target.auth {
-        Some(auth) => {
-            let chosen = profile.auth.get(auth.get_ref());
-            if chosen.is_none() {
-                let (name, title) = (auth.get_ref(), profile.name());
-                let problem = format!("the profile `{title}` has no way to authenticate `{name}`");
-                found.push(Finding { span: auth.span(), problem, mend: proposal(name, names) });
-            }
-            chosen
-        }
-        None if ways.len() > 1 => {
-            let names: Vec<String> = names.map(|name| format!("`auth = \"{name}\"`")).collect();
-            let problem =
-                format!("the profile `{}` has several ways to authenticate", profile.name());
-            let mend = format!("write {}", names.join(" or "));
-            found.push(finding(place.clone(), &problem, &mend));
-            None
-        }
-        None => ways.first().map(|(_, auth)| *auth),
-    };
-    // The role's own keys sign a request; every other way takes a secret.
-    let takes_secret = chosen.is_some_and(|auth| !matches!(auth, Auth::SigV4(_)));
-    if takes_secret && target.secret.is_none() {
-        let problem = "the API wants credentials";
-        found.push(finding(place.clone(), problem, "write `secret = \"...\"`"));
-    }
-}
-
-fn finding(span: Range<usize>, problem: &str, mend: &str) -> Finding {
-    Finding { span, problem: problem.to_owned(), mend: Some(mend.to_owned()) }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use slowlane_limiter::Limit;
 use slowlane_metering::Budget;
 use slowlane_profile::Base;
+use slowlane_profile::chat::SecondProvider;
 use slowlane_profile::mistakes::proposal;
 use toml::Spanned;
 
@@ -57,6 +58,10 @@ pub struct Deployment {
     pub prices: Option<String>,
     /// How much each tenant may use.
     pub budgets: Vec<Budget>,
+    /// Another provider of models, for when the target's own does not answer for long.
+    pub fallback: Option<SecondProvider>,
+    /// The path of the folder of prompts.
+    pub prompts: Option<String>,
 }
 
 /// A stage that the configuration does not have.
@@ -118,6 +123,8 @@ fn deployment(stage: &str, region: &str, name: &str, target: Target) -> Option<D
         metered: target.metered.map_or(needs_counting, Spanned::into_inner),
         prices: target.prices,
         budgets,
+        fallback: target.fallback.map(|fallback| fallback.into_inner().into()),
+        prompts: target.prompts.map(Spanned::into_inner),
         shared_limits_table: None,
     })
 }

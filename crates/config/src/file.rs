@@ -9,6 +9,8 @@ use slowlane_metering::Budget;
 use slowlane_profile::{Base, Period};
 use toml::Spanned;
 
+use crate::fallback::Fallback;
+
 /// What a team has written in its `slowlane.toml`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +65,13 @@ pub struct Target {
     /// How much each tenant may use in a day or a month. In a stage, they replace all of the target's.
     #[schemars(with = "Option<Vec<Budget>>")]
     pub(crate) budgets: Option<Vec<Spanned<Budget>>>,
+    /// Another provider of models. It answers calls in the common form when the target's own is over its
+    /// limit for long, or down. In a stage, it replaces the target's.
+    #[schemars(with = "Option<Fallback>")]
+    pub(crate) fallback: Option<Spanned<Fallback>>,
+    /// Prompts that calls in the common form may name: the path of their folder (`prompts`).
+    #[schemars(with = "Option<String>")]
+    pub(crate) prompts: Option<Spanned<String>>,
 }
 
 /// A place to deploy to.
@@ -135,6 +144,8 @@ impl Target {
             metered: either(&self.metered, &other.metered),
             prices: either(&self.prices, &other.prices),
             budgets: either(&self.budgets, &other.budgets),
+            fallback: either(&self.fallback, &other.fallback),
+            prompts: either(&self.prompts, &other.prompts),
         }
     }
 }

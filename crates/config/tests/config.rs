@@ -31,6 +31,14 @@ base_url = "https://api.openai.com"
 secret = "prod/openai"
 prices = "prices.toml"
 budgets = [{ tokens = "2000000/day" }, { money = "20/month" }]
+prompts = "prompts"
+
+[targets.model.fallback]
+profile = "anthropic"
+base_url = "https://api.anthropic.com"
+secret = "prod/anthropic"
+model = "claude-haiku-4-5"
+after = "5m"
 
 [targets.erp]
 profile = "netsuite"
@@ -112,6 +120,17 @@ const MISTAKES: &[(&str, &str)] = &[
     ("tokens = \"2000000/day\"", "tokns = \"2000000/day\""),
     ("tokens = \"2000000/day\"", "money = \"1.50/month\""),
     ("prices = \"prices.toml\"\n", ""),
+    ("profile = \"openai\"", "profile = \"http\"\nauth = \"header\""),
+    ("profile = \"anthropic\"", "profile = \"antropic\""),
+    ("profile = \"anthropic\"", "profile = \"stripe\""),
+    ("profile = \"anthropic\"", "profile = \"netsuite\""),
+    ("profile = \"anthropic\"\n", ""),
+    ("model = \"claude-haiku-4-5\"\n", ""),
+    ("model = \"claude-haiku-4-5\"", "model = \"\""),
+    ("secret = \"prod/anthropic\"\n", ""),
+    ("secret = \"prod/anthropic\"", "secret = \"sk ant hunter2\""),
+    ("after = \"5m\"", "after = \"soon\""),
+    ("base_url = \"https://api.anthropic.com\"", "base_url = \"http://api.anthropic.com\""),
     ("prices = \"prices.toml\"", "prices = \"prices.toml\"\nmetered = false"),
     ("[stages.dev]\nregion = \"eu-central-1\"", "[stages.dev]"),
     ("eu-central-1", "frankfurt"),
@@ -195,6 +214,13 @@ fn a_stage_changes_only_what_it_says() {
     let [billing, crm, erp, model, own] = &prod[..] else { panic!() };
     assert!(model.metered && !crm.metered);
     assert_eq!((model.prices.as_deref(), model.budgets.len()), (Some("prices.toml"), 2));
+    let fallback = model.fallback.as_ref().unwrap();
+    assert_eq!(
+        (fallback.profile.as_str(), fallback.after.0),
+        ("anthropic", Duration::from_secs(300))
+    );
+    assert_eq!(fallback.model, "claude-haiku-4-5");
+    assert_eq!((model.prompts.as_deref(), crm.prompts.as_deref()), (Some("prompts"), None));
     assert_eq!(crm.concurrency, 5);
     assert_eq!(
         crm.base_url.as_ref().unwrap().url().host_str(),

@@ -1,5 +1,7 @@
 use crate::stack::changes::ResourceChange;
-use crate::{NoRoom, api, artifacts, aws, local, metering, outputs, package, stack};
+use crate::{
+    NoRoom, api, artifacts, aws, fallback, local, metering, outputs, package, prompts, stack,
+};
 use std::path::PathBuf;
 
 /// Why a deploy did not reach its end. Each source says which file, call or resource it was.
@@ -11,6 +13,12 @@ pub enum DeployError {
     /// What is to be counted of models does not fit together.
     #[error(transparent)]
     Metering(#[from] metering::Error),
+    /// The second provider of models would be left out.
+    #[error(transparent)]
+    Fallback(#[from] fallback::LeftOut),
+    /// The prompts cannot be had, or one of them would change.
+    #[error(transparent)]
+    Prompts(#[from] prompts::Error),
     /// A Lambda binary cannot become a package.
     #[error("packaging failed")]
     Package(#[from] package::Error),

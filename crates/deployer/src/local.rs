@@ -130,7 +130,10 @@ pub fn files(binary: &Path, log: Option<&Path>) -> Result<Vec<package::File>, pa
         None => "exec \"$LAMBDA_TASK_ROOT/function\"\n".to_owned(),
     };
     let wrapper = format!("#!/bin/sh\n{CERTIFICATES}\n{start}");
-    Ok(vec![("bootstrap", wrapper.into_bytes()), ("function", package::read(binary)?)])
+    Ok(vec![
+        ("bootstrap".into(), wrapper.into_bytes()),
+        ("function".into(), package::read(binary)?),
+    ])
 }
 
 /// Without it the Lambda looks for this machine's own certificates.
@@ -160,7 +163,7 @@ mod tests {
         std::fs::write(&function, "#!/bin/sh\necho \"out ${SSL_CERT_FILE-unset}\"; echo err >&2\n")
             .unwrap();
         for (name, bytes) in files(&function, log).unwrap() {
-            let path = folder.join(name);
+            let path = folder.join(&*name);
             std::fs::write(&path, bytes).unwrap();
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
                 .unwrap();

@@ -1,5 +1,6 @@
 //! A Lambda's deployment package.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
@@ -63,7 +64,7 @@ pub enum Error {
 }
 
 /// One file of a package: its name and its bytes. Every file is executable.
-pub type File = (&'static str, Vec<u8>);
+pub type File = (Cow<'static, str>, Vec<u8>);
 
 /// The package of a custom runtime: the binary under the name that Lambda starts. It is known to
 /// start there.
@@ -80,7 +81,7 @@ pub fn files_for_aws(binary: &Path) -> Result<Vec<File>, Error> {
         Some(needs) if needs > GLIBC_OF_AL2023 => {
             Err(Error::NewerGlibc { path: binary.into(), needs })
         }
-        _ => Ok(vec![("bootstrap", bytes)]),
+        _ => Ok(vec![("bootstrap".into(), bytes)]),
     }
 }
 
@@ -96,7 +97,7 @@ pub fn zip(files: &[File], compression: CompressionMethod) -> Result<Vec<u8>, Er
         .unix_permissions(0o755);
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
-        zip.start_file(*name, options)?;
+        zip.start_file(&**name, options)?;
         zip.write_all(bytes).map_err(zip::result::ZipError::from)?;
     }
     Ok(zip.finish()?.into_inner())
@@ -141,10 +142,11 @@ mod tests {
 
     #[test]
     fn a_package_holds_no_time_and_an_executable_bootstrap() {
-        let bytes = zip(&[("bootstrap", b"binary".to_vec())], CompressionMethod::Deflated).unwrap();
+        let bytes =
+            zip(&[("bootstrap".into(), b"binary".to_vec())], CompressionMethod::Deflated).unwrap();
         assert_eq!(
             bytes,
-            zip(&[("bootstrap", b"binary".to_vec())], CompressionMethod::Deflated).unwrap()
+            zip(&[("bootstrap".into(), b"binary".to_vec())], CompressionMethod::Deflated).unwrap()
         );
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         let mut file = archive.by_name("bootstrap").unwrap();
@@ -183,7 +185,8 @@ mod tests {
     #[test]
     fn what_lambda_would_not_take_is_refused() {
         let most = usize::try_from(MOST_UNZIPPED).unwrap();
-        let files = |bytes| [("bootstrap", vec![0; bytes - 1]), ("profile.toml", vec![0])];
+        let files =
+            |bytes| [("bootstrap".into(), vec![0; bytes - 1]), ("profile.toml".into(), vec![0])];
         assert!(fits("worker", &files(most)).is_ok());
         let error = fits("worker", &files(most + 1)).unwrap_err().to_string();
         assert!(error.contains("worker have 262144001 bytes"), "{error}");

@@ -1,7 +1,8 @@
 use crate::artifacts::{self, Artifact};
+use crate::fallback::Fallback;
 use crate::package::{self, CompressionMethod};
 use crate::stack::Conduct;
-use crate::{DeployError, Values, api, local, metering};
+use crate::{DeployError, Values, api, fallback, local, metering, prompts};
 use std::path::{Path, PathBuf};
 
 /// The CloudFormation template and the state machines that it refers to.
@@ -28,6 +29,10 @@ pub struct Plan {
     pub api_profile: Option<PathBuf>,
     /// A price list of models. It is checked, and travels in the worker's package.
     pub prices: Option<PathBuf>,
+    /// Another provider of models. Its settings travel in the worker's package.
+    pub fallback: Option<Fallback>,
+    /// The folder of prompts. They are checked, and travel in the worker's package.
+    pub prompts: Option<PathBuf>,
     /// Template parameters. One that is not here keeps its value, or has the template's default
     /// in a new stack. The deployer adds `ArtifactBucket` and the keys of the artifacts.
     pub parameters: Values,
@@ -62,6 +67,8 @@ impl Plan {
             worker: None,
             api_profile: None,
             prices: None,
+            fallback: None,
+            prompts: None,
             parameters: Values::new(),
             tags: Values::from([("application".into(), "slowlane".into())]),
             conduct: Conduct::default(),
@@ -103,10 +110,16 @@ impl Plan {
     fn brought(&self) -> Result<Vec<package::File>, DeployError> {
         let mut files = Vec::new();
         if let Some(path) = &self.api_profile {
-            files.push((api::PROFILE_FILE, api::read_profile(path)?));
+            files.push((api::PROFILE_FILE.into(), api::read_profile(path)?));
         }
         if let Some(path) = &self.prices {
-            files.push((metering::PRICES_FILE, metering::read_prices(path)?));
+            files.push((metering::PRICES_FILE.into(), metering::read_prices(path)?));
+        }
+        if let Some(fallback) = &self.fallback {
+            files.extend(fallback::files(fallback)?);
+        }
+        if let Some(folder) = &self.prompts {
+            files.extend(prompts::files(folder)?);
         }
         Ok(files)
     }

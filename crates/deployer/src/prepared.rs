@@ -5,7 +5,9 @@ use crate::artifacts::{self, Artifact};
 use crate::outputs::Outputs;
 use crate::room::Demand;
 use crate::stack::{ChangeSet, Changes, Description, Wanted};
-use crate::{DeployError, Deployer, Plan, Progress, local, metering, secret, switch};
+use crate::{
+    DeployError, Deployer, Plan, Progress, fallback, local, metering, prompts, secret, switch,
+};
 
 /// A change set of a plan, whose artifacts are uploaded. It is run or discarded; one that is
 /// neither stays with CloudFormation until its stack is deleted.
@@ -62,6 +64,8 @@ impl<'a> Prepared<'a> {
         if let Some(carried_over) = api::choose(&mut parameters, &present, brought)? {
             progress.say(&carried_over);
         }
+        fallback::choose(&mut parameters, &present, plan.fallback.as_ref())?;
+        prompts::choose(&mut parameters, &present, plan.prompts.as_deref())?;
         secret::choose(&mut parameters, &present);
         metering::choose(&mut parameters, &present, plan.prices.is_some())?;
         let template = plan.files.template()?;

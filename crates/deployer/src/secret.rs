@@ -3,17 +3,21 @@
 
 use crate::Values;
 
-const PARAMETER: &str = "SecretStore";
+/// Each parameter that names a secret, with the one that says where it is.
+const PARAMETERS: [(&str, &str); 2] =
+    [("ApiSecret", "SecretStore"), ("FallbackSecret", "FallbackSecretStore")];
 /// The template's default.
 const SECRETS_MANAGER: &str = "secrets-manager";
 
-/// Says it where an `ApiSecret` is given that is elsewhere than before.
+/// Says it where a secret is given that is elsewhere than before.
 pub(crate) fn choose(parameters: &mut Values, present: &Values) {
-    let Some(secret) = parameters.get("ApiSecret") else { return };
-    let store = store(secret);
-    let before = present.get(PARAMETER).map_or(SECRETS_MANAGER, String::as_str);
-    if store != before {
-        parameters.entry(PARAMETER.into()).or_insert_with(|| store.into());
+    for (of, parameter) in PARAMETERS {
+        let Some(secret) = parameters.get(of) else { continue };
+        let store = store(secret);
+        let before = present.get(parameter).map_or(SECRETS_MANAGER, String::as_str);
+        if store != before {
+            parameters.entry(parameter.into()).or_insert_with(|| store.into());
+        }
     }
 }
 
@@ -46,18 +50,20 @@ mod tests {
             (Some(arn), Some("parameter"), Some("parameter-arn")),
             (Some(""), None, None),
         ] {
-            let mut parameters = values("ApiSecret", given);
-            choose(&mut parameters, &values(PARAMETER, before));
-            let found = parameters.get(PARAMETER).map(String::as_str);
-            assert_eq!(found, said, "{given:?} after {before:?}");
+            for (of, parameter) in PARAMETERS {
+                let mut parameters = values(of, given);
+                choose(&mut parameters, &values(parameter, before));
+                let found = parameters.get(parameter).map(String::as_str);
+                assert_eq!(found, said, "{given:?} after {before:?}");
+            }
         }
     }
 
     #[test]
     fn what_is_given_is_left() {
         let mut parameters = values("ApiSecret", Some("ssm:/prod/crm"));
-        parameters.insert(PARAMETER.into(), "parameter-arn".into());
+        parameters.insert("SecretStore".into(), "parameter-arn".into());
         choose(&mut parameters, &Values::new());
-        assert_eq!(parameters[PARAMETER], "parameter-arn");
+        assert_eq!(parameters["SecretStore"], "parameter-arn");
     }
 }

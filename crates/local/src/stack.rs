@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use aws_config::SdkConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use slowlane_deployer::{DeployError, Deployer, Endpoint, Outputs, Plan, Progress};
+use slowlane_deployer::{DeployError, Deployer, Endpoint, Fallback, Outputs, Plan, Progress};
 
 use crate::ministack::MiniStack;
 use crate::sandbox::{self, SandboxProcess, VendorSettings};
@@ -78,6 +78,10 @@ pub struct Target {
     pub api_profile: Option<PathBuf>,
     /// A price list of models.
     pub prices: Option<PathBuf>,
+    /// A folder of prompts.
+    pub prompts: Option<PathBuf>,
+    /// Another provider of models.
+    pub fallback: Option<Fallback>,
     /// The template's parameters, but for where the API is.
     pub parameters: BTreeMap<String, String>,
 }
@@ -204,8 +208,17 @@ impl Target {
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let parameters = BTreeMap::from(parameters);
         let (elsewhere, base_path) = (None, String::new());
-        let (api_profile, prices) = (None, None);
-        Self { sandbox, elsewhere, base_path, secret, api_profile, prices, parameters }
+        Self {
+            sandbox,
+            elsewhere,
+            base_path,
+            secret,
+            api_profile: None,
+            prices: None,
+            prompts: None,
+            fallback: None,
+            parameters,
+        }
     }
 
     /// Whether its settings leave it open how it authenticates, at an API whose ways the sandbox knows.
@@ -316,6 +329,8 @@ impl Stack {
         plan = plan.parameter("ApiBaseUrl", base_url);
         plan.api_profile.clone_from(&target.api_profile);
         plan.prices.clone_from(&target.prices);
+        plan.prompts.clone_from(&target.prompts);
+        plan.fallback.clone_from(&target.fallback);
         // Where nobody has chosen, the way of the sandbox's own sample is taken.
         let auth = sandbox.sample().map(|(_, auth)| auth).filter(|_| target.auth_is_open());
         if let Some(auth) = auth {

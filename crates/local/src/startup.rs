@@ -87,7 +87,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     for name in LAMBDAS {
         let binary = options.lambdas.join(format!("slowlane-{name}"));
         let bytes = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
-        let zipped = package::zip(&[("bootstrap", bytes)], CompressionMethod::Deflated)?.len();
+        let zipped =
+            package::zip(&[("bootstrap".into(), bytes)], CompressionMethod::Deflated)?.len();
         let starts = starts(&binary, options.starts).await?;
         let [half, most] = [50, 95].map(|percent| quantile(&starts, percent));
         println!(

@@ -4,6 +4,8 @@ use crate::exit::Ended;
 use crate::stacks::Stack as Stacked;
 use serde::Serialize;
 use slowlane_config::{Config, Deployment, Prices};
+use slowlane_deployer::prompts;
+use slowlane_profile::chat::{Prompt, Prompts};
 use slowlane_profile::{Mistake, Mistakes, Profile, mistakes, shipped};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,6 +101,18 @@ impl File {
         Profile::parse(&read(&path)?).map_err(|mistakes| Error::Wrong(placed(&path, &mistakes)))
     }
 
+    /// The prompts that a target's calls may name.
+    pub(crate) fn prompts(&self, deployment: &Deployment) -> anyhow::Result<Prompts> {
+        let mut all = Prompts::default();
+        if let Some(path) = &deployment.prompts {
+            let folder = self.path.parent().unwrap_or(Path::new(""));
+            for (name, text) in prompts::read(&folder.join(path))? {
+                all.insert(name, Prompt::parse(&text)?);
+            }
+        }
+        Ok(all)
+    }
+
     pub(crate) fn no_target(&self, target: &str) -> String {
         let mut told = format!("{}: there is no target `{target}`", self.path.display());
         if let Some(mend) = mistakes::proposal(target, self.config.targets()) {
@@ -166,32 +180,65 @@ fn parse(path: &Path, text: &str) -> Result<Config, Vec<Placed>> {
         all.extend(of_profiles.take().into_values().flatten());
         all
     })?;
-    match in_prices(&config, folder) {
-        wrong if wrong.is_empty() => Ok(config),
-        wrong => Err(wrong),
+    let mut wrong = in_prices(&config, folder);
+    wrong.extend(in_prompts(&config, folder));
+    match wrong.is_empty() {
+        true => Ok(config),
+        false => Err(wrong),
     }
+}
+
+/// All targets as they are in all stages.
+fn in_stages(config: &Config) -> impl Iterator<Item = Deployment> {
+    config.stages().flat_map(|stage| config.deployments(stage).unwrap_or_default())
 }
 
 /// The mistakes of the price lists that it names.
 fn in_prices(config: &Config, folder: &Path) -> Vec<Placed> {
-    let mut paths = BTreeSet::new();
-    for stage in config.stages() {
-        let deployments = config.deployments(stage).unwrap_or_default().into_iter();
-        paths.extend(deployments.filter_map(|deployment| Some(folder.join(deployment.prices?))));
-    }
+    let prices = in_stages(config).filter_map(|deployment| deployment.prices);
+    let paths: BTreeSet<PathBuf> = prices.map(|path| folder.join(path)).collect();
     let wrong = |path: PathBuf| match std::fs::read_to_string(&path) {
         Ok(text) => match Prices::parse(&text) {
             Ok(_) => Vec::new(),
             Err(mistakes) => placed(&path, &mistakes),
         },
         Err(error) => {
-            let problem = format!("the price list cannot be read: {error}");
-            let mend = Some("a path begins at the folder of slowlane.toml".to_owned());
-            let mistake = Mistake { line: 1, column: 1, field: String::new(), problem, mend };
-            vec![Placed { file: path.display().to_string(), mistake }]
+            let mend = "a path begins at the folder of slowlane.toml";
+            vec![whole(&path, format!("the price list cannot be read: {error}"), mend)]
         }
     };
     paths.into_iter().flat_map(wrong).collect()
+}
+
+/// The mistakes of the prompts that it names, the first of each folder.
+fn in_prompts(config: &Config, folder: &Path) -> Vec<Placed> {
+    let prompts = in_stages(config).filter_map(|deployment| deployment.prompts);
+    let folders: BTreeSet<PathBuf> = prompts.map(|path| folder.join(path)).collect();
+    let wrong = |folder: PathBuf| match prompts::read(&folder) {
+        Ok(found) if found.is_empty() => {
+            let mend = "write one, such as `review.v1.toml`, or take `prompts` out";
+            vec![whole(&folder, "there is no prompt in this folder".to_owned(), mend)]
+        }
+        Ok(_) => Vec::new(),
+        Err(prompts::Error::Mistakes { path, mistakes }) => placed(&path, &mistakes),
+        Err(prompts::Error::Name { path, why }) => {
+            vec![whole(&path, why, "other files may stand beside, if they do not end in `.toml`")]
+        }
+        Err(prompts::Error::Unreadable { path, source }) => {
+            let mend = "a path begins at the folder of slowlane.toml";
+            vec![whole(&path, format!("the prompts cannot be read: {source}"), mend)]
+        }
+        // What else may be wrong shows only against a stack.
+        Err(_) => Vec::new(),
+    };
+    folders.into_iter().flat_map(wrong).collect()
+}
+
+/// What is wrong with a file or a folder as a whole.
+fn whole(path: &Path, problem: String, mend: &str) -> Placed {
+    let mend = Some(mend.to_owned());
+    let mistake = Mistake { line: 1, column: 1, field: String::new(), problem, mend };
+    Placed { file: path.display().to_string(), mistake }
 }
 
 fn stacks(config: &Config) -> Vec<Stack> {

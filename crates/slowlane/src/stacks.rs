@@ -2,7 +2,7 @@
 
 use crate::kept;
 use slowlane_config::{Budgets, Deployment, Limits, WorkerKind};
-use slowlane_deployer::{Plan, Values};
+use slowlane_deployer::{Fallback, Plan, Values};
 use std::path::{Path, PathBuf};
 
 /// A target that cannot be deployed.
@@ -20,7 +20,17 @@ pub(crate) struct Stack {
     parameters: Values,
     api_profile: Option<PathBuf>,
     prices: Option<PathBuf>,
+    fallback: Option<Fallback>,
+    prompts: Option<PathBuf>,
     worker: Option<PathBuf>,
+}
+
+/// What a deployment is on a local AWS.
+pub(crate) struct Local {
+    pub(crate) parameters: Values,
+    pub(crate) api_profile: Option<PathBuf>,
+    pub(crate) prices: Option<PathBuf>,
+    pub(crate) prompts: Option<PathBuf>,
 }
 
 impl Stack {
@@ -50,10 +60,27 @@ impl Stack {
             ("ApiFiles", deployment.files.clone().unwrap_or_default()),
         ];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
-        let prices = deployment.prices.as_ref().map(|path| folder.join(path));
-        let mut stack = Self { parameters: Values::from(parameters), prices, ..Self::default() };
-        if stack.prices.is_none() {
-            stack.parameters.insert("Prices".to_owned(), String::new());
+        let own = |path: &Option<String>| path.as_ref().map(|path| folder.join(path));
+        let fallback = deployment.fallback.clone().map(|provider| {
+            let is_own = slowlane_config::is_path(&provider.profile);
+            let profile = is_own.then(|| folder.join(&provider.profile));
+            Fallback { provider, profile }
+        });
+        let mut stack = Self {
+            parameters: Values::from(parameters),
+            prices: own(&deployment.prices),
+            fallback,
+            prompts: own(&deployment.prompts),
+            ..Self::default()
+        };
+        for (name, is_brought) in [
+            ("Prices", stack.prices.is_some()),
+            ("Fallback", stack.fallback.is_some()),
+            ("Prompts", stack.prompts.is_some()),
+        ] {
+            if !is_brought {
+                stack.parameters.insert(name.to_owned(), String::new());
+            }
         }
         let mut profile = |name: &str| {
             stack.parameters.insert("ApiProfile".to_owned(), name.to_owned());
@@ -76,14 +103,16 @@ impl Stack {
     pub(crate) fn carrying(
         api_profile: Option<PathBuf>,
         prices: Option<PathBuf>,
+        prompts: Option<PathBuf>,
         worker: Option<PathBuf>,
     ) -> Self {
-        Self { parameters: Values::new(), api_profile, prices, worker }
+        Self { api_profile, prices, prompts, worker, ..Self::default() }
     }
 
-    /// The template's parameters, a profile of one's own, and a price list.
-    pub(crate) fn into_parts(self) -> (Values, Option<PathBuf>, Option<PathBuf>) {
-        (self.parameters, self.api_profile, self.prices)
+    /// What a sandbox stands in for: all but the second provider, which is another API.
+    pub(crate) fn into_local(self) -> Local {
+        let Self { parameters, api_profile, prices, prompts, .. } = self;
+        Local { parameters, api_profile, prices, prompts }
     }
 
     /// Tells it to a plan.
@@ -91,6 +120,8 @@ impl Stack {
         plan.parameters.extend(self.parameters);
         plan.api_profile = self.api_profile;
         plan.prices = self.prices;
+        plan.fallback = self.fallback;
+        plan.prompts = self.prompts;
         plan.worker = self.worker;
     }
 }
@@ -145,9 +176,11 @@ mod tests {
             ("ApiSecret", "prod/crm"),
             ("ApiTimeoutSeconds", "60"),
             ("Budgets", "[]"),
+            ("Fallback", ""),
             ("Limits", "[]"),
             ("Metering", "disabled"),
             ("Prices", ""),
+            ("Prompts", ""),
             ("SharedLimitsTable", ""),
         ];
         assert_eq!(crm.unwrap(), Stack { parameters: values(&expected), ..Stack::default() });
@@ -170,6 +203,29 @@ mod tests {
         let own = stack("binary = \"target/release/crm\"").unwrap();
         assert_eq!(own.worker.as_deref(), Some(Path::new("/team/target/release/crm")));
         assert_eq!(own.parameters["ApiProfile"], "");
+    }
+
+    #[test]
+    fn a_second_provider_and_prompts_are_brought() {
+        let openai =
+            "profile = \"openai\"\nsecret = \"s\"\nbase_url = \"https://api.openai.com\"\n";
+        let second = "profile = \"profiles/two.toml\", base_url = \"https://two.example\", \
+                      secret = \"two\", model = \"m\", after = \"5m\"";
+        let load = |_: &str| shipped::get("anthropic").ok_or_else(|| "none".to_owned());
+        let text = format!(
+            "[targets.api]\n{openai}prompts = \"texts\"\nfallback = {{ {second} }}\n\
+             [stages.prod]\nregion = \"eu-central-1\"\n"
+        );
+        let config = Config::parse(&text, load).unwrap_or_else(|e| panic!("{e}"));
+        let deployment = config.deployments("prod").unwrap().remove(0);
+        let stack = Stack::of(&deployment, Path::new("/team")).unwrap();
+        assert_eq!(stack.prompts.as_deref(), Some(Path::new("/team/texts")));
+        let fallback = stack.fallback.clone().unwrap();
+        assert_eq!(fallback.profile.as_deref(), Some(Path::new("/team/profiles/two.toml")));
+        assert_eq!(fallback.provider.secret.as_deref(), Some("two"));
+        for name in ["Fallback", "Prompts"] {
+            assert!(!stack.parameters.contains_key(name), "the deployer says it");
+        }
     }
 
     #[test]

@@ -335,6 +335,72 @@ fn what_no_sandbox_can_stand_in_for_is_refused_before_anything_is_built() {
     assert!(missing.stderr.contains("cannot read none.json"), "{}", missing.stderr);
 }
 
+const MODEL: &str = r#"
+[targets.model]
+profile = "openai"
+base_url = "https://api.openai.com"
+secret = "prod/openai"
+prompts = "prompts"
+
+[stages.prod]
+region = "eu-central-1"
+"#;
+
+const PROMPT: &str =
+    "inputs = [\"review\"]\n[[messages]]\nrole = \"user\"\ncontent = \"{review}\"\n";
+
+#[test]
+fn prompts_are_checked_with_the_configuration_that_names_them() {
+    let folder = Folder::with(MODEL);
+    let missing = folder.run(&["check"]);
+    assert!(missing.stdout.contains("the prompts cannot be read"), "{}", missing.stdout);
+    folder.write("prompts/README.md", "ours");
+    assert!(folder.run(&["check"]).stdout.contains("there is no prompt in this folder"));
+    folder.write("prompts/review.v3.toml", PROMPT);
+    let ended = folder.run(&["check"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    folder.write("prompts/review.v3.toml", &PROMPT.replace("{review}", "{reviw}"));
+    let (code, told) = folder.json(&["check"]);
+    assert_eq!((code, told["mistakes"].as_array().map(Vec::len)), (Some(1), Some(2)), "{told}");
+    let mistake = &told["mistakes"][1];
+    assert_eq!(mistake["file"], "prompts/review.v3.toml");
+    assert_eq!((&mistake["line"], &mistake["field"]), (&json!(4), &json!("messages[1].content")));
+    folder.write("prompts/review.v3.toml", PROMPT);
+    folder.write("prompts/review.toml", PROMPT);
+    assert!(folder.run(&["check"]).stdout.contains("write NAME.vN.toml"));
+}
+
+#[test]
+fn a_question_in_the_common_form_is_shown_as_its_provider_is_asked() {
+    let folder = Folder::with(MODEL);
+    folder.write("prompts/review.v3.toml", PROMPT);
+    let ask = |path: &str, body: &str| {
+        let call = ["call", "model", "--dry-run", "--method", "POST", "--content", "chat"];
+        folder.json(&[&call[..], &["--path", path, "--body", body]].concat())
+    };
+    let prompt = r#"{"name": "review", "version": 3, "input": {"review": "It broke."}}"#;
+    let body = format!(r#"{{"model": "small", "max_tokens": 9, "prompt": {prompt}}}"#);
+    let (code, told) = ask("chat", &body);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(told["request"]["url"], "https://api.openai.com/v1/chat/completions");
+    let sent: Value = serde_json::from_str(told["request"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(sent["messages"], json!([{ "role": "user", "content": "It broke." }]));
+    assert_eq!(told["after_loss"], "it is made again; the API charges for it again");
+    let call = ["call", "model", "--dry-run", "--method", "POST", "--content", "chat"];
+    for (path, body, expected) in [
+        ("v1/chat/completions", body.as_str(), "a call in the common form is `POST chat`"),
+        (
+            "chat",
+            r#"{"model": "m", "max_tokens": 9, "stream": true}"#,
+            "streaming is not for queues",
+        ),
+    ] {
+        let ended = folder.run(&[&call[..], &["--path", path, "--body", body]].concat());
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn the_readme_shows_what_is_printed() {
     let readme = include_str!("../README.md");

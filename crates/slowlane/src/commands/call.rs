@@ -11,6 +11,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde_json::Value;
 use shown::Shown;
 use slowlane_config::{Deployment, WorkerKind};
+use slowlane_profile::chat::{Chat, ChatError};
 use slowlane_profile::{Api, Content, Method};
 use std::path::PathBuf;
 
@@ -38,8 +39,10 @@ pub(crate) struct Call {
     #[arg(long, value_name = "JSON|@FILE")]
     body: Option<String>,
     /// How the body is written: json, form, graphql or text; the profile's usual way if left out
-    #[arg(long, value_parser = word::<Content>)]
-    content: Option<Content>,
+    ///
+    /// `chat` is a question to a model in the common form, with --method POST --path chat.
+    #[arg(long, value_parser = content)]
+    content: Option<Form>,
     /// A header of the call's own, as often as needed; the profile says which it may have
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = name_and_value)]
     headers: Vec<(String, String)>,
@@ -68,11 +71,20 @@ impl Call {
         let file = File::read(&self.config)?;
         let deployment = self.deployment(&file)?;
         let api = api(&file, &deployment)?;
-        let mut call = slowlane_profile::Call::new(self.method, self.path.as_str());
+        let given = self.body.as_deref().map(body).transpose()?;
+        let mut call = match self.content {
+            Some(Form::Chat) => self.chat(&file, &deployment, &api, given.as_ref())?,
+            Some(Form::Own(_)) | None => {
+                let mut call = slowlane_profile::Call::new(self.method, self.path.as_str());
+                call.body = given;
+                call
+            }
+        };
+        if let Some(Form::Own(content)) = self.content {
+            call.content = Some(content);
+        }
         call.headers = self.headers.iter().cloned().collect();
-        call.content = self.content;
         call.idempotency_key = self.key.clone();
-        call.body = self.body.as_deref().map(body).transpose()?;
         let shown = Shown::new(&deployment, &api, &call)
             .with_context(|| format!("{} cannot make this call", deployment.target))?;
         if self.json {
@@ -83,12 +95,43 @@ impl Call {
         Ok(())
     }
 
+    /// A question in the common form, as the target's provider is asked it.
+    fn chat(
+        &self,
+        file: &File,
+        deployment: &Deployment,
+        api: &Api,
+        body: Option<&Value>,
+    ) -> anyhow::Result<slowlane_profile::Call> {
+        if self.method != Method::Post || self.path != "chat" {
+            return Err(ChatError::NotChat.into());
+        }
+        let chat = Chat::read(body, &file.prompts(deployment)?);
+        Ok(chat.and_then(|chat| api.profile().chat_call(&chat))?)
+    }
+
     /// The target as it is in its stage.
     fn deployment(&self, file: &File) -> anyhow::Result<Deployment> {
         let stage = file.stage(self.stage.as_deref())?;
         let mut deployments = file.deployments(&stage)?.into_iter();
         let found = deployments.find(|deployment| deployment.target == self.target);
         Ok(found.ok_or_else(|| Ended::Usage(file.no_target(&self.target)))?)
+    }
+}
+
+/// How a body is written.
+#[derive(Clone, Copy)]
+enum Form {
+    /// In a way of the API's own.
+    Own(Content),
+    /// A question to a model in the common form.
+    Chat,
+}
+
+fn content(text: &str) -> Result<Form, ValueError> {
+    match text {
+        "chat" => Ok(Form::Chat),
+        own => word(own).map(Form::Own),
     }
 }
 

@@ -1,7 +1,7 @@
 use crate::exit::Ended;
 use crate::file::File;
 use crate::output::{print, print_json};
-use crate::stacks::Stack;
+use crate::stacks::{Local, Stack};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::Value;
@@ -141,7 +141,8 @@ impl Demo {
         let fields = fields.into_iter().map(str::to_owned).collect();
         let sandbox = self.sandbox(&profile, deployment);
         let base = deployment.base_url.as_ref().context("a profile's target has a base_url")?;
-        let (parameters, api_profile, prices) = Stack::of(deployment, folder)?.into_parts();
+        let Local { parameters, api_profile, prices, prompts } =
+            Stack::of(deployment, folder)?.into_local();
         Ok(Target {
             sandbox,
             elsewhere: None,
@@ -149,6 +150,8 @@ impl Demo {
             secret: deployment.secret.clone().map(|secret| (secret, fields)),
             api_profile,
             prices,
+            prompts,
+            fallback: None,
             parameters,
         })
     }

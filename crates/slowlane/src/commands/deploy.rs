@@ -47,6 +47,12 @@ pub(crate) struct Deploy {
     /// crates/metering/README.md describes the file.
     #[arg(long, value_name = "FILE", conflicts_with = "stage")]
     prices: Option<PathBuf>,
+    /// Prompts that calls in the common form may name: their folder
+    ///
+    /// They are checked, and travel in the worker's package: give it with each deploy. A version that
+    /// was deployed is never changed.
+    #[arg(long, value_name = "DIR", conflicts_with = "stage")]
+    prompts: Option<PathBuf>,
     /// A worker of your own, in the place of slowlane-worker: a binary for Lambda
     ///
     /// Give it with each deploy.
@@ -197,7 +203,12 @@ impl Deploy {
 
     /// What slowlane.toml would say, of a stack that is meant by its name.
     fn own(&self) -> Stack {
-        Stack::carrying(self.api_profile.clone(), self.prices.clone(), self.worker.clone())
+        Stack::carrying(
+            self.api_profile.clone(),
+            self.prices.clone(),
+            self.prompts.clone(),
+            self.worker.clone(),
+        )
     }
 
     /// What is typed goes before what `stack` says.

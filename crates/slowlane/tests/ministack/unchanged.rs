@@ -56,7 +56,7 @@ async fn an_unchanged_tree_is_deployed_soon_and_uploads_nothing() -> anyhow::Res
 
     let begun = Instant::now();
     for name in ["slowlane-enqueuer", "slowlane-worker"] {
-        let file = ("bootstrap", std::fs::read(lambdas.join(name))?);
+        let file = ("bootstrap".into(), std::fs::read(lambdas.join(name))?);
         package::zip(&[file], CompressionMethod::Deflated)?;
     }
     let took = took + begun.elapsed();

@@ -27,6 +27,7 @@ mod readme_tables;
 mod reviews;
 mod rollback;
 mod rotated;
+mod second_provider;
 mod server;
 mod setup;
 mod shared_name;
