@@ -84,6 +84,9 @@ const CALLS: u32 = 29;
 const TOKENS_A_MINUTE: u32 = 2_700;
 const CALLS_A_MINUTE: u32 = 600;
 
+/// The resource of calls in the common form.
+const CHAT: &str = "chat";
+
 /// A model's API as `llmock` speaks it.
 struct Model {
     profile: &'static str,
@@ -103,10 +106,9 @@ const ANTHROPIC: Model = Model {
 
 impl Model {
     fn ask(&self, number: u32) -> Value {
-        json!({
+        let mut call = json!({
             "priority": "BATCH",
             "idempotency_key": format!("ask-{number}"),
-            "units": UNITS,
             "request": {
                 "method": "POST",
                 "resource": self.path,
@@ -116,7 +118,16 @@ impl Model {
                     "messages": [{ "role": "user", "content": format!("What is order {number}?") }],
                 },
             },
-        })
+        });
+        match self.is_chat() {
+            true => call["request"]["content"] = CHAT.into(),
+            false => call["units"] = UNITS.into(),
+        }
+        call
+    }
+
+    fn is_chat(&self) -> bool {
+        self.path == CHAT
     }
 }
 
@@ -153,6 +164,8 @@ async fn judged_by_llmock(
     let ends = try_join_all(calls.iter().map(|call| scenario.execute(machine, call))).await?;
     for ended in &ends {
         assert_eq!(ended.status, ExecutionStatus::Succeeded, "{ended:?}");
+        let text = ended.output["body"]["text"].as_str();
+        assert_eq!(text.is_some_and(|text| !text.is_empty()), model.is_chat(), "{ended:?}");
     }
     let verdict = judge.get("/_llmock/verdict").await?;
     assert_eq!(verdict["passed"], true, "{verdict:#}");
@@ -165,7 +178,7 @@ async fn judged_by_llmock(
 
 /// Nobody has configured the limit, so the calls meet it, and heed the waits.
 async fn meets_the_limit(model: &Model) -> anyhow::Result<()> {
-    let name = format!("llmock-{}", model.profile);
+    let name = format!("llmock-{}{}", model.profile, if model.is_chat() { "-chat" } else { "" });
     let Some(judged) = judged_by_llmock(&name, model, None).await? else { return Ok(()) };
     assert!(judged.statuses.contains(&429), "no call met the limit: {:#}", judged.verdict);
     Ok(())
@@ -194,6 +207,12 @@ async fn llmock_finds_no_fault_with_our_openai() -> anyhow::Result<()> {
 #[tokio::test]
 async fn llmock_finds_no_fault_with_our_anthropic() -> anyhow::Result<()> {
     meets_the_limit(&ANTHROPIC).await
+}
+
+#[tokio::test]
+async fn llmock_finds_no_fault_with_questions_in_the_common_form() -> anyhow::Result<()> {
+    meets_the_limit(&Model { path: CHAT, ..OPENAI }).await?;
+    meets_the_limit(&Model { path: CHAT, ..ANTHROPIC }).await
 }
 
 #[tokio::test]

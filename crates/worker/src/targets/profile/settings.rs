@@ -251,4 +251,47 @@ mod tests {
             assert!(error.contains(told), "{told}: {error}");
         }
     }
+
+    const PROMPT: &str = "[[messages]]\nrole = \"user\"\ncontent = \"Hello\"\n";
+
+    #[test]
+    fn prompts_are_a_folder_of_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("hello.v1.toml"), PROMPT).unwrap();
+        let names = |prompts: Prompts| prompts.names().map(PromptName::file).collect::<Vec<_>>();
+        assert_eq!(names(load_prompts(folder.path()).unwrap()), ["hello.v1.toml"]);
+        std::fs::write(folder.path().join("bye.v1.toml"), "messages = 3").unwrap();
+        let told = load_prompts(folder.path()).unwrap_err();
+        assert!(told.contains("bye.v1.toml:\n1:"), "{told}");
+        std::fs::rename(folder.path().join("bye.v1.toml"), folder.path().join("bye.toml")).unwrap();
+        let told = load_prompts(folder.path()).unwrap_err();
+        assert!(told.contains("`bye.toml` is no name of a prompt's file"), "{told}");
+        assert!(load_prompts(&folder.path().join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_second_provider_is_a_text_or_a_file_beside_the_worker() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"profile": "anthropic", "base_url": "https://api.anthropic.com", "model": "m",
+            "secret": "prod/anthropic", "after": "5m"}"#;
+        std::fs::write(folder.path().join("fallback.json"), text).unwrap();
+        for given in [text, "fallback.json"] {
+            let second = load_second(given, folder.path()).unwrap_or_else(|why| panic!("{why}"));
+            assert_eq!(second.profile.name(), "anthropic");
+            assert_eq!((second.model.as_str(), second.after.as_secs()), ("m", 300));
+            assert_eq!(second.who.secret.as_deref(), Some("prod/anthropic"));
+        }
+        for (given, told) in [
+            (
+                text.replace("anthropic\", \"base", "antropic\", \"base"),
+                "`antropic` is neither a profile",
+            ),
+            (text.replace("\"model\": \"m\",", ""), "missing field `model`"),
+            (text.replace("https:", "http:"), "must begin with `https://`"),
+            ("other.json".to_owned(), "No such file"),
+        ] {
+            let why = load_second(&given, folder.path()).map(drop).unwrap_err();
+            assert!(why.contains(told), "{told}: {why}");
+        }
+    }
 }
