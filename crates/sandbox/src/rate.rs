@@ -7,7 +7,8 @@ use crate::fault::parse_time;
 /// A limit on what the API takes in a span of time.
 ///
 /// Read from a text `AMOUNT/SPAN[,fixed|,bucket=N]`: `100/20s`, `2/s,bucket=40`, `500/1m,fixed`. It
-/// counts calls; set [`Rate::measure`] for another measure.
+/// counts calls; set [`Rate::measure`] for another measure. An amount that is a time counts how long
+/// calls take: `20m/5m`.
 ///
 /// ```
 /// # use slowlane_sandbox::{Rate, Window};
@@ -36,6 +37,8 @@ pub enum Measure {
     Units,
     /// Calls in a long span, such as a day: APIs refuse it in other words.
     Quota,
+    /// How long calls take, in milliseconds. A call counts when it comes.
+    Time,
 }
 
 /// How a rate is counted.
@@ -99,17 +102,24 @@ fn parse(text: &str) -> Option<Rate> {
         }
     };
     let (amount, per) = rate.split_once('/')?;
-    let amount = amount.parse().ok().filter(|amount| *amount > 0)?;
+    let (measure, amount) = match amount.parse::<u64>() {
+        Ok(calls) => (Measure::Calls, calls),
+        Err(_) => (Measure::Time, u64::try_from(parse_time(amount)?.as_millis()).ok()?),
+    };
+    if amount == 0 {
+        return None;
+    }
     // `2/s` is two in one second.
     let one = per.starts_with(|c: char| c.is_ascii_alphabetic());
     let per = if one { parse_time(&format!("1{per}")) } else { parse_time(per) };
     let per = per.filter(|per| !per.is_zero())?;
-    Some(Rate { measure: Measure::Calls, amount, per, window })
+    Some(Rate { measure, amount, per, window })
 }
 
 impl std::fmt::Display for Rate {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}/{}s", self.amount, self.per.as_secs_f64())?;
+        let unit = if self.measure == Measure::Time { "ms" } else { "" };
+        write!(out, "{}{unit}/{}s", self.amount, self.per.as_secs_f64())?;
         match self.window {
             Window::Sliding => Ok(()),
             Window::Fixed => write!(out, ",fixed"),
@@ -282,7 +292,12 @@ mod tests {
         }
         assert_eq!("2/s".parse::<Rate>(), "2/1s".parse());
         assert_eq!("9/1d".parse::<Rate>(), "9/24h".parse());
-        for text in ["", "100", "0/1s", "1/0s", "1/x", "1/1s,bucket=0", "1/1s,round", "-1/s"] {
+        let time: Rate = "20m/5m".parse().unwrap();
+        assert_eq!((time.measure, time.to_string()), (Measure::Time, "1200000ms/300s".to_owned()));
+        assert_eq!(time.to_string().parse(), Ok(time));
+        for text in
+            ["", "100", "0/1s", "1/0s", "1/x", "1/1s,bucket=0", "1/1s,round", "-1/s", "0s/1s"]
+        {
             assert_eq!(text.parse::<Rate>(), Err(ParseRateError(text.to_owned())));
         }
     }

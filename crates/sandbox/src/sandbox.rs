@@ -150,8 +150,9 @@ impl<A: Api> Sandbox<A> {
         if self.in_flight >= self.settings.limit {
             return self.over_limit(&request, Refusal::TooManyRequests, now);
         }
-        let units = self.api.units(&request);
-        if let Some(refusal) = self.over_rate(units, now) {
+        let drawn = self.settings.latency.draw(&mut self.rng);
+        let weight = Weight { units: self.api.units(&request), takes: drawn };
+        if let Some(refusal) = self.over_rate(weight, now) {
             return self.over_limit(&request, refusal, now);
         }
         let fault = self.faults.for_call(self.api.is_write(&request), now, &mut self.rng);
@@ -163,7 +164,7 @@ impl<A: Api> Sandbox<A> {
             return self.over_limit(&request, refusal, now);
         }
         for meter in &mut self.meters {
-            meter.count(weight(meter, units), now);
+            meter.count(weight.in_meter(meter), now);
         }
 
         self.in_flight += 1;
@@ -172,7 +173,6 @@ impl<A: Api> Sandbox<A> {
             Some(Fault { kind: FaultKind::Slow | FaultKind::InvalidLogin, by, .. }) => by,
             _ => Duration::ZERO,
         };
-        let drawn = self.settings.latency.draw(&mut self.rng);
         let call = Call::new(&request, self.api.subject(&request), A::IDEMPOTENCY_HEADER, now);
         let (start, takes) = self.api.start(&request, drawn, now);
         Begun::Admitted(Box::new(Admitted {
@@ -186,11 +186,11 @@ impl<A: Api> Sandbox<A> {
         }))
     }
 
-    /// Why a rate does not take a call of so many units; the one with the longest wait tells.
-    fn over_rate(&mut self, units: u64, now: Duration) -> Option<Refusal> {
+    /// Why a rate does not take a call; the one with the longest wait tells.
+    fn over_rate(&mut self, weight: Weight, now: Duration) -> Option<Refusal> {
         let mut worst: Option<(Measure, Option<Duration>)> = None;
         for meter in &mut self.meters {
-            let wait = match meter.check(weight(meter, units), now) {
+            let wait = match meter.check(weight.in_meter(meter), now) {
                 Ok(()) => continue,
                 Err(Full::Always) => None,
                 Err(Full::For(wait)) => Some(wait),
@@ -320,11 +320,21 @@ impl<A: Api> Sandbox<A> {
     }
 }
 
-/// What a call weighs in a rate.
-fn weight(meter: &Meter, units: u64) -> u64 {
-    match meter.measure() {
-        Measure::Units => units,
-        Measure::Calls | Measure::Quota => 1,
+/// What a call weighs.
+#[derive(Clone, Copy)]
+struct Weight {
+    units: u64,
+    takes: Duration,
+}
+
+impl Weight {
+    /// What it weighs in a rate.
+    fn in_meter(self, meter: &Meter) -> u64 {
+        match meter.measure() {
+            Measure::Units => self.units,
+            Measure::Calls | Measure::Quota => 1,
+            Measure::Time => u64::try_from(self.takes.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }
 
