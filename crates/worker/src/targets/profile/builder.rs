@@ -208,6 +208,8 @@ impl Builder {
         let Some((way, auth)) = way else { return Ok(()) };
         let fields = auth.secret_fields();
         match &self.source {
+            Source::Role { .. } if matches!(auth, Auth::SigV4(_)) => Ok(()),
+            _ if matches!(auth, Auth::SigV4(_)) => Err(Error::NoRole { way }),
             Source::None | Source::Role { .. } if !fields.is_empty() => {
                 let fields = fields.into_iter().map(str::to_owned).collect();
                 Err(Error::NoSecret { way, fields })

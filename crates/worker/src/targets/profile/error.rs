@@ -47,6 +47,14 @@ pub enum Error {
         /// The profile's name.
         profile: String,
     },
+    /// The way to authenticate signs by the function's role, and the target was given none.
+    #[error(
+        "the way to authenticate `{way}` signs by the function's role: give it by `Builder::role`"
+    )]
+    NoRole {
+        /// The way.
+        way: &'static str,
+    },
     /// The secret could not be read.
     #[error(transparent)]
     Access(#[from] SecretAccessError),

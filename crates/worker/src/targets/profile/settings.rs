@@ -120,8 +120,8 @@ fn builder(profile: Profile, who: Who, sdk: &SdkConfig) -> Result<Builder, Error
         target = target.auth(auth);
     }
     Ok(match secret {
+        _ if target.signs_by_role()? => target.role(sdk),
         Some(id) => target.stored_secret(sdk, id),
-        None if target.signs_by_role()? => target.role(sdk),
         None => target,
     })
 }

@@ -382,7 +382,10 @@ async fn a_role_signs_where_the_profile_says_so() {
 fn what_the_way_to_authenticate_lacks_is_told_when_the_target_is_made() {
     let url = "https://crm.example".parse().unwrap();
     let http = || of(shipped::get("http").unwrap(), &url);
+    let bedrock = || of(shipped::get("bedrock").unwrap(), &url);
     for (made, expected) in [
+        (bedrock(), "`sigv4` signs by the function's role"),
+        (bedrock().secret(r#"{"key":"hidden"}"#), "`sigv4` signs by the function's role"),
         (http(), "several ways to authenticate, so one must be named: `header`, `basic`"),
         (http().auth("heeder"), "no way to authenticate `heeder`: it has `header`, `basic`"),
         (
