@@ -142,6 +142,9 @@ pub struct SandboxProcess {
 struct Announced {
     listening: String,
     auth: Option<String>,
+    /// The path of the base URL that the sample is below.
+    #[serde(default)]
+    base_path: String,
     sample: Option<Sample>,
 }
 
@@ -275,6 +278,12 @@ impl SandboxProcess {
     #[must_use]
     pub fn sample(&self) -> Option<(&Sample, &str)> {
         Some((self.announced.sample.as_ref()?, self.announced.auth.as_deref()?))
+    }
+
+    /// The path of the base URL that the sample is below: `/api/v2`, or nothing.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        &self.announced.base_path
     }
 
     /// Says how urgent calls are whose headers do not say it, by the name of what they make.

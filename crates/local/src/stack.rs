@@ -69,8 +69,8 @@ pub struct Target {
     pub sandbox: VendorSettings,
     /// The base URL of a server that stands in for the API in the sandbox's place.
     pub elsewhere: Option<String>,
-    /// The path of the API's base URL, such as `/v1`.
-    pub base_path: String,
+    /// The path of the API's base URL, such as `/v1`; that of the sandbox's own sample if left out.
+    pub base_path: Option<String>,
     /// The name of the secret and the fields that it must have, if the API needs one. `ssm:/NAME` is a
     /// parameter.
     pub secret: Option<(String, Vec<String>)>,
@@ -207,7 +207,7 @@ impl Target {
         let secret = Some((format!("demo/{}", sandbox.profile), Vec::new()));
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let parameters = BTreeMap::from(parameters);
-        let (elsewhere, base_path) = (None, String::new());
+        let (elsewhere, base_path) = (None, None);
         Self {
             sandbox,
             elsewhere,
@@ -324,7 +324,8 @@ impl Stack {
         }
         let mut plan = Plan::new(name, &repository(), &tools.lambdas);
         plan.parameters.extend(target.parameters.clone());
-        let at_sandbox = || format!("{}{}", sandbox.endpoint(), target.base_path);
+        let base_path = target.base_path.as_deref().unwrap_or(sandbox.base_path());
+        let at_sandbox = || format!("{}{base_path}", sandbox.endpoint());
         let base_url = target.elsewhere.clone().unwrap_or_else(at_sandbox);
         plan = plan.parameter("ApiBaseUrl", base_url);
         plan.api_profile.clone_from(&target.api_profile);

@@ -93,6 +93,24 @@ fn client_credentials_ask_the_apis_own_host_or_another() {
 }
 
 #[test]
+fn a_secret_may_name_another_token_service_than_its_profile() {
+    let own = "https://login.microsoftonline.us/t1/oauth2/v2.0/token";
+    let fields = |url: &str| json!({"client_id": "me", "client_secret": "s", "tenant_id": "t1", "resource_url": "https://acme.example", "token_url": url});
+    for name in ["dynamics", "salesforce"] {
+        let profile = profile(name);
+        let Some(Auth::ClientCredentials(auth)) = profile.auth.get("client_credentials") else {
+            panic!()
+        };
+        let ask = |url: &str| auth.request(&secret(fields(url)), &base("https://api.example"));
+        assert_eq!(ask(own).unwrap().url.as_str(), own);
+        assert!(ask("http://127.0.0.1:9/t1/token").is_ok());
+        for bad in ["http://login.example/token", "ftp://login.example"] {
+            assert!(matches!(ask(bad), Err(SecretError::TokenUrl(_))), "{bad}");
+        }
+    }
+}
+
+#[test]
 fn a_token_url_that_is_not_https_is_refused() {
     let profile = profile("http");
     let Some(Auth::ClientCredentials(auth)) = profile.auth.get("client_credentials") else {

@@ -315,12 +315,14 @@ fn a_worker_of_ones_own_is_written_once() {
 
 #[test]
 fn what_no_sandbox_can_stand_in_for_is_refused_before_anything_is_built() {
-    let text = GOOD.replace("sap-odata", "dynamics").replace("\"basic\"", "\"client_credentials\"");
+    let text = GOOD.replace("sap-odata", "http").replace("\"basic\"", "\"client_certificate\"");
+    let text = text.replace("\"client_credentials\"", "\"jwt_bearer\"");
     let folder = Folder::with(&text);
     folder.write("profiles/shop.toml", SHOP);
     for (target, told) in [
         ("erp", "target erp: NetSuite has a demo of its own"),
-        ("sap", "target sap: client_credentials: its tokens are given at another address"),
+        ("sap", "target sap: client_certificate: a sandbox on this machine speaks no TLS"),
+        ("crm", "target crm: jwt_bearer: a sandbox on this machine has no private key"),
         ("shopp", "there is no target `shopp`; did you mean `shop`?"),
         ("", "say which target: "),
     ] {
@@ -331,7 +333,7 @@ fn what_no_sandbox_can_stand_in_for_is_refused_before_anything_is_built() {
         assert_eq!(ended.code, Some(2), "{target}: {}", ended.stderr);
         assert!(ended.stderr.contains(told), "{target}: {}", ended.stderr);
     }
-    let missing = folder.run(&["demo", "crm", "--stage", "prod", "--call", "none.json"]);
+    let missing = folder.run(&["demo", "shop", "--stage", "prod", "--call", "none.json"]);
     assert!(missing.stderr.contains("cannot read none.json"), "{}", missing.stderr);
 }
 

@@ -20,8 +20,9 @@ use crate::words::Period;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JwtBearer {
-    /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces.
-    pub(super) token_url: Template,
+    /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces. The
+    /// secret's field `token_url`, if it has one, comes before it.
+    token_url: Template,
     /// Who vouches: `iss`.
     issuer: Template,
     /// For whom: `sub`.

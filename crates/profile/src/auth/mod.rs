@@ -104,18 +104,6 @@ impl<'a> Auth<'a> {
         }
     }
 
-    /// Whether it asks for tokens at an address that the profile itself names: one that is neither below
-    /// the API's own nor a field of the secret.
-    pub fn asks_elsewhere(self) -> bool {
-        let token_url = match self {
-            Auth::ClientCredentials(auth) => &auth.token_url,
-            Auth::JwtBearer(auth) => &auth.token_url,
-            Auth::RefreshToken(auth) => &auth.token_url,
-            _ => return false,
-        };
-        token_url.to_string().starts_with("http")
-    }
-
     /// The fields that the secret must have, in the order of their names.
     pub fn secret_fields(self) -> BTreeSet<&'a str> {
         match self {

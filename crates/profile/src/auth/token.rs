@@ -25,8 +25,9 @@ use crate::words::{Method, Period};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
-    /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces.
-    pub(super) token_url: Template,
+    /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces. The
+    /// secret's field `token_url`, if it has one, comes before it.
+    token_url: Template,
     /// Where the client's id and secret are sent.
     #[serde(default)]
     client: ClientIn,
@@ -56,8 +57,9 @@ pub(crate) enum ClientIn {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshToken {
-    /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces.
-    pub(super) token_url: Template,
+    /// Where tokens are: a URL, or a path on the API's own host. Fields of the secret in braces. The
+    /// secret's field `token_url`, if it has one, comes before it.
+    token_url: Template,
     /// Where the client's id and secret are sent.
     #[serde(default)]
     client: ClientIn,
@@ -70,6 +72,10 @@ pub struct RefreshToken {
     /// Where the vendor says so.
     pub source: Option<String>,
 }
+
+/// The secret's field that names another token service than the profile: a national cloud's, or one to
+/// test against.
+const TOKEN_URL: &str = "token_url";
 
 /// What an answer with a token holds, and how the token is sent.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -198,7 +204,11 @@ pub(super) fn form_request(
     secret: &Secret,
     base: &Base,
 ) -> Result<Request, SecretError> {
-    let url = base.url().join(&secret.fill(token_url)?);
+    let told = match secret.field(TOKEN_URL) {
+        Ok(own) => own.to_owned(),
+        Err(_) => secret.fill(token_url)?,
+    };
+    let url = base.url().join(&told);
     let url: Url = url.map_err(|_| SecretError::TokenUrl(BaseError::NoUrl))?;
     secure(&url).map_err(SecretError::TokenUrl)?;
     let mut body = form_urlencoded::Serializer::new(String::new());

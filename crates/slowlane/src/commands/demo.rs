@@ -21,19 +21,6 @@ const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The dialect in place of one that no sandbox speaks.
 const PLAIN: &str = "http";
-/// The profiles whose dialect a sandbox speaks.
-const SPOKEN: [&str; 10] = [
-    "anthropic",
-    "github",
-    "http",
-    "hubspot",
-    "openai",
-    "salesforce",
-    "sap-odata",
-    "shopify",
-    "stripe",
-    "zendesk",
-];
 
 /// Run a target of slowlane.toml on this machine, against a sandbox of its API
 ///
@@ -146,7 +133,7 @@ impl Demo {
         Ok(Target {
             sandbox,
             elsewhere: None,
-            base_path: base.url().path().trim_end_matches('/').to_owned(),
+            base_path: Some(base.url().path().trim_end_matches('/').to_owned()),
             secret: deployment.secret.clone().map(|secret| (secret, fields)),
             api_profile,
             prices,
@@ -157,7 +144,8 @@ impl Demo {
     }
 
     fn sandbox(&self, profile: &Profile, deployment: &Deployment) -> VendorSettings {
-        let is_spoken = shipped::get(profile.name()).is_some() && SPOKEN.contains(&profile.name());
+        // There is a sandbox for each profile that comes with Slowlane.
+        let is_spoken = shipped::get(profile.name()).is_some();
         if !is_spoken {
             eprintln!(
                 "no sandbox speaks the dialect of `{}`: plain HTTP stands in for it, and lets \
@@ -188,7 +176,8 @@ fn profile(file: &File, deployment: &Deployment) -> anyhow::Result<Profile> {
     Err(Ended::Usage(format!("target {target}: {told}")).into())
 }
 
-/// How it authenticates. What goes past the API's own address cannot be led to a sandbox.
+/// How it authenticates. Tokens are got from the sandbox too, whatever address the profile names: the
+/// secret that is made for the demo says so.
 fn auth<'a>(profile: &'a Profile, deployment: &Deployment) -> anyhow::Result<Auth<'a>> {
     let ways = profile.auth.all();
     let chosen = match &deployment.auth {
@@ -198,11 +187,7 @@ fn auth<'a>(profile: &'a Profile, deployment: &Deployment) -> anyhow::Result<Aut
     let (name, auth) = chosen.context("the profile has no way to authenticate")?;
     let why = match auth {
         Auth::ClientCertificate(_) => "a sandbox on this machine speaks no TLS",
-        Auth::ClientCredentials(_) | Auth::JwtBearer(_) | Auth::RefreshToken(_)
-            if auth.asks_elsewhere() =>
-        {
-            "its tokens are given at another address than the API's, and a demo sends nothing there"
-        }
+        Auth::JwtBearer(_) => "a sandbox on this machine has no private key to sign with",
         _ => return Ok(auth),
     };
     Err(Ended::Usage(format!("target {}: {name}: {why}", deployment.target)).into())
