@@ -22,7 +22,6 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(request: &Request) -> Self {
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let path = request.uri().path().split('/').filter(|segment| !segment.is_empty());
         let query = request.uri().query().unwrap_or_default();
         let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -62,10 +61,41 @@ impl Asked {
         Some((user.to_owned(), password.to_owned()))
     }
 
+    /// A part of a batch in OData's JSON: a call of its own, below the path that the batch was sent
+    /// to.
+    pub(crate) fn part(&self, part: &Value) -> Option<Self> {
+        let text = |name: &str| part[name].as_str();
+        let url = text("url")?.trim_start_matches('/');
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut all = self.path[..self.path.len().saturating_sub(1)].to_vec();
+        all.extend(path.split('/').map(decoded));
+        let mut headers = self.headers.clone();
+        headers.remove(header::IF_MATCH);
+        for (name, value) in part["headers"].as_object().into_iter().flatten() {
+            let name = http::HeaderName::from_bytes(name.as_bytes());
+            let value = value.as_str().unwrap_or_default().parse();
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.insert(name, value);
+            }
+        }
+        Some(Self {
+            method: text("method")?.parse().ok()?,
+            path: all,
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers,
+            body: part["body"].clone(),
+            is_malformed: false,
+        })
+    }
+
     /// A text of the body.
     pub(crate) fn text(&self, pointer: &str) -> Option<&str> {
         self.body.pointer(pointer)?.as_str()
     }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// `None` if there is a body that cannot be read.

@@ -19,8 +19,11 @@ pub struct Dialect {
     pub title: String,
     /// The way to authenticate that its sample takes, as the profile calls it.
     pub auth: String,
+    /// The path of the base URL that its calls are below, as the profile's page has it: `/api/v2`.
+    #[serde(default)]
+    pub base_path: String,
     /// What callers authenticate with, unless the sandbox is told otherwise. `{base_url}` stands for
-    /// its own address.
+    /// its own address, another name in braces for what has that name here.
     pub(crate) credentials: BTreeMap<String, String>,
     /// The ways to sign in.
     pub(crate) sign_in: Vec<SignIn>,
@@ -44,18 +47,21 @@ pub struct Dialect {
     pub sample: Sample,
 }
 
-/// A way to sign in: a header that holds a text, or a user and a password.
+/// A way to sign in: a header that holds a text, a user and a password, or a signature of AWS's for a
+/// service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, untagged)]
 pub(crate) enum SignIn {
     Header { header: String, value: String },
     Basic { user: String, password: String },
+    Signature { sigv4: String, access_key_id: String, secret_access_key: String },
 }
 
 /// Where access tokens are got.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenService {
+    /// Its path, with credentials in braces.
     pub(crate) path: String,
     /// How long a token is good.
     pub(crate) lives: Span,
@@ -70,6 +76,7 @@ pub(crate) enum Counted {
     Calls,
     Units,
     Quota,
+    Time,
 }
 
 /// Why a request is refused, as it is written in a dialect.
@@ -80,6 +87,7 @@ pub(crate) enum Refused {
     Calls,
     Units,
     Quota,
+    Time,
     TooLarge,
     Unauthorized,
     Rejected,
@@ -112,8 +120,10 @@ pub struct Sample {
     pub at_most_once: bool,
 }
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 12] = [
     ("anthropic", include_str!("../dialects/anthropic.toml")),
+    ("bedrock", include_str!("../dialects/bedrock.toml")),
+    ("dynamics", include_str!("../dialects/dynamics.toml")),
     ("github", include_str!("../dialects/github.toml")),
     ("http", include_str!("../dialects/http.toml")),
     ("hubspot", include_str!("../dialects/hubspot.toml")),
@@ -148,6 +158,7 @@ impl Dialect {
             Refused::TooLarge => &[Refused::TooLarge, Refused::Units, Refused::Calls],
             Refused::Units => &[Refused::Units, Refused::Calls],
             Refused::Quota => &[Refused::Quota, Refused::Calls],
+            Refused::Time => &[Refused::Time, Refused::Calls],
             Refused::Concurrency => &[Refused::Concurrency, Refused::Calls],
             Refused::Calls | Refused::Unauthorized | Refused::Rejected | Refused::Failed => {
                 &[refused]
@@ -207,6 +218,7 @@ impl From<Measure> for Counted {
             Measure::Calls => Self::Calls,
             Measure::Units => Self::Units,
             Measure::Quota => Self::Quota,
+            Measure::Time => Self::Time,
         }
     }
 }
@@ -219,6 +231,7 @@ impl From<Refusal> for Refused {
             Refusal::OverRate { measure: Measure::Calls, .. } => Self::Calls,
             Refusal::OverRate { measure: Measure::Units, .. } => Self::Units,
             Refusal::OverRate { measure: Measure::Quota, .. } => Self::Quota,
+            Refusal::OverRate { measure: Measure::Time, .. } => Self::Time,
             Refusal::Unauthorized => Self::Unauthorized,
             Refusal::BadRequest | Refusal::Unreadable => Self::Rejected,
             Refusal::ServerError => Self::Failed,
@@ -240,6 +253,7 @@ mod tests {
                 Refused::Calls,
                 Refused::Units,
                 Refused::Quota,
+                Refused::Time,
                 Refused::TooLarge,
                 Refused::Unauthorized,
                 Refused::Rejected,

@@ -7,6 +7,7 @@ mod keys;
 mod records;
 mod service;
 mod services;
+mod signature;
 mod span;
 mod tokens;
 mod vendor;

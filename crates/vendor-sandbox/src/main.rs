@@ -21,8 +21,9 @@ use slowlane_vendor_sandbox::{
 /// Serves it on a loopback port, in the vendor's own dialect: its errors, its sign-in, and what it does
 /// with idempotency keys. It refuses calls beyond a limit and says how long to wait, as the vendor does.
 /// Records can be read back. When it is ready it prints one line to stdout:
-/// {"listening":"http://127.0.0.1:PORT","auth":"...","sample":{...}}, with a call that makes a record and
-/// the way to sign in for it. SIGINT or SIGTERM ends it.
+/// {"listening":"http://127.0.0.1:PORT","auth":"...","base_path":"...","sample":{...}}, with a call that
+/// makes a record, what the base URL has below that address, and the way to sign in. SIGINT or SIGTERM
+/// ends it.
 ///
 ///   slowlane-sandbox --profile stripe --port 8080 --rate 25/s
 ///   curl -u sk_test_sandbox: localhost:8080/v1/customers -d name=Ada
@@ -48,16 +49,17 @@ struct Args {
     /// Calls in a span of time, AMOUNT/SPAN[,fixed|,bucket=N]; may be given more than once.
     ///
     /// 100/20s is no more than 100 in any 20 seconds; with ,fixed in spans that follow one another;
-    /// 2/s,bucket=40 fills a bucket of 40 with two a second.
+    /// 2/s,bucket=40 fills a bucket of 40 with two a second. An amount that is a time, 20m/5m,
+    /// counts how long calls take.
     #[arg(long = "rate", value_name = "RATE", verbatim_doc_comment)]
     rates: Vec<Rate>,
 
     /// The same for what calls weigh: a language model's tokens, points of a query.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = of_amounts)]
     units: Vec<Rate>,
 
     /// The same for calls in a long span, which vendors refuse in other words: 15000/1d.
-    #[arg(long = "quota", value_name = "RATE")]
+    #[arg(long = "quota", value_name = "RATE", value_parser = of_amounts)]
     quotas: Vec<Rate>,
 
     /// How long a call takes, in milliseconds: 200, uniform:100..400 or
@@ -118,7 +120,8 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let dialect = Dialect::of(&args.profile)?;
-    let mut line = json!({ "auth": dialect.auth, "sample": dialect.sample });
+    let Dialect { auth, base_path, sample, .. } = &dialect;
+    let mut line = json!({ "auth": auth, "base_path": base_path, "sample": sample });
     let vendor = vendor(&args, dialect)?;
     let listener =
         tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
@@ -161,15 +164,19 @@ fn vendor(args: &Args, dialect: Dialect) -> anyhow::Result<Vendor> {
     Ok(vendor)
 }
 
+/// A rate of something else than time.
+fn of_amounts(text: &str) -> anyhow::Result<Rate> {
+    let rate: Rate = text.parse()?;
+    anyhow::ensure!(rate.measure == Measure::Calls, "only --rate counts how long calls take");
+    Ok(rate)
+}
+
 fn settings(args: &Args) -> Settings {
     let of = |rates: &[Rate], measure| {
         rates.iter().map(move |rate| Rate { measure, ..*rate }).collect::<Vec<_>>()
     };
-    let rates = [
-        of(&args.rates, Measure::Calls),
-        of(&args.units, Measure::Units),
-        of(&args.quotas, Measure::Quota),
-    ];
+    let rates =
+        [args.rates.clone(), of(&args.units, Measure::Units), of(&args.quotas, Measure::Quota)];
     Settings {
         limit: args.concurrency,
         rates: rates.concat(),

@@ -37,6 +37,8 @@ pub(crate) trait Service: Debug + Send {
 pub(crate) struct At {
     /// The time since the Unix epoch.
     pub(crate) now: Duration,
+    /// How long the call has taken.
+    pub(crate) took: Duration,
     pub(crate) base_url: String,
 }
 

@@ -1,7 +1,9 @@
 //! What each vendor's API does with a call: its records, and the errors that its rules have.
 
 mod anthropic;
+mod bedrock;
 mod completion;
+mod dataverse;
 mod github;
 mod hubspot;
 mod odata;
@@ -19,6 +21,8 @@ use crate::service::Service;
 pub(crate) fn of(dialect: &str) -> Box<dyn Service> {
     match dialect {
         "anthropic" => Box::new(anthropic::Anthropic),
+        "bedrock" => Box::new(bedrock::Bedrock),
+        "dynamics" => Box::new(dataverse::Dataverse::default()),
         "github" => Box::new(github::GitHub),
         "hubspot" => Box::new(hubspot::HubSpot),
         "openai" => Box::new(openai::OpenAi),

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, collections::BTreeMap, time::Duration};
 
-use slowlane_sandbox::{Api, Effect, Refusal, Remaining, Subject};
+use slowlane_sandbox::{Api, Effect, Measure, Refusal, Remaining, Subject};
 
 use crate::{
     Dialect, Request, Response,
@@ -13,6 +13,7 @@ use crate::{
     records::Records,
     service::{At, Service},
     services,
+    signature::{self, Keys as AwsKeys},
     tokens::{self, Tokens},
 };
 
@@ -39,6 +40,8 @@ pub enum Start {
     Runs {
         /// The idempotency key.
         key: Option<String>,
+        /// How long it takes.
+        takes: Duration,
     },
     /// Its key has this answer already.
     Answered(Response),
@@ -95,16 +98,21 @@ impl Vendor {
     #[must_use]
     pub fn credentials(&self, base_url: &str) -> BTreeMap<String, String> {
         let gaps = Gaps::at(Duration::ZERO).with("base_url", Gap::Text(base_url.to_owned()));
-        let filled = self.credentials.iter().map(|(name, text)| (name.clone(), gaps.fill(text)));
-        filled.collect()
+        let whole = |text: &str| gaps.fill(&fill(text, &self.credentials));
+        self.credentials.iter().map(|(name, text)| (name.clone(), whole(text))).collect()
     }
 
-    fn may_come_in(&self, asked: &Asked, now: Duration) -> bool {
+    fn may_come_in(&self, request: &Request, asked: &Asked, now: Duration) -> bool {
         let texts = |text: &str| fill(text, &self.credentials);
         self.is_open
             || self.dialect.sign_in.iter().any(|way| match way {
                 SignIn::Basic { user, password } => {
                     asked.basic() == Some((texts(user), texts(password)))
+                }
+                SignIn::Signature { sigv4, access_key_id, secret_access_key } => {
+                    let (id, secret) = (texts(access_key_id), texts(secret_access_key));
+                    let keys = AwsKeys { id: &id, secret: &secret };
+                    signature::is_good(request, sigv4, &keys, now)
                 }
                 SignIn::Header { header, value } => {
                     let given = asked.header(header).unwrap_or_default();
@@ -151,16 +159,21 @@ impl Vendor {
         self.gaps(Duration::ZERO).head(response, &self.dialect.headers);
     }
 
-    /// Takes the call's idempotency key, and says what that means.
-    fn take_key(&mut self, request: &Request, asked: &Asked, now: Duration) -> Start {
+    /// Takes the call's idempotency key. The answer that it has already, or the key itself.
+    fn take_key(
+        &mut self,
+        request: &Request,
+        asked: &Asked,
+        now: Duration,
+    ) -> Result<Option<String>, Response> {
         let rules = self.dialect.idempotency.as_ref();
         let key = rules
             .filter(|rules| rules.heed(asked))
             .and_then(|rules| Some((rules, asked.header(&rules.header)?)));
-        let Some((rules, key)) = key else { return Start::Runs { key: None } };
+        let Some((rules, key)) = key else { return Ok(None) };
         let gaps = Gaps::at(now).with("key", Gap::Text(key.to_owned()));
         let mut answer = match self.keys.take(rules, key, request, now) {
-            Found::New => return Start::Runs { key: Some(key.to_owned()) },
+            Found::New => return Ok(Some(key.to_owned())),
             Found::Running => gaps.answer(&rules.in_flight),
             Found::OtherParameters => gaps.answer(&rules.other_parameters),
             Found::Answered(mut answer) => {
@@ -172,21 +185,23 @@ impl Vendor {
             }
         };
         self.head(&mut answer);
-        Start::Answered(answer)
+        Err(answer)
     }
 
     fn let_go(&mut self, start: Start, answer: &Response, was_executed: bool) {
-        if let (Start::Runs { key: Some(key) }, Some(rules)) = (start, &self.dialect.idempotency) {
+        if let (Start::Runs { key: Some(key), .. }, Some(rules)) =
+            (start, &self.dialect.idempotency)
+        {
             self.keys.answered(rules, &key, answer, was_executed);
         }
     }
 
-    fn run(&mut self, request: &Request, now: Duration) -> (Response, Effect) {
+    fn run(&mut self, request: &Request, took: Duration, now: Duration) -> (Response, Effect) {
         let asked = Asked::of(request);
         if asked.is_malformed {
             return (self.refused(Refused::Rejected, &self.gaps(now)), Effect::default());
         }
-        let at = At { now, base_url: base_url(request) };
+        let at = At { now, took, base_url: base_url(request) };
         let mut said = self.service.answer(&asked, &mut self.records, &at);
         let name = self.name_of(request, &asked);
         for created in &mut said.effect.created {
@@ -209,7 +224,7 @@ impl Api for Vendor {
         let service = self.dialect.token.as_ref()?;
         let asked = Asked::of(request);
         let asks_anywhere = self.is_open && asked.text("/grant_type").is_some();
-        if request.uri().path() != service.path && !asks_anywhere {
+        if request.uri().path() != fill(&service.path, &self.credentials) && !asks_anywhere {
             return None;
         }
         let life = self.token_life.unwrap_or(service.lives.0);
@@ -226,7 +241,7 @@ impl Api for Vendor {
 
     fn authenticate(&mut self, request: &Request, now: Duration) -> Result<(), Box<Response>> {
         let asked = Asked::of(request);
-        if !self.may_come_in(&asked, now) {
+        if !self.may_come_in(request, &asked, now) {
             return Err(Box::new(self.refused(Refused::Unauthorized, &self.gaps(now))));
         }
         match self.service.admit(&asked) {
@@ -249,16 +264,17 @@ impl Api for Vendor {
     /// What its key has an answer for takes no time.
     fn start(&mut self, request: &Request, takes: Duration, now: Duration) -> (Start, Duration) {
         match self.take_key(request, &Asked::of(request), now) {
-            runs @ Start::Runs { .. } => (runs, takes),
-            answered @ Start::Answered(_) => (answered, Duration::ZERO),
+            Ok(key) => (Start::Runs { key, takes }, takes),
+            Err(answer) => (Start::Answered(answer), Duration::ZERO),
         }
     }
 
     fn execute(&mut self, request: &Request, start: Start, now: Duration) -> (Response, Effect) {
-        if let Start::Answered(answer) = start {
-            return (answer, Effect::default());
-        }
-        let (mut response, effect) = self.run(request, now);
+        let took = match start {
+            Start::Answered(answer) => return (answer, Effect::default()),
+            Start::Runs { takes, .. } => takes,
+        };
+        let (mut response, effect) = self.run(request, took, now);
         self.head(&mut response);
         self.let_go(start, &response, true);
         (response, effect)
@@ -273,11 +289,12 @@ impl Api for Vendor {
         commits: bool,
         now: Duration,
     ) -> (Response, Effect) {
-        if let Start::Answered(answer) = start {
-            return (answer, Effect::default());
-        }
+        let took = match start {
+            Start::Answered(answer) => return (answer, Effect::default()),
+            Start::Runs { takes, .. } => takes,
+        };
         let effect = match commits {
-            true => self.run(request, now).1,
+            true => self.run(request, took, now).1,
             false => Effect::default(),
         };
         let answer = self.refuse(request, refusal);
@@ -303,9 +320,9 @@ impl Api for Vendor {
                 continue;
             };
             let gaps = Gaps::at(now)
-                .with("limit", Gap::Number(rate.capacity()))
-                .with("left", Gap::Number(*left))
-                .with("used", Gap::Number(rate.capacity() - left))
+                .with("limit", amount(rate.measure, rate.capacity()))
+                .with("left", amount(rate.measure, *left))
+                .with("used", amount(rate.measure, rate.capacity() - left))
                 .with("per", Gap::Wait(rate.per))
                 .with("reset", Gap::Wait(*resets_in));
             gaps.head(response, headers);
@@ -325,6 +342,14 @@ impl Api for Vendor {
     fn reset(&mut self) {
         self.records = Records::default();
         self.keys.clear();
+    }
+}
+
+/// So much of what a rate counts.
+fn amount(measure: Measure, amount: u64) -> Gap {
+    match measure {
+        Measure::Calls | Measure::Units | Measure::Quota => Gap::Number(amount),
+        Measure::Time => Gap::Wait(Duration::from_millis(amount)),
     }
 }
 

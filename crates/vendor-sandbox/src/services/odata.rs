@@ -186,33 +186,14 @@ impl<'a> Call<'a> {
     }
 
     fn part(&self, part: &Value, records: &mut Records) -> Said {
-        let text = |name: &str| part[name].as_str().unwrap_or_default();
-        let Ok(method) = text("method").parse::<Method>() else {
-            return self.refused(400, "/IWFND/CM_BEC/001", "a part has no method");
+        let Some(asked) = self.asked.part(part) else {
+            return self.refused(400, "/IWFND/CM_BEC/001", "a part has no method, or no url");
         };
-        let url = text("url").trim_start_matches('/');
-        let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let mut all = self.asked.path[..self.asked.path.len() - 1].to_vec();
-        all.push(path.to_owned());
-        let mut headers = self.asked.headers.clone();
-        headers.remove("if-match");
-        for (name, value) in part["headers"].as_object().into_iter().flatten() {
-            let name = http::HeaderName::from_bytes(name.as_bytes());
-            let value = value.as_str().unwrap_or_default().parse();
-            if let (Ok(name), Ok(value)) = (name, value) {
-                headers.insert(name, value);
-            }
-        }
-        let asked = Asked {
-            method,
-            path: all,
-            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-            headers,
-            body: part["body"].clone(),
-            is_malformed: false,
+        let last = asked.path.last().map_or("", String::as_str);
+        let (set, key) = match last.split_once('(') {
+            Some((set, key)) => (set, Some(key_of(key))),
+            None => (last, None),
         };
-        let set = path.split('(').next().unwrap_or_default();
-        let key = path.split_once('(').map(|(_, key)| key_of(key));
         let root = self.root.clone();
         Call { asked: &asked, root, set, key, is_v4: self.is_v4 }.answer(records)
     }

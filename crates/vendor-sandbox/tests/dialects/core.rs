@@ -134,6 +134,10 @@ async fn nobody_comes_in_without_credentials_or_with_a_token_that_has_ended() {
 
 #[test]
 fn a_sandbox_tells_what_callers_sign_in_with() {
+    let dynamics = Vendor::new(Dialect::of("dynamics").unwrap());
+    let own = [("tenant_id".to_owned(), "acme".to_owned())].into();
+    let credentials = dynamics.with_credentials(own).credentials("http://127.0.0.1:9");
+    assert_eq!(credentials["token_url"], "http://127.0.0.1:9/acme/oauth2/v2.0/token");
     let vendor = Vendor::new(Dialect::of("http").unwrap());
     let credentials = vendor.credentials("http://127.0.0.1:9");
     assert_eq!(credentials["token_url"], "http://127.0.0.1:9/oauth/token");

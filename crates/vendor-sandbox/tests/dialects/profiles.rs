@@ -57,7 +57,8 @@ impl Judged {
             ("x-csrf-token", "sbx-00000001"),
             ("cookie", "SAP_SESSIONID_SBX_100=sbx-00000001"),
         ];
-        let request = request(&sample.method, &format!("/{resource}"), &headers, &body);
+        let path = format!("{}/{resource}", self.dialect.base_path);
+        let request = request(&sample.method, &path, &headers, &body);
         let answer = match self.sandbox.begin(request, NOW) {
             Begun::Answer(answer) => answer,
             Begun::Admitted(call) => {
@@ -90,7 +91,8 @@ fn its_sample_makes_a_record_whose_id_the_profile_finds() {
     for name in Dialect::names() {
         let verdict = Judged::new(name, &[], true).call("order-1");
         assert_eq!(verdict.outcome, Outcome::Succeeded, "{name}: {verdict:?}");
-        assert!(verdict.id.is_some(), "{name}: {verdict:?}");
+        // What Converse answers has no id.
+        assert_eq!(verdict.id.is_some(), name != "bedrock", "{name}: {verdict:?}");
     }
 }
 
@@ -103,8 +105,8 @@ fn its_refusals_are_throttles_of_their_kinds_with_their_waits() {
         let verdict = judged.call("second");
         assert_eq!(verdict.outcome, Outcome::Throttled, "{name}: {verdict:?}");
         assert_eq!(verdict.kind, Some(LimitKind::Rate), "{name}: {verdict:?}");
-        // Stripe tells no wait, and a spike arrest none either.
-        let tells = !["stripe", "sap-odata"].contains(&name);
+        // Stripe and Bedrock tell no wait, and a spike arrest none either.
+        let tells = !["bedrock", "stripe", "sap-odata"].contains(&name);
         let wait = verdict.wait.filter(|wait| *wait > 4 * second && *wait <= 6 * second);
         assert_eq!(wait.is_some(), tells, "{name}: {verdict:?}");
 
@@ -141,6 +143,29 @@ fn limits_in_headers_are_read() {
         assert_eq!(seen.limit, Some(1000), "{name}: {seen:?}");
         assert!(seen.remaining.is_some_and(|left| left < 1000), "{name}: {seen:?}");
     }
+}
+
+/// Each of Dataverse's three limits has a code, and a wait. It tells what is left of two.
+#[test]
+fn dataverse_says_which_of_its_limits_holds_a_call_up() {
+    for (rates, kind) in [
+        ([(Measure::Calls, "2/300s")], LimitKind::Rate),
+        ([(Measure::Time, "2ms/300s")], LimitKind::Cost),
+    ] {
+        let mut judged = Judged::new("dynamics", &rates, true);
+        let first = judged.call("first");
+        let seen = first.limits.iter().find(|seen| seen.kind == kind).unwrap();
+        assert_eq!(seen.limit, None, "{first:?}");
+        judged.call("second");
+        let verdict = judged.call("third");
+        assert_eq!((verdict.outcome, verdict.kind), (Outcome::Throttled, Some(kind)));
+        assert!(verdict.wait > Some(Duration::from_secs(299)), "{verdict:?}");
+    }
+    let mut judged = Judged::new("dynamics", &[], true);
+    judged.fault("429-burst:1");
+    let verdict = judged.call("order-1");
+    assert_eq!(verdict.kind, Some(LimitKind::Concurrency), "{verdict:?}");
+    assert!(verdict.wait.is_some(), "{verdict:?}");
 }
 
 /// The wait stands nowhere: it follows from what the query costs, what is left and what comes back.
@@ -198,7 +223,7 @@ fn its_errors_are_what_they_are() {
 
 #[test]
 fn what_a_model_has_used_is_told() {
-    for name in ["openai", "anthropic"] {
+    for name in ["openai", "anthropic", "bedrock"] {
         let usage = Judged::new(name, &[], true).call("order-1").usage;
         let usage = usage.unwrap_or_else(|| panic!("{name} says none"));
         assert!(usage.input > Some(0) && usage.output > Some(0), "{name}: {usage:?}");

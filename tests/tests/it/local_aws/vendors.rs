@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
@@ -91,6 +91,29 @@ async fn stripe_has_one_customer_though_answers_are_lost_and_failures_are_stored
     let refused = scenario.execute(machine, &charge).await?;
     assert_eq!(refused.error, "Slowlane.Rejected", "{refused:?}");
     assert_eq!(refused.cause["code"], "parameter_missing", "{refused:?}");
+    Ok(())
+}
+
+/// The tokens of the one come from a service of its own. The other's requests are signed by the worker's
+/// role.
+#[tokio::test]
+async fn dataverse_and_bedrock_are_called_by_their_samples() -> anyhow::Result<()> {
+    for profile in ["dynamics", "bedrock"] {
+        let scenario = Scenario::deploy_target(profile, &target(profile)).await?;
+        let sandbox = scenario.stack.sandbox();
+        let (sample, _) = sandbox.sample().context("the sandbox has no sample")?;
+        let sample = serde_json::to_string(sample)?;
+        for (key, fault) in [("lost", "drop-after-commit:1"), ("limited", "429-burst:1,by=1s")] {
+            sandbox.inject(fault).await?;
+            let request: Value = serde_json::from_str(&sample.replace("{key}", key))?;
+            let call = json!({ "priority": "HIGH", "idempotency_key": key, "request": request });
+            made(&scenario, &call).await?;
+        }
+        let report = sandbox.report().await?;
+        assert_eq!((report.http_429, report.duplicate_effects), (1, 0), "{profile}: {report:#?}");
+        let names: Vec<_> = report.calls.iter().map(|call| call.external_id.as_deref()).collect();
+        assert_eq!(names, [Some("lost"), Some("lost"), Some("limited")], "{profile}: {report:#?}");
+    }
     Ok(())
 }
 

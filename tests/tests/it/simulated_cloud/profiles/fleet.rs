@@ -1,11 +1,13 @@
 //! A fleet of real workers that call a vendor's sandbox over HTTP. AWS is simulated and time is virtual.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use slowlane_aws_simulator::cloud::tokens::Ended;
@@ -15,6 +17,7 @@ use slowlane_sandbox::{Clock, Latency, Rate, Report, Settings, serve};
 use slowlane_simulator::programs::Deployment;
 use slowlane_simulator::scenario::{Scenario, Told};
 use slowlane_vendor_sandbox::{Dialect, Sandbox, Vendor};
+use slowlane_worker::aws_config::SdkConfig;
 use slowlane_worker::profile::{Base, shipped};
 use slowlane_worker::targets::profile::ProfiledApi;
 use slowlane_worker::{AfterLoss, Outcome, Reconciled, Target, TargetResponse};
@@ -89,7 +92,7 @@ impl Play {
         let base_url = format!("http://{}", listener.local_addr()?);
 
         let vendor = Vendor::new(dialect.clone());
-        let secret = json!(vendor.credentials(&base_url)).to_string();
+        let credentials = vendor.credentials(&base_url);
         let settings = Settings {
             limit: self.slots,
             rates: self.rates.clone(),
@@ -108,12 +111,17 @@ impl Play {
             Scenario { limit: self.slots, limits: self.limits.clone(), ..Scenario::default() };
         let functions = Functions::new(cloud.clone());
         let profile = shipped::get(self.profile).context("it is not shipped")?;
-        let (base, auth) = (Base::parse(&base_url)?, dialect.auth.clone());
-        let connect = move |sdk: &slowlane_worker::aws_config::SdkConfig| {
-            // Of the role it has only the clock: what is read of AWS in a call would need time, which
-            // stands still meanwhile.
+        let base = Base::parse(&format!("{base_url}{}", dialect.base_path))?;
+        let auth = dialect.auth.clone();
+        let connect = move |sdk: &SdkConfig| {
             let target = ProfiledApi::builder(profile.clone(), base.clone()).auth(auth.clone());
-            match target.role(sdk).secret(secret.clone()).build() {
+            let target = match auth.as_str() {
+                "sigv4" => target.role(&with_keys(sdk, &credentials)),
+                // Of the role it has only the clock: what is read of AWS in a call would need time,
+                // which stands still meanwhile.
+                _ => target.role(sdk).secret(json!(credentials).to_string()),
+            };
+            match target.build() {
                 Ok(api) => OverTheWire { api, wire: wire.clone() },
                 Err(error) => panic!("{error}"),
             }
@@ -148,6 +156,14 @@ impl Play {
         }
         call
     }
+}
+
+/// AWS, as a role sees it that has the keys of a sandbox.
+fn with_keys(sdk: &SdkConfig, credentials: &BTreeMap<String, String>) -> SdkConfig {
+    let [id, secret] = ["access_key_id", "secret_access_key"].map(|name| &credentials[name]);
+    let keys = Credentials::new(id, secret, None, None, "sandbox");
+    let builder = sdk.clone().into_builder();
+    builder.credentials_provider(SharedCredentialsProvider::new(keys)).build()
 }
 
 /// A workflow that makes one call and waits for its end.
