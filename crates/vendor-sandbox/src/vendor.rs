@@ -159,21 +159,22 @@ impl Vendor {
         self.gaps(Duration::ZERO).head(response, &self.dialect.headers);
     }
 
-    /// Takes the call's idempotency key. The answer that it has already, or the key itself.
+    /// Takes the idempotency key of a call that would take `takes`, and says what that means.
     fn take_key(
         &mut self,
         request: &Request,
         asked: &Asked,
+        takes: Duration,
         now: Duration,
-    ) -> Result<Option<String>, Response> {
+    ) -> Start {
         let rules = self.dialect.idempotency.as_ref();
         let key = rules
             .filter(|rules| rules.heed(asked))
             .and_then(|rules| Some((rules, asked.header(&rules.header)?)));
-        let Some((rules, key)) = key else { return Ok(None) };
+        let Some((rules, key)) = key else { return Start::Runs { key: None, takes } };
         let gaps = Gaps::at(now).with("key", Gap::Text(key.to_owned()));
         let mut answer = match self.keys.take(rules, key, request, now) {
-            Found::New => return Ok(Some(key.to_owned())),
+            Found::New => return Start::Runs { key: Some(key.to_owned()), takes },
             Found::Running => gaps.answer(&rules.in_flight),
             Found::OtherParameters => gaps.answer(&rules.other_parameters),
             Found::Answered(mut answer) => {
@@ -185,7 +186,7 @@ impl Vendor {
             }
         };
         self.head(&mut answer);
-        Err(answer)
+        Start::Answered(answer)
     }
 
     fn let_go(&mut self, start: Start, answer: &Response, was_executed: bool) {
@@ -263,9 +264,9 @@ impl Api for Vendor {
 
     /// What its key has an answer for takes no time.
     fn start(&mut self, request: &Request, takes: Duration, now: Duration) -> (Start, Duration) {
-        match self.take_key(request, &Asked::of(request), now) {
-            Ok(key) => (Start::Runs { key, takes }, takes),
-            Err(answer) => (Start::Answered(answer), Duration::ZERO),
+        match self.take_key(request, &Asked::of(request), takes, now) {
+            runs @ Start::Runs { .. } => (runs, takes),
+            answered @ Start::Answered(_) => (answered, Duration::ZERO),
         }
     }
 
