@@ -15,8 +15,8 @@ use super::credentials::{Credentials, Source, check_fields};
 use super::error::Error;
 use super::gifts::Gifts;
 use super::refusals::Refusals;
-use crate::aws::files::{Files, FilesPlace};
 use super::{ProfiledApi, Second};
+use crate::aws::files::{Files, FilesPlace};
 use crate::aws::secret::StoredSecret;
 use crate::aws::signed::Unusable;
 

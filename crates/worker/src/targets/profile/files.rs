@@ -46,7 +46,9 @@ impl ProfiledApi {
         match got.map_err(late).flatten() {
             Ok(bytes) => {
                 let file = File { bytes: bytes.into(), ..file.clone() };
-                Ok(Cow::Owned(Call { file: Some(file), ..call.clone() }))
+                let mut call = call.clone();
+                call.file = Some(file);
+                Ok(Cow::Owned(call))
             }
             Err(NoFile::Never(why)) => Err(Outcome::Rejected(why.into())),
             Err(NoFile::NotNow(why)) => Err(Outcome::Transient(why.into())),
