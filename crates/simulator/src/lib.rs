@@ -7,7 +7,7 @@
 //! - [`run`] runs a [`scenario`]. Its [`ledger`] watches what must always hold, and [`promises`]
 //!   what is promised of limits, pauses, outages and tenants.
 //! - [`programs`]: the real enqueuer and worker as functions, by their [`names`]; [`api`]: the API
-//!   behind them, which enforces limits as real ones do.
+//!   behind them, which enforces limits as real ones do; [`vendor`]: a vendor's in its place.
 //! - [`figures`]: what a run comes to; [`usage`]: the oracle of what the API would have taken.
 //! - [`metered`]: what calls are told to have used, and what is counted of it.
 //! - [`faults`]: what goes wrong: the cloud's faults, the API's and those of people.
@@ -35,3 +35,4 @@ pub mod scenario;
 pub mod strategies;
 pub mod studies;
 pub mod usage;
+pub mod vendor;

@@ -31,6 +31,7 @@ use crate::programs::{self, Deployment, TABLE, record_key};
 use crate::promises::Promises;
 use crate::scenario::{self, Dispatch, Load, Scenario};
 use crate::strategies::Rival;
+use crate::vendor::VendorApi;
 
 /// How often the run looks after itself: invariants that hold over time, and operators' faults.
 const TICK: Duration = Duration::from_secs(1);
@@ -107,7 +108,16 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
             move |_: &SdkConfig| api.client(mutant)
         };
         let monitor = onlooker.monitor.clone();
-        let deployment = Deployment::create(scenario, &functions, connect, monitor)?;
+        let vendor = scenario.api.profile.as_deref();
+        let vendor =
+            vendor.map(|name| VendorApi::new(name, scenario, &cloud, &ledger)).transpose()?;
+        let deployment = match vendor.clone() {
+            None => Deployment::create(scenario, &functions, connect, monitor)?,
+            Some(vendor) => {
+                let connect = move |sdk: &SdkConfig| vendor.client(sdk);
+                Deployment::create(scenario, &functions, connect, monitor)?
+            }
+        };
         if let Some(monitor) = onlooker.monitor {
             tokio::task::spawn_local(show_queues(cloud.clone(), monitor));
         }
@@ -129,6 +139,7 @@ pub fn run(scenario: &Scenario, onlooker: Onlooker<'_>) -> Result<Outcome, Error
             ledger,
             ended: RefCell::default(),
             api,
+            vendor,
             lost_rings: Cell::default(),
             switching: Cell::default(),
         });
@@ -167,6 +178,8 @@ struct Run {
     /// Calls that ended, oldest first, whose records are still kept.
     ended: RefCell<VecDeque<(Moment, u64)>>,
     api: SlowApi,
+    /// The API in its place, if it is a vendor's.
+    vendor: Option<VendorApi>,
     /// Rings that were lost and not yet made good.
     lost_rings: Cell<u32>,
     /// Whether the wiring is being switched.
@@ -207,7 +220,7 @@ impl Run {
                 let (now, at_once) = (self.cloud.now(), self.api.at_once());
                 let mut books = self.ledger.books();
                 let (opened, waiting) = (books.opened(), books.waiting());
-                let unserved = waiting.saturating_sub(self.api.working().into());
+                let unserved = waiting.saturating_sub(self.working().into());
                 books.figures().usage.begins(now, at_once, unserved);
                 (opened, waiting)
             };
@@ -289,7 +302,13 @@ impl Run {
         self.functions.running(self.deployment.worker) == 0
             && self.lies_on(&self.deployment.calls) == 0
             && !self.api.works_on()
+            && self.working() == 0
             && !self.switching.get()
+    }
+
+    /// How many requests the API works on.
+    fn working(&self) -> u32 {
+        self.vendor.as_ref().map_or_else(|| self.api.working(), VendorApi::working)
     }
 
     fn lies_on(&self, queues: &[QueueId]) -> usize {

@@ -8,6 +8,7 @@ mod mutant;
 mod read;
 mod times;
 mod told;
+mod vendor;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,6 +166,9 @@ pub enum Error {
     /// The API would refuse some calls for ever; the text says which and why.
     #[error("some calls would never be taken: {0}")]
     NeverTaken(String),
+    /// What is asked of a vendor's API; the text says what is wrong with it.
+    #[error("{0}")]
+    Vendor(String),
 }
 
 impl Scenario {
@@ -180,6 +184,7 @@ impl Scenario {
             return Err(Error::Senseless("limit, max_attempts and sdk_attempts are 1 or more"));
         }
         scenario.check_that_every_call_is_taken()?;
+        scenario.check_vendor()?;
         Ok(scenario)
     }
 
@@ -206,6 +211,7 @@ impl Scenario {
 
     /// A scenario may be read whatever its way of dispatch, which the command line may change.
     pub(crate) fn check_that_it_is_kept(&self) -> Result<(), Error> {
+        self.check_vendor()?;
         let missing = self.tells_more_than_is_kept();
         let way = self.dispatch.name();
         missing.map_or(Ok(()), |kind| Err(Error::NotKept { way, kind }))

@@ -16,6 +16,9 @@ impl Run {
         let now = self.cloud.now();
         let state = self.cloud.state();
         let mut books = self.ledger.books();
+        if let Some(vendor) = &self.vendor {
+            books.saw_duplicates(vendor.duplicates(), now);
+        }
         let rates = state.faults.rates().clone();
         for (invariant, what) in books.metered().check(&self.scenario, &rates, &state) {
             books.violated(now, invariant, what);

@@ -83,7 +83,8 @@ impl Run {
         loop {
             let task = self.cloud.begin_task();
             let token = task.token();
-            let wanted = Asked { call, priority, repeatable, tenant, units, deadline };
+            let sample = self.vendor.as_ref().map(|vendor| vendor.request(&key_of(call)));
+            let wanted = Asked { call, priority, repeatable, tenant, units, deadline, sample };
             let payload = wanted.request(&token.to_string());
             let invoked = self.functions.invoke(self.deployment.enqueuer, Input::Payload(payload));
             let failure = match invoked.await {
@@ -173,6 +174,8 @@ struct Asked {
     /// How many it is thought to have, where calls have units.
     units: Option<u64>,
     deadline: Option<Moment>,
+    /// The request itself where the API is a vendor's, and whether it is made at most once.
+    sample: Option<(Value, bool)>,
 }
 
 impl Asked {
@@ -195,6 +198,10 @@ impl Asked {
         if let Some(units) = self.units {
             request["version"] = json!("1.3");
             request["units"] = json!(units);
+        }
+        if let Some((sample, at_most_once)) = &self.sample {
+            request["request"] = sample.clone();
+            request["at_most_once"] = json!(at_most_once);
         }
         request
     }

@@ -13,6 +13,13 @@ use super::times::Times;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
+    /// The vendor's whose sandbox it is, by the name of a profile that comes with Slowlane: the worker
+    /// calls it by that profile, and each call is the sandbox's sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// What goes wrong at a vendor's, in the words of its sandbox: `drop-after-commit:2`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
     /// Half of its calls take less.
     pub median_ms: f64,
     /// 99 of 100 calls take less; without it all take the median.
@@ -132,6 +139,8 @@ impl Api {
     /// An API whose calls take `times`, and whose limit is the scenario's.
     pub fn new(times: Times) -> Api {
         Api {
+            profile: None,
+            faults: Vec::new(),
             median_ms: times.median_ms,
             p99_ms: times.p99_ms,
             concurrency: None,
@@ -156,8 +165,9 @@ impl Api {
 
     /// Whether it may refuse, or fail, what the worker's own limit lets through.
     pub fn is_harder_than_its_limit(&self) -> bool {
-        let Api { concurrency, concurrency_steps, others, rates, outages, .. } = self;
-        concurrency.is_some()
+        let Api { profile, concurrency, concurrency_steps, others, rates, outages, .. } = self;
+        profile.is_some()
+            || concurrency.is_some()
             || !concurrency_steps.is_empty()
             || others.is_some()
             || !rates.is_empty()

@@ -69,7 +69,7 @@ impl ProfiledApi {
         mut request: Request,
     ) -> Result<Sent, Attempt> {
         match self.credentials.sign(api, ready, &mut request).await {
-            Ok(()) => Ok(send(&ready.client, request).await),
+            Ok(()) => Ok(send(&ready.wire, request).await),
             Err(error) => Err(Attempt::of(error.outcome())),
         }
     }

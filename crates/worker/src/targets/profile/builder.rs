@@ -1,16 +1,18 @@
 //! Makes the target.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use futures::FutureExt as _;
 use reqwest::ClientBuilder;
 use secrecy::SecretString;
 use slowlane_lambda::clock::Clock;
 use slowlane_profile::auth::Auth;
 use slowlane_profile::chat::Prompts;
-use slowlane_profile::{Api, Base, Profile};
+use slowlane_profile::{Answer, Api, Base, Profile, Request};
 
-use super::client::{Change, Clients};
+use super::client::{Carrier, Change, Clients};
 use super::credentials::{Credentials, Source, check_fields};
 use super::error::Error;
 use super::gifts::Gifts;
@@ -46,6 +48,7 @@ pub struct Builder {
     prompts: Prompts,
     second: Option<Second>,
     change: Change,
+    carrier: Option<Carrier>,
     clock: Clock,
 }
 
@@ -68,6 +71,7 @@ impl Builder {
             prompts: Prompts::default(),
             second: None,
             change: Box::new(|client| client),
+            carrier: None,
             clock: Clock::of(None),
         }
     }
@@ -144,6 +148,16 @@ impl Builder {
         self
     }
 
+    /// Has requests carried by something else than an HTTP client: to an API in the same process, for a
+    /// test in virtual time. `None` is what a caller sees whose connection broke.
+    pub fn carried_by<F>(mut self, carry: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Answer>> + Send + 'static,
+    {
+        self.carrier = Some(Arc::new(move |request| carry(request).boxed()));
+        self
+    }
+
     /// Makes the target. It sends nothing.
     ///
     /// # Errors
@@ -155,7 +169,7 @@ impl Builder {
         let credentials = Credentials {
             way: way.map(|(name, _)| name),
             source: self.source,
-            clients: Clients::new(self.change)?,
+            clients: Clients::new(self.change, self.carrier)?,
             clock: self.clock.clone(),
             kept: tokio::sync::Mutex::default(),
             ends: Default::default(),

@@ -1,9 +1,13 @@
-//! HTTP clients that follow no redirect and repeat nothing.
+//! What carries requests: HTTP clients that follow no redirect and repeat nothing, or what a test has put
+//! in their place.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use reqwest::{Client, ClientBuilder, Identity, redirect, retry};
+use slowlane_profile::{Answer, Request};
 
 /// How long a connection may take to come about. A call that waits for one is not sent yet, which
 /// is known for certain only if this ends before the call's own time.
@@ -15,27 +19,40 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Changes the settings of an HTTP client.
 pub(super) type Change = Box<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>;
 
+/// Carries a request in the place of an HTTP client. Nothing is what a caller sees whose connection broke.
+pub(super) type Carrier = Arc<dyn Fn(Request) -> BoxFuture<'static, Option<Answer>> + Send + Sync>;
+
+/// By what a request goes.
+#[derive(Clone)]
+pub(super) enum Wire {
+    Http(Client),
+    Carried(Carrier),
+}
+
 /// Makes the target's HTTP clients itself, because one that follows redirects would hand the
 /// credentials to another host and repeat a write there.
 pub(super) struct Clients {
     change: Change,
-    plain: Client,
+    plain: Wire,
 }
 
 impl Clients {
-    pub(super) fn new(change: Change) -> Result<Self, reqwest::Error> {
-        let plain = begin(&change).build()?;
+    pub(super) fn new(change: Change, carrier: Option<Carrier>) -> Result<Self, reqwest::Error> {
+        let plain = match carrier {
+            Some(carrier) => Wire::Carried(carrier),
+            None => Wire::Http(begin(&change).build()?),
+        };
         Ok(Clients { change, plain })
     }
 
     /// The one that shows no certificate.
-    pub(super) fn plain(&self) -> Client {
+    pub(super) fn plain(&self) -> Wire {
         self.plain.clone()
     }
 
     /// One that shows a certificate.
-    pub(super) fn showing(&self, identity: Identity) -> Result<Client, reqwest::Error> {
-        begin(&self.change).identity(identity).build()
+    pub(super) fn showing(&self, identity: Identity) -> Result<Wire, reqwest::Error> {
+        begin(&self.change).identity(identity).build().map(Wire::Http)
     }
 }
 

@@ -9,8 +9,8 @@ mod service;
 mod token;
 
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use reqwest::Identity;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Identity};
 use secrecy::{ExposeSecret as _, SecretString};
 use slowlane_lambda::clock::Clock;
 use slowlane_lambda::logs::chain;
@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 use self::ends::Ends;
 use self::service::Service;
-use super::client::Clients;
+use super::client::{Clients, Wire};
 use crate::aws::secret::{SecretAccessError, StoredSecret};
 use crate::target::TargetResponse;
 
@@ -57,14 +57,14 @@ pub(super) struct Kept {
     secret: Option<SecretString>,
     token: Option<Token>,
     /// The client that shows the secret's certificate.
-    client: Option<Client>,
+    client: Option<Wire>,
 }
 
 /// What a request is sent with.
 pub(super) struct Ready {
     /// The number of what was kept when this was made.
     pub(super) number: u64,
-    pub(super) client: Client,
+    pub(super) wire: Wire,
     headers: HeaderMap,
     /// Where the API is, if its token service says so.
     pub(super) base: Option<Base>,
@@ -116,7 +116,7 @@ impl Credentials {
         let mut kept = self.kept.lock().await;
         let mut ready = Ready {
             number: kept.number,
-            client: self.clients.plain(),
+            wire: self.clients.plain(),
             headers: HeaderMap::new(),
             base: None,
         };
@@ -137,7 +137,7 @@ impl Credentials {
                     }
                 };
                 kept.client = Some(client.clone());
-                ready.client = client;
+                ready.wire = client;
             }
             Some(auth) => {
                 let Some(service) = Service::of(auth) else { return Ok(ready) };
@@ -254,7 +254,7 @@ impl Credentials {
         self.ends.of_secret(end);
     }
 
-    fn certified(&self, pem: &SecretString) -> Result<Client, Error> {
+    fn certified(&self, pem: &SecretString) -> Result<Wire, Error> {
         let unfit = |error: reqwest::Error| Error::Certificate(chain(&error));
         let identity = Identity::from_pem(pem.expose_secret().as_bytes()).map_err(unfit)?;
         self.clients.showing(identity).map_err(unfit)

@@ -89,7 +89,7 @@ impl ProfiledApi {
         let mut request = api.look_up_request(look_up).map_err(|error| error.to_string())?;
         let signed = self.credentials.sign(&api, &ready, &mut request).await;
         signed.map_err(|error| chain(&error))?;
-        match send(&ready.client, request).await {
+        match send(&ready.wire, request).await {
             Sent::Answered(received) => Ok((received, ready.number)),
             Sent::NoConnection(why) | Sent::Lost { why, .. } => Err(why),
         }

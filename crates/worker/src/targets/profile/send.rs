@@ -7,6 +7,8 @@ use slowlane_lambda::logs::chain;
 use slowlane_profile::{Answer, Body, MAX_PARSED_BYTES, Method, Request};
 use tokio::time::timeout;
 
+use super::client::Wire;
+
 /// How much of an answer's body is read, unpacked. It is four times what a workflow's state holds
 /// (256 KiB), because white space and escapes go when JSON is written anew.
 pub const MAX_BODY_BYTES: usize = MAX_PARSED_BYTES;
@@ -38,7 +40,17 @@ pub(super) struct Received {
     pub(super) rest: Option<Response>,
 }
 
-pub(super) async fn send(client: &Client, request: Request) -> Sent {
+pub(super) async fn send(wire: &Wire, request: Request) -> Sent {
+    match wire {
+        Wire::Http(client) => send_over_http(client, request).await,
+        Wire::Carried(carrier) => match carrier(request).await {
+            Some(answer) => Sent::Answered(Received { answer, too_large_bytes: None, rest: None }),
+            None => Sent::Lost { why: "the connection broke".to_owned(), status: None },
+        },
+    }
+}
+
+async fn send_over_http(client: &Client, request: Request) -> Sent {
     let mut sent = reqwest::Request::new(method(request.method), request.url);
     *sent.headers_mut() = request.headers;
     if !request.body.is_empty() {
