@@ -215,7 +215,7 @@ fn the_scenarios_of_the_page_are_read_and_kept() {
         assert_eq!(scenario.tells_more_than_is_kept(), None, "{block}");
         scenarios += 1;
     }
-    assert_eq!(scenarios, 4);
+    assert_eq!(scenarios, 5);
 }
 
 /// What is written, for who looks at it afterwards.

@@ -130,8 +130,8 @@ enum Answer {
     Undecided {
         why: Why,
         after: Duration,
-        /// Whether it has said anything.
-        answered: bool,
+        /// How long ago the answer was lost, if the API has not said anything now.
+        silent_for: Option<Duration>,
     },
     /// The API was not asked: the guard could not be reached, or the claim is lost.
     NotMade(StepError),

@@ -197,8 +197,9 @@ impl Limits {
                 Some(_) => self.within(self.limiter.look()).await,
                 None => self.within(self.limiter.refresh()).await,
             }
-            if self.limiter.view().record().is_none() {
-                // A process that has seen nothing yet does not know what somebody may have shut.
+            if !self.limiter.view().is_trusted(self.now()) {
+                // A process that has seen nothing for long does not know what somebody may have shut, nor
+                // how many may call at once. One read that is lost must not let a call through.
                 self.within(self.limiter.look()).await;
             }
         };
@@ -396,7 +397,7 @@ impl Limits {
     async fn refresh_shared(&self) {
         let Some(Shared { limiter, .. }) = &self.shared else { return };
         self.within(limiter.refresh()).await;
-        if limiter.view().record().is_none() {
+        if !limiter.view().is_trusted(self.now()) {
             self.within(limiter.look()).await;
         }
     }

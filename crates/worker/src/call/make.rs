@@ -8,9 +8,7 @@ use std::time::Duration;
 use slowlane_idempotency::dispatch::NotDispatched;
 use slowlane_idempotency::{Claim, DynamoDbStore, EpochMs, Unknown};
 use slowlane_message::QueuedCall;
-use slowlane_policy::settle::{
-    FailureName, Outcome, ask_again_after, outage_delay, try_again_after,
-};
+use slowlane_policy::settle::{FailureName, Outcome, ask_again_after, try_again_after};
 use slowlane_policy::tenants::Appointment;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -128,9 +126,7 @@ impl<T: Target> Calls<T> {
         let lost_for = EpochMs::from(self.clock.system_time()).since(unknown.since());
         let not_asked = |why: String| {
             let after = try_again_after(received.receive_count, self.unit());
-            // Its breaker may be closed: the errors of a single call do not open it.
-            let after = outage_delay(after, lost_for);
-            Answer::Undecided { why: why.into(), after, answered: false }
+            Answer::Undecided { why: why.into(), after, silent_for: Some(lost_for) }
         };
         match asked {
             Ok(Reconciled::Done(response)) => Answer::Found(unknown, response),
@@ -143,7 +139,7 @@ impl<T: Target> Calls<T> {
             Ok(Reconciled::NotDone) => {
                 let after = ask_again_after(lost_for, unknown.wait(), self.unit());
                 let why = "its answer was lost, and the API does not have it so far";
-                Answer::Undecided { why: why.into(), after, answered: true }
+                Answer::Undecided { why: why.into(), after, silent_for: None }
             }
             Ok(Reconciled::Undecidable(why)) => Answer::Undecidable(unknown, why),
             Ok(Reconciled::TryAgain(why)) => not_asked(why),

@@ -57,7 +57,7 @@ impl<T: Target> Calls<T> {
         let report = match answer {
             Answer::Made(_, outcome) => report_of(outcome, took),
             Answer::Lost(_, why) => report_of::<()>(&Outcome::Unknown(why.clone()), took),
-            Answer::Undecided { answered: false, .. } => failed,
+            Answer::Undecided { silent_for: Some(_), .. } => failed,
             Answer::Found(..)
             | Answer::NotDone(..)
             | Answer::Undecidable(..)
@@ -109,7 +109,9 @@ impl<T: Target> Calls<T> {
                     NotAgain::Fails(name, why) => self.dead_letter_and_fail(call, name, why).await,
                 }
             }
-            Answer::Undecided { why, after, .. } => self.ask_again(call, why, after).await,
+            Answer::Undecided { why, after, silent_for } => {
+                self.ask_again(call, why, after, silent_for).await
+            }
             Answer::NotMade(error) => Err(error),
             Answer::TooLate => self.make_visible(&call.received).await,
             Answer::NotYet(claimed, later) => self.release_until(call, claimed, later).await,
@@ -117,12 +119,20 @@ impl<T: Target> Calls<T> {
     }
 
     /// The API is asked again later, unless the workflow's deadline comes first. Then the record
-    /// stays as it is, and a new run of the workflow asks the API again.
-    async fn ask_again(&self, call: &Call, why: Why, after: Duration) -> Result<Ending, StepError> {
+    /// stays as it is, and a new run of the workflow asks the API again. One that has been silent for
+    /// long is asked less often, also if its breaker is closed: the errors of a single call do not open it.
+    async fn ask_again(
+        &self,
+        call: &Call,
+        why: Why,
+        after: Duration,
+        silent_for: Option<Duration>,
+    ) -> Result<Ending, StepError> {
         let time_left = call.queued.deadline.duration_since(self.clock.now());
         let time_left = Duration::try_from(time_left).unwrap_or_default();
         if after < time_left || call.unwaited {
-            let after = self.unless_out_of_order(call, after);
+            let longer = outage_delay(after, silent_for.unwrap_or_default());
+            let after = self.unless_out_of_order(call, longer.min(time_left.max(after)));
             return Ok(self.give_back(call, after, Disposition::Unknown).await);
         }
         self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await
