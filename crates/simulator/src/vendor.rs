@@ -328,7 +328,7 @@ fn sent(request: Request) -> Option<slowlane_vendor_sandbox::Request> {
     };
     let mut sent = http::Request::builder().method(method.as_str()).uri(target);
     *sent.headers_mut()? = headers;
-    sent.header(http::header::HOST, url.authority()).body(body.into()).ok()
+    sent.header(http::header::HOST, url.authority()).body(body).ok()
 }
 
 fn read(answer: slowlane_vendor_sandbox::Response) -> Answer {

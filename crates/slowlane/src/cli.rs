@@ -29,7 +29,7 @@ enum Command {
     Call(call::Call),
     Demo(Box<demo::Demo>),
     NewTarget(new_target::NewTarget),
-    Deploy(deploy::Deploy),
+    Deploy(Box<deploy::Deploy>),
     Add(add::Add),
     Destroy(destroy::Destroy),
     Outputs(outputs::ShowOutputs),

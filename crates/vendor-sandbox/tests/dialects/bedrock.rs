@@ -47,7 +47,7 @@ fn signed(resource: &str, body: &Value, keys: &AwsKeys, at: Duration) -> Request
     way.sign(&mut request, keys, "eu-central-1", now).unwrap();
     let mut sent = http::Request::builder().method("POST").uri(request.url.path());
     *sent.headers_mut().unwrap() = request.headers;
-    sent.header("host", "localhost").body(request.body.into()).unwrap()
+    sent.header("host", "localhost").body(request.body).unwrap()
 }
 
 fn answer(sandbox: &mut Sandbox, request: Request) -> Response {

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -77,7 +77,8 @@ async fn token(
 
 async fn spans(State(seen): State<Arc<Seen>>, Json(request): Json<Value>) -> Json<Value> {
     let sent = request["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned();
-    seen.spans.lock().unwrap().extend(sent.unwrap_or_default());
+    let mut spans = seen.spans.lock().unwrap_or_else(PoisonError::into_inner);
+    spans.extend(sent.unwrap_or_default());
     Json(json!({}))
 }
 

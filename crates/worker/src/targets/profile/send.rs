@@ -17,6 +17,7 @@ pub const MAX_BODY_BYTES: usize = MAX_PARSED_BYTES;
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 
 /// What came of sending a request.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is soon taken apart")]
 pub(super) enum Sent {
     /// An answer came.
     Answered(Received),
