@@ -82,7 +82,9 @@ async fn a_variable_that_is_missing_or_wrong_ends_it_with_its_name() {
         (&[("API_BASE_URL", "http://api.example")], &["API_BASE_URL must begin with `https://`"]),
         (
             &[("API_BASE_URL", "https://api.example")],
-            &["API_AUTH and API_SECRET: the profile `http` has several ways to authenticate"],
+            &[
+                "API_AUTH, API_SECRET and API_FILES: the profile `http` has several ways to authenticate",
+            ],
         ),
         (
             &[("API_BASE_URL", "https://api.example"), ("API_AUTH", "basic")],
