@@ -12,6 +12,8 @@
 //! Headers cannot be set (`OTEL_EXPORTER_OTLP_HEADERS`), since a Lambda's environment is no place for a
 //! secret. A collector has its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -117,7 +119,11 @@ impl Span {
 
 /// Sends spans to a collector.
 #[derive(Debug, Clone)]
-pub struct Exporter(mpsc::Sender<Message>);
+pub struct Exporter {
+    to_sender: mpsc::Sender<Message>,
+    /// How many did not go out, until that is said.
+    lost: Arc<AtomicUsize>,
+}
 
 #[derive(Debug)]
 enum Message {
@@ -171,15 +177,18 @@ impl Exporter {
         let Some(settings) = env::read(lookup, Settings::from_env)? else { return Ok(None) };
         let client = Client::builder().timeout(SEND_TIMEOUT).redirect(redirect::Policy::none());
         let client = client.build()?;
-        let (sender, receiver) = mpsc::channel(MOST_WAITING);
-        tokio::spawn(Sender { client, settings, receiver, held: Vec::new(), lost: 0 }.run());
-        Ok(Some(Exporter(sender)))
+        let (to_sender, receiver) = mpsc::channel(MOST_WAITING);
+        let lost = Arc::new(AtomicUsize::new(0));
+        let held = Vec::new();
+        tokio::spawn(Sender { client, settings, receiver, held, lost: lost.clone() }.run());
+        Ok(Some(Exporter { to_sender, lost }))
     }
 
     /// Takes a span, to be sent soon. Nothing waits for it.
     pub fn record(&self, span: Span) {
-        if self.0.try_send(Message::Span(Box::new(span))).is_err() {
-            tracing::warn!("a span is lost: the collector is too slow");
+        if self.to_sender.try_send(Message::Span(Box::new(span))).is_err() {
+            // The collector is too slow.
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -187,7 +196,7 @@ impl Exporter {
     pub async fn flush(&self) {
         let (sent, all_sent) = oneshot::channel();
         let flushed = async {
-            if self.0.send(Message::Flush(sent)).await.is_ok() {
+            if self.to_sender.send(Message::Flush(sent)).await.is_ok() {
                 // An error is the sender's end, and then there is nothing to wait for.
                 let _ = all_sent.await;
             }
@@ -203,8 +212,7 @@ struct Sender {
     settings: Settings,
     receiver: mpsc::Receiver<Message>,
     held: Vec<Value>,
-    /// How many the collector did not take so far.
-    lost: usize,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Sender {
@@ -247,10 +255,12 @@ impl Sender {
         let count = spans.len();
         let posted = self.client.post(self.settings.url.clone()).json(&self.request(spans));
         let answered = posted.send().await.and_then(reqwest::Response::error_for_status);
-        if let Err(error) = answered {
-            self.lost += count;
-            let error = error.without_url();
-            tracing::warn!(spans_lost = self.lost, error = chain(&error), "spans are lost");
+        let late = self.lost.swap(0, Ordering::Relaxed);
+        let refused = answered.err().map(|error| chain(&error.without_url()));
+        let spans_lost = late + refused.as_ref().map_or(0, |_| count);
+        if spans_lost > 0 {
+            let error = refused.as_deref().unwrap_or("the collector is too slow");
+            tracing::warn!(spans_lost, error, "spans are lost");
         }
     }
 

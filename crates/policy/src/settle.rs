@@ -302,8 +302,9 @@ pub fn lasting_delay(receives: u32, most: u32, time_left: Duration) -> Duration 
     Duration::from_secs((secs_up(time_left) / u64::from(left.max(1))).min(MAX_DELAY_SECS))
 }
 
-/// How long to wait before a call is tried again while the API answers nobody. It has waited for
-/// `waited`, and would otherwise come back after `delay`.
+/// How long to wait before a call is tried again while the API answers nobody, or is asked again what
+/// became of a call and says nothing. That has lasted for `waited` at most, and the call would otherwise
+/// come back after `delay`.
 ///
 /// A tenth of what it has waited so far, up to a quarter of an hour. An outage of seconds costs it
 /// seconds. In one of days a call is not handed out so often that SQS gives it up

@@ -284,6 +284,11 @@ impl Target for VendorClient {
         self.api.call(call).await
     }
 
+    async fn call_within(&self, call: &QueuedCall, longest: Duration) -> Outcome<TargetResponse> {
+        let _making = self.make(call);
+        self.api.call_within(call, longest).await
+    }
+
     fn after_loss(&self, call: &QueuedCall) -> AfterLoss {
         self.api.after_loss(call)
     }

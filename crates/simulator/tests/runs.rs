@@ -61,6 +61,25 @@ fn a_call_whose_answer_was_lost_ends_by_its_deadline_while_the_api_cannot_be_ask
     }
 }
 
+/// The errors of a single call open no breaker. It is asked about less and less often all the same, so that
+/// its receives last: SQS hands a call out 437 times, which were used up after eleven hours.
+#[test]
+fn a_lone_call_whose_answer_was_lost_outlasts_half_a_day_of_silence() {
+    let silence = Outage { from_secs: 0, for_secs: 12 * 3_600, kind: OutageKind::Silence };
+    for dispatch in [Dispatch::Doorbell, Dispatch::DeferralSwap, Dispatch::DeferralYield] {
+        let outcome = play(&Scenario {
+            dispatch,
+            repeatable: 0.0,
+            deadline_secs: 50_000,
+            api: Api { outages: vec![silence], ..Api::fixed(200.0) },
+            load: vec![Load::new(Priority::Normal, 1, 0.0)],
+            ..Scenario::default()
+        });
+        assert_eq!(outcome.violations, [], "{}: {:?}", dispatch.name(), outcome.ends);
+        assert_eq!(outcome.ends, [("Succeeded".into(), 1)].into(), "{}", dispatch.name());
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for dispatch in DISPATCHES {

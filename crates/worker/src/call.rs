@@ -31,7 +31,6 @@ use slowlane_policy::deferral::asleep_for;
 use slowlane_policy::settle::{FailureName, Outcome, RetrySettings, Why};
 use slowlane_policy::slot::Rates;
 use slowlane_policy::tenants::Appointment;
-use slowlane_policy::timing::ENDING_RECEIVES;
 use tokio::time::Instant;
 
 use self::claim::let_go;
@@ -252,7 +251,7 @@ impl<T: Target> Calls<T> {
     /// minutes, until its deadline at most. One that may not be made any more ends all the same, and
     /// its workflow is told.
     pub(crate) async fn shut_out(&self, received: Received, waiting: &Waiting) -> Option<Ended> {
-        let last = received.receive_count + ENDING_RECEIVES > self.config.max_receive_count;
+        let last = self.is_among_last_receives(&received);
         let left = QueuedCall::parse(&received.body).ok().and_then(|call| {
             Duration::try_from(call.deadline.duration_since(self.clock.now())).ok()
         });

@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn a_ring_counts_in_the_doorbell_wiring_only_and_deferrals_only_in_the_other() {
         let short = ("RING_VISIBILITY_SECS", "60");
-        let few = ("MAX_RECEIVE_COUNT", "10");
+        let few = ("MAX_RECEIVE_COUNT", "11");
         let deferral = ("DISPATCH", "deferral");
         let error = |changed: &[(&str, &str)]| environment(changed).unwrap_err().to_string();
         assert!(error(&[short]).contains("RING_VISIBILITY_SECS is 60"));

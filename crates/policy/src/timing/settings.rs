@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{MAX_FUNCTION_TIMEOUT, MAX_RECEIVE_COUNT, MAX_VISIBILITY, RECORD_EXPIRY};
+use super::{
+    ENDING_RECEIVES, MAX_FUNCTION_TIMEOUT, MAX_RECEIVE_COUNT, MAX_VISIBILITY, RECORD_EXPIRY,
+};
 
 /// The numbers in a worker's environment that depend on each other. [`Timing`](super::Timing)
 /// derives numbers that agree; somebody who sets one by hand may err.
@@ -134,10 +136,12 @@ impl WorkerSettings {
         [
             unless(attempts.1 >= 1, [attempts], "a call must be tried once at least"),
             unless(
-                receives.1 > planned + 1,
+                receives.1 > planned + u64::from(ENDING_RECEIVES),
                 [receives, attempts].into_iter().chain(deferrals),
-                "MAX_RECEIVE_COUNT must leave a receive for each attempt and each deferral, one to \
-                 ask the API after the last attempt, and one to end the call",
+                format!(
+                    "MAX_RECEIVE_COUNT must leave a receive for each attempt and each deferral, one to \
+                     ask the API after the last attempt, and {ENDING_RECEIVES} to end the call"
+                ),
             ),
             unless(
                 receives.1 <= u64::from(MAX_RECEIVE_COUNT),
@@ -244,13 +248,13 @@ mod tests {
                 "RECORD_EXPIRY_SECS is 86400: it must be 3024000 at least",
             ),
             (
-                WorkerSettings { max_receive_count: 16, ..good },
-                "MAX_RECEIVE_COUNT is 16, MAX_ATTEMPTS is 5, MAX_DEFERRALS is 10: MAX_RECEIVE_COUNT \
+                WorkerSettings { max_receive_count: 20, ..good },
+                "MAX_RECEIVE_COUNT is 20, MAX_ATTEMPTS is 5, MAX_DEFERRALS is 10: MAX_RECEIVE_COUNT \
                  must leave",
             ),
             (
-                WorkerSettings { max_receive_count: 6, max_deferrals: None, ..good },
-                "MAX_RECEIVE_COUNT is 6, MAX_ATTEMPTS is 5: MAX_RECEIVE_COUNT must leave",
+                WorkerSettings { max_receive_count: 10, max_deferrals: None, ..good },
+                "MAX_RECEIVE_COUNT is 10, MAX_ATTEMPTS is 5: MAX_RECEIVE_COUNT must leave",
             ),
             (
                 WorkerSettings { max_receive_count: 1_001, ..good },

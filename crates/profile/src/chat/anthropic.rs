@@ -3,15 +3,13 @@
 use serde_json::{Value, json};
 
 use super::answer::{Said, Stop};
+use super::message::Message;
 use super::request::Chat;
 use crate::call::Call;
 use crate::words::Method;
 
 pub(super) fn request(chat: &Chat) -> Call {
-    let messages = chat
-        .messages
-        .iter()
-        .map(|message| json!({ "role": message.role.as_str(), "content": message.content }));
+    let messages = chat.messages.iter().map(Message::to_json);
     let mut body = json!({
         "model": chat.model,
         "max_tokens": chat.max_tokens,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// A message: who says it, and its text.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+}
+
+impl Message {
+    /// As OpenAI and Anthropic have it.
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "role": self.role.as_str(), "content": self.content })
+    }
 }
 
 impl Role {

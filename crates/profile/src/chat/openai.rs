@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{Said, Stop};
+use super::message::Message;
 use super::request::Chat;
 use crate::call::Call;
 use crate::words::Method;
@@ -10,10 +11,7 @@ use crate::words::Method;
 /// `max_tokens` is the field that limits the answer: newer models of OpenAI's refuse the older name.
 pub(super) fn request(chat: &Chat, max_tokens: &str) -> Call {
     let system = chat.system.iter().map(|text| json!({ "role": "system", "content": text }));
-    let messages = chat
-        .messages
-        .iter()
-        .map(|message| json!({ "role": message.role.as_str(), "content": message.content }));
+    let messages = chat.messages.iter().map(Message::to_json);
     let mut body = json!({
         "model": chat.model,
         "messages": system.chain(messages).collect::<Vec<_>>(),

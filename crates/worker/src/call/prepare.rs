@@ -120,7 +120,7 @@ impl<T: Target> Calls<T> {
             let why = error.to_string().into();
             return self.dead_letter_and_fail(call, FailureName::PayloadMismatch, why).await;
         }
-        if !self.is_among_last_receives(call) && !self.is_overdue(call) {
+        if !self.is_among_last_receives(&call.received) && !self.is_overdue(call) {
             return Err(error.into());
         }
         // Without the guard nobody knows whether the call was made before.
@@ -174,7 +174,7 @@ impl<T: Target> Calls<T> {
                 self.dead_letter_and_fail(call, name, why).await?
             }
             Claimed::Unknown(unknown) => return self.prepare_unknown(call, unknown).await,
-            Claimed::InProgress(_) if self.is_among_last_receives(call) => {
+            Claimed::InProgress(_) if self.is_among_last_receives(&call.received) => {
                 let why = format!(
                     "it was handed out {} times, and another worker has it",
                     call.received.receive_count
@@ -202,7 +202,7 @@ impl<T: Target> Calls<T> {
     ) -> Result<Next, StepError> {
         let ending = match self.target.after_loss(&call.queued) {
             AfterLoss::Nothing(why) => self.leave_to_person(call, &unknown, why).await?,
-            _ if self.is_among_last_receives(call) => {
+            _ if self.is_among_last_receives(&call.received) => {
                 // The record stays as it is: a new run of the workflow asks the API again.
                 let why = unknown.why().unwrap_or("its answer was lost").into();
                 self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await?
@@ -220,7 +220,7 @@ impl<T: Target> Calls<T> {
             let why = format!("its deadline {} passed while it was queued", queued.deadline);
             return Some((FailureName::DeadlineExceeded, why.into()));
         }
-        if self.is_among_last_receives(call) {
+        if self.is_among_last_receives(&call.received) {
             let why = format!("it was handed out {} times and never ended", received.receive_count);
             return Some((FailureName::AttemptsExhausted, why.into()));
         }
@@ -238,8 +238,8 @@ impl<T: Target> Calls<T> {
 
     /// A few receives later SQS would move the call to the dead-letter queue without a word to
     /// its workflow.
-    fn is_among_last_receives(&self, call: &Call) -> bool {
-        call.received.receive_count + ENDING_RECEIVES > self.config.max_receive_count
+    pub(super) fn is_among_last_receives(&self, received: &Received) -> bool {
+        received.receive_count + ENDING_RECEIVES > self.config.max_receive_count
     }
 
     /// Whether the deadline passed so long ago that the workflow must be told now. The workflow

@@ -131,8 +131,7 @@ impl<T: Target> Calls<T> {
         let time_left = call.queued.deadline.duration_since(self.clock.now());
         let time_left = Duration::try_from(time_left).unwrap_or_default();
         if after < time_left || call.unwaited {
-            let longer = outage_delay(after, silent_for.unwrap_or_default());
-            let after = self.unless_out_of_order(call, longer.min(time_left.max(after)));
+            let after = self.unless_out_of_order(call, after, silent_for);
             return Ok(self.give_back(call, after, Disposition::Unknown).await);
         }
         self.dead_letter_and_fail(call, FailureName::NeedsPerson, why).await
@@ -193,7 +192,7 @@ impl<T: Target> Calls<T> {
                     _ if out_of_order => claim.release_untried().await?,
                     _ => claim.release().await?,
                 }
-                let delay = self.unless_out_of_order(call, delay);
+                let delay = self.unless_out_of_order(call, delay, None);
                 Ok(self.give_back(call, delay, again).await)
             }
             Settlement::Reconcile { after } => {
@@ -201,7 +200,7 @@ impl<T: Target> Calls<T> {
                     true => claim.unknown_untried("the answer was lost").await?,
                     false => claim.unknown("the answer was lost").await?,
                 }
-                let after = self.unless_out_of_order(call, after);
+                let after = self.unless_out_of_order(call, after, None);
                 Ok(self.give_back(call, after, Disposition::Unknown).await)
             }
         }
@@ -212,19 +211,23 @@ impl<T: Target> Calls<T> {
         if self.limits.is_out_of_order() { u32::MAX } else { self.config.max_attempts }
     }
 
-    /// The delay, or a longer one while the API answers nobody: but none beyond the deadline, at
-    /// which the call has to end.
-    fn unless_out_of_order(&self, call: &Call, delay: Duration) -> Duration {
-        if !self.limits.is_out_of_order() {
-            return delay;
-        }
+    /// The delay, or a longer one while the API answers nobody, or has not answered this call for as long
+    /// as `silent_for`: but none beyond the deadline, at which the call has to end.
+    fn unless_out_of_order(
+        &self,
+        call: &Call,
+        delay: Duration,
+        silent_for: Option<Duration>,
+    ) -> Duration {
         let now = self.clock.now();
         let between = |from: Timestamp, to: Timestamp| {
             Duration::try_from(to.duration_since(from)).unwrap_or_default()
         };
-        let left = between(now, call.queued.deadline);
-        let longer = outage_delay(delay, between(call.queued.enqueued_at, now));
-        longer.min(left.max(delay))
+        let waited = match self.limits.is_out_of_order() {
+            true => between(call.queued.enqueued_at, now),
+            false => silent_for.unwrap_or_default(),
+        };
+        outage_delay(delay, waited).min(between(now, call.queued.deadline).max(delay))
     }
 }
 
